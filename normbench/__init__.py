@@ -1,0 +1,19 @@
+"""Which normalization layer should this network use? Fair experiments, honest statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normbench.api import compare, load_config, train
+
+__all__ = ["compare", "load_config", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first used: `normbench --help` must not wait for pandas and torch.
+    if name in __all__:
+        from normbench import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

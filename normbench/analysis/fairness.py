@@ -1,0 +1,74 @@
+"""Did every norm start from the same backbone and see the same batches?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from normbench.analysis.groups import require, sweep_points
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """The answer over all seeds and sweep points.
+
+    ``compared`` counts the runs whose backbone was held against another run's; where it is 0, the
+    two ``identical`` are true of nothing. ``differing`` are the ids of the runs that differ from
+    most others of their seed and sweep point, in the order of the input.
+    """
+
+    backbones_identical: bool
+    batches_identical: bool
+    differing: tuple[str, ...]
+    compared: int
+
+
+def fairness(runs: pd.DataFrame, keys: Sequence[str]) -> Fairness:
+    """Compare the stored hashes across the norms, for each seed and sweep point.
+
+    runs: columns run, seed, <keys>, backbone_sha256, batch_order_sha256, epochs_started. A run
+    without a hash (None or NaN: it failed before it started) is left out. Batch orders are compared
+    only between runs that started equally many epochs, since the hash of a run that ended early
+    covers fewer. A sweep key that changes the model or the batches rightly changes the hashes, so
+    nothing is compared across sweep points.
+
+    Where hashes differ, the most frequent one (of equals the first) counts as the right one.
+
+    Raises ValueError for a lacking column.
+    """
+    require(
+        runs, ["run", "seed", "backbone_sha256", "batch_order_sha256", "epochs_started"], "runs"
+    )
+    point, _ = sweep_points(runs, keys)
+    by = {"point": point, "seed": runs["seed"].to_numpy()}
+    backbone, compared = _differing(by, runs["backbone_sha256"])
+    by["epochs"] = runs["epochs_started"].to_numpy()
+    batches, _ = _differing(by, runs["batch_order_sha256"])
+    return Fairness(
+        backbones_identical=not backbone.any(),
+        batches_identical=not batches.any(),
+        differing=tuple(str(run) for run in runs["run"][backbone | batches]),
+        compared=int(compared.sum()),
+    )
+
+
+def _differing(
+    by: dict[str, NDArray], hashes: pd.Series
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """For each run [R]: does its hash differ from its group's; was it compared with any other."""
+    frame = pd.DataFrame({**by, "hash": hashes.to_numpy(), "row": np.arange(len(hashes))})
+    frame = frame[frame["hash"].notna()]
+    group = frame.groupby(list(by), dropna=False).ngroup()
+    frame = frame.assign(group=group)
+    # One row a group and hash; the right one is the most frequent, then the first seen.
+    kinds = frame.groupby(["group", "hash"])["row"].agg(["size", "min"]).reset_index()
+    kinds = kinds.sort_values(["group", "size", "min"], ascending=[True, False, True])
+    right = kinds.drop_duplicates("group").set_index("group")["hash"]
+    differs, compared = np.zeros(len(hashes), dtype=bool), np.zeros(len(hashes), dtype=bool)
+    differs[frame["row"]] = (frame["hash"] != frame["group"].map(right)).to_numpy()
+    compared[frame["row"]] = (group.groupby(group).transform("size") > 1).to_numpy()
+    return differs, compared

@@ -1,0 +1,224 @@
+"""The arithmetic of a paired comparison, on arrays of many comparisons at once.
+
+Everything is deterministic: random draws come from streams named by the number of pairs alone, so
+the numbers of one comparison depend on its own differences and on nothing else in the table.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from normbench.seeding import stream
+
+Floats = NDArray[np.float64]
+
+EXACT_PAIRS = 24
+"""Up to so many pairs the sign-flip test looks at all 2^n flips; above, at a random sample."""
+
+RANDOM_FLIPS = 9_999
+RESAMPLES = 1_999
+"""Enough for an interval: the sampling error of its half-width is about 2 % of the half-width."""
+
+SMALLEST_BOOTSTRAP = 5
+"""With fewer pairs a resample too often repeats one value and has no standard error."""
+
+# float64 values in one temporary. The bootstrap's products are kept so small that BLAS computes
+# them on one thread: on a busy machine waiting for the other threads costs many times the work.
+_CHUNK = 250_000
+_BOOTSTRAP_CHUNK = 16_000
+# Sums of the same numbers in another order differ by rounding; they must still count as equal.
+_TIE = 1e-9
+
+
+def sign_flip_p(differences: Floats) -> Floats:
+    """Two-sided p-value of the paired sign-flip permutation test, one for each row.
+
+    Under the null hypothesis the two members of a pair are exchangeable, so every difference could
+    as well have had the other sign: p is the share of the 2^n sign patterns whose sum is at least
+    as far from zero as the observed one. Fisher 1935, The Design of Experiments, section 21. It is
+    the ``permutation_type="samples"`` of ``scipy.stats.permutation_test`` for the sum. A zero
+    carries no sign, so the smallest p is 2/2^(number of differences that are not zero).
+
+    Given signed ranks instead of differences this is the Wilcoxon signed-rank test, exact with
+    ties too.
+
+    Exact up to ``EXACT_PAIRS``: the sums over either half of the pairs are listed, one list is
+    sorted, and the pairs of sums beyond the observed one are counted by bisection (Horowitz &
+    Sahni 1974 do so for the knapsack), which costs 2^(n/2) and not 2^n. Above that, (b + 1)/(m + 1)
+    over m random patterns, of which b are as extreme: still a valid p-value (Phipson & Smyth 2010,
+    arXiv:1603.05766).
+
+    differences: [G, n], finite. Returns [G]; 1 where all are zero, NaN where n is 0.
+    """
+    groups, pairs = differences.shape
+    if pairs == 0:
+        return np.full(groups, np.nan)
+    if not np.isfinite(differences).all():
+        raise ValueError("the sign-flip test needs finite differences")
+    size = np.abs(differences).sum(axis=1)
+    # Never below zero: no sum is nearer to zero than zero, so a zero sum gives p = 1.
+    bound = np.maximum(np.abs(differences.sum(axis=1)) - _TIE * size, 0.0)
+    counter = _count_all if pairs <= EXACT_PAIRS else _count_sample
+    width = 1 << -(-pairs // 2) if pairs <= EXACT_PAIRS else RANDOM_FLIPS
+    p = np.empty(groups)
+    for part in _chunks(groups, width, _CHUNK):
+        p[part] = counter(differences[part], bound[part])
+    p[bound == 0.0] = 1.0
+    return p
+
+
+def _count_all(differences: Floats, bound: Floats) -> Floats:
+    """Share of all sign patterns with |sum| >= bound > 0. differences: [G, n], bound: [G]."""
+    pairs = differences.shape[1]
+    left = _signed_sums(differences[:, : pairs // 2])
+    right = np.sort(_signed_sums(differences[:, pairs // 2 :]), axis=1)
+    p = np.empty(len(differences))
+    for row in range(len(differences)):
+        below = np.searchsorted(right[row], bound[row] - left[row], side="left")
+        # The patterns come in pairs s and -s, so the lower tail is as large as the upper one.
+        p[row] = 2.0 * (left.shape[1] * right.shape[1] - below.sum()) / 2.0**pairs
+    return p
+
+
+def _signed_sums(values: Floats) -> Floats:
+    """All 2^k sums of +-values. values: [G, k]; returns [G, 2^k]."""
+    sums = np.zeros((len(values), 1))
+    for column in values.T:
+        sums = np.hstack([sums + column[:, None], sums - column[:, None]])
+    return sums
+
+
+def _count_sample(differences: Floats, bound: Floats) -> Floats:
+    """(b + 1)/(m + 1) over m random sign patterns. differences: [G, n], bound: [G]."""
+    signs = _random_signs(differences.shape[1])
+    extreme = (np.abs(differences @ signs) >= bound[:, None]).sum(axis=1)
+    return (extreme + 1.0) / (RANDOM_FLIPS + 1.0)
+
+
+@functools.lru_cache(maxsize=1)  # for the next chunk
+def _random_signs(pairs: int) -> Floats:
+    """[n, RANDOM_FLIPS] of -1 and 1."""
+    draw = stream(0, "sign flips", pairs)
+    return draw.integers(0, 2, size=(pairs, RANDOM_FLIPS)) * 2.0 - 1.0
+
+
+def signed_ranks(differences: Floats) -> Floats:
+    """Each row's ranks of |difference|, with the sign of the difference.
+
+    Ties share the mean of their ranks; infinite differences tie above all finite ones. Zeros take
+    part in the ranking and then score 0 (Pratt 1959, JASA 54:655), so they stay among the n pairs
+    but carry no sign. differences: [G, n] without NaN; returns [G, n].
+    """
+    if differences.shape[1] == 0:
+        return differences.copy()
+    signed: Floats = np.sign(differences)
+    signed *= stats.rankdata(np.abs(differences), axis=1)
+    return signed
+
+
+def mean_interval(
+    differences: Floats, confidence: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[Floats, Floats]:
+    """Confidence interval of the mean: the symmetric bootstrap-t, one for each row.
+
+    mean -+ q * s/sqrt(n), where q is the ``confidence`` quantile over resamples of
+    |mean* - mean| / (s*/sqrt(n)). Efron 1981 (bootstrap-t); Hall 1988, JRSS B 50:35 (the symmetric
+    form, whose coverage error is of order n^-2). Chosen by measured coverage of a nominal 95 %,
+    4,000 or more simulations each of normal, exponential, Student-t3, rounded, accuracy-like and
+    censored differences: 92.7 to 97.5 % at 8 pairs and 93.3 to 96.7 % at 16, where the percentile
+    interval has 84 to 89 % and 90 to 93 %, and BCa (scipy's default) 85 to 90 % and 88 to 92 %.
+    scipy's ``bootstrap`` has no studentized interval, and takes one sample at a time.
+
+    With fewer than ``SMALLEST_BOOTSTRAP`` pairs, and where ties are so many that q is infinite
+    (more than 1 - confidence of the resamples repeat a single value), q is Student's t quantile.
+
+    differences: [G, n], finite. Returns (low [G], high [G]), NaN where n < 2. Differences that are
+    all the same give an interval of width zero: they hold no sign of any spread.
+    """
+    groups, pairs = differences.shape
+    if pairs < 2:
+        return np.full(groups, np.nan), np.full(groups, np.nan)
+    mean = differences.mean(axis=1)
+    error = differences.std(axis=1, ddof=1) / math.sqrt(pairs)
+    student = float(stats.t.ppf(0.5 + confidence / 2, pairs - 1))
+    quantile = np.full(groups, student)
+    if pairs >= SMALLEST_BOOTSTRAP:
+        weights = _bootstrap_weights(pairs, resamples)
+        for part in _chunks(groups, resamples, _BOOTSTRAP_CHUNK):
+            centred = differences[part] - mean[part, None]
+            quantile[part] = _studentized_quantile(centred, weights, confidence)
+        quantile[~np.isfinite(quantile)] = student
+    return mean - quantile * error, mean + quantile * error
+
+
+def _bootstrap_weights(pairs: int, resamples: int) -> Floats:
+    """How often each pair is in each resample, over n. Returns [n, resamples]."""
+    draw = stream(0, "bootstrap", pairs)
+    return draw.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples).T / pairs
+
+
+def _studentized_quantile(centred: Floats, weights: Floats, confidence: float) -> Floats:
+    """Quantile of |t*|; infinite where too many resamples have no spread.
+
+    centred: [G, n] with mean zero; weights: [n, resamples]. Returns [G].
+    """
+    squared = centred**2
+    t_squared = np.square(centred @ weights)
+    variance = squared @ weights
+    variance -= t_squared
+    no_spread = 1e-12 * squared.mean(axis=1, keepdims=True)
+    flat = variance <= no_spread
+    variance[flat] = 0.0
+    t_squared[flat & (t_squared <= no_spread)] = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t_squared /= variance  # in place: this is where the time goes
+    t_squared[np.isnan(t_squared)] = 0.0  # no spread, and no shift either
+    resamples = weights.shape[1]
+    place = min(math.ceil(confidence * (resamples + 1)), resamples) - 1
+    t_squared.partition(place, axis=1)
+    # s*^2 has n - 1 below, the weighted variance n; s*/sqrt(n) is sqrt(variance / (n - 1)).
+    return np.sqrt(t_squared[:, place] * (centred.shape[1] - 1))
+
+
+def holm(p: Floats, comparisons: NDArray[np.int64] | None = None) -> Floats:
+    """Holm's step-down adjusted p-values along the last axis. Holm 1979, Scand. J. Stat. 6:65.
+
+    The i-th smallest of m is multiplied by m - i + 1, then made non-decreasing and cut at 1.
+    ``comparisons`` [...] is m where more comparisons were planned than have a p-value; by default
+    m counts those that are not NaN. NaN stays NaN. p: [..., k]; returns [..., k].
+    """
+    if comparisons is None:
+        comparisons = np.isfinite(p).sum(axis=-1)
+    order = np.argsort(p, axis=-1)  # NaN last
+    factor = np.maximum(np.asarray(comparisons)[..., None] - np.arange(p.shape[-1]), 1)
+    steps = np.minimum(np.take_along_axis(p, order, axis=-1) * factor, 1.0)
+    steps = np.maximum.accumulate(steps, axis=-1)
+    adjusted = np.empty_like(steps)
+    np.put_along_axis(adjusted, order, steps, axis=-1)
+    return adjusted
+
+
+def needed_seeds(comparisons: int, alpha: float = 0.05) -> int:
+    """The fewest pairs with which any of ``comparisons`` norms can come out different.
+
+    With n pairs the smallest two-sided sign-flip p is 2/2^n, and Holm multiplies the smallest of m
+    by m: the least n with m * 2/2^n <= alpha. 6 for one comparison, 7 for
+    two or three, 8 for four to six.
+    """
+    if comparisons < 1 or not 0 < alpha < 1:
+        raise ValueError("needs at least one comparison and 0 < alpha < 1")
+    pairs = 1
+    while comparisons * 2.0 / 2.0**pairs > alpha:
+        pairs += 1
+    return pairs
+
+
+def _chunks(rows: int, width: int, size: int) -> list[slice]:
+    """Slices over ``rows`` such that rows x width of one slice is about ``size``."""
+    step = max(1, size // max(width, 1))
+    return [slice(start, start + step) for start in range(0, rows, step)]

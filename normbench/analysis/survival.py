@@ -1,0 +1,81 @@
+"""Time to target as survival data: the Kaplan-Meier curve and the log-rank test."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
+    """Kaplan-Meier estimate of the share of runs that have not yet reached the target.
+
+    steps: [n] time of the event, or of the censoring where not ``reached`` [n]; that is,
+    ``restricted_steps`` and ``reached`` of the outcomes that are reached or censored. Returns one
+    row for each distinct time, and one for step 0, with columns step, survival, at_risk (runs
+    under observation just before), ci_low and ci_high (pointwise, log-log Greenwood; NaN where
+    survival is 0 or 1). Kaplan & Meier 1958, JASA 53:457; computed by ``scipy.stats.ecdf``.
+
+    Raises ValueError for no runs or a time that is not finite.
+    """
+    time, event = _survival_arrays(steps, reached)
+    curve = stats.ecdf(stats.CensoredData.right_censored(time, ~event)).sf
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The confidence interval is undefined")
+        bounds = curve.confidence_interval(confidence_level=confidence, method="log-log")
+    table = pd.DataFrame(
+        {
+            "step": curve.quantiles,
+            "survival": curve.probabilities,
+            "at_risk": len(time) - np.searchsorted(np.sort(time), curve.quantiles, side="left"),
+            "ci_low": bounds.low.probabilities,
+            "ci_high": bounds.high.probabilities,
+        }
+    )
+    if table["step"].iloc[0] > 0:
+        start = {"step": 0.0, "survival": 1.0, "at_risk": len(time)}
+        table = pd.concat([pd.DataFrame([start]), table], ignore_index=True)
+    return table
+
+
+class LogRank(NamedTuple):
+    """``statistic`` is chi-squared with one degree of freedom under the null hypothesis."""
+
+    statistic: float
+    p_value: float
+
+
+def logrank(
+    steps: ArrayLike, reached: ArrayLike, other_steps: ArrayLike, other_reached: ArrayLike
+) -> LogRank:
+    """Log-rank test that two groups of runs reach the target equally fast.
+
+    Arguments as for ``kaplan_meier``, [n] and [m]. Takes the groups as independent, so it does not
+    use the pairing by seed, and its p-value is asymptotic: the verdict comes from ``compare``.
+    NaN where no run of either group reached the target. Mantel 1966; ``scipy.stats.logrank``, whose
+    statistic is the square root of the chi-squared one given here.
+
+    Raises ValueError for an empty group or a time that is not finite.
+    """
+    groups = [_survival_arrays(steps, reached), _survival_arrays(other_steps, other_reached)]
+    if not any(event.any() for _, event in groups):
+        return LogRank(float("nan"), float("nan"))
+    x, y = (stats.CensoredData.right_censored(time, ~event) for time, event in groups)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = stats.logrank(x, y)
+    return LogRank(float(result.statistic) ** 2, float(result.pvalue))
+
+
+def _survival_arrays(steps: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
+    time, event = np.asarray(steps, dtype=float), np.asarray(reached, dtype=bool)
+    if time.ndim != 1 or time.shape != event.shape or time.size == 0:
+        raise ValueError("steps and reached must be two equally long, non-empty lists")
+    if not np.isfinite(time).all():
+        raise ValueError("a run that missed is given with its budget, not with inf or NaN")
+    return time, event

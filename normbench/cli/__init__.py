@@ -1,0 +1,58 @@
+"""The command line: one file a verb. The only place that prints results or exits.
+
+Nothing here imports torch or pandas before a verb needs it, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from normbench.cli import compare, list_, show, train, validate
+from normbench.errors import NormbenchError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="normbench",
+    help="Which normalization layer should this network use? "
+    "Train networks that differ in nothing else, and compare.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (train, compare, validate, show, list_):
+    app.command(verb.NAME)(verb.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from normbench.environment import package_version
+
+        typer.echo(f"normbench {package_version('normbench')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """The options before the verb."""
+
+
+def main() -> None:
+    """Run the command line and exit with the contract's code; mistakes show no traceback."""
+    try:
+        app()
+    except NormbenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

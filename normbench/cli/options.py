@@ -1,0 +1,52 @@
+"""The options that verbs share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+RESULTS = Path("results")
+
+
+class Format(StrEnum):
+    """How tables are printed."""
+
+    table = "table"
+    csv = "csv"
+    markdown = "markdown"
+    latex = "latex"
+
+
+Config = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it at run time
+    typer.Argument(
+        help="A YAML file, or the name of a bundled config (see `normbench list configs`). "
+        "Without one: the bundled digits experiment, which needs no download.",
+        show_default=False,
+    ),
+]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the config, such as model.depth=40. Repeatable.",
+        show_default=False,
+    ),
+]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where the results are.")]
+DataDir = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Where the datasets are. Else NORMBENCH_DATA_DIR, else the user cache.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results.")]
+TableFormat = Annotated[Format, typer.Option("--format", help="How to print the tables.")]

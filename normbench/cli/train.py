@@ -1,0 +1,78 @@
+"""normbench train: the main job."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, Optional
+
+import typer
+
+from normbench.cli import options
+
+NAME = "train"
+
+RUN_FAILED = 1
+
+
+def command(
+    config: options.Config = None,
+    set_: options.Set = [],  # noqa: B006
+    results: options.Results = options.RESULTS,
+    data_dir: options.DataDir = None,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Runs at a time. Default: as many as fill the cores.",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: forget earlier results of these runs.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be trained and how long it takes.")
+    ] = False,
+    json: options.Json = False,
+    form: options.TableFormat = options.Format.table,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train every norm of an experiment under every seed, and compare them.
+
+    The same command continues what was interrupted and skips what is done.
+    """
+    from normbench.api import load_config, train
+    from normbench.cli.tables import print_comparison
+    from normbench.report.live import Display
+
+    experiment = load_config(config, overrides=set_)
+    if dry_run:
+        from normbench.cli.dry_run import print_estimate
+
+        print_estimate(experiment, data_dir, results, jobs, json=json)
+        return
+    with Display(quiet=quiet) as display:
+        result = train(
+            experiment,
+            results=results,
+            data_dir=data_dir,
+            jobs=jobs,
+            fresh=fresh,
+            watch=display,
+            progress=display.loading,
+            note=display.note,
+        )
+    outcome = result.outcome
+    assert outcome is not None
+    for run, reason in outcome.failed:
+        typer.echo(f"failed: {run.folder}: {reason}", err=True)
+    if outcome.stopped:
+        typer.echo("interrupted; the same command continues", err=True)
+        raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
+    if outcome.failed and not outcome.finished + outcome.diverged + outcome.skipped:
+        raise typer.Exit(RUN_FAILED)
+    print_comparison(result, json=json, form=form)
+    if outcome.failed:
+        raise typer.Exit(RUN_FAILED)

@@ -1,0 +1,53 @@
+"""Configs: the schema, YAML with positions, overrides, and the bundled files."""
+
+from normbench.config.checks import image_shape
+from normbench.config.components import (
+    AugmentConfig,
+    DataConfig,
+    FolderConfig,
+    ModelConfig,
+    NormalizationConfig,
+    NormConfig,
+)
+from normbench.config.experiment import ExperimentConfig
+from normbench.config.grid import Point, TuneConfig
+from normbench.config.loader import bundled, find_config, load, parse_sweep
+from normbench.config.run import RunConfig
+from normbench.config.training import (
+    AdamConfig,
+    AdamWConfig,
+    FixedTarget,
+    OptimizerConfig,
+    PilotTarget,
+    ProbesConfig,
+    RuntimeConfig,
+    SgdConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "AdamConfig",
+    "AdamWConfig",
+    "AugmentConfig",
+    "DataConfig",
+    "ExperimentConfig",
+    "FixedTarget",
+    "FolderConfig",
+    "ModelConfig",
+    "NormConfig",
+    "NormalizationConfig",
+    "OptimizerConfig",
+    "PilotTarget",
+    "Point",
+    "ProbesConfig",
+    "RunConfig",
+    "RuntimeConfig",
+    "SgdConfig",
+    "TrainingConfig",
+    "TuneConfig",
+    "bundled",
+    "find_config",
+    "image_shape",
+    "load",
+    "parse_sweep",
+]

@@ -1,0 +1,317 @@
+"""A whole experiment: everything a config file says."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from normbench.config.checks import model_problem, norm_problem
+from normbench.config.components import DATA, MODEL, NormalizationConfig, NormConfig
+from normbench.config.families import Family, Section
+from normbench.config.grid import (
+    Point,
+    Seeds,
+    TuneConfig,
+    Values,
+    check_keys,
+    check_size,
+    combinations,
+    expand,
+)
+from normbench.config.messages import Path, describe, dotted, mistake, mistakes
+from normbench.config.run import Data, Model, Norm, Optimizer, RunConfig
+from normbench.config.training import (
+    OPTIMIZER,
+    FixedTarget,
+    PilotTarget,
+    ProbesConfig,
+    RuntimeConfig,
+    TrainingConfig,
+    target,
+)
+from normbench.errors import ConfigError, Problem, suggest
+
+
+def _name(name: str) -> str:
+    fine = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+    if not (fine and 1 <= len(name) <= 64 and name[0] not in ".-"):
+        raise mistake(
+            f"{name!r} cannot name a folder of results",
+            "up to 64 letters, digits and . _ - (not first: . -)",
+        )
+    return name
+
+
+def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
+    """The norm, if it makes sense in the network and data of the same config."""
+    if {"data", "model", "normalization"} <= info.data.keys():
+        reason = norm_problem(
+            info.data["data"], info.data["model"], info.data["normalization"], norm
+        )
+        if reason:
+            raise mistake(reason)
+    return norm
+
+
+def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
+    """The label that ``word`` means: a label itself, or a kind that a single norm has."""
+    labels = [norm.label for norm in norms]
+    if word in labels:
+        return word
+    of_kind = [norm.label for norm in norms if norm.kind == word]
+    if len(of_kind) == 1:
+        return of_kind[0]
+    if of_kind:
+        raise mistake(f"{word!r} could be any of {', '.join(of_kind)}", "name one by its label")
+    raise mistake(f"{word!r} is none of the norms of this config", suggest(word, labels))
+
+
+class ExperimentConfig(Section):
+    """Networks identical but for their norm, on the same data, under the same training."""
+
+    name: Annotated[str, AfterValidator(_name)] = Field(
+        examples=["my-experiment"], description="the results go to results/<name>/"
+    )
+    data: Data = Field(default_factory=lambda: DATA.validate({}, "digits"), description="images")
+    model: Model = Field(examples=["{kind: mlp, depth: 20, width: 256}"], description="network")
+    normalization: NormalizationConfig = Field(
+        default_factory=NormalizationConfig, description="what all norms share"
+    )
+    norms: tuple[Annotated[Norm, AfterValidator(_checked_norm)], ...] = Field(
+        strict=False,
+        examples=["[none, batch, layer, rms]"],
+        description="the norms to compare: names, or {kind: name, option: value}",
+    )
+    baseline: str = Field(
+        "", validate_default=True, description="the norm that the others are compared with"
+    )
+    optimizer: Optimizer = Field(examples=["{kind: sgd, lr: 0.05}"], description="updates")
+    training: TrainingConfig = Field(
+        examples=["{epochs: 5, evaluate_every: 100}"], description="the budget"
+    )
+    target: Annotated[FixedTarget | PilotTarget, WrapValidator(lambda value, _: target(value))] = (
+        Field(examples=["{val_accuracy: 0.97}"], description="the accuracy to be reached")
+    )
+    seeds: Seeds = Field(examples=[8], description="how many (0 to n-1), or a list")
+    sweep: dict[str, Values] = Field(
+        {}, description="dotted key -> values; every combination is run"
+    )
+    tune: TuneConfig | None = Field(None, description="a grid searched for every norm")
+    probes: ProbesConfig = Field(default_factory=ProbesConfig, description="measurements inside")
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="threads and device")
+
+    # --- properties and points ---
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The reporting seeds."""
+        return expand(self.seeds)
+
+    @property
+    def tune_seeds(self) -> list[int]:
+        """The tuning seeds, none of them a reporting seed; empty without ``tune``."""
+        return expand(self.tune.seeds, max(self.seed_list)) if self.tune else []
+
+    @property
+    def pilot_seeds(self) -> list[int]:
+        """The seeds the target is measured on, none a reporting seed; empty for a fixed target."""
+        if isinstance(self.target, FixedTarget):
+            return []
+        return expand(self.target.pilot_seeds, max(self.seed_list))
+
+    @property
+    def labels(self) -> list[str]:
+        """The norms' labels, in the order of the config."""
+        return [norm.label for norm in self.norms]
+
+    def points(self) -> list[Point]:
+        """Every combination of the sweep, in order; one empty point without a sweep."""
+        return combinations(self.sweep)
+
+    def at(self, point: Mapping[str, Any]) -> ExperimentConfig:
+        """The experiment with these keys set, without sweep and tune. Raises ConfigError.
+
+        Where a point changes a kind, keys that the new kind does not have are left out.
+        """
+        try:
+            return self._at(point)
+        except ValidationError as error:
+            raise ConfigError(
+                [Problem(dotted(path), message, hint) for path, message, hint, _ in read(error)]
+            ) from None
+
+    def run(self, point: Mapping[str, Any], norm: int | str, seed: int) -> RunConfig:
+        """The run of one norm (its index or label) under one seed at one sweep point."""
+        if isinstance(norm, str):
+            try:
+                norm = self.labels.index(_label(norm, self.norms))
+            except PydanticCustomError as error:
+                context = error.context or {}
+                raise ConfigError([Problem("norms", error.message(), context["hint"])]) from None
+        here = self.at(point) if point else self
+        shared = {key: getattr(here, key) for key in RunConfig.model_fields if key in _SHARED}
+        return RunConfig(norm=here.norms[norm], seed=seed, **shared)
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain JSON-able values, every default written out; they load to an equal experiment."""
+        return self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
+
+    def _at(self, point: Mapping[str, Any]) -> ExperimentConfig:
+        tree = self.resolved() | {"sweep": {}, "tune": None}
+        families: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+        for section, family in families.items():
+            kind = point.get(f"{section}.{family.tag}")
+            if isinstance(kind, str) and kind in family.names():
+                known = family.member(kind).model_fields
+                tree[section] = {k: v for k, v in tree[section].items() if k in known}
+        for key, value in point.items():
+            *sections, last = key.split(".")
+            inner = tree
+            for section in sections:
+                inner = inner[section]
+            inner[last] = copy.deepcopy(value)
+        return ExperimentConfig.model_validate(tree)
+
+    # --- checks across sections: each runs as soon as the sections it needs are valid ---
+
+    @field_validator("model")
+    @classmethod
+    def _model_fits_data(cls, model: Any, info: ValidationInfo) -> Any:
+        if "data" in info.data and (reason := model_problem(info.data["data"], model)):
+            raise mistake(reason)
+        return model
+
+    @field_validator("norms")
+    @classmethod
+    def _distinct_labels(cls, norms: tuple[NormConfig, ...]) -> tuple[NormConfig, ...]:
+        if not norms:
+            raise mistake("needs at least one norm, got an empty list")
+        counts = Counter(norm.label for norm in norms)
+        seen: set[str] = set()
+        wrong: list[tuple[Path, PydanticCustomError]] = []
+        for index, norm in enumerate(norms):
+            if norm.label in seen:
+                message = f"{counts[norm.label]} norms are called {norm.label!r}"
+                hint = f"tell them apart with a name: {{kind: {norm.kind}, name: ...}}"
+                wrong.append(((index,), mistake(message, hint)))
+            seen.add(norm.label)
+        if wrong:
+            raise mistakes(wrong)
+        return norms
+
+    @field_validator("baseline")
+    @classmethod
+    def _known_baseline(cls, baseline: str, info: ValidationInfo) -> str:
+        norms = info.data.get("norms")
+        if norms is None:
+            return baseline
+        if baseline:
+            return _label(baseline, norms)
+        labels = [norm.label for norm in norms]
+        return "none" if "none" in labels else labels[0]
+
+    @field_validator("target")
+    @classmethod
+    def _known_pilot(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, PilotTarget) and "norms" in info.data:
+            try:
+                label = _label(value.norm, info.data["norms"])
+            except PydanticCustomError as error:
+                raise mistakes([(("from",), error)]) from None
+            return value.model_copy(update={"norm": label})
+        return value
+
+    @field_validator("sweep")
+    @classmethod
+    def _sweep_keys(cls, sweep: dict[str, Any]) -> dict[str, Any]:
+        check_keys(sweep)
+        check_size(sweep)
+        return sweep
+
+    @field_validator("tune")
+    @classmethod
+    def _tuning(cls, tune: TuneConfig | None, info: ValidationInfo) -> TuneConfig | None:
+        if tune is None:
+            return tune
+        wrong: list[tuple[Path, PydanticCustomError]] = []
+        if tune.key in info.data.get("sweep", {}):
+            wrong.append(((tune.key,), mistake("this key is swept already", at="key")))
+        if isinstance(tune.seeds, tuple) and "seeds" in info.data:
+            reporting = set(expand(info.data["seeds"]))
+            for index, seed in enumerate(tune.seeds):
+                if seed in reporting:
+                    message = f"the tuning seed {seed} is a reporting seed as well"
+                    hint = "a choice made on the seeds it is reported on is biased; take others"
+                    wrong.append((("seeds", index), mistake(message, hint)))
+        if wrong:
+            raise mistakes(wrong)
+        return tune
+
+    @model_validator(mode="after")
+    def _every_point(self) -> Self:
+        """Validate the whole config at every combination of ``sweep`` and ``tune``."""
+        grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
+        if self.tune:
+            grid["tune", self.tune.key] = self.tune.values
+        wrong: dict[Path, PydanticCustomError] = {}
+        for point in combinations({str(path[1]): values for path, values in grid.items()}):
+            if not point:
+                continue
+            try:
+                self._at(point)
+            except ValidationError as error:
+                for place, one in _blame(error, point, grid):
+                    wrong.setdefault(place, one)
+        if wrong:
+            raise mistakes(wrong.items())
+        return self
+
+
+_SHARED = set(RunConfig.model_fields) - {"norm", "seed"}
+
+
+def read(error: ValidationError) -> Iterator[tuple[Path, str, str, Any]]:
+    """(path, message, hint, place) of every mistake in an error of these models."""
+    for line in error.errors(include_url=False, include_input=False):
+        context = line.get("ctx", {})
+        yield (
+            tuple(line["loc"]),
+            context.get("message", line["msg"]),
+            context.get("hint", ""),
+            context.get("at", "value"),
+        )
+
+
+def _blame(
+    error: ValidationError, point: Point, grid: Mapping[Path, tuple[Any, ...]]
+) -> Iterator[tuple[Path, PydanticCustomError]]:
+    """Each mistake at a point, at the swept value that causes it or the norm it makes senseless."""
+    named = ", ".join(f"{key}={_plain(value)}" for key, value in point.items())
+    for path, message, hint, _ in read(error):
+        if path[:1] == ("norms",):
+            yield path, mistake(f"at {named}: {message}", hint)
+            continue
+        where = dotted(path)
+        own = [g for g in grid if where == g[1] or where.startswith((f"{g[1]}.", f"{g[1]}["))]
+        near = [g for g in grid if str(g[1]).split(".")[0] == path[0]]
+        blamed = (own or near or list(grid))[0]
+        index = grid[blamed].index(point[str(blamed[1])])
+        text = message if own else f"at {named}: {where}: {message}"
+        yield (*blamed, index), mistake(text, hint)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else describe(value).split(" (")[0]

@@ -1,0 +1,118 @@
+"""The base of every section, and sections whose keys depend on a kind.
+
+``model: {kind: cnn, depth: 12}`` has the keys that all models share and those of the CNN's
+``Options``. A family makes one pydantic class a kind, from the registry, so a component that is
+added elsewhere brings its options into the schema by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from normbench.config.messages import describe, mistake, mistakes, plain
+from normbench.errors import suggest
+from normbench.registry import UnknownName
+
+
+class Section(BaseModel):
+    """Strict, frozen, no unknown keys, no NaN; errors in plain sentences."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def elsewhere(cls) -> Mapping[str, str]:
+        """Keys that only other kinds of this section have -> what to tell who gives one."""
+        return {}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_plain_sentences(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise plain(error, cls, cls.elsewhere()) from None
+
+
+S = TypeVar("S", bound=Section)
+
+
+class Family(Generic[S]):
+    """The classes of one section, by the value of its key ``tag``.
+
+    noun: the word in messages; names: the known kinds; canonical: the kind behind a name or alias,
+    raising UnknownName; build: the class of a kind.
+    """
+
+    def __init__(
+        self,
+        noun: str,
+        tag: str,
+        names: Callable[[], Iterable[str]],
+        canonical: Callable[[str], str],
+        build: Callable[[str], type[S]],
+    ):
+        self.noun, self.tag = noun, tag
+        self.names, self.canonical, self.member = names, canonical, functools.cache(build)
+
+    def validate(self, value: Any, default: str | None = None) -> S:
+        """The section, as the class of its kind. Raises ValidationError or a mistake."""
+        if isinstance(value, Section):
+            return typing.cast(S, value)
+        if not isinstance(value, Mapping):
+            raise mistake(f"must be a section of keys, got {describe(value)}")
+        name = value.get(self.tag, default)
+        if name is None:
+            example = f"for example  {self.tag}: {next(iter(self.names()))}"
+            known = suggest("", self.names())
+            raise mistakes([((self.tag,), mistake("missing", f"{example}  {known}", "parent"))])
+        if not isinstance(name, str):
+            raise mistakes([((self.tag,), mistake(f"must be a string, got {describe(name)}"))])
+        try:
+            kind = self.canonical(name)
+        except UnknownName as error:
+            raise mistakes([((self.tag,), mistake(error.message, error.hint))]) from None
+        return self.member(kind).model_validate({**value, self.tag: kind})
+
+    def elsewhere(self, member: type[Section], kind: str) -> dict[str, str]:
+        """The keys of the other kinds, each with a sentence that says whose they are."""
+        owners: dict[str, list[str]] = {}
+        for other in self.names():
+            for key in self.member(other).model_fields.keys() - member.model_fields.keys():
+                owners.setdefault(key, []).append(other)
+        return {
+            key: f"{key} has no meaning for {self.noun} {kind!r}; it belongs to {', '.join(kinds)}"
+            for key, kinds in owners.items()
+        }
+
+    def keys(self) -> set[str]:
+        """The keys of all kinds together."""
+        return {key for kind in self.names() for key in self.member(kind).model_fields}
+
+
+def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
+    """``base`` plus the fields of the dataclass ``options``, its constraints and defaults kept."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    fields: dict[str, Any] = {tag: (str, Field(kind, description=f"always {kind}"))}
+    for item in dataclasses.fields(options):
+        required = item.default is dataclasses.MISSING
+        fields[item.name] = (hints[item.name], ... if required else item.default)
+    return create_model(f"{base.__name__}_{kind}", __base__=base, __doc__=options.__doc__, **fields)
+
+
+def option_values(section: Section, options: type) -> dict[str, Any]:
+    """The values of the fields of ``options`` in ``section``."""
+    return {item.name: getattr(section, item.name) for item in dataclasses.fields(options)}

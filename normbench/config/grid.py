@@ -1,0 +1,165 @@
+"""Seeds, and values for a key: what ``seeds``, ``sweep`` and ``tune`` are made of."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, PlainValidator, model_validator
+
+from normbench.config.components import DATA, MODEL, AugmentConfig, NormalizationConfig
+from normbench.config.families import Section
+from normbench.config.messages import Path, describe, mistake, mistakes
+from normbench.config.training import OPTIMIZER, TrainingConfig
+from normbench.errors import suggest
+
+MAX_POINTS = 1000
+MAX_SEEDS = 100_000
+MAX_SEED = 2**63 - 1
+
+_FIXED = ("name", "norms", "baseline", "target", "seeds", "sweep", "tune", "probes", "runtime")
+
+Point = dict[str, Any]
+"""One combination of a sweep: dotted key -> value."""
+
+
+def _seeds(value: Any) -> int | tuple[int, ...]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MAX_SEEDS:
+            message = f"must be 1 to {MAX_SEEDS:,} seeds, or a list of seeds, got {describe(value)}"
+            raise mistake(message)
+        return value
+    if not isinstance(value, list | tuple):
+        raise mistake(f"must be a whole number or a list of seeds, got {describe(value)}")
+    if not value:
+        raise mistake("needs at least one seed, got an empty list")
+    wrong = []
+    seen: set[int] = set()
+    for index, seed in enumerate(value):
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
+            message = f"a seed must be a whole number of 0 or more, got {describe(seed)}"
+            wrong.append(((index,), mistake(message)))
+        elif seed in seen:
+            wrong.append(((index,), mistake(f"the seed {seed} stands twice")))
+        else:
+            seen.add(seed)
+    if wrong:
+        raise mistakes(wrong)
+    return tuple(value)
+
+
+Seeds = Annotated[int | tuple[int, ...], PlainValidator(_seeds)]
+"""A number n of seeds, or the seeds themselves."""
+
+
+def expand(seeds: int | tuple[int, ...], after: int = -1) -> list[int]:
+    """The seeds themselves; a number n stands for the n that follow ``after``."""
+    return list(range(after + 1, after + 1 + seeds)) if isinstance(seeds, int) else list(seeds)
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise mistake(f"must be a list of values, got {describe(value)}", "for example  [10, 20]")
+    if not value:
+        raise mistake("needs at least one value, got an empty list")
+    if len(value) > MAX_POINTS:
+        raise mistake(f"{len(value):,} values; the most is {MAX_POINTS:,}")
+    twice = [
+        ((index,), mistake(f"the value {item} stands twice"))
+        for index, item in enumerate(value)
+        if item in value[:index]
+    ]
+    if twice:
+        raise mistakes(twice)
+    return tuple(value)
+
+
+Values = Annotated[tuple[Any, ...], PlainValidator(_values)]
+"""A list of distinct values; whether the key takes them is checked point by point."""
+
+
+class TuneConfig(Section):
+    """A grid for one key, normally ``optimizer.lr``; the choice is made on seeds of its own."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Values]
+
+    seeds: Seeds = Field(
+        3, description="tuning seeds: a list, or how many that follow the largest reporting seed"
+    )
+
+    @model_validator(mode="after")
+    def _one_key(self) -> TuneConfig:
+        keys = list(self.__pydantic_extra__)
+        if not keys:
+            hint = "for example  optimizer.lr: [0.01, 0.03, 0.1, 0.3]"
+            raise mistake("needs a key and its grid", hint)
+        check_keys(keys)
+        if len(keys) > 1:
+            message = "a second key; one is tuned at a time"
+            raise mistakes([((key,), mistake(message, at="key")) for key in keys[1:]])
+        return self
+
+    @property
+    def key(self) -> str:
+        """The tuned key."""
+        return next(iter(self.__pydantic_extra__))
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The grid, the same for every norm."""
+        return self.__pydantic_extra__[self.key]
+
+
+def sweepable() -> set[str]:
+    """The dotted keys that ``sweep`` and ``tune`` may name, of all kinds together."""
+    sections: dict[str, Iterable[str]] = {
+        "data": DATA.keys() - {"augment"},
+        "data.augment": AugmentConfig.model_fields,
+        "model": MODEL.keys(),
+        "normalization": NormalizationConfig.model_fields,
+        "optimizer": OPTIMIZER.keys(),
+        "training": TrainingConfig.model_fields,
+    }
+    return {f"{section}.{key}" for section, keys in sections.items() for key in keys}
+
+
+def check_keys(keys: Iterable[str]) -> None:
+    """Raise a mistake for every key that cannot be swept."""
+    known = sweepable()
+    wrong: list[tuple[Path, Any]] = []
+    for key in keys:
+        if key in known:
+            continue
+        if key.split(".")[0] in _FIXED:
+            message = f"{key!r} cannot be varied here"
+            hint = "the sections that can are data, model, normalization, optimizer and training"
+        elif section := sorted(k for k in known if k.startswith(f"{key}.")):
+            message, hint = (
+                f"{key!r} is a section; name a key in it",
+                f"known: {', '.join(section)}",
+            )
+        else:
+            message, hint = f"unknown key {key!r}", _nearest(key, known)
+        wrong.append(((key,), mistake(message, hint, "key")))
+    if wrong:
+        raise mistakes(wrong)
+
+
+def _nearest(key: str, known: set[str]) -> str:
+    section = key.partition(".")[0]
+    return suggest(key, {k for k in known if k.startswith(f"{section}.")} or known)
+
+
+def combinations(sweep: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """Every combination, the last key varying fastest; one empty point without a sweep."""
+    return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
+
+
+def check_size(sweep: Mapping[str, Sequence[Any]]) -> None:
+    """Raise a mistake where a sweep has more points than anyone waits for."""
+    count = math.prod(len(values) for values in sweep.values())
+    if count > MAX_POINTS:
+        raise mistake(f"{count:,} combinations; the most is {MAX_POINTS:,}")

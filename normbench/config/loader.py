@@ -1,0 +1,203 @@
+"""From a file, its overrides and its name to an ``ExperimentConfig``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from normbench.config.experiment import ExperimentConfig, read
+from normbench.config.messages import Path as KeyPath
+from normbench.config.yaml12 import MAX_BYTES, Document, parse
+from normbench.errors import ConfigError, Problem, suggest
+
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)((?:\[[0-9]{1,6}\])*)\Z")
+
+
+def load(
+    source: Path | str, overrides: Sequence[str] = (), sweeps: Sequence[str] = ()
+) -> ExperimentConfig:
+    """The experiment that a file (a Path) or a YAML text (a str) describes.
+
+    overrides: ``a.b=c`` texts that replace or add values, the last one wins; sweeps: ``a.b=1,2``
+    texts that replace or add entries of ``sweep``. Raises ConfigError with every mistake found,
+    in the order of the file.
+    """
+    name, text = (str(source), _text(source)) if isinstance(source, Path) else ("config", source)
+    document = parse(text, name)
+    if not isinstance(document.tree, dict):
+        if document.tree is None and not document.problems:
+            message = "empty; a config has keys, such as name, data, model and norms"
+        else:
+            message = "must hold keys and values at the top, such as  name: my-experiment"
+        raise ConfigError([*document.problems, Problem("", message, source=name)])
+    problems = list(document.problems)
+    for option, texts in (("--sweep", sweeps), ("--set", overrides)):
+        for override in texts:
+            try:
+                _apply(document, option, override)
+            except ConfigError as error:
+                problems += error.problems
+    experiment = None
+    try:
+        experiment = ExperimentConfig.model_validate(document.tree)
+    except ValidationError as error:
+        known = {problem.path for problem in problems}
+        for path, message, hint, at in read(error):
+            problem = document.locate(path, at, message, hint)
+            if problem.path not in known:  # a value refused in reading is no second mistake
+                problems.append(problem)
+    if experiment is None or problems:
+        raise ConfigError(sorted(problems, key=_order))
+    return experiment
+
+
+def parse_sweep(text: str) -> tuple[str, list[Any]]:
+    """``optimizer.lr=0.01,0.1`` as the key and its values. Raises ConfigError."""
+    key, values = _split("--sweep", text, "optimizer.lr=0.01,0.1")
+    if not values.startswith("["):
+        values = f"[{values}]"
+    parsed = _value("--sweep", text, values)
+    if not isinstance(parsed, list):
+        raise _bad("--sweep", text, "must be a list of values", key)
+    return key, parsed
+
+
+def find_config(name: str | Path | None) -> Path:
+    """The file meant by a path, or by the name of a bundled config; None means ``digits``.
+
+    Raises ConfigError with the nearest names.
+    """
+    wanted = Path(name or "digits")
+    if name and wanted.is_file():
+        return wanted
+    known = {path.stem: path for path in bundled()}
+    stem = wanted.stem if wanted.suffix in (".yaml", ".yml") else wanted.name
+    if len(wanted.parts) == 1 and stem in known:
+        return known[stem]
+    kind = "is a folder, not a config" if wanted.is_dir() else "no such config"
+    hint = f"give a path, or the name of a bundled one; {suggest(stem, known)}"
+    raise ConfigError([Problem("", kind, hint, source=str(wanted))])
+
+
+def bundled() -> list[Path]:
+    """The configs that come with normbench, sorted by name."""
+    package = Path(__file__).resolve().parents[1]
+    # In a wheel they are inside the package, in a checkout beside it.
+    folder = package / "configs"
+    if not folder.is_dir():
+        folder = package.parent / "configs"
+    return sorted(folder.glob("*.yaml"))
+
+
+def _text(path: Path) -> str:
+    def failure(message: str, hint: str = "", *place: int) -> ConfigError:
+        line, column = place or (None, None)
+        return ConfigError([Problem("", message, hint, line, column, source=str(path))])
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise failure(f"cannot be read ({error.strerror})") from None
+    if len(content) > MAX_BYTES:
+        raise failure(f"larger than {MAX_BYTES:,} bytes; this is no config")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before) - before.rfind(b"\n")
+        raise failure("not UTF-8 text", "save it as UTF-8", line, column) from None
+
+
+def _order(problem: Problem) -> tuple[float, float]:
+    if problem.line is None or problem.column is None:
+        return math.inf, 0
+    return problem.line, problem.column
+
+
+# --- overrides ---
+
+
+def _bad(option: str, text: str, message: str, path: str = "", hint: str = "") -> ConfigError:
+    return ConfigError([Problem(path, message, hint, source=f"{option} {text}")])
+
+
+def _split(option: str, text: str, example: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise _bad(option, text, "must be key=value", hint=f"for example  {option} {example}")
+    return key.strip(), value.strip()
+
+
+def _value(option: str, text: str, value: str) -> Any:
+    try:
+        document = parse(value, "")
+    except ConfigError as error:
+        raise _bad(option, text, error.problems[0].message) from None
+    if document.problems:
+        raise _bad(option, text, document.problems[0].message)
+    return document.tree
+
+
+def _apply(document: Document, option: str, text: str) -> None:
+    if option == "--sweep":
+        key, value = parse_sweep(text)
+        path: KeyPath = ("sweep", key)
+    else:
+        key, plain = _split(option, text, "optimizer.lr=0.01")
+        path, value = _path(option, text, key), _value(option, text, plain)
+    inner: Any = document.tree
+    for depth in range(1, len(path)):
+        inner = _descend(document, option, text, inner, path[:depth])
+    *_, last = path
+    if isinstance(last, int):
+        _check_index(option, text, inner, path)
+    elif not isinstance(inner, dict):
+        raise _bad(option, text, f"{path[-2]!r} holds a value, not keys", key)
+    inner[last] = value
+    document.forget(path)
+    document.origins[path] = f"{option} {text}"
+
+
+def _path(option: str, text: str, key: str) -> KeyPath:
+    first, _, rest = key.partition(".")
+    if first in ("sweep", "tune") and rest and key != "tune.seeds":
+        return (first, rest)  # their keys have dots inside
+    path: list[str | int] = []
+    for part in key.split("."):
+        match = _KEY.match(part)
+        if not match:
+            hint = "for example  optimizer.lr  or  norms[1].groups"
+            raise _bad(option, text, f"{key!r} is not a key", hint=hint)
+        path += [match[1], *(int(index) for index in re.findall(r"[0-9]+", match[2]))]
+    return tuple(path)
+
+
+def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPath) -> Any:
+    """The value at ``path``, made a section where it is absent or a norm's bare name."""
+    part = path[-1]
+    if isinstance(part, int):
+        _check_index(option, text, inner, path)
+        if path[0] == "norms" and len(path) == 2 and isinstance(inner[part], str):
+            inner[part] = {"kind": inner[part]}
+    elif not isinstance(inner, dict):
+        raise _bad(option, text, f"{path[-2]!r} holds a value, not keys", str(path[-2]))
+    elif inner.get(part) is None:
+        inner[part] = {}
+        document.origins[path] = f"{option} {text}"
+    return inner[part]
+
+
+def _check_index(option: str, text: str, inner: Any, path: KeyPath) -> None:
+    name, index = path[-2], path[-1]
+    if not isinstance(inner, list):
+        raise _bad(option, text, "is not a list", str(name))
+    assert isinstance(index, int)
+    if index >= len(inner):
+        raise _bad(option, text, f"has {len(inner)} entries, numbered from 0", str(name))

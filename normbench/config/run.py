@@ -1,0 +1,93 @@
+"""What determines the numbers of one run, and the run's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from typing import Annotated, Any
+
+from pydantic import Field, WrapValidator
+
+from normbench.config.components import (
+    DATA,
+    MODEL,
+    NORM,
+    DataConfig,
+    ModelConfig,
+    NormalizationConfig,
+    NormConfig,
+)
+from normbench.config.families import Section
+from normbench.config.grid import MAX_SEED
+from normbench.config.messages import describe, mistake
+from normbench.config.training import (
+    OPTIMIZER,
+    OptimizerConfig,
+    ProbesConfig,
+    RuntimeConfig,
+    TrainingConfig,
+)
+from normbench.registry import UnknownName
+
+
+def _norm(value: Any) -> NormConfig:
+    """A name, or a section with its options."""
+    if isinstance(value, str):
+        try:
+            value = {"kind": NORM.canonical(value)}
+        except UnknownName as error:
+            raise mistake(error.message, error.hint) from None
+    elif not isinstance(value, dict | NormConfig):
+        raise mistake(
+            f"must be the name of a norm or {{kind: name, ...}}, got {describe(value)}",
+            "the norm without normalization is written none" if value is None else "",
+        )
+    return NORM.validate(value)
+
+
+# Each validates to the class of its kind; the base is what the rest of the code sees.
+Data = Annotated[DataConfig, WrapValidator(lambda value, _: DATA.validate(value, "digits"))]
+Model = Annotated[ModelConfig, WrapValidator(lambda value, _: MODEL.validate(value))]
+Norm = Annotated[NormConfig, WrapValidator(lambda value, _: _norm(value))]
+Optimizer = Annotated[
+    OptimizerConfig, WrapValidator(lambda value, _: OPTIMIZER.validate(value, "sgd"))
+]
+
+
+class RunConfig(Section):
+    """One run: one norm, one seed, one sweep point. It reloads from what ``resolved`` gives."""
+
+    data: Data = Field(description="images, splits and batches")
+    model: Model = Field(description="the network but for its norm")
+    normalization: NormalizationConfig = Field(description="the policy of every norm")
+    norm: Norm = Field(description="the norm of this run")
+    optimizer: Optimizer = Field(description="how weights are updated")
+    training: TrainingConfig = Field(description="the budget")
+    probes: ProbesConfig = Field(description="when signals are measured")
+    runtime: RuntimeConfig = Field(description="threads and device")
+    seed: int = Field(ge=0, le=MAX_SEED, description="split, weights, batch order, augmentation")
+
+    @property
+    def label(self) -> str:
+        """The norm's label, as in every table."""
+        return self.norm.label
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain JSON-able values, every default written out."""
+        return self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
+
+    def identity(self) -> str:
+        """SHA-256 (hex) of everything that can change the run's numbers: not the label."""
+        return self._hash(())
+
+    def context(self) -> str:
+        """SHA-256 (hex) of the same without norm and seed: equal for runs that can be compared."""
+        return self._hash(("norm", "seed"))
+
+    def _hash(self, without: Collection[str]) -> str:
+        values = self.resolved()
+        del values["norm"]["name"]
+        kept = {key: value for key, value in values.items() if key not in without}
+        canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,187 @@
+"""The sections of a config about training: optimizer, budget, target, probes, runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from normbench.config.families import Family, Section
+from normbench.config.messages import describe, mistake, mistakes
+from normbench.registry import UnknownName
+
+
+class OptimizerConfig(Section):
+    """How weights are updated, the same for every norm."""
+
+    kind: str = Field("sgd", description="sgd, adam or adamw")
+    lr: float = Field(gt=0, examples=[0.05], description="learning rate, after warmup")
+    weight_decay: float = Field(0.0, ge=0, description="0 is none; decoupled for adamw")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="the learning rate after warmup: kept, or lowered to 0 at the end"
+    )
+    warmup_steps: int = Field(0, ge=0, description="steps of linear growth to lr")
+    clip_norm: float | None = Field(
+        None, gt=0, description="largest norm of the whole gradient; null: no clipping"
+    )
+
+    @classmethod
+    def elsewhere(cls) -> Mapping[str, str]:
+        return OPTIMIZER.elsewhere(cls, cls.model_fields["kind"].default)
+
+
+class SgdConfig(OptimizerConfig):
+    """Stochastic gradient descent."""
+
+    kind: str = Field("sgd", description="always sgd")
+    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last update kept")
+    nesterov: bool = Field(False, description="look ahead along the momentum")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise mistakes([(("nesterov",), mistake("needs a momentum above 0"))])
+        return self
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class AdamConfig(OptimizerConfig):
+    """Adam: Kingma & Ba 2015, arXiv:1412.6980."""
+
+    kind: str = Field("adam", description="always adam")
+    betas: tuple[Beta, Beta] = Field(
+        (0.9, 0.999), strict=False, description="decay of the mean and of the mean square"
+    )
+    eps: float = Field(1e-8, gt=0, description="added to the root of the mean square")
+
+
+class AdamWConfig(AdamConfig):
+    """AdamW, weight decay decoupled: Loshchilov & Hutter 2019, arXiv:1711.05101."""
+
+    kind: str = Field("adamw", description="always adamw")
+
+
+_OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
+    "sgd": SgdConfig,
+    "adam": AdamConfig,
+    "adamw": AdamWConfig,
+}
+
+
+def _optimizer(name: str) -> str:
+    if name not in _OPTIMIZERS:
+        raise UnknownName("optimizer", name, list(_OPTIMIZERS))
+    return name
+
+
+OPTIMIZER: Family[OptimizerConfig] = Family(
+    "optimizer", "kind", lambda: list(_OPTIMIZERS), _optimizer, _OPTIMIZERS.__getitem__
+)
+
+
+class TrainingConfig(Section):
+    """The budget, how often it is evaluated, and in what precision."""
+
+    epochs: float | None = Field(None, gt=0, description="passes over the training set; or steps")
+    steps: int | None = Field(None, gt=0, description="updates; or epochs")
+    evaluate_every: int = Field(100, ge=1, description="steps between evaluations")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is autocast")
+    eval_batch_size: int = Field(1000, ge=1, description="images a batch in evaluation")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.epochs is None and self.steps is None:
+            raise mistake("needs a budget", "for example  epochs: 5  or  steps: 1000")
+        if self.epochs is not None and self.steps is not None:
+            message = "epochs and steps are both given; the budget is one of them"
+            raise mistakes([(("steps",), mistake(message, "remove one", "key"))])
+        return self
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, list | tuple) and not value:
+        raise mistake("needs at least one target, got an empty list")
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Accuracy = Annotated[float, Field(gt=0, le=1)]
+
+
+class FixedTarget(Section):
+    """Targets that stand beforehand."""
+
+    val_accuracy: Annotated[tuple[Accuracy, ...], BeforeValidator(_as_list)] = Field(
+        strict=False, examples=[0.97], description="above 0 to 1, one or a list"
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.val_accuracy)) < len(self.val_accuracy):
+            raise mistakes([(("val_accuracy",), mistake("the same target stands twice"))])
+        return self
+
+
+class PilotTarget(Section):
+    """The median final validation accuracy of one norm, measured on seeds of its own."""
+
+    norm: str = Field(alias="from", examples=["batch"], description="the label of one of the norms")
+    pilot_seeds: int = Field(
+        3, ge=1, le=1000, description="how many; they follow the largest reporting seed"
+    )
+
+
+def target(value: Any) -> FixedTarget | PilotTarget:
+    """``{val_accuracy: ...}`` or ``{from: ..., pilot_seeds: ...}``."""
+    if isinstance(value, FixedTarget | PilotTarget):
+        return value
+    if not isinstance(value, Mapping):
+        hint = "for example  target: {val_accuracy: 0.97}"
+        raise mistake(f"must be a section of keys, got {describe(value)}", hint)
+    if "val_accuracy" in value and ("from" in value or "pilot_seeds" in value):
+        key = "from" if "from" in value else "pilot_seeds"
+        message = "val_accuracy fixes the target already"
+        raise mistakes([((key,), mistake(message, "remove one of the two", "key"))])
+    pilot = "from" in value or "pilot_seeds" in value
+    return (PilotTarget if pilot else FixedTarget).model_validate(value)
+
+
+class ProbesConfig(Section):
+    """When gradients and activations are measured. Measuring changes no weight."""
+
+    steps: Literal["log", "none"] | None = Field(
+        None, description="log: steps 0 to 10, then logarithmically spaced; none: never"
+    )
+    every: int | None = Field(None, ge=1, description="every so many steps, instead")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _log_by_default(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("steps") is None and not value.get("every"):
+            return {**value, "steps": "log"}
+        return value
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.steps is not None and self.every is not None:
+            message = "steps and every are both given; the schedule is one of them"
+            raise mistakes([(("every",), mistake(message, "remove one", "key"))])
+        return self
+
+
+def _device(name: str) -> str:
+    kind, colon, index = name.partition(":")
+    if name == "cpu" or (kind == "cuda" and (not colon or (index.isascii() and index.isdigit()))):
+        return name
+    raise mistake(f"unknown device {name!r}", "known: cpu, cuda, cuda:0, cuda:1, ...")
+
+
+class RuntimeConfig(Section):
+    """What a single run computes on; part of what makes its numbers reproducible."""
+
+    threads: int = Field(1, ge=1, le=1024, description="CPU threads a run")
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        "cpu", description="cpu, cuda or cuda:N"
+    )

@@ -1,0 +1,272 @@
+"""From a source to memory-mapped arrays: every dataset goes this one way.
+
+source files -> checked and read -> a prepared folder in the cache -> memory map. The folder's name
+is a hash of the options and of each file's size and time, so a changed source is noticed, and an
+absent one is missed even though its arrays are in the cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from normbench.data.catalog import (
+    DATASETS,
+    Note,
+    Progress,
+    RawDataset,
+    Report,
+    Source,
+    make_source,
+    silent,
+)
+from normbench.data.places import CACHE_VARIABLE, DATA_VARIABLE, cache_root, data_root, is_read_only
+from normbench.errors import DataError
+
+FORMAT = 1  # of the prepared folder; raise it when the arrays or their meaning change
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+_META = "meta.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A prepared dataset. The images are memory maps: processes on one machine share their pages.
+
+    train_images, test_images: uint8 [N, H, W, C]; train_labels, test_labels: int64 [N].
+    mean, std: of the training images, per channel, in units of [0, 1] (pixel / 255).
+    fingerprint: SHA-256 over shapes and bytes of the four arrays.
+    """
+
+    name: str
+    path: Path
+    train_images: npt.NDArray[np.uint8]
+    train_labels: npt.NDArray[np.int64]
+    test_images: npt.NDArray[np.uint8]
+    test_labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        _, height, width, channels = self.train_images.shape
+        return height, width, channels
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+
+def prepare(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> Dataset:
+    """The dataset, fetched, checked and cached as far as that has not happened before.
+
+    ``data_dir``: where the files are or go; see ``data_root``. ``offline`` forbids downloads.
+    Raises ConfigError for an unknown name or option, DataError for files that are absent and
+    cannot be had, truncated, altered or unreadable.
+    """
+    report = Report(progress or silent, note or silent)
+    source = make_source(name, options)
+    try:
+        return _prepare(DATASETS.canonical(name), source, data_dir, offline, report)
+    except OSError as error:  # names the file
+        raise DataError(f"{name}: {error}") from None
+
+
+def _prepare(
+    name: str, source: Source, data_dir: Path | None, offline: bool, report: Report
+) -> Dataset:
+    cache = cache_root(report)
+    root = source.root(data_root(data_dir, cache))
+    files = source.files(root)
+    if not _missing(files) and (dataset := _cached(_folder(cache, name, source, root, files))):
+        return dataset
+    with _lock(cache, name, report):
+        if _missing(source.files(root)):
+            _fetch(name, source, root, report, offline)
+        folder = _folder(cache, name, source, root, source.files(root))
+        if dataset := _cached(folder):  # another process was faster
+            return dataset
+        raw = source.read(root, report)
+        _check(raw, root if not source.embedded else Path(name))
+        try:
+            _write(name, raw, folder)
+        except OSError as error:
+            raise DataError(
+                f"{folder.parent}: cannot write the prepared data ({error})\n"
+                f"    make room, or name another folder with {CACHE_VARIABLE}"
+            ) from None
+    return load(folder)
+
+
+def load(path: Path) -> Dataset:
+    """Map a prepared folder (``Dataset.path``) as it is: what a worker process calls.
+
+    Raises DataError when the folder is absent or unusable.
+    """
+    try:
+        meta = json.loads((path / _META).read_text("utf-8"))
+        # Mode "c": pages are shared until written to, and torch takes the array without a warning.
+        arrays = {key: np.load(path / f"{key}.npy", mmap_mode="c") for key in _ARRAYS}
+        return Dataset(
+            name=meta["name"],
+            path=path,
+            classes=tuple(meta["classes"]),
+            mean=tuple(meta["mean"]),
+            std=tuple(meta["std"]),
+            fingerprint=meta["fingerprint"],
+            **arrays,
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise DataError(f"{path}: not a usable prepared dataset ({error})") from None
+
+
+def _cached(folder: Path) -> Dataset | None:
+    try:
+        return load(folder)
+    except DataError:
+        return None
+
+
+def _missing(files: Sequence[Path]) -> list[Path]:
+    return [path for path in files if not path.is_file()]
+
+
+@contextmanager
+def _lock(cache: Path, name: str, report: Report) -> Iterator[None]:
+    """One preparer of a dataset at a time; says so when it has to wait."""
+    (cache / "locks").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / "locks" / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0.5)
+    except Timeout:
+        report.note(f"another process is preparing {name}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch(name: str, source: Source, root: Path, report: Report, offline: bool) -> None:
+    try:
+        if is_read_only(root):
+            raise DataError(f"{root} is read-only")
+        source.fetch(root, report, offline=offline)
+        reason = "the download did not bring them"
+    except (DataError, OSError) as error:
+        reason = str(error)
+    missing = _missing(source.files(root))
+    if not missing:
+        return
+    count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
+    lines = [f"{name}: {count} missing in {root}"]
+    lines += [f"    {path.relative_to(root).as_posix()}" for path in missing]
+    lines += ["could not be fetched:", *(f"    {line.strip()}" for line in reason.splitlines())]
+    lines += [
+        f"put the files there by hand, or name the folder that holds them with --data-dir or "
+        f"{DATA_VARIABLE},",
+        "or use the dataset 'digits', which is embedded and works offline",
+    ]
+    raise DataError("\n".join(lines))
+
+
+def _folder(cache: Path, name: str, source: Source, root: Path, files: Sequence[Path]) -> Path:
+    """The prepared folder of exactly these options and files."""
+    prefix = len(str(root)) + 1
+    stats = [(str(path)[prefix:], os.stat(path)) for path in files]
+    identity = {
+        "format": FORMAT,
+        "dataset": name,
+        "options": {key: str(value) for key, value in dataclasses.asdict(source).items()},
+        "root": str(root.resolve()) if files else "",
+        "files": [(relative, stat.st_size, stat.st_mtime_ns) for relative, stat in stats],
+    }
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return cache / "prepared" / f"{name}-{key[:16]}"
+
+
+def _check(raw: RawDataset, place: Path) -> None:
+    for part, images, labels in (
+        ("training", raw.train_images, raw.train_labels),
+        ("test", raw.test_images, raw.test_labels),
+    ):
+        if len(images) != len(labels):
+            raise DataError(f"{place}: {len(images)} {part} images but {len(labels)} labels")
+        if len(images) == 0 or images.size == 0:
+            raise DataError(f"{place}: no {part} images")
+        if labels.min() < 0 or labels.max() >= len(raw.classes):
+            raise DataError(f"{place}: a {part} label is not one of {len(raw.classes)} classes")
+    if raw.train_images.shape[1:] != raw.test_images.shape[1:]:
+        raise DataError(f"{place}: training and test images differ in shape")
+
+
+def _write(name: str, raw: RawDataset, folder: Path) -> None:
+    """Write the prepared folder under a temporary name, then rename it. Needs the lock."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{name}-*"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}-"))
+    try:
+        digest = hashlib.sha256()
+        for key in _ARRAYS:
+            array = np.ascontiguousarray(getattr(raw, key))
+            digest.update(f"{key} {array.shape} ".encode())
+            digest.update(array.data)
+            np.save(temporary / f"{key}.npy", array)
+        mean, std = channel_statistics(raw.train_images)
+        meta = {
+            "format": FORMAT,
+            "name": name,
+            "classes": raw.classes,
+            "mean": mean,
+            "std": std,
+            "fingerprint": digest.hexdigest(),
+        }
+        (temporary / _META).write_text(json.dumps(meta, indent=1), "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # an unusable one
+        os.rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of images [N, H, W, C], in units of [0, 1].
+
+    From a histogram, in whole numbers up to the last division: exact whatever the size.
+    """
+    means, stds = [], []
+    values = np.arange(256)
+    for channel in range(images.shape[3]):
+        histogram = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), 4096):
+            pixels = images[start : start + 4096, :, :, channel]
+            histogram += np.bincount(pixels.reshape(-1), minlength=256)
+        count = int(histogram.sum())
+        total, squares = int(histogram @ values), int(histogram @ values**2)
+        means.append(total / count / 255)
+        stds.append(((count * squares - total**2) / count**2) ** 0.5 / 255)
+    return means, stds

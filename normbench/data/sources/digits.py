@@ -1,0 +1,40 @@
+"""scikit-learn's embedded digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from normbench.data.catalog import DATASETS, RawDataset, Report, Source
+from normbench.data.splits import split
+from normbench.seeding import stream
+
+TEST_IMAGES = 360
+
+
+@DATASETS.register("digits")
+class Digits(Source):
+    """1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn: works offline.
+
+    The test part of Alpaydin & Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI
+    Machine Learning Repository, doi:10.24432/C50P49. Pixel counts 0..16 are scaled to 0..255. The
+    source has no test set of its own: 360 images are cut off by one fixed stratified draw.
+    """
+
+    embedded: ClassVar[bool] = True
+
+    def files(self, root: Path) -> list[Path]:
+        return []
+
+    def read(self, root: Path, report: Report) -> RawDataset:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        counts = bunch.images.astype(np.int64)[..., np.newaxis]  # [1797, 8, 8, 1], 0..16
+        images = ((counts * 255 + 8) // 16).astype(np.uint8)
+        labels = bunch.target.astype(np.int64)
+        train, test = split(labels, TEST_IMAGES, stream(0, "digits", "test"))
+        classes = tuple(str(digit) for digit in range(10))
+        return RawDataset(images[train], labels[train], images[test], labels[test], classes)

@@ -1,0 +1,73 @@
+"""Errors a user can cause, each with the exit code of the command line contract.
+
+An error names the place and the remedy. Anything that is not a ``NormbenchError`` is a bug of ours
+and may show a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class NormbenchError(Exception):
+    """Base of every error that is reported without a traceback. ``exit_code`` is the process's."""
+
+    exit_code = 1
+
+
+class DataError(NormbenchError):
+    """A dataset is absent, truncated, altered or unreadable."""
+
+    exit_code = 3
+
+
+class StoreError(NormbenchError):
+    """The results folder cannot be read or written, or holds what we cannot use."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a config.
+
+    ``path`` is the dotted key (``norms[1].groups``); ``line`` and ``column`` count from 1 and are
+    None for a value that stands in no file (an override, a Python call).
+    """
+
+    path: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+    column: int | None = None
+    source: str | None = None
+
+    def __str__(self) -> str:
+        place = self.source or ""
+        if self.line is not None:
+            place += f":{self.line}:{self.column}"
+        head = "  ".join(part for part in (place, f"{self.path}: " if self.path else "") if part)
+        text = f"{head}{self.message}" if self.path else f"{head}  {self.message}"
+        return text + "".join(f"\n    {line}" for line in self.hint.splitlines())
+
+
+class ConfigError(NormbenchError):
+    """All the mistakes of one config at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem] | str):
+        if isinstance(problems, str):
+            problems = [Problem("", problems)]
+        self.problems = list(problems)
+        super().__init__("\n".join(str(p).strip() for p in self.problems))
+
+
+def suggest(word: object, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: ``did you mean 'batch'?  known: batch, layer``."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    guess = f"did you mean {close[0]!r}?  " if close else ""
+    return f"{guess}known: {', '.join(names)}" if names else guess.strip()

@@ -1,0 +1,7 @@
+"""Runs a plan: where the training happens, and what becomes of its events."""
+
+from normbench.execution.driver import Outcome, Silent, Watch, execute
+from normbench.execution.engine import Engine, Task
+from normbench.execution.local import LocalEngine
+
+__all__ = ["Engine", "LocalEngine", "Outcome", "Silent", "Task", "Watch", "execute"]

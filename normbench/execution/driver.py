@@ -1,0 +1,229 @@
+"""Drives a plan through an engine: the one place that writes results.
+
+Finished runs are skipped, unfinished ones continued from their last checkpoint, failures kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from normbench.data import Dataset
+from normbench.environment import environment
+from normbench.errors import StoreError
+from normbench.execution.engine import Engine, Task
+from normbench.plan import PlannedRun
+from normbench.store import ExperimentStore, RunStore
+from normbench.training import events
+
+
+class Watch(Protocol):
+    """Someone who looks on."""
+
+    def planned(self, runs: Sequence[PlannedRun], skipped: int) -> None:
+        """These runs will be trained; ``skipped`` others were done before."""
+
+    def happened(self, run: PlannedRun, event: events.Event) -> None:
+        """An event, after it is written."""
+
+    def idle(self) -> None:
+        """Nothing happened for a moment."""
+
+
+class Silent:
+    """A ``Watch`` that does not look."""
+
+    def planned(self, runs: Sequence[PlannedRun], skipped: int) -> None:
+        """See ``Watch``."""
+
+    def happened(self, run: PlannedRun, event: events.Event) -> None:
+        """See ``Watch``."""
+
+    def idle(self) -> None:
+        """See ``Watch``."""
+
+
+@dataclass
+class Outcome:
+    """What became of a plan, in runs.
+
+    failed: each with its reason. stopped: interrupted before the end, by ``signal``.
+    """
+
+    skipped: int = 0
+    finished: int = 0
+    diverged: int = 0
+    failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
+    stopped: bool = False
+    signal: int | None = None
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Two plans carried out one after the other."""
+        return Outcome(
+            self.skipped + other.skipped,
+            self.finished + other.finished,
+            self.diverged + other.diverged,
+            self.failed + other.failed,
+            self.stopped or other.stopped,
+            self.signal or other.signal,
+        )
+
+
+def execute(
+    plan: Sequence[PlannedRun],
+    store: ExperimentStore,
+    dataset: Dataset,
+    engine: Engine,
+    *,
+    fresh: bool = False,
+    watch: Watch | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train every run of ``plan`` that is not done, and write what happens into ``store``.
+
+    fresh: forget earlier results of these runs. watch: looks on. should_stop: when it says so,
+    running runs checkpoint and stop, and no other starts.
+    Raises StoreError when results cannot be written or were made from other data.
+    """
+    watch = watch or Silent()
+    outcome = Outcome()
+    runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
+    pending = _pending(runs, store, dataset, fresh, outcome)
+    watch.planned([runs[folder] for folder in pending], outcome.skipped)
+    writers: dict[str, _Writer] = {}
+
+    def tasks() -> Iterator[Task]:
+        for folder in pending:
+            writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
+            resume = writers[folder].store.checkpoint()
+            yield Task(folder, runs[folder].config.resolved(), str(dataset.path), resume)
+
+    stopping = False
+    for item in engine.run(tasks()):
+        if not stopping and should_stop():
+            stopping = outcome.stopped = True
+            engine.stop()
+        if item is None:
+            watch.idle()
+            continue
+        folder, event = item
+        state = writers[folder].write(event)
+        if state is not None:
+            del writers[folder]
+            if isinstance(event, events.Failed):
+                outcome.failed.append((runs[folder], event.reason))
+            elif state in ("finished", "diverged"):
+                setattr(outcome, state, getattr(outcome, state) + 1)
+        watch.happened(runs[folder], event)
+    return outcome
+
+
+def _pending(
+    runs: dict[str, PlannedRun],
+    store: ExperimentStore,
+    dataset: Dataset,
+    fresh: bool,
+    outcome: Outcome,
+) -> list[str]:
+    pending = []
+    for folder in runs:
+        run = store.run(folder)
+        if fresh:
+            run.clear()
+        manifest = run.read_manifest()
+        if manifest and manifest["data"]["fingerprint"] != dataset.fingerprint:
+            raise StoreError(
+                f"{run.path} was trained on other data: the files of dataset {dataset.name!r} "
+                "have changed since\n    start over with --fresh, or keep both under another "
+                "name with --set name=..."
+            )
+        if run.done:
+            outcome.skipped += 1
+        else:
+            pending.append(folder)
+    return pending
+
+
+class _Writer:
+    """Writes one run's events into its folder."""
+
+    def __init__(self, run: PlannedRun, store: RunStore, dataset: Dataset):
+        self.run, self.store, self.dataset = run, store, dataset
+        self.diverged_at: int | None = None
+        self.started = time.monotonic()
+
+    def write(self, event: events.Event) -> str | None:
+        """Record ``event``; the run's final state, if this was its last."""
+        match event:
+            case events.Started():
+                self._open(event)
+            case events.EpochStarted():
+                self._line("metrics", "epoch", event)
+                self.store.manifest["batch_order_sha256"] = event.batches_sha256
+                self.store.manifest["epochs_started"] = event.epoch + 1
+            case events.Evaluated():
+                self._line("metrics", "eval", event)
+            case events.Tested():
+                self._line("metrics", "test", event)
+            case events.Probed():
+                line = {"event": "probe", "step": event.step, **event.quantities}
+                self.store.append("probes", line)
+            case events.Checkpointed():
+                self.store.write_checkpoint(event.state)
+                self.store.update(checkpoint_step=event.step)
+            case events.Diverged():
+                self._line("metrics", "diverged", event)
+                self.diverged_at = event.step
+            case events.Stopped():
+                return self._close("interrupted", steps_done=event.step)
+            case events.Failed():
+                if not self.store.manifest:
+                    self._open(None)
+                return self._close("failed", reason=event.reason, details=event.details)
+            case events.Finished():
+                clock = {k: v for k, v in asdict(event).items() if k.endswith("_seconds")}
+                state = "finished" if self.diverged_at is None else "diverged"
+                return self._close(
+                    state, steps_done=event.step, diverged_at=self.diverged_at, **clock
+                )
+        return None
+
+    def _open(self, event: events.Started | None) -> None:
+        config = self.run.config
+        manifest = {
+            "id": self.run.identity,
+            "context": config.context(),
+            "norm": self.run.norm,
+            "seed": self.run.seed,
+            "point": {**self.run.point, **(self.run.tuned or {})},
+            "batch_size": config.data.batch_size,
+            "data": {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint},
+            "num_classes": self.dataset.num_classes,
+            "device": config.runtime.device,
+            "threads": config.runtime.threads,
+            "environment": environment(),
+        }
+        before, step = {}, None
+        if self.store.checkpoint() is not None:  # the run continues, or failed to
+            before = self.store.read_manifest() or {}
+            step = event.step if event else before.get("checkpoint_step")
+        kept = ("batch_order_sha256", "epochs_started", "checkpoint_step")
+        manifest |= {key: before[key] for key in kept if key in before}
+        if event is not None:
+            manifest |= {
+                "steps": event.steps,
+                "parameters": event.parameters,
+                "backbone_sha256": event.backbone_sha256,
+            }
+        self.store.open(config.resolved(), manifest, step)
+
+    def _line(self, journal: str, kind: str, event: events.Event) -> None:
+        self.store.append(journal, {"event": kind, **asdict(event)})
+
+    def _close(self, state: str, **fields: object) -> str:
+        wall_seconds = time.monotonic() - self.started
+        done = state in ("finished", "diverged")
+        self.store.close(state, done=done, wall_seconds=wall_seconds, **fields)
+        return state

@@ -1,0 +1,115 @@
+"""Trains runs in processes of this machine, kept warm from run to run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from normbench.execution.engine import Task
+from normbench.execution.worker import STOP, work
+from normbench.training.events import Event, Failed, Finished, Stopped
+
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    key: str | None = None  # the run it is training
+
+
+class LocalEngine:
+    """``jobs`` worker processes; a worker that dies fails its run and is replaced."""
+
+    def __init__(self, jobs: int):
+        self.jobs = jobs
+        self._workers: list[_Worker] = []
+        self._stopping = False
+        # A fork server imports torch once for all workers; where there is none, each does.
+        methods = multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context(
+            "forkserver" if "forkserver" in methods else "spawn"
+        )
+        if "forkserver" in methods:
+            self._context.set_forkserver_preload(["normbench.execution.worker"])
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
+        """See ``Engine.run``."""
+        waiting = iter(tasks)
+        while True:
+            self._hand_out(waiting)
+            busy = [worker for worker in self._workers if worker.key is not None]
+            if not busy:
+                return
+            ready = wait([worker.connection for worker in busy], timeout=POLL_SECONDS)
+            if not ready:
+                yield None
+            for worker in busy:
+                if worker.connection in ready:
+                    yield self._receive(worker)
+
+    def stop(self) -> None:
+        """See ``Engine.stop``."""
+        self._stopping = True
+        for worker in self._workers:
+            if worker.key is not None:
+                with suppress(OSError):  # it died; the next receive says so
+                    worker.connection.send(STOP)
+
+    def close(self) -> None:
+        """See ``Engine.close``."""
+        for worker in self._workers:
+            worker.connection.close()
+            if worker.key is not None:
+                worker.process.kill()
+            worker.process.join(timeout=5)
+        self._workers.clear()
+
+    def _hand_out(self, waiting: Iterator[Task]) -> None:
+        idle = [worker for worker in self._workers if worker.key is None]
+        while not self._stopping and (idle or len(self._workers) < self.jobs):
+            task = next(waiting, None)
+            if task is None:
+                return
+            worker = idle.pop() if idle else self._start()
+            worker.key = task.key
+            with suppress(OSError):  # it died; the next receive says so
+                worker.connection.send(task)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=work, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _receive(self, worker: _Worker) -> tuple[str, Event]:
+        key = worker.key
+        assert key is not None
+        try:
+            event: Event = worker.connection.recv()
+        except (EOFError, OSError):
+            event = Failed(self._bury(worker))
+        if isinstance(event, Finished | Stopped | Failed):
+            worker.key = None
+        return key, event
+
+    def _bury(self, worker: _Worker) -> str:
+        """Remove a dead worker; say how it died."""
+        worker.process.join(timeout=5)
+        worker.connection.close()
+        self._workers.remove(worker)
+        code = worker.process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            hint = " (out of memory?)" if name == "SIGKILL" else ""
+            return f"its process was ended by {name}{hint}"
+        return f"its process ended unexpectedly with exit code {code}"

@@ -1,0 +1,77 @@
+"""Weight initialization. Every parameter is drawn from the stream that carries its own name.
+
+Fan-in and fan-out count the kernel positions of a convolution: fan_in = in_channels * kh * kw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from normbench.seeding import stream
+
+Draw = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarray]
+
+
+def _normal(variance: Callable[[int, int], float]) -> Draw:
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int):
+        values = rng.standard_normal(shape, dtype=np.float32)
+        values *= np.float32(math.sqrt(variance(fan_in, fan_out)))
+        return values
+
+    return draw
+
+
+def _uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, _: int):
+    bound = 1 / math.sqrt(fan_in)
+    return (rng.random(shape, dtype=np.float32) * 2 - 1) * np.float32(bound)
+
+
+def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, _: int):
+    rows, columns = shape[0], math.prod(shape[1:])
+    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
+    return (q if rows >= columns else q.T).astype(np.float32).reshape(shape)
+
+
+INITS: dict[str, Draw] = {
+    # He et al. 2015, arXiv:1502.01852: variance 2 / fan_in.
+    "he_normal": _normal(lambda fan_in, fan_out: 2 / fan_in),
+    # Glorot & Bengio 2010: variance 2 / (fan_in + fan_out).
+    "xavier_normal": _normal(lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+    # LeCun et al. 1998: variance 1 / fan_in.
+    "lecun_normal": _normal(lambda fan_in, fan_out: 1 / fan_in),
+    # What nn.Linear and nn.Conv2d do: uniform in +-1/sqrt(fan_in), variance 1 / (3 fan_in).
+    "torch_default": _uniform_fan_in,
+    # Saxe et al. 2014, arXiv:1312.6120: orthogonal rows or columns, gain 1.
+    "orthogonal": _orthogonal,
+}
+
+
+def initialize(network: nn.Module, init: str, seed: int) -> None:
+    """Draw every Linear and Conv2d weight of ``network`` in place, each from its own stream.
+
+    Biases start at zero, except under ``torch_default``, which draws them as PyTorch does. Norm
+    parameters keep their ones and zeros, so a norm more or less changes no one else's numbers.
+    """
+    draw = INITS[init]
+    with torch.no_grad():
+        for name, module in network.named_modules():
+            if not isinstance(module, nn.Linear | nn.Conv2d):
+                continue
+            shape = tuple(module.weight.shape)
+            positions = math.prod(shape[2:])
+            fan_in, fan_out = shape[1] * positions, shape[0] * positions
+            weight = draw(stream(seed, "init", f"{name}.weight"), shape, fan_in, fan_out)
+            module.weight.copy_(torch.from_numpy(weight))
+            if module.bias is None:
+                continue
+            if init == "torch_default":
+                rng = stream(seed, "init", f"{name}.bias")
+                module.bias.copy_(torch.from_numpy(draw(rng, (shape[0],), fan_in, fan_out)))
+            else:
+                module.bias.zero_()

@@ -1,0 +1,55 @@
+"""Batch normalization: statistics per feature across the mini-batch."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from normbench.norms.base import NORMS, Method, Norm, Setting, Site
+
+
+class BatchNormLayer(Norm):
+    """Batch norm with running statistics. running_mean, running_var: [features]."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, site: Site, setting: Setting):
+        super().__init__(site, setting)
+        self.momentum = setting.momentum
+        self.register_buffer("running_mean", torch.zeros(site.features))
+        self.register_buffer("running_var", torch.ones(site.features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+
+@NORMS.register("batch", aliases=("batchnorm", "bn"))
+class BatchNorm(Method):
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta, over the batch, per feature or channel.
+
+    x: [N, F], statistics over N; or [N, C, H, W], statistics over N,H,W. gamma, beta: [F] or [C].
+    The variance is the biased one in training; in evaluation running averages stand in for both
+    (the running variance gathers the unbiased one). Ioffe & Szegedy 2015, arXiv:1502.03167.
+    """
+
+    statistics = "batch"
+
+    def layer(self, site: Site) -> nn.Module:
+        return BatchNormLayer(site, self.setting)
+
+    def problem(self, site: Site, batch_size: int) -> str | None:
+        if batch_size == 1:
+            return (
+                "batch norm takes its statistics across the batch; with batch size 1 there is "
+                "nothing to average (use layer, rms or group, or a batch size of 2 or more)"
+            )
+        return None

@@ -1,0 +1,73 @@
+"""Group and instance normalization: statistics of one example, by channels."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from normbench.norms.base import NORMS, Method, Norm, Setting, Site
+
+
+class GroupNormLayer(Norm):
+    """Group norm: channels in ``groups`` equal groups, statistics per example and group."""
+
+    def __init__(self, site: Site, setting: Setting, groups: int):
+        super().__init__(site, setting)
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
+
+
+@NORMS.register("group", aliases=("groupnorm", "gn"))
+class GroupNorm(Method):
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta, over a group of channels of one example.
+
+    x: [N, F], statistics over F/groups features; or [N, C, H, W], over C/groups channels and all
+    positions. gamma, beta: [F] or [C]. Wu & He 2018, arXiv:1803.08494.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        """groups: how many equal groups the channels are split into."""
+
+        groups: Annotated[int, Ge(1)] = 8
+
+    def layer(self, site: Site) -> nn.Module:
+        return GroupNormLayer(site, self.setting, self.options.groups)
+
+    def problem(self, site: Site, batch_size: int) -> str | None:
+        groups = self.options.groups
+        if site.features % groups:
+            return f"{groups} groups do not divide {site.features} channels evenly"
+        if site.features // groups * site.positions == 1:
+            return (
+                f"{groups} groups of {site.features} features leave one value a group, which "
+                "normalizes to zero"
+            )
+        return None
+
+
+@NORMS.register("instance", aliases=("instancenorm", "in"))
+class InstanceNorm(Method):
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta, over H,W of each channel of one example.
+
+    x: [N, C, H, W]; gamma, beta: [C]. No running statistics: training and evaluation agree.
+    Ulyanov, Vedaldi & Lempitsky 2016, arXiv:1607.08022.
+    """
+
+    def layer(self, site: Site) -> nn.Module:
+        # Instance norm is group norm with one channel a group.
+        return GroupNormLayer(site, self.setting, site.features)
+
+    def problem(self, site: Site, batch_size: int) -> str | None:
+        if not site.spatial:
+            return (
+                "instance norm takes its statistics over the positions of an image; features of "
+                "an MLP have none (use layer or rms, or a CNN)"
+            )
+        if site.positions == 1:
+            return "instance norm meets images of one position, which it normalizes to zero"
+        return None

@@ -1,0 +1,46 @@
+"""Layer normalization: statistics of one example across its features."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from normbench.norms.base import NORMS, Axes, Method, Norm, Site, channels_first, channels_last
+
+
+class LayerNormLayer(Norm):
+    """Layer norm over the features of [N, F], or over C,H,W of [N, C, H, W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 2:
+            return F.layer_norm(x, (self.features,), self.weight, self.bias, self.eps)
+        # One group of all channels is layer norm over C,H,W with an affine per channel.
+        return F.group_norm(x, 1, self.weight, self.bias, self.eps)
+
+
+class PositionLayerNormLayer(Norm):
+    """Layer norm over the channels at each position of [N, C, H, W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.layer_norm(channels_last(x), (self.features,), self.weight, self.bias, self.eps)
+        return channels_first(y)
+
+
+@NORMS.register("layer", aliases=("layernorm", "ln"))
+class LayerNorm(Method):
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta, over the features of one example.
+
+    x: [N, F], statistics over F; or [N, C, H, W], over C,H,W (axes: chw) or over C at each
+    position (axes: c). gamma, beta: [F] or [C]. Ba, Kiros & Hinton 2016, arXiv:1607.06450.
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        """axes: chw or c, for this norm only; None follows the experiment's setting."""
+
+        axes: Axes | None = None
+
+    def layer(self, site: Site) -> nn.Module:
+        axes = self.options.axes or self.setting.axes
+        kind = PositionLayerNormLayer if site.spatial and axes == "c" else LayerNormLayer
+        return kind(site, self.setting)

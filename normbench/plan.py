@@ -1,0 +1,109 @@
+"""Which runs an experiment needs: norms x sweep points x seeds, each with a stable identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from normbench.config import ExperimentConfig, PilotTarget, RunConfig
+from normbench.store.run import run_name
+
+Role = Literal["report", "pilot", "tune", "best"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run and why it is made.
+
+    role: "report" for the tables; "pilot" to set a target; "tune" to choose a tuned value; "best"
+    for the table at each norm's own best value. point: the sweep values; tuned: the tuned values,
+    empty unless the role is "tune" or "best". One run may be planned in more than one role.
+    """
+
+    norm: str
+    point: Mapping[str, Any]
+    seed: int
+    config: RunConfig
+    role: Role = "report"
+    tuned: Mapping[str, Any] | None = None
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over what determines the run's numbers."""
+        return self.config.identity()
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder inside the experiment's."""
+        values = {**self.point, **(self.tuned or {})}
+        return run_name(self.norm, values, self.seed, self.identity)
+
+    def record(self) -> dict[str, Any]:
+        """What the store keeps of the plan."""
+        return {
+            "folder": self.folder,
+            "norm": self.norm,
+            "point": dict(self.point),
+            "tuned": dict(self.tuned or {}),
+            "seed": self.seed,
+            "role": self.role,
+            "context": self.config.context(),
+        }
+
+
+def expand(experiment: ExperimentConfig) -> list[PlannedRun]:
+    """Every run that can be planned before anything is trained.
+
+    Ordered by seed before norm, so that what is on disk when a long experiment is interrupted
+    already pairs up.
+    """
+    return [*_pilots(experiment), *_tuning(experiment), *_reporting(experiment)]
+
+
+def _pilots(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
+    """The target comes from the config as it is written, whatever is swept."""
+    if isinstance(experiment.target, PilotTarget):
+        norm = experiment.target.norm
+        for seed in experiment.pilot_seeds:
+            yield PlannedRun(norm, {}, seed, experiment.run({}, norm, seed), "pilot")
+
+
+def _reporting(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
+    for point in experiment.points():
+        here = experiment.at(point)
+        for seed in experiment.seed_list:
+            for norm in experiment.labels:
+                yield PlannedRun(norm, point, seed, here.run({}, norm, seed))
+
+
+def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
+    if experiment.tune is None:
+        return
+    for point in experiment.points():
+        for value in experiment.tune.values:
+            tuned = {experiment.tune.key: value}
+            here = experiment.at({**point, **tuned})
+            for seed in experiment.tune_seeds:
+                for norm in experiment.labels:
+                    yield PlannedRun(norm, point, seed, here.run({}, norm, seed), "tune", tuned)
+
+
+def best_runs(
+    experiment: ExperimentConfig, chosen: Mapping[tuple[str, tuple[Any, ...]], Any]
+) -> list[PlannedRun]:
+    """The reporting runs at each norm's own best value.
+
+    chosen: (norm, values of the sweep keys) -> the tuned value, as ``analysis.tuning`` found it.
+    """
+    if experiment.tune is None:
+        return []
+    return [
+        PlannedRun(norm, point, seed, here.run({}, norm, seed), "best", tuned)
+        for point in experiment.points()
+        for norm in experiment.labels
+        if (norm, tuple(point.values())) in chosen
+        for tuned in [{experiment.tune.key: chosen[norm, tuple(point.values())]}]
+        for here in [experiment.at({**point, **tuned})]
+        for seed in experiment.seed_list
+    ]

@@ -1,0 +1,134 @@
+"""Watching one training step from outside.
+
+Probes only observe: they draw no random numbers, change no tensor of the training step, and wait
+for the device once, when the whole step's values are fetched together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from normbench.models import Network
+from normbench.registry import Registry
+
+
+@dataclass
+class Capture:
+    """The tensors of one step, one entry a hidden layer, counted from the input.
+
+    pre_activation_gradients: dL/dz_l, where z_l is the output of layer l's Linear or Conv;
+    activation_inputs, activation_outputs: around the activation function; weights: W_l (the live
+    parameters, with their gradients in ``.grad``); weights_before: copies made before the step.
+    """
+
+    pre_activation_gradients: list[Tensor] = field(default_factory=list)
+    activation_inputs: list[Tensor] = field(default_factory=list)
+    activation_outputs: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+    weights_before: list[Tensor] = field(default_factory=list)
+
+    def weight_gradients(self) -> list[Tensor]:
+        """dL/dW_l of every layer."""
+        return [w.grad if w.grad is not None else torch.zeros_like(w) for w in self.weights]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
+
+    when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
+    """
+
+    measure: Callable[[Capture], Tensor]
+    when: Literal["backward", "step"] = "backward"
+
+
+PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
+
+
+class Tap:
+    """Records one training step of ``network``.
+
+    Use ``forward()`` around forward and backward, then ``after_backward()``, then, once the
+    optimizer has stepped, ``after_step()``, which returns the values.
+    """
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.capture = Capture()
+        self._values: dict[str, Tensor] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hooks are in place within this context and gone after it."""
+        capture, handles = self.capture, []
+        layers = len(self.network.blocks)
+        gradients: list[Tensor | None] = [None] * layers
+
+        def on_linear(index: int) -> Callable[..., None]:
+            def keep_gradient(gradient: Tensor) -> None:
+                gradients[index] = gradient
+
+            def hook(module: nn.Module, args: object, output: Tensor) -> None:
+                output.register_hook(keep_gradient)
+
+            return hook
+
+        def on_activation(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            capture.activation_inputs.append(args[0].detach())
+            capture.activation_outputs.append(output.detach())
+
+        for index, block in enumerate(self.network.blocks):
+            handles.append(block.linear.register_forward_hook(on_linear(index)))
+            handles.append(block.activation.register_forward_hook(on_activation))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        capture.pre_activation_gradients = [g for g in gradients if g is not None]
+
+    def after_backward(self) -> None:
+        """Measure what the backward pass left behind, and remember the weights."""
+        with torch.no_grad():
+            self.capture.weights = [block.linear.weight for block in self.network.blocks]
+            self._measure("backward")
+            self.capture.weights_before = [w.detach().clone() for w in self.capture.weights]
+
+    def after_step(self) -> dict[str, list[float]]:
+        """Every quantity, [L] values a name. Waits for the device, once."""
+        with torch.no_grad():
+            self._measure("step")
+            names = sorted(self._values)
+            values = torch.stack([self._values[name] for name in names]).cpu().tolist()
+        return dict(zip(names, values, strict=True))
+
+    def _measure(self, when: str) -> None:
+        for name in PROBES:
+            if PROBES[name].when == when:
+                self._values[name] = PROBES[name].measure(self.capture)
+
+
+def norms(tensors: list[Tensor]) -> Tensor:
+    """The Euclidean norm of each tensor, [L] float32, in one call for all of them."""
+    return torch.stack(torch._foreach_norm([t.float() for t in tensors]))
+
+
+def probe_steps(total: int, every: int | None = None) -> list[int]:
+    """The steps to probe in a run of ``total`` steps, sorted: the last step is always among them.
+
+    With ``every``, each multiple of it. Otherwise 0 to 10 one by one, since the gradients largely
+    equalize after the first step, then eight a decade, evenly spaced in the logarithm.
+    """
+    if every is not None:
+        steps = set(range(0, total, every))
+    else:
+        steps = set(range(min(11, total)))
+        steps |= {round(10 ** (1 + k / 8)) for k in range(1, 8 * 12)}
+    return sorted(step for step in steps | {total - 1} if 0 <= step < total)

@@ -1,0 +1,87 @@
+"""Name -> component. A component is one file in its package: writing the file registers it.
+
+The registry imports the modules of its package on first use, so nothing has to be listed by hand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from normbench.errors import suggest
+
+T = TypeVar("T")
+
+
+class UnknownName(LookupError):
+    """A name that no component carries. ``hint`` holds the suggestion and the known names."""
+
+    def __init__(self, kind: str, name: str, known: list[str]):
+        self.hint = suggest(name, known)
+        self.message = f"unknown {kind} {name!r}"
+        super().__init__(f"{self.message}\n{self.hint}")
+
+
+class Registry(Generic[T]):
+    """The components of one kind, found in the modules of ``package``.
+
+    ``kind`` is the word used in messages ("norm"); ``package`` is imported lazily.
+    """
+
+    def __init__(self, kind: str, package: str):
+        self.kind = kind
+        self._package = package
+        self._items: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
+        self._discovered = False
+
+    def register(self, name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
+        """Decorator: make the component known as ``name``. Raises ValueError if a name is taken."""
+
+        def add(item: T) -> T:
+            for word in (name, *aliases):
+                if word in self._items or word in self._aliases:
+                    raise ValueError(f"{self.kind} {word!r} is registered twice")
+            self._items[name] = item
+            self._aliases.update(dict.fromkeys(aliases, name))
+            return item
+
+        return add
+
+    def canonical(self, name: str) -> str:
+        """The registered name behind ``name`` or one of its aliases. Raises UnknownName."""
+        self._discover()
+        name = self._aliases.get(name, name)
+        if name not in self._items:
+            raise UnknownName(self.kind, name, self.names())
+        return name
+
+    def __getitem__(self, name: str) -> T:
+        return self._items[self.canonical(name)]
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._items or name in self._aliases
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def names(self) -> list[str]:
+        """The registered names, sorted, without aliases."""
+        self._discover()
+        return sorted(self._items)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+
+
+def summary(item: object) -> str:
+    """The first line of a component's docstring, for ``normbench list``."""
+    return (item.__doc__ or "").strip().splitlines()[0] if item.__doc__ else ""

@@ -1,0 +1,1 @@
+"""Tables and charts: data in, text or files out."""

@@ -1,0 +1,175 @@
+"""The columns of every printed table: where each comes from, its heading, and how it reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+Row = Mapping[str, Any]
+
+METRICS = {
+    "steps_to_target": "steps",
+    "auc": "AUC",
+    "val_accuracy": "val acc.",
+    "test_accuracy": "test acc.",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """heading: in the field's terms, with units; text: a row's cell.
+
+    weight: which columns go first when the terminal is narrow (0 never does). left: align left.
+    """
+
+    heading: str
+    text: Callable[[Row], str]
+    weight: int = 0
+    left: bool = False
+
+
+def count(value: float) -> str:
+    """12345 -> 12345; a missing one is a dash."""
+    return "–" if not math.isfinite(value) else f"{value:.0f}"
+
+
+def percent(value: float, spread: float = math.nan) -> str:
+    """0.9712, 0.0031 -> 97.1 ±0.3, in percent."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{100 * value:.1f}"
+    return f"{text} ±{100 * spread:.1f}" if math.isfinite(spread) else text
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A quantity that may span decades: 0.0123, 1.2e-09, inf."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value != 0 and not 1e-3 <= abs(value) < 1e4:
+        return f"{value:.{max(digits - 2, 1)}e}"
+    return f"{value:.{digits}g}"
+
+
+def steps(value: float, budget: float) -> str:
+    """A median time to target; a miss by more than half shows the budget it was censored at."""
+    if math.isnan(value):
+        return "–"
+    return count(value) if math.isfinite(value) else f"> {count(budget)}"
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that reads best."""
+    if not math.isfinite(value):
+        return "–"
+    for limit, scale, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
+        if value < limit:
+            return f"{value * scale:.3g} {unit}"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def sparkline(values: np.ndarray, width: int = 10, *, log: bool = True) -> str:
+    """A row of blocks from the first layer to the last, scaled to its own range.
+
+    values: [L]; a non-positive or non-finite one (under ``log``) shows as a dot. Longer rows are
+    sampled to ``width``.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) > width:
+        values = values[np.linspace(0, len(values) - 1, width).round().astype(int)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shown = np.log10(values) if log else values
+    good = np.isfinite(shown)
+    if not good.any():
+        return "·" * len(values)
+    low, high = shown[good].min(), shown[good].max()
+    # At least a factor of ten fills the height, so that a flat profile looks flat.
+    span = max(high - low, 1.0 if log else 1e-12)
+    level = np.zeros(len(values), dtype=int)
+    level[good] = np.round((shown[good] - low) / span * (len(BLOCKS) - 1)).astype(int)
+    return "".join(BLOCKS[i] if ok else "·" for i, ok in zip(level, good, strict=True))
+
+
+def norm_column() -> Column:
+    """The norm's label."""
+    return Column("norm", lambda row: str(row["norm"]), left=True)
+
+
+def key_columns(keys: list[str]) -> list[Column]:
+    """One column a sweep key, headed by the key's last word."""
+    return [
+        Column(key.rsplit(".", 1)[-1], lambda row, key=key: str(row[key]))  # type: ignore[misc]
+        for key in keys
+    ]
+
+
+def convergence_columns(keys: list[str], target: str) -> list[Column]:
+    """The convergence table. target: how the target reads, such as 97%."""
+    return [
+        norm_column(),
+        *key_columns(keys),
+        Column("reached", lambda row: f"{row['reached']}/{row['runs']}"),
+        Column(f"steps to {target}", lambda r: steps(r["steps_to_target"], r["budget_steps"])),
+        Column("val %", lambda r: percent(r["val_accuracy_mean"], r["val_accuracy_std"])),
+        Column(
+            "best val %",
+            lambda r: percent(r["best_val_accuracy_mean"], r["best_val_accuracy_std"]),
+            weight=3,
+        ),
+        Column(
+            "test %", lambda r: percent(r["test_accuracy_mean"], r["test_accuracy_std"]), weight=1
+        ),
+        Column("AUC", lambda r: number(r["auc_mean"]), weight=1),
+        Column("time/step", lambda r: seconds(r["train_seconds_per_step"]), weight=2),
+        Column("ended", ended),
+    ]
+
+
+def ended(row: Row) -> str:
+    """What became of the runs that did not simply finish."""
+    words = {"diverged": "diverged", "failed": "failed"}
+    words |= {"interrupted": "interrupted", "missing": "not run"}
+    parts = [f"{row[state]} {word}" for state, word in words.items() if row.get(state)]
+    return ", ".join(parts) or "ok"
+
+
+def gradient_columns(keys: list[str]) -> list[Column]:
+    """The gradient table: a row for the first and the last probed step of each norm."""
+    return [
+        norm_column(),
+        *key_columns(keys),
+        Column("step", lambda row: count(row["step"])),
+        Column("growth/layer", lambda row: number(row["growth_per_layer"])),
+        Column("first layer", lambda row: number(row["first_layer_grad_norm"])),
+        Column("last layer", lambda row: number(row["last_layer_grad_norm"])),
+        Column("by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2),
+        Column("dead", lambda row: f"{number(100 * row['dead_units'], 2)} %", weight=1),
+    ]
+
+
+def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:
+    """The paired comparisons."""
+    versus = [Column("against", lambda row: str(row["baseline"]), left=True)] if all_pairs else []
+    return [
+        norm_column(),
+        *versus,
+        *key_columns(keys),
+        Column("metric", lambda row: METRICS.get(row["metric"], row["metric"]), left=True),
+        Column("pairs", lambda row: count(row["pairs"])),
+        Column("diff.", lambda row: number(row["difference"])),
+        Column(
+            "95 % interval",
+            lambda row: f"{number(row['ci_low'])} to {number(row['ci_high'])}",
+            weight=1,
+        ),
+        Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),
+        Column("P(better)", lambda row: number(row["p_better"], 2), weight=2),
+        Column("verdict", lambda row: str(row["verdict"]), left=True),
+    ]

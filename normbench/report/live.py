@@ -1,0 +1,173 @@
+"""What is seen while runs train: bars in a terminal, plain lines elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+from rich.live import Live
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+
+from normbench.execution import Watch
+from normbench.plan import PlannedRun
+from normbench.report.columns import seconds, sparkline
+from normbench.report.pace import Pace
+from normbench.report.tables import console
+from normbench.training import events
+
+PLAIN_SECONDS = 5.0
+SPARK_WIDTH = 8
+
+
+class Display(Watch):
+    """One bar a running run, with its loss and accuracy, and one for the whole with time left.
+
+    Where stderr is no terminal: a line when a run ends, and one every few seconds in between.
+    quiet: nothing at all but notes. Use as a context.
+    """
+
+    def __init__(self, *, quiet: bool = False):
+        self.quiet = quiet
+        self.console = console(stderr=True)
+        self.plain = not self.console.is_terminal
+        self.pace = Pace()
+        self._losses: dict[str, list[float]] = {}
+        self._texts: dict[str, str] = {}
+        self._tasks: dict[str, Any] = {}
+        self._total: Any = None
+        self._loading: dict[str, Any] = {}
+        self._last_line = time.monotonic()
+        self._progress = self._bars()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not (self.quiet or self.plain):
+            self._live = Live(
+                self._progress, console=self.console, transient=True, refresh_per_second=8
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    # -- before training ----------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """A sentence the user should see, whatever else is shown."""
+        self.console.print(text, style="yellow", markup=False)
+
+    def loading(self, done: int, total: int | None, label: str) -> None:
+        """Progress of a download or of decoding images."""
+        if self.quiet:
+            return
+        if self.plain:
+            if label not in self._loading or done == total:
+                self._loading[label] = True
+                share = f" {done / total:.0%}" if total else ""
+                self._print(f"{label}{share}")
+            return
+        if label not in self._loading:
+            self._loading[label] = self._progress.add_task(label, total=total, tail="")
+        self._progress.update(self._loading[label], completed=done)
+        if total is not None and done >= total:
+            self._progress.update(self._loading[label], visible=False)
+
+    # -- Watch --------------------------------------------------------------------------------
+
+    def planned(self, runs: Sequence[PlannedRun], skipped: int) -> None:
+        """See ``Watch``."""
+        self.pace.plan(runs)
+        if self.quiet:
+            return
+        if skipped:
+            self._print(f"{skipped} runs were done before, {len(runs)} to train")
+        if not self.plain:
+            if self._total is not None:
+                self._progress.remove_task(self._total)
+            self._total = self._progress.add_task(f"{len(runs)} runs", total=1.0, tail="")
+
+    def happened(self, run: PlannedRun, event: events.Event) -> None:
+        """See ``Watch``."""
+        self.pace.happened(run, event)
+        if self.quiet:
+            return
+        name = f"{run.norm} s{run.seed}"
+        if run.point or run.tuned:
+            values = {**run.point, **(run.tuned or {})}
+            name += " " + " ".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in values.items())
+        match event:
+            case events.Started():
+                self._losses[run.folder] = []
+                if not self.plain:
+                    self._tasks[run.folder] = self._progress.add_task(
+                        name, total=event.steps, completed=event.step, tail=""
+                    )
+            case events.Evaluated() | events.Progress():
+                self._trained(run, name, event)
+            case events.Finished() | events.Stopped() | events.Failed() | events.Diverged():
+                self._ended(run, name, event)
+        self.idle()
+
+    def idle(self) -> None:
+        """See ``Watch``."""
+        if self.quiet:
+            return
+        if self.plain:
+            if self._texts and time.monotonic() - self._last_line > PLAIN_SECONDS:
+                running = "; ".join(self._texts.values())
+                self._print(f"{self.pace.share:4.0%} {self._left()}  {running}")
+        elif self._total is not None:
+            tail = f"{self.pace.ended}/{self.pace.runs} runs  {self._left()}"
+            self._progress.update(self._total, completed=self.pace.share, tail=tail)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _trained(self, run: PlannedRun, name: str, event: Any) -> None:
+        losses = self._losses.setdefault(run.folder, [])
+        loss = event.loss if isinstance(event, events.Progress) else event.train_loss
+        if loss is not None:
+            losses.append(loss)
+        tail = f"{sparkline(losses[-60:], SPARK_WIDTH):>{SPARK_WIDTH}}" if losses else ""
+        if loss is not None:
+            tail += f" loss {loss:.3f}"
+        if isinstance(event, events.Evaluated):
+            self._texts[run.folder] = f"{name} {100 * event.val_accuracy:.1f}%"
+        accuracy = self._texts.get(run.folder, "").removeprefix(name)
+        if not self.plain and run.folder in self._tasks:
+            self._progress.update(
+                self._tasks[run.folder], completed=event.step, tail=f"{tail} val{accuracy}"
+            )
+
+    def _ended(self, run: PlannedRun, name: str, event: events.Event) -> None:
+        if isinstance(event, events.Diverged):
+            self._print(f"{name}: diverged at step {event.step}")
+            return
+        if self.plain and isinstance(event, events.Finished):
+            self._print(f"{self._texts.get(run.folder, name)}  finished, step {event.step}")
+        if isinstance(event, events.Failed):
+            self._print(f"{name}: failed: {event.reason}")
+        self._texts.pop(run.folder, None)
+        self._losses.pop(run.folder, None)
+        if run.folder in self._tasks:
+            self._progress.remove_task(self._tasks.pop(run.folder))
+
+    def _left(self) -> str:
+        left = self.pace.seconds_left()
+        return f"{seconds(left)} left" if left is not None else ""
+
+    def _print(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        self.console.print(text, markup=False, overflow="ignore", crop=False, soft_wrap=True)
+
+    def _bars(self) -> Progress:
+        wide = self.console.width >= 100
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None if wide else 12),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[tail]}", markup=False),
+        ]
+        return Progress(*columns, console=self.console, expand=wide)

@@ -1,0 +1,99 @@
+"""How far a plan has come, and how long the rest will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from normbench.plan import PlannedRun
+from normbench.training import events
+
+
+@dataclass
+class _Running:
+    kind: Hashable
+    first_step: int
+    steps: int
+    started: float
+    step: int
+
+
+class Pace:
+    """Follows events and estimates the seconds left.
+
+    Runs of one norm at one sweep point take about the same time a step; a kind not seen yet is
+    taken to be as fast as the mean of those seen. ``clock`` gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._waiting: dict[str, Hashable] = {}
+        self._running: dict[str, _Running] = {}
+        self._spent: dict[Hashable, list[float]] = {}  # kind -> [seconds, steps] of ended runs
+        self._steps: dict[Hashable, int] = {}
+        self._most = 1
+        self.runs = 0
+        self.ended = 0
+
+    def plan(self, runs: Sequence[PlannedRun]) -> None:
+        """These runs are yet to be trained."""
+        self.runs, self.ended = len(runs), 0
+        self._running.clear()
+        self._waiting = {run.folder: _kind(run) for run in runs}
+
+    def happened(self, run: PlannedRun, event: events.Event) -> None:
+        """Take note of an event."""
+        now, key = self._clock(), run.folder
+        if isinstance(event, events.Started):
+            kind = self._waiting.pop(key, _kind(run))
+            self._running[key] = _Running(kind, event.step, event.steps, now, event.step)
+            self._steps[kind] = event.steps
+            self._most = max(self._most, len(self._running))
+        elif isinstance(event, events.Finished | events.Failed | events.Stopped):
+            self._waiting.pop(key, None)
+            running = self._running.pop(key, None)
+            self.ended += 1
+            if running and isinstance(event, events.Finished) and event.step > running.first_step:
+                spent = self._spent.setdefault(running.kind, [0.0, 0.0])
+                spent[0] += now - running.started
+                spent[1] += event.step - running.first_step
+        elif isinstance(event, events.Evaluated | events.Progress) and key in self._running:
+            self._running[key].step = event.step
+
+    @property
+    def share(self) -> float:
+        """The part of the plan that is done, by runs and parts of runs, 0 to 1."""
+        parts = sum(r.step / r.steps for r in self._running.values() if r.steps)
+        return min(1.0, (self.ended + parts) / self.runs) if self.runs else 1.0
+
+    def seconds_left(self) -> float | None:
+        """Until the last run ends, or None while nothing has been measured."""
+        rates = self._rates()
+        if not rates:
+            return None
+        mean_rate = sum(rates.values()) / len(rates)
+        mean_steps = sum(self._steps.values()) / len(self._steps)
+        work = [(r.steps - r.step) * rates.get(r.kind, mean_rate) for r in self._running.values()]
+        work += [
+            self._steps.get(kind, mean_steps) * rates.get(kind, mean_rate)
+            for kind in self._waiting.values()
+        ]
+        # No plan ends before its longest run does.
+        return max(sum(work) / self._most, max(work, default=0.0))
+
+    def _rates(self) -> dict[Hashable, float]:
+        """Wall seconds a step by kind, evaluation and probes included."""
+        now = self._clock()
+        totals = {kind: list(spent) for kind, spent in self._spent.items()}
+        for running in self._running.values():
+            if running.step > running.first_step:
+                total = totals.setdefault(running.kind, [0.0, 0.0])
+                total[0] += now - running.started
+                total[1] += running.step - running.first_step
+        return {kind: spent / steps for kind, (spent, steps) in totals.items() if steps}
+
+
+def _kind(run: PlannedRun) -> Hashable:
+    values = {**run.point, **(run.tuned or {})}
+    return (run.norm, *((key, str(value)) for key, value in values.items()))

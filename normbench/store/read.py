@@ -1,0 +1,236 @@
+"""Reads an experiment back as tables. No torch here, and one small read a file: an experiment of
+100,000 runs is read in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normbench.store.experiment import ExperimentStore, check_schema
+from normbench.store.files import parsed, read_json_lines, reported
+
+NAN = float("nan")
+_CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
+_TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Results:
+    """An experiment as tables, each run under its folder's name.
+
+    runs: one row a run: run, norm, seed, role, state ("finished", "diverged", "failed",
+    "interrupted", "running" or "missing"), the sweep columns ``keys``, ``tuned`` (the tuned value
+    or NaN), hashes, clock readings in seconds, final accuracies.
+    curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds.
+    probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
+    """
+
+    name: str
+    path: Path
+    config: Mapping[str, Any]
+    keys: list[str]
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    probes: pd.DataFrame
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def only(self, mask: pd.Series) -> Results:
+        """The same experiment with the runs of ``mask`` alone."""
+        runs = self.runs[mask]
+        kept = set(runs["run"])
+        return Results(
+            self.name,
+            self.path,
+            self.config,
+            self.keys,
+            runs.reset_index(drop=True),
+            self.curves[self.curves["run"].isin(kept)],
+            self.probes[self.probes["run"].isin(kept)],
+            {run: reason for run, reason in self.reasons.items() if run in kept},
+        )
+
+
+def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
+    """The experiment ``name``: every planned run, and every other run of the same config.
+
+    A run under a seed that the last command did not ask for counts too, so that no result is
+    left out by asking for less. Raises StoreError when there is no such experiment, or it cannot
+    be read.
+    """
+    store = ExperimentStore(results, name)
+    plan = store.read_plan()
+    entries = [*plan["runs"], *_unplanned(store, plan["runs"])]
+    keys = list(plan["config"].get("sweep") or {})
+    rows, curves, probed = [], _Curves(), _Probes()
+    reasons: dict[str, str] = {}
+    for entry in entries:
+        folder = store.path / entry["folder"]
+        manifest = _manifest(folder)
+        row = {"run": entry["folder"], **{k: entry[k] for k in ("norm", "seed", "role")}}
+        row |= {key: entry["point"].get(key) for key in keys}
+        row["tuned"] = next(iter(entry["tuned"].values()), NAN)
+        rows.append(row | _outcome(folder, manifest, curves, entry["folder"]))
+        if manifest and manifest.get("reason"):
+            reasons[entry["folder"]] = manifest["reason"]
+        if probes and manifest:
+            probed.add(entry["folder"], folder / "probes.jsonl")
+    return Results(
+        name,
+        store.path,
+        plan["config"],
+        keys,
+        pd.DataFrame(rows),
+        curves.frame(),
+        probed.frame(),
+        reasons,
+    )
+
+
+def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Runs on disk that share config and norm with a reported run but were not asked for."""
+    known = {entry["folder"] for entry in planned}
+    norms = {entry["norm"] for entry in planned}
+    points = {entry["context"]: entry for entry in planned if entry["role"] == "report"}
+    with reported(store.path, "read"):
+        folders = sorted(item.name for item in os.scandir(store.path) if item.is_dir())
+    for folder in folders:
+        if folder in known:
+            continue
+        manifest = _manifest(store.path / folder)
+        if not manifest or manifest["context"] not in points or manifest["norm"] not in norms:
+            continue
+        entry = points[manifest["context"]]
+        yield {**entry, "folder": folder, "norm": manifest["norm"], "seed": manifest["seed"]}
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / "manifest.json"
+    try:
+        with parsed(path):
+            manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError:
+        with reported(path, "read"):
+            raise
+    check_schema(manifest, path)
+    return manifest
+
+
+def _outcome(
+    folder: Path, manifest: dict[str, Any] | None, curves: _Curves, run: str
+) -> dict[str, Any]:
+    """The columns of one run that come from its manifest and metrics."""
+    manifest = manifest or {"state": "missing"}
+    metrics = read_json_lines(folder / "metrics.jsonl")
+    last: dict[str, Any] = {}
+    test: dict[str, Any] = {}
+    for event in metrics:
+        if event["event"] == "eval":
+            curves.add(run, event)
+            last = event
+        elif event["event"] == "test":
+            test = event
+    return {
+        "state": manifest["state"],
+        "diverged_at": _number(manifest.get("diverged_at")),
+        "steps_planned": _number(manifest.get("steps")),
+        "steps_done": _number(manifest.get("steps_done", last.get("step"))),
+        "batch_size": _number(manifest.get("batch_size")),
+        "num_classes": _number(manifest.get("num_classes")),
+        "parameters": _number(manifest.get("parameters")),
+        "val_accuracy": _number(last.get("val_accuracy")),
+        "val_loss": _number(last.get("val_loss")),
+        "test_accuracy": _number(test.get("test_accuracy")),
+        "train_seconds": _number(manifest.get("train_seconds")),
+        "backbone_sha256": manifest.get("backbone_sha256"),
+        "batch_order_sha256": manifest.get("batch_order_sha256"),
+        "epochs_started": _number(manifest.get("epochs_started")),
+    }
+
+
+class _Curves:
+    """Evaluations gathered in flat arrays, eight bytes a number."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.counts: list[int] = []
+        self.columns = {name: array("d") for name in _CURVE}
+
+    def add(self, run: str, event: dict[str, Any]) -> None:
+        if not self.runs or self.runs[-1] != run:
+            self.runs.append(run)
+            self.counts.append(0)
+        self.counts[-1] += 1
+        for name, column in self.columns.items():
+            column.append(_number(event[name]))
+
+    def frame(self) -> pd.DataFrame:
+        codes = np.repeat(np.arange(len(self.runs)), self.counts)
+        frame = pd.DataFrame({name: np.array(column) for name, column in self.columns.items()})
+        frame["step"] = frame["step"].astype("int64")
+        frame.insert(0, "run", pd.Categorical.from_codes(codes, self.runs))
+        return frame
+
+
+class _Probes:
+    """The first and last probed step of each run."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, run: str, path: Path) -> None:
+        for line in _ends(path):
+            event = json.loads(line)
+            del event["event"]
+            step = event.pop("step")
+            # float() leaves numbers as they are; null, which stands for non-finite, becomes NaN.
+            arrays = {name: np.array(values, dtype=float) for name, values in event.items()}
+            self.rows.append({"run": run, "step": step, **arrays})
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows, columns=None if self.rows else ["run", "step"])
+
+
+def _ends(path: Path) -> list[bytes]:
+    """The first and the last whole line of a journal, without reading what is between."""
+    try:
+        with path.open("rb") as lines:
+            first = lines.readline()
+            if not first.endswith(b"\n"):
+                return []
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(0, size - _TAIL_BYTES))
+            tail = lines.read()
+            if tail.count(b"\n") < 2 and size > _TAIL_BYTES:  # a line longer than the tail
+                lines.seek(0)
+                tail = lines.read()
+    except FileNotFoundError:
+        return []
+    whole = tail[: tail.rfind(b"\n")]
+    last = whole[whole.rfind(b"\n") + 1 :] + b"\n"
+    return [first] if last == first else [first, last]
+
+
+def read_probes(folder: Path) -> pd.DataFrame:
+    """Every probed step of one run: step and an array [L] a quantity."""
+    rows = []
+    for event in read_json_lines(folder / "probes.jsonl"):
+        del event["event"]
+        step = event.pop("step")
+        rows.append({"step": step, **{k: np.array(v, dtype=float) for k, v in event.items()}})
+    return pd.DataFrame(rows)
+
+
+def _number(value: Any) -> float:
+    """A number of a journal; null stands for a missing or non-finite one."""
+    return NAN if value is None else value

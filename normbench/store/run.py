@@ -1,0 +1,129 @@
+"""One run on disk.
+
+config.yaml      the resolved config
+manifest.json    state, identity, hashes, versions
+metrics.jsonl    one event a line
+probes.jsonl     one probed step a line
+checkpoint.pt    the last good one
+DONE             written last
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from normbench.store.files import (
+    parsed,
+    read_json_lines,
+    reported,
+    to_json,
+    write_atomically,
+)
+
+SCHEMA = 1
+
+# Journal events that a continued run makes again when they stand at the checkpoint's own step.
+_MADE_AGAIN = {"epoch", "probe"}
+
+
+def run_name(norm: str, point: Mapping[str, Any], seed: int, identity: str) -> str:
+    """The folder of a run: ``<norm>[-<sweep values>]-s<seed>-<hash8>``, safe in any file system."""
+    parts = [norm, *(str(value) for value in point.values()), f"s{seed}", identity[:8]]
+    return "-".join(re.sub(r"[^A-Za-z0-9._=+]+", "-", part).strip("-") for part in parts)
+
+
+class RunStore:
+    """Writes one run's folder. Only the process that drives the experiment does so."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.manifest: dict[str, Any] = {}
+        self._journals: dict[str, Any] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the run ended, trained to its budget or diverged."""
+        return (self.path / "DONE").exists()
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """The manifest as it stands, or None. Raises StoreError when it is damaged."""
+        path = self.path / "manifest.json"
+        try:
+            with parsed(path):
+                return json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def checkpoint(self) -> bytes | None:
+        """The last good checkpoint, or None."""
+        try:
+            return (self.path / "checkpoint.pt").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def clear(self) -> None:
+        """Forget everything about this run. Raises StoreError."""
+        with reported(self.path, "remove"):
+            if self.path.exists():
+                shutil.rmtree(self.path)
+
+    def open(self, config: dict[str, Any], manifest: dict[str, Any], step: int | None) -> None:
+        """Start writing: from scratch, or continuing after the checkpoint of ``step`` updates.
+
+        A continued run's journals keep what happened up to the checkpoint; the rest, which the
+        run will make again, is cut off. Raises StoreError.
+        """
+        if step is None:
+            self.clear()
+        with reported(self.path, "write"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "DONE").unlink(missing_ok=True)
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        self.manifest = {"schema": SCHEMA, "state": "running", **manifest}
+        self._write_manifest()
+        for name in ("metrics", "probes"):
+            path = self.path / f"{name}.jsonl"
+            kept = [e for e in read_json_lines(path) if step is not None and _before(e, step)]
+            write_atomically(path, "".join(to_json(event) + "\n" for event in kept))
+            with reported(path, "write"):
+                self._journals[name] = path.open("a", encoding="utf-8", buffering=1)
+
+    def append(self, journal: str, event: dict[str, Any]) -> None:
+        """One line more in ``metrics`` or ``probes``. Raises StoreError."""
+        with reported(self.path / f"{journal}.jsonl", "write"):
+            self._journals[journal].write(to_json(event) + "\n")
+
+    def write_checkpoint(self, state: bytes) -> None:
+        """Replace the checkpoint. Raises StoreError."""
+        write_atomically(self.path / "checkpoint.pt", state)
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of the manifest. Raises StoreError."""
+        self.manifest.update(fields)
+        self._write_manifest()
+
+    def close(self, state: str, *, done: bool, **fields: Any) -> None:
+        """Write the final state, and DONE last of all if the run has ended. Raises StoreError."""
+        for journal in self._journals.values():
+            with reported(self.path, "write"):
+                journal.close()
+        self._journals.clear()
+        self.update(state=state, **fields)
+        if done:
+            write_atomically(self.path / "DONE", "")
+
+    def _write_manifest(self) -> None:
+        write_atomically(self.path / "manifest.json", to_json(self.manifest, indent=1) + "\n")
+
+
+def _before(event: dict[str, Any], step: int) -> bool:
+    if event["event"] in _MADE_AGAIN:
+        return event["step"] < step
+    return event["step"] <= step

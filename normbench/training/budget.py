@@ -1,0 +1,34 @@
+"""How many updates a run makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from normbench.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from normbench.config import RunConfig
+
+
+def steps_per_epoch(run: RunConfig, train_examples: int) -> int:
+    """Whole batches in one epoch; the remainder is dropped under every norm.
+
+    Raises ConfigError when there is not even one.
+    """
+    steps = train_examples // run.data.batch_size
+    if not steps:
+        message = (
+            f"must be at most {train_examples}, the training images left after the validation "
+            f"split, got {run.data.batch_size}"
+        )
+        raise ConfigError([Problem("data.batch_size", message)])
+    return steps
+
+
+def total_steps(run: RunConfig, train_examples: int) -> int:
+    """The budget of a run in updates. Raises ConfigError when the data is less than a batch."""
+    per_epoch = steps_per_epoch(run, train_examples)
+    if run.training.steps is not None:
+        return run.training.steps
+    assert run.training.epochs is not None
+    return max(1, round(run.training.epochs * per_epoch))

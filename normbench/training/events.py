@@ -1,0 +1,129 @@
+"""What a run tells the world, in the order it happens. Steps count updates made so far.
+
+Fields whose name ends in ``_seconds`` are clock readings; all others are the same, bit for bit,
+whenever the same run is repeated. Non-finite values stay what they are here; the store writes
+them as null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run begins or, with ``step`` above 0, continues from a checkpoint."""
+
+    step: int
+    steps: int
+    parameters: int
+    backbone_sha256: str
+
+
+@dataclass(frozen=True)
+class EpochStarted:
+    """``batches_sha256`` chains the batch order of this epoch to those before it."""
+
+    step: int
+    epoch: int
+    batches_sha256: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Validation after ``step`` updates.
+
+    train_loss: mean over the updates since the last evaluation (null before the first update).
+    train_seconds: training alone, from the start of the run, without evaluation and probes.
+    """
+
+    step: int
+    epoch: float
+    examples: int
+    train_loss: float | None
+    val_loss: float
+    val_accuracy: float
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The quantities of update ``step`` (counted from 0: step 0 sees the initial weights).
+
+    quantities: one list of [L] values a quantity, layers counted from the input.
+    """
+
+    step: int
+    quantities: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life between evaluations; not part of the record. loss: the latest one."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """Everything needed to continue after ``step`` updates, as ``torch.save`` wrote it."""
+
+    step: int
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The training loss of update ``step`` (from 0) was not finite. The run ends here."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The test set, seen once, after the last update."""
+
+    step: int
+    test_loss: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The run was asked to stop after ``step`` updates; its last checkpoint is of that step."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All updates made, or diverged. Clock readings cover the whole run, resumptions included."""
+
+    step: int
+    train_seconds: float
+    evaluate_seconds: float
+    probe_seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run crashed. reason: one line for a table; details: the traceback, for a bug report."""
+
+    reason: str
+    details: str = ""
+
+
+Event = (
+    Started
+    | EpochStarted
+    | Evaluated
+    | Probed
+    | Progress
+    | Checkpointed
+    | Diverged
+    | Tested
+    | Stopped
+    | Finished
+    | Failed
+)

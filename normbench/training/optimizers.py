@@ -1,0 +1,52 @@
+"""Optimizers and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
+
+
+def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of the config, fused, over all parameters.
+
+    Weight decay is applied to the weights of Linear and Conv layers alone, so that a norm's own
+    parameters, which differ between norms, are never pulled towards zero.
+    """
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if isinstance(config, SgdConfig):
+        return torch.optim.SGD(
+            groups,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            fused=True,
+        )
+    assert isinstance(config, AdamConfig)
+    cls = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
+    return cls(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """The learning rate of update ``step`` (from 0) of ``steps``.
+
+    Warmup rises linearly and reaches the full rate with its last step; what follows is constant,
+    half a cosine to 0, or a straight line to 0.
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    if config.schedule == "cosine":
+        return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+    if config.schedule == "linear":
+        return config.lr * (1 - done)
+    return config.lr
