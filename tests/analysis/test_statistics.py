@@ -1,0 +1,215 @@
+"""Every statistic against an independent computation or simulated data with a known answer."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from normbench.analysis import statistics
+from normbench.analysis.statistics import (
+    EXACT_PAIRS,
+    holm,
+    mean_interval,
+    needed_seeds,
+    sign_flip_p,
+    signed_ranks,
+)
+
+
+def brute_force_p(differences: np.ndarray) -> float:
+    """All 2^n sign patterns, one by one."""
+    observed = abs(differences.sum())
+    sums = [
+        abs(np.dot(signs, differences))
+        for signs in itertools.product((1, -1), repeat=len(differences))
+    ]
+    return float(np.mean([value >= observed - 1e-9 for value in sums]))
+
+
+@given(
+    st.lists(
+        st.one_of(st.integers(-5, 5).map(float), st.floats(-1, 1, allow_subnormal=False)),
+        min_size=1,
+        max_size=9,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_the_p_value_equals_full_enumeration_also_with_ties_and_zeros(values: list[float]) -> None:
+    differences = np.round(np.array(values), 3)
+    assert sign_flip_p(differences[None])[0] == pytest.approx(brute_force_p(differences))
+
+
+@pytest.mark.parametrize("pairs", [2, 7, 12, 13])
+def test_the_p_value_equals_scipys_permutation_test(pairs: int) -> None:
+    differences = np.random.default_rng(pairs).normal(0.4, 1, pairs)
+    expected = stats.permutation_test(
+        (differences,),
+        lambda x, axis: x.sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+    ).pvalue
+    assert sign_flip_p(differences[None])[0] == pytest.approx(expected)
+
+
+def test_signed_ranks_give_the_exact_wilcoxon_test() -> None:
+    differences = np.random.default_rng(3).normal(0.5, 1, (20, 11))
+    p = sign_flip_p(signed_ranks(differences))
+    assert p == pytest.approx(stats.wilcoxon(differences, axis=1, method="exact").pvalue)
+
+
+def test_fishers_test_of_darwins_maize_gives_the_published_p_value() -> None:
+    # Fisher 1935, section 21: 15 pairs of plants, differences in eighths of an inch. He counts
+    # 863 of 2^15 sign patterns with a sum as far below, and 1726/32768 = 0.0527 two-sided.
+    differences = np.array(
+        [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], dtype=float
+    )
+    assert sign_flip_p(differences[None])[0] == pytest.approx(1726 / 2**15)
+
+
+def test_differences_equal_but_for_rounding_count_as_ties() -> None:
+    # 0.1 + 0.2 is not 0.3 in binary: a strict comparison would lose patterns.
+    differences = np.array([0.3, -0.1, -0.2, 0.1, 0.2, 0.3])
+    assert sign_flip_p(differences[None])[0] == brute_force_p(np.array([3.0, -1, -2, 1, 2, 3]))
+
+
+@pytest.mark.parametrize("pairs", range(1, EXACT_PAIRS + 1))
+def test_the_smallest_p_is_two_over_two_to_the_pairs(pairs: int) -> None:
+    assert sign_flip_p(np.linspace(1, 2, pairs)[None])[0] == pytest.approx(2 / 2**pairs)
+
+
+def test_zero_differences_carry_no_sign() -> None:
+    p = sign_flip_p(np.array([[0.0, 0, 0, 1, 2, 3], [0, 0, 0, 0, 0, 0]]))
+    assert p.tolist() == [2 / 2**3, 1.0]
+
+
+def test_no_pairs_give_no_p_value() -> None:
+    assert np.isnan(sign_flip_p(np.empty((3, 0)))).all()
+
+
+def test_infinite_differences_are_refused_by_the_test_on_values() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        sign_flip_p(np.array([[1.0, np.inf]]))
+
+
+def test_the_random_test_for_many_pairs_agrees_with_the_exact_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    differences = np.random.default_rng(1).normal(0.3, 1, (50, 20))
+    exact = sign_flip_p(differences)
+    monkeypatch.setattr(statistics, "EXACT_PAIRS", 10)
+    sampled = sign_flip_p(differences)
+    assert np.abs(sampled - exact).max() < 0.025  # 5 standard errors at p = 0.5
+    assert sampled.min() >= 1 / (statistics.RANDOM_FLIPS + 1)
+
+
+def test_infinite_differences_rank_above_all_finite_ones_and_tie_with_each_other() -> None:
+    ranks = signed_ranks(np.array([[np.inf, -5.0, 0.0, -np.inf, 2.0]]))
+    assert ranks.tolist() == [[4.5, -3.0, 0.0, -4.5, 2.0]]
+
+
+def test_holm_equals_the_one_computed_by_hand() -> None:
+    # Sorted: 0.005 x4 = 0.02, 0.01 x3 = 0.03, 0.03 x2 = 0.06, 0.04 x1 = 0.04 raised to 0.06.
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_cuts_at_one_and_leaves_nan_alone() -> None:
+    adjusted = holm(np.array([[0.6, np.nan, 0.7]]))
+    assert adjusted[0, 0] == adjusted[0, 2] == 1.0
+    assert np.isnan(adjusted[0, 1])
+
+
+def test_holm_counts_planned_comparisons_that_have_no_p_value() -> None:
+    assert holm(np.array([[0.01, np.nan]]), np.array([2]))[0, 0] == pytest.approx(0.02)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_never_lowers_a_p_value_nor_changes_their_order(values: list[float]) -> None:
+    p = np.array(values)
+    adjusted = holm(p)
+    assert (adjusted >= p).all()
+    assert (adjusted <= 1).all()
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "seeds"), [(1, 6), (2, 7), (3, 7), (4, 8), (6, 8), (7, 9), (21, 10)]
+)
+def test_needed_seeds_are_the_fewest_that_survive_holm(comparisons: int, seeds: int) -> None:
+    assert needed_seeds(comparisons) == seeds
+    assert comparisons * 2 / 2**seeds <= 0.05 < comparisons * 2 / 2 ** (seeds - 1)
+
+
+def paired_differences(kind: str, groups: int, pairs: int) -> np.ndarray:
+    rng = np.random.default_rng([groups, pairs])
+    shape = (groups, pairs)
+    if kind == "normal":
+        return rng.normal(0.3, 1, shape)
+    if kind == "skewed":
+        return rng.exponential(1, shape)
+    if kind == "heavy tails":
+        return rng.standard_t(3, shape)
+    if kind == "tied":
+        return np.round(rng.normal(0.5, 1, shape))
+    if kind == "accuracy":  # of 360 validation images
+        return (rng.binomial(360, rng.beta(30, 2, shape)) / 360) - (
+            rng.binomial(360, rng.beta(40, 2, shape)) / 360
+        )
+    # Steps to target on a grid of 100 and capped at 1500: about 20 % and 35 % miss.
+    shared = rng.normal(0, 0.2, shape)
+    first, second = (
+        np.minimum(np.ceil(np.exp(mu + shared + rng.normal(0, sd, shape)) / 100) * 100, 1500)
+        for mu, sd in ((6.9, 0.3), (7.1, 0.4))
+    )
+    return first - second
+
+
+@pytest.mark.parametrize("pairs", [8, 16])
+@pytest.mark.parametrize(
+    "kind", ["normal", "skewed", "heavy tails", "tied", "accuracy", "censored"]
+)
+def test_the_interval_covers_the_true_mean_in_92_to_98_percent(kind: str, pairs: int) -> None:
+    truth = paired_differences(kind, 100_000, 2).mean()
+    low, high = mean_interval(paired_differences(kind, 3000, pairs))
+    covered = np.mean((low <= truth) & (truth <= high))
+    assert 0.92 <= covered <= 0.98
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 4])
+def test_few_pairs_get_students_interval(pairs: int) -> None:
+    differences = np.random.default_rng(0).normal(0, 1, (1, pairs))
+    low, high = mean_interval(differences)
+    expected = stats.ttest_1samp(differences[0], 0).confidence_interval(0.95)
+    assert (low[0], high[0]) == pytest.approx(tuple(expected))
+
+
+def test_an_interval_is_finite_even_where_most_differences_tie() -> None:
+    low, high = mean_interval(np.array([[0.0, 0, 0, 0, 0, 0, 0, 100]]))
+    assert np.isfinite([low[0], high[0]]).all()
+    assert low[0] < 0 < high[0]
+
+
+def test_equal_differences_give_an_interval_of_width_zero_and_one_pair_gives_none() -> None:
+    low, high = mean_interval(np.full((1, 8), 2.5))
+    assert (low[0], high[0]) == (2.5, 2.5)
+    assert np.isnan(mean_interval(np.array([[1.0]]))).all()
+
+
+def test_an_interval_depends_on_its_own_differences_alone() -> None:
+    differences = np.random.default_rng(5).normal(0, 1, (40, 9))
+    together = np.array(mean_interval(differences))
+    alone = np.array(mean_interval(differences[7:8]))
+    assert np.allclose(together[:, 7:8], alone, rtol=1e-12)
+    assert np.array_equal(alone, np.array(mean_interval(differences[7:8])))
+
+
+def test_an_interval_moves_and_scales_with_its_differences() -> None:
+    differences = np.random.default_rng(6).normal(0, 1, (5, 10))
+    low, high = mean_interval(differences)
+    moved = mean_interval(1000 * differences + 3)
+    assert np.allclose(moved, [1000 * low + 3, 1000 * high + 3])

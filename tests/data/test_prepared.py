@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pretended_web import Web
+
+from normbench.data import load, prepare
+from normbench.data.prepared import channel_statistics
+from normbench.data.sources.idx import Kmnist
+from normbench.errors import DataError
+
+Write = Callable[[str], Path]
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for every time the source was read rather than the cache."""
+    seen: list[int] = []
+    read = Kmnist.read
+
+    def counted(self: Kmnist, *args: object) -> object:
+        seen.append(1)
+        return read(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Kmnist, "read", counted)
+    return seen
+
+
+def test_the_second_time_the_cache_is_used_and_gives_the_same(write_idx: Write, reads: list[int]):
+    root = write_idx("KMNIST")
+    first, second = prepare("kmnist", data_dir=root), prepare("kmnist", data_dir=root)
+    assert len(reads) == 1
+    assert first.fingerprint == second.fingerprint == load(first.path).fingerprint
+    assert (second.train_images == first.train_images).all()
+    assert isinstance(second.train_images, np.memmap)
+    assert second.train_images.flags.writeable  # a private copy on write: torch does not warn
+
+
+def test_a_changed_source_is_noticed(write_idx: Write, reads: list[int]):
+    root = write_idx("KMNIST")
+    first = prepare("kmnist", data_dir=root)
+    images = root / "KMNIST" / "raw" / "train-images-idx3-ubyte"
+    content = bytearray(images.read_bytes())
+    content[-1] ^= 255
+    images.write_bytes(content)
+    os.utime(images, ns=(1, 1))
+    assert prepare("kmnist", data_dir=root).fingerprint != first.fingerprint
+    assert len(reads) == 2
+
+
+def test_a_removed_source_is_an_error_even_with_a_cache(write_idx: Write):
+    root = write_idx("KMNIST")
+    prepare("kmnist", data_dir=root)
+    (root / "KMNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"1 file is missing") as caught:
+        prepare("kmnist", data_dir=root, offline=True)
+    assert "KMNIST/raw/t10k-labels-idx1-ubyte" in str(caught.value)
+
+
+def test_missing_files_are_listed_with_the_reason_and_the_remedies(tmp_path: Path, web: Web):
+    with pytest.raises(DataError) as caught:
+        prepare("fashion_mnist", data_dir=tmp_path / "data")
+    text = str(caught.value)
+    assert f"4 files are missing in {tmp_path / 'data'}" in text
+    assert "    FashionMNIST/raw/train-images-idx3-ubyte" in text
+    assert "https://fashion-mnist.s3.eu-central-1.amazonaws.com/" in text
+    assert "no network" in text
+    assert "--data-dir" in text
+    assert "'digits'" in text
+    assert len(web.asked) == 2  # both addresses of the first file, and then no more
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_marked_read_only_is_not_written_to(tmp_path: Path, web: Web):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(DataError, match="is read-only"):
+        prepare("kmnist", data_dir=folder)
+    assert list(folder.iterdir()) == []
+    assert web.asked == []
+
+
+def test_nothing_is_written_beside_the_source(write_idx: Write):
+    root = write_idx("KMNIST")
+
+    def listing() -> list[tuple[str, int]]:
+        return sorted((str(path), path.stat().st_mtime_ns) for path in root.rglob("*"))
+
+    before = listing()
+    prepare("kmnist", data_dir=root)
+    assert listing() == before
+
+
+def test_the_data_folder_is_the_argument_then_the_variable_then_the_cache(
+    write_idx: Write, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = write_idx("KMNIST")
+    with pytest.raises(DataError, match=f"missing in {cache / 'data'}"):
+        prepare("kmnist", offline=True)
+    monkeypatch.setenv("NORMBENCH_DATA_DIR", str(root))
+    prepare("kmnist", offline=True)
+    with pytest.raises(DataError, match=f"missing in {tmp_path / 'other'}"):
+        prepare("kmnist", data_dir=tmp_path / "other", offline=True)
+
+
+def test_an_unwritable_cache_is_replaced_by_a_temporary_one_with_a_note(
+    write_idx: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NORMBENCH_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    notes: list[str] = []
+    dataset = prepare("kmnist", data_dir=write_idx("KMNIST"), note=notes.append)
+    assert dataset.path.is_relative_to(tmp_path / "temporary")
+    assert "cannot be written" in notes[0]
+
+
+def test_a_damaged_cache_is_rebuilt(write_idx: Write, reads: list[int]):
+    root = write_idx("KMNIST")
+    first = prepare("kmnist", data_dir=root)
+    (first.path / "test_images.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="not a usable prepared dataset"):
+        load(first.path)
+    again = prepare("kmnist", data_dir=root)
+    assert again.fingerprint == first.fingerprint
+    assert len(reads) == 2
+
+
+def test_two_processes_prepare_at_once_and_agree(write_idx: Write, cache: Path):
+    code = (
+        "import sys; from normbench.data import prepare\n"
+        "dataset = prepare('kmnist', data_dir=sys.argv[1], offline=True)\n"
+        "print(dataset.path.name, dataset.fingerprint, int(dataset.train_images.sum()))\n"
+    )
+    command = [sys.executable, "-c", code, str(write_idx("KMNIST"))]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(answers) == 1
+    assert len(list((cache / "prepared").iterdir())) == 1
+
+
+def test_mean_and_std_are_those_of_the_pixels_in_units_of_one():
+    images = np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), dtype=np.uint8)
+    images[..., 2] = 17
+    mean, std = channel_statistics(images)
+    assert mean == pytest.approx((images / 255).mean(axis=(0, 1, 2)), rel=1e-12)
+    assert std == pytest.approx((images / 255).std(axis=(0, 1, 2)), rel=1e-12, abs=1e-12)
+    assert std[2] == 0
