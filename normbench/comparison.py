@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import comparison, convergence, signal
+from normbench.analysis import comparison, convergence, signal, tuning
 from normbench.analysis.fairness import Fairness, fairness
 from normbench.store import SCHEMA, Results
 from normbench.store.files import finite
@@ -91,23 +91,60 @@ class Comparison:
 
     @cached_property
     def targets(self) -> list[float]:
-        """The validation accuracies to reach; the first one is the primary target."""
-        return [float(value) for value in self.results.config["target"]["val_accuracy"]]
+        """The validation accuracies to reach; the first one is the primary target.
+
+        A target taken from a norm is the median final validation accuracy of its pilot runs;
+        NaN while none has ended.
+        """
+        target = self.results.config["target"]
+        if "val_accuracy" in target:
+            return [float(value) for value in target["val_accuracy"]]
+        pilots = self._role("pilot", targets=[])
+        return [float(pilots.outcomes["val_accuracy"].median())]
 
     @cached_property
     def reported(self) -> Tables:
         """The tables over the reporting runs, at the values that the config gives."""
-        runs = self.results.runs
-        return Tables(
-            self.results.only(runs["role"] == "report"),
-            self.results.config["baseline"],
-            self.targets,
-        )
+        return self._role("report")
 
     @cached_property
+    def best(self) -> Tables | None:
+        """The tables at each norm's own best tuned value, if there was a tuning."""
+        return self._role("best") if (self.results.runs["role"] == "best").any() else None
+
+    @property
+    def tuned_key(self) -> str | None:
+        """The key that was tuned, such as optimizer.lr."""
+        tune = self.results.config.get("tune")
+        return next(key for key in tune if key != "seeds") if tune else None
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """Validation accuracy by norm and tuned value: see ``analysis.tuning.sensitivity``."""
+        tables = self._role("tune", targets=[])
+        return tuning.sensitivity(tables.outcomes, self.results.keys, tables.norms)
+
+    @cached_property
+    def choices(self) -> pd.DataFrame:
+        """Each norm's own best value: see ``analysis.tuning.choose``. Empty without tuning."""
+        if self.tuned_key is None:
+            return pd.DataFrame()
+        return tuning.choose(self.sensitivity, self.results.keys)
+
+    @property
     def chosen(self) -> dict[tuple[str, tuple[Any, ...]], Any]:
-        """(norm, sweep values) -> the tuned value with the best validation accuracy."""
-        return {}
+        """(norm, sweep values) -> its own best tuned value."""
+        return {
+            (row["norm"], tuple(row[key] for key in self.results.keys)): row["best"]
+            for row in self.choices.to_dict("records")
+        }
+
+    def _role(self, role: str, targets: list[float] | None = None) -> Tables:
+        return Tables(
+            self.results.only(self.results.runs["role"] == role),
+            self.results.config["baseline"],
+            self.targets if targets is None else targets,
+        )
 
     @property
     def convergence(self) -> pd.DataFrame:
@@ -151,7 +188,8 @@ class Comparison:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as plain values for JSON."""
     return [
-        {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
+        {str(name): _plain(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
     ]
 
 

@@ -154,7 +154,7 @@ def compare(
     table["norm"] = names[np.asarray(first, dtype=int)[table["pair"]]]
     table["baseline"] = names[np.asarray(second, dtype=int)[table["pair"]]]
     for key in keys:
-        table[key] = points[key].take(table["point"]).to_numpy()
+        table[key] = points[key].take(table["point"].to_numpy()).to_numpy()
     return table[columns].reset_index(drop=True)
 
 

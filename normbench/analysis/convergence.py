@@ -224,7 +224,7 @@ def _evaluations(
     runs: pd.DataFrame, curves: pd.DataFrame, budget: Floats, end: Floats
 ) -> _Evaluations:
     """Evaluations of known runs, up to the budget [R], and before the divergence ``end`` [R]."""
-    run = pd.Index(runs["run"]).get_indexer(curves["run"]).astype(np.int64)
+    run = pd.Index(runs["run"]).get_indexer(pd.Index(curves["run"])).astype(np.int64)
     step, accuracy = _floats(curves["step"]), _floats(curves["val_accuracy"])
     order = np.flatnonzero((run >= 0) & ~np.isnan(accuracy))
     own, at = run[order], step[order]

@@ -42,7 +42,7 @@ def norm_codes(frame: pd.DataFrame, norms: Sequence[str]) -> Codes:
     """Each row's position in ``norms``; -1 for a norm that is not asked for."""
     if len(set(norms)) != len(norms):
         raise ValueError(f"norms are named twice: {list(norms)}")
-    return pd.Index(list(norms), dtype=object).get_indexer(frame["norm"]).astype(np.int64)
+    return pd.Index(list(norms), dtype=object).get_indexer(pd.Index(frame["norm"])).astype(np.int64)
 
 
 def _factorize(column: pd.Series) -> tuple[Codes, int]:

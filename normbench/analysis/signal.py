@@ -133,7 +133,7 @@ def gradient_table(
     norm = norm_codes(runs, norms)
     group_of_run = np.where(norm >= 0, point * len(norms) + norm, -1)
     group_of_run[~runs["state"].isin(OUTCOME_STATES).to_numpy()] = -1
-    row = pd.Index(runs["run"]).get_indexer(probes["run"])
+    row = pd.Index(runs["run"]).get_indexer(pd.Index(probes["run"]))
     group = np.full(len(probes), -1, dtype=np.int64)
     group[row >= 0] = group_of_run[row[row >= 0]]
 
@@ -184,8 +184,8 @@ def _summarize(used: pd.DataFrame) -> pd.DataFrame:
 
 def _geometric_mean(values: Floats, by: list[NDArray]) -> pd.Series:
     with np.errstate(divide="ignore"):
-        logs = pd.Series(np.log(values))
-    return np.exp(logs.groupby(by).mean())
+        logs = pd.Series(np.log(values)).groupby(by).mean()
+    return pd.Series(np.exp(logs.to_numpy()), index=logs.index)
 
 
 def _stack(column: pd.Series) -> Floats:

@@ -104,7 +104,7 @@ def _count_sample(differences: Floats, bound: Floats) -> Floats:
 def _random_signs(pairs: int) -> Floats:
     """[n, RANDOM_FLIPS] of -1 and 1."""
     draw = stream(0, "sign flips", pairs)
-    return draw.integers(0, 2, size=(pairs, RANDOM_FLIPS)) * 2.0 - 1.0
+    return draw.choice(np.array([-1.0, 1.0]), size=(pairs, RANDOM_FLIPS))
 
 
 def signed_ranks(differences: Floats) -> Floats:
@@ -116,9 +116,7 @@ def signed_ranks(differences: Floats) -> Floats:
     """
     if differences.shape[1] == 0:
         return differences.copy()
-    signed: Floats = np.sign(differences)
-    signed *= stats.rankdata(np.abs(differences), axis=1)
-    return signed
+    return np.sign(differences) * stats.rankdata(np.abs(differences), axis=1)
 
 
 def mean_interval(

@@ -51,7 +51,7 @@ def command(
     if dry_run:
         from normbench.cli.dry_run import print_estimate
 
-        print_estimate(experiment, data_dir, results, jobs, json=json)
+        print_estimate(experiment, data_dir, jobs, json=json)
         return
     with Display(quiet=quiet) as display:
         result = train(

@@ -22,6 +22,9 @@ class OptimizerConfig(Section):
         "constant", description="the learning rate after warmup: kept, or lowered to 0 at the end"
     )
     warmup_steps: int = Field(0, ge=0, description="steps of linear growth to lr")
+    reference_batch_size: int | None = Field(
+        None, ge=1, description="lr is for this batch size and grows in proportion; null: it is not"
+    )
     clip_norm: float | None = Field(
         None, gt=0, description="largest norm of the whole gradient; null: no clipping"
     )
@@ -87,9 +90,30 @@ class TrainingConfig(Section):
 
     epochs: float | None = Field(None, gt=0, description="passes over the training set; or steps")
     steps: int | None = Field(None, gt=0, description="updates; or epochs")
-    evaluate_every: int = Field(100, ge=1, description="steps between evaluations")
+    evaluate_every: int | None = Field(
+        None, ge=1, description="steps between evaluations; 100 if nothing is said"
+    )
+    evaluations: int | None = Field(
+        None, ge=1, description="this many over the budget, evenly spaced; or evaluate_every"
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 is autocast")
     eval_batch_size: int = Field(1000, ge=1, description="images a batch in evaluation")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_cadence(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and not (
+            value.get("evaluate_every") or value.get("evaluations")
+        ):
+            return {"evaluate_every": 100, **{k: v for k, v in value.items() if v is not None}}
+        return value
+
+    @model_validator(mode="after")
+    def _one_cadence(self) -> Self:
+        if self.evaluate_every is not None and self.evaluations is not None:
+            message = "evaluate_every and evaluations are both given; the cadence is one of them"
+            raise mistakes([(("evaluations",), mistake(message, "remove one", "key"))])
+        return self
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

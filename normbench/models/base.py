@@ -92,6 +92,11 @@ class Network(nn.Module):
         """The hidden layers, from input to output."""
         raise NotImplementedError
 
+    @property
+    def layers(self) -> list[Block]:
+        """The hidden layers, from input to output."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of a batch in this network's layout."""
         for block in self.blocks:
@@ -104,7 +109,7 @@ class Network(nn.Module):
 
     def backbone(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters outside the norm layers: bitwise the same under every norm at step 0."""
-        inside = {id(p) for block in self.blocks for p in block.norm.parameters()}
+        inside = {id(p) for block in self.layers for p in block.norm.parameters()}
         return ((name, p) for name, p in self.named_parameters() if id(p) not in inside)
 
     def backbone_sha256(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 Row = Mapping[str, Any]
@@ -75,7 +76,7 @@ def seconds(value: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def sparkline(values: np.ndarray, width: int = 10, *, log: bool = True) -> str:
+def sparkline(values: ArrayLike, width: int = 10, *, log: bool = True) -> str:
     """A row of blocks from the first layer to the last, scaled to its own range.
 
     values: [L]; a non-positive or non-finite one (under ``log``) shows as a dot. Longer rows are

@@ -32,3 +32,11 @@ def total_steps(run: RunConfig, train_examples: int) -> int:
         return run.training.steps
     assert run.training.epochs is not None
     return max(1, round(run.training.epochs * per_epoch))
+
+
+def cadence(run: RunConfig, steps: int) -> int:
+    """Steps between evaluations, in a run of ``steps``."""
+    if run.training.evaluations is not None:
+        return max(1, steps // run.training.evaluations)
+    assert run.training.evaluate_every is not None
+    return run.training.evaluate_every

@@ -36,17 +36,25 @@ def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.O
     return cls(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
-def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """The learning rate of update ``step`` (from 0) of ``steps``.
+def full_rate(config: OptimizerConfig, batch_size: int) -> float:
+    """The learning rate after warmup: in proportion to the batch size where the config says so.
+
+    The linear scaling rule of Goyal et al. 2017, arXiv:1706.02677.
+    """
+    return config.lr * batch_size / (config.reference_batch_size or batch_size)
+
+
+def learning_rate(config: OptimizerConfig, full: float, step: int, steps: int) -> float:
+    """The learning rate of update ``step`` (from 0) of ``steps``, ``full`` after warmup.
 
     Warmup rises linearly and reaches the full rate with its last step; what follows is constant,
     half a cosine to 0, or a straight line to 0.
     """
     if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
+        return full * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
     if config.schedule == "cosine":
-        return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+        return full * 0.5 * (1 + math.cos(math.pi * done))
     if config.schedule == "linear":
-        return config.lr * (1 - done)
-    return config.lr
+        return full * (1 - done)
+    return full

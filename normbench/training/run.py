@@ -26,9 +26,9 @@ from normbench.models.base import build
 from normbench.probes import Tap, probe_steps
 from normbench.seeding import stream
 from normbench.training import events
-from normbench.training.budget import steps_per_epoch, total_steps
+from normbench.training.budget import cadence, steps_per_epoch, total_steps
 from normbench.training.clock import Clock
-from normbench.training.optimizers import learning_rate, make_optimizer
+from normbench.training.optimizers import full_rate, learning_rate, make_optimizer
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -66,16 +66,18 @@ class Run:
         network = make_network(run, dataset)
         self.backbone_sha256 = network.backbone_sha256()
         memory = torch.channels_last if network.layout == "image" else torch.preserve_format
-        self.network = network.to(self.device, memory_format=memory)
+        self.network = network.to(self.device).to(memory_format=memory)
         self.optimizer = make_optimizer(self.network, run.optimizer)
+        self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
-        place = {"device": self.device, "layout": network.layout}
-        self.data = DeviceData.of(dataset, "train", **place)
-        self.test_data = DeviceData.of(dataset, "test", **place)
+        layout = network.layout
+        self.data = DeviceData.of(dataset, "train", device=self.device, layout=layout)
+        self.test_data = DeviceData.of(dataset, "test", device=self.device, layout=layout)
         self.augment = Augment(run.data.augment.crop, run.data.augment.flip)
         self.step = 0
         self.batches_sha256 = ""
-        self.losses = torch.zeros(run.training.evaluate_every, device=self.device)
+        self.evaluate_every = cadence(run, self.steps)
+        self.losses = torch.zeros(self.evaluate_every, device=self.device)
         self.first_loss_step = 0  # the update whose loss stands at losses[0]
         self.order: Tensor | None = None
 
@@ -104,7 +106,7 @@ class Run:
             epoch=epoch,
             step=place,
         )
-        rate = learning_rate(config.optimizer, self.step, self.steps)
+        rate = learning_rate(config.optimizer, self.full_rate, self.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -211,7 +213,7 @@ def train(
 
 
 def _train_to_end(run: Run, should_stop: Callable[[], bool]) -> Iterator[events.Event]:
-    every = run.config.training.evaluate_every
+    every = run.evaluate_every
     probed = set(_probe_schedule(run))
     last_checkpoint = last_progress = time.monotonic()
     mark = run.clock.now()

@@ -1,0 +1,62 @@
+"""normbench train --dry-run: what would be trained, and what it would cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from normbench.report.columns import Column, count, key_columns, norm_column, seconds
+from normbench.report.tables import console, rich_table
+
+if TYPE_CHECKING:
+    from normbench.config import ExperimentConfig
+
+
+def print_estimate(
+    experiment: ExperimentConfig, data_dir: Path | None, jobs: int | None, *, json: bool
+) -> None:
+    """Print the matrix of runs with parameters, steps, disk and time. Writes no results."""
+    from normbench.api import check_fit, default_jobs, prepare_data
+    from normbench.comparison import records
+    from normbench.execution.estimate import estimate
+    from normbench.plan import expand
+    from normbench.store.files import to_json
+
+    plan = expand(experiment)
+    dataset = prepare_data(experiment, data_dir)
+    check_fit(plan, dataset)
+    jobs = jobs or default_jobs(experiment)
+    frame = estimate(plan, dataset, jobs)
+    total = float(frame["elapsed_seconds"].sum())
+    disk = float(frame["disk_bytes"].sum())
+    if json:
+        out = {"schema": 1, "experiment": experiment.name, "jobs": jobs, "runs": records(frame)}
+        typer.echo(to_json({**out, "elapsed_seconds": total, "disk_bytes": disk}))
+        return
+    keys = list(experiment.sweep) + ([experiment.tune.key] if experiment.tune else [])
+    columns = [
+        norm_column(),
+        *key_columns(keys),
+        Column("runs", lambda row: count(row["runs"])),
+        Column("parameters", lambda row: f"{row['parameters']:,}"),
+        Column("steps", lambda row: count(row["steps"])),
+        Column("time/step", lambda row: seconds(row["seconds_per_step"])),
+        Column("time/run", lambda row: seconds(row["seconds"])),
+        Column("disk", lambda row: _bytes(row["disk_bytes"]), weight=1),
+    ]
+    screen = console()
+    title = f"{experiment.name}: {frame['runs'].sum()} runs, nothing trained yet"
+    screen.print(rich_table(title, frame, columns, screen.width))
+    screen.print(f"about {seconds(total)} with {jobs} runs at a time, {_bytes(disk)} on disk")
+    if experiment.tune:
+        screen.print("and the runs at each norm's own best value, once that is known")
+
+
+def _bytes(value: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"

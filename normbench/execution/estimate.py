@@ -1,0 +1,89 @@
+"""What a plan will cost, from a few timed steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from normbench.data import Dataset
+from normbench.plan import PlannedRun
+from normbench.training.run import Run
+
+TIMED_SECONDS = 0.3
+TIMED_KINDS = 16  # more kinds of runs than this are taken to be as fast as those timed
+
+
+def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.DataFrame:
+    """One row a kind of run (norm, sweep point and tuned value), in the plan's order.
+
+    Columns: norm, <sweep keys>, runs, parameters, steps (a run), seconds_per_step (training
+    alone), seconds (one run, with evaluation), disk_bytes (all its runs), and elapsed_seconds
+    (all its runs, ``jobs`` at a time). Kinds beyond the first 16 are not timed: they are given
+    the mean of those that are.
+    """
+    kinds: dict[tuple[Any, ...], list[PlannedRun]] = {}
+    for run in {run.folder: run for run in plan}.values():
+        values = {**run.point, **(run.tuned or {})}
+        kinds.setdefault((run.norm, *values.items()), []).append(run)
+    threads = torch.get_num_threads()
+    rows = []
+    try:
+        for place, runs in enumerate(kinds.values()):
+            rows.append(_row(runs[0], len(runs), dataset, timed=place < TIMED_KINDS))
+    finally:
+        torch.set_num_threads(threads)
+    frame = pd.DataFrame(rows)
+    frame["seconds_per_step"] = frame["seconds_per_step"].fillna(frame["seconds_per_step"].mean())
+    evaluation = frame["evaluation_seconds"].fillna(frame["evaluation_seconds"].mean())
+    frame["seconds"] = frame["steps"] * frame["seconds_per_step"]
+    frame["seconds"] += evaluation * frame["evaluations"]
+    frame["elapsed_seconds"] = frame["seconds"] * frame["runs"] / min(jobs, frame["runs"].sum())
+    return frame.drop(columns=["evaluation_seconds", "evaluations"])
+
+
+def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> dict[str, Any]:
+    config = planned.config
+    torch.set_num_threads(config.runtime.threads)
+    run = Run(config, dataset)
+    step, evaluation = _time(run) if timed else (float("nan"), float("nan"))
+    evaluations = run.steps // run.evaluate_every + 2
+    states = sum(1 for group in run.optimizer.param_groups if group.get("momentum"))
+    copies = 3 if "betas" in run.optimizer.param_groups[0] else 1 + bool(states)
+    layers = len(run.network.layers)
+    disk = 4 * run.parameters * copies + 300 * evaluations + 180 * layers * 30 + 4096
+    return {
+        "norm": planned.norm,
+        **planned.point,
+        **(planned.tuned or {}),
+        "runs": runs,
+        "parameters": run.parameters,
+        "steps": run.steps,
+        "seconds_per_step": step,
+        "evaluation_seconds": evaluation,
+        "evaluations": evaluations,
+        "disk_bytes": disk * runs,
+    }
+
+
+def _time(run: Run) -> tuple[float, float]:
+    """Seconds of one update and of one whole evaluation."""
+    run.network.train()
+    run.start_epoch()
+    counted, start = 0, 0.0
+    for step in range(min(run.per_epoch, 1000)):
+        if step == 2:  # the first steps allocate
+            start = run.clock.now()
+        run.step, run.first_loss_step = step, step
+        run.update()
+        counted = step - 1
+        if step > 2 and time.perf_counter() - start > TIMED_SECONDS:
+            break
+    spent = run.clock.now() - start if counted > 0 else float("nan")
+    some = run.validation_indices[: run.config.training.eval_batch_size]
+    run.evaluate(run.data, some)
+    once = run.clock.evaluate_seconds
+    return spent / max(counted, 1), once * len(run.validation_indices) / len(some)
