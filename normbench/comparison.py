@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, tuning
 from normbench.analysis.fairness import Fairness, fairness
+from normbench.errors import ConfigError, Problem
 from normbench.store import SCHEMA, Results
 from normbench.store.files import finite
 
@@ -67,11 +69,6 @@ class Tables:
         return comparison.compare(
             primary, self.norms, self.baseline, self.results.keys, all_pairs=all_pairs
         )
-
-    @cached_property
-    def fairness(self) -> Fairness:
-        """Whether all norms started from the same backbone and saw the same batches."""
-        return fairness(self.results.runs, self.results.keys)
 
 
 @dataclass(frozen=True)
@@ -161,10 +158,15 @@ class Comparison:
         """The paired comparisons with the baseline."""
         return self.reported.comparisons
 
-    @property
+    @cached_property
     def fairness(self) -> Fairness:
-        """The fairness check over the reporting runs."""
-        return self.reported.fairness
+        """Whether all norms started from the same backbone and saw the same batches.
+
+        Over all runs, tuning runs included, each held against those of its own role and value.
+        """
+        runs = self.results.runs
+        grid = runs["tuned"].where(runs["role"] == "tune")
+        return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
 
     def to_dict(self, *, all_pairs: bool = False) -> dict[str, Any]:
         """The object that ``--json`` prints; missing and infinite numbers are None."""
@@ -182,6 +184,20 @@ class Comparison:
             "convergence": records(tables.convergence),
             "gradients": records(tables.gradients),
             "comparisons": records(tables.paired(all_pairs=all_pairs)),
+            "targets": records(tables.by_target),
+            "tuned": self._tuned_dict(),
+        }
+
+    def _tuned_dict(self) -> dict[str, Any] | None:
+        if self.tuned_key is None:
+            return None
+        best = self.best
+        return {
+            "key": self.tuned_key,
+            "chosen": records(self.choices),
+            "sensitivity": records(self.sensitivity),
+            "convergence": records(best.convergence) if best else [],
+            "comparisons": records(best.comparisons) if best else [],
         }
 
 
@@ -197,3 +213,45 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     return finite(value)
+
+
+# Keys in which experiments may differ and still be laid side by side without a remark.
+_FREE = {"name", "norms", "baseline", "seeds", "sweep", "tune"}
+# Keys that must agree, or the numbers of two experiments mean different things.
+_BOUND = ("data.dataset", "data.path", "data.validation", "target")
+
+
+def differing_keys(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any]]:
+    """key -> experiment -> value, for every config key in which the experiments differ.
+
+    Raises ConfigError when they differ in what makes their numbers comparable: the dataset, its
+    validation split, or the target.
+    """
+    flat = {c.name: _flat(c.results.config) | {"target": c.targets} for c in comparisons}
+    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    differing = {
+        key: {name: values.get(key) for name, values in flat.items()}
+        for key in keys
+        if len({repr(values.get(key)) for values in flat.values()}) > 1
+    }
+    wrong = [
+        Problem(key, "differs", ", ".join(f"{n}: {v}" for n, v in differing[key].items()))
+        for key in _BOUND
+        if key in differing
+    ]
+    if wrong:
+        names = " and ".join(flat)
+        raise ConfigError([Problem("", f"{names} cannot be compared"), *wrong])
+    return differing
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if not prefix and key in _FREE | {"target"}:
+            continue
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -7,6 +7,7 @@ the machine, please: two at once share caches and memory bandwidth, and both mea
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ Mode = Literal["eager", "compiled"]
 # Operations of ATen that normalize in one kernel.
 _FUSED = re.compile(r"(native|cudnn|miopen|mkldnn|_fused)_\w*norm|_native_batch_norm_legit")
 # Views and bookkeeping: no kernel, no bytes.
-_FREE = re.compile(r"view|as_strided|permute|unsqueeze|squeeze|aten::t$|transpose|detach|alias|to$")
+_FREE = re.compile(r"empty|view|as_strided|permute|squeeze|aten::(t|to)$|transpose|detach|alias")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Time:
 class CostRow:
     """One layer at one shape in one mode; numbers are None where ``skipped`` says why.
 
-    forward, backward, both: times; backward alone runs on a graph that is kept. peak_bytes: the
+    forward, backward, both: times; backward alone runs on a graph that is kept, or compiled, where
+    none can be kept, is both less forward. peak_bytes: the
     most memory that forward and backward together hold beyond the input, its gradient's seed and
     the parameters. least_bytes_forward: read x, write y, read the parameters;
     least_bytes_backward: read g and x, write dx, read the parameters and write their gradients.
@@ -114,8 +116,12 @@ def measure(
     ``min_run_seconds``.
     """
     for shape in shapes:
-        seconds = _time("y.copy_(x)", {"x": (x := _draw(shape, device, dtype)), "y": x.clone()},
-                        threads, min_run_seconds).seconds
+        seconds = _time(
+            "y.copy_(x)",
+            {"x": (x := _draw(shape, device, dtype)), "y": x.clone()},
+            threads,
+            min_run_seconds,
+        ).seconds
         copy = 2 * x.numel() * x.element_size() / seconds
         for candidate in _candidates(shape, norms, setting):
             for mode in modes:
@@ -150,7 +156,6 @@ def _candidates(
 def _measure(
     row: CostRow, candidate: _Candidate, dtype: torch.dtype, min_run_seconds: float
 ) -> CostRow:
-    torch.set_grad_enabled(True)
     eager = candidate.make().to(device=row.device, dtype=dtype).train()
     x = _draw(row.shape, row.device, dtype).requires_grad_()
     g = torch.ones_like(x)
@@ -167,19 +172,25 @@ def _measure(
     def grad(y: Tensor, retain_graph: bool = False) -> tuple[Tensor, ...]:
         return torch.autograd.grad(y, inputs, g, retain_graph=retain_graph)
 
-    names = {"layer": layer, "x": x, "grad": grad, "y": layer(x)}
+    names = {"layer": layer, "x": x, "grad": grad}
     size, parameters = x.numel() * x.element_size(), sum(p.numel() for p in eager.parameters())
     parameter_bytes = parameters * x.element_size()
     normalizes = candidate.normalizes
     forward_bytes = 2 * size + parameter_bytes if normalizes else 0
     backward_bytes = 3 * size + 2 * parameter_bytes if normalizes else 0
     both = _time("grad(layer(x))", names, row.threads, min_run_seconds)
+    forward = _time("layer(x)", names, row.threads, min_run_seconds)
+    if row.mode == "compiled":
+        backward = Time(max(both.seconds - forward.seconds, 0.0), both.iqr + forward.iqr)
+    else:
+        names["y"] = layer(x)
+        backward = _time("grad(y, True)", names, row.threads, min_run_seconds)
     operations = _operations(candidate, parameters > 0)
     return replace(
         row,
         kernel=_kernel(row, candidate, layer, x),
-        forward=_time("layer(x)", names, row.threads, min_run_seconds),
-        backward=_time("grad(y, True)", names, row.threads, min_run_seconds),
+        forward=forward,
+        backward=backward,
         both=both,
         peak_bytes=_peak_bytes(lambda: grad(layer(x)), row.device),
         least_bytes_forward=forward_bytes,
@@ -195,15 +206,16 @@ def _operations(candidate: _Candidate, affine: bool) -> tuple[int, int]:
     """Floating point operations per element, forward and backward, each done once.
 
     Forward: square, sum, times 1/rms; centring adds a sum and a subtraction; the affine a product
-    and, with a shift, a sum. Backward, with x^ = x * r and h = g * gamma: h * x and its sum, times
-    the row's constant, subtract, times r; centring adds x^ anew (subtract, times r), the sum of h
-    and its subtraction. The affine adds h, g * x^ and its sum, and with a shift the sum of g.
+    and, with a shift, a sum. Backward, with x^ the normalized x and h = g * gamma: h * x^ and its
+    sum, x^ times that, subtract, times 1/rms (5; without a gamma x serves for x^). The affine adds
+    h, g * x^ and its sum, and x^ = x/rms anew. Centring adds the subtraction in x^, the sum of h
+    and its subtraction, the sum of g for the shift or, without an affine, x^ anew.
     """
     if not candidate.normalizes:
         return 0, 0
     if candidate.centered:
         return (7, 13) if affine else (5, 9)
-    return (4, 8) if affine else (3, 5)
+    return (4, 9) if affine else (3, 5)
 
 
 def _time(statement: str, names: dict[str, object], threads: int, seconds: float) -> Time:
@@ -223,18 +235,27 @@ def _kernel(
 ) -> str:
     if row.mode == "compiled":
         return "inductor"
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+    with _profile() as profiled:
         layer(x)
-    names = [event.name for event in profiled.events() if event.name.startswith("aten::")]
-    fused = [name for name in names if _FUSED.search(name)]
+    events = [event for event in profiled.events() if _works(event.name)]
+    # On a CPU PyTorch's fused RMS norm exists by name only: it takes the root by a separate call.
+    fused = [
+        e.name
+        for e in events
+        if _FUSED.search(e.name) and not any("sqrt" in child.name for child in e.cpu_children)
+    ]
     if fused:
         return f"{fused[-1]}, fused"
-    working = [name for name in names if not _FREE.search(name) and "empty" not in name]
-    if not working:
+    leaves = [e for e in events if not any(_works(child.name) for child in e.cpu_children)]
+    if not leaves:
         return "no operation"
     owner = "" if candidate.name.startswith("torch.") else "hand-derived gradient, "
     own = owner if candidate.name == "rms" and row.device == "cpu" else ""
-    return f"{own}{len(working)} operations: PyTorch has no fused {row.device} kernel"
+    return f"{own}{len(leaves)} operations: PyTorch has no fused {row.device} kernel"
+
+
+def _works(name: str) -> bool:
+    return name.startswith("aten::") and not _FREE.search(name)
 
 
 def _peak_bytes(call: Callable[[], object], device: str) -> int:
@@ -246,16 +267,27 @@ def _peak_bytes(call: Callable[[], object], device: str) -> int:
         call()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with _profile() as profiled:
         result = call()
     del result
+    # Each event carries what it allocated less what it freed, its children's share taken off:
+    # count an allocation from the event's start and a release from its end.
+    changes = []
+    for event in profiled.events():
+        usage = event.self_cpu_memory_usage
+        if event.device_type == DeviceType.CPU and usage:
+            changes.append((event.time_range.start if usage > 0 else event.time_range.end, usage))
     held = peak = 0
-    # Each event carries what it allocated less what it freed, its children's share taken off.
-    for event in sorted(profiled.events(), key=lambda event: event.time_range.start):
-        if event.device_type == DeviceType.CPU:
-            held += event.self_cpu_memory_usage
-            peak = max(peak, held)
+    for _, usage in sorted(changes):
+        held += usage
+        peak = max(peak, held)
     return peak
+
+
+def _profile() -> profile:
+    # The profiler's library writes two lines to stderr a use, unless told so before its first.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    return profile(activities=[ProfilerActivity.CPU], profile_memory=True)
 
 
 def _why_not_compiled(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -12,17 +12,39 @@ NAME = "compare"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="The experiment, as its config names it.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="The experiment, as its config names it; several stand side by side."),
+    ],
     results: options.Results = options.RESULTS,
     all_pairs: Annotated[
         bool,
         typer.Option("--all-pairs", help="Compare every two norms, not only with the baseline."),
     ] = False,
+    by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--by",
+            metavar="KEY",
+            help="Spread one metric over the values of a swept key, such as model.depth.",
+            show_default=False,
+        ),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", help="The metric of --by: a column of the JSON output.")
+    ] = "val_accuracy",
     json: options.Json = False,
     form: options.TableFormat = options.Format.table,
 ) -> None:
-    """Print the tables of an experiment that was trained before."""
+    """Print the tables of experiments that were trained before."""
     from normbench.api import compare
-    from normbench.cli.tables import print_comparison
+    from normbench.cli.tables import print_by, print_comparison, print_side_by_side
 
-    print_comparison(compare(name, results=results), json=json, form=form, all_pairs=all_pairs)
+    comparisons = [compare(name, results=results) for name in names]
+    if by is not None:
+        for comparison in comparisons:
+            print_by(comparison, by, metric, json=json, form=form)
+    elif len(comparisons) > 1:
+        print_side_by_side(comparisons, json=json, form=form)
+    else:
+        print_comparison(comparisons[0], json=json, form=form, all_pairs=all_pairs)

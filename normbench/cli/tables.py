@@ -1,27 +1,19 @@
-"""Prints a comparison to stdout, as ``train`` and ``compare`` do."""
+"""Prints comparisons to stdout, as ``train`` and ``compare`` do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import typer
 
-from normbench.analysis.fairness import Fairness
 from normbench.cli.options import Format
-from normbench.comparison import Comparison, Tables
+from normbench.comparison import Comparison, differing_keys, records
 from normbench.errors import StoreError
-from normbench.report.columns import (
-    Column,
-    comparison_columns,
-    convergence_columns,
-    gradient_columns,
-    percent,
-)
+from normbench.report.columns import Column, convergence_columns, percent
+from normbench.report.sections import CONVERGENCE_NOTE, Section, by_key, fairness_line, sections
 from normbench.report.tables import console, plain_table, rich_table
 from normbench.store.files import to_json
-
-Section = tuple[str, pd.DataFrame, list[Column], str]
 
 
 def print_comparison(
@@ -32,75 +24,75 @@ def print_comparison(
     Raises StoreError when there is no finished run to tabulate, or when the norms were not
     compared on equal terms (after everything is printed).
     """
-    _require_outcomes(comparison)
+    require_outcomes(comparison)
     if json:
         typer.echo(to_json(comparison.to_dict(all_pairs=all_pairs)))
-    elif form is Format.table:
-        out = console()
-        for title, frame, columns, note in sections(comparison, all_pairs=all_pairs):
-            if len(frame):
-                out.print(rich_table(title, frame, columns, out.width, note))
-        out.print(fairness_line(comparison.fairness), style="dim")
     else:
-        for title, frame, columns, _ in sections(comparison, all_pairs=all_pairs):
-            if len(frame):
-                if form is not Format.csv:
-                    typer.echo(f"{'%' if form is Format.latex else '###'} {title}\n")
-                typer.echo(plain_table(frame, columns, form.value))
+        _print(sections(comparison, all_pairs=all_pairs), form)
+        if form is Format.table:
+            console().print(fairness_line(comparison.fairness), style="dim")
     if not (comparison.fairness.backbones_identical and comparison.fairness.batches_identical):
         raise StoreError(fairness_line(comparison.fairness))
 
 
-def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Section]:
-    """(title, rows, columns, note) of every table, in reading order."""
-    yield from _tables(comparison.reported, comparison.name, all_pairs)
+def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
+    """Print one metric against one sweep key. Raises ConfigError, StoreError."""
+    require_outcomes(comparison)
+    reference = comparison.results.config
+    for part in by.split("."):
+        reference = reference.get(part, {}) if isinstance(reference, dict) else {}
+    section = by_key(comparison, by, metric, reference)
+    if json:
+        out = {"schema": 1, "experiment": comparison.name, "by": by, "metric": metric}
+        typer.echo(to_json({**out, "rows": records(section.rows)}))
+    else:
+        _print([section], form)
 
 
-def _tables(tables: Tables, name: str, all_pairs: bool) -> Iterator[Section]:
-    keys = tables.results.keys
-    target = f"{percent(tables.targets[0])}%"
-    yield (
-        f"{name}: convergence",
-        tables.convergence,
-        convergence_columns(keys, target),
-        "± is the standard deviation over seeds; after a divergence accuracy counts as chance",
+def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: Format) -> None:
+    """Print the convergence of several experiments in one table, and what differs between them.
+
+    Raises ConfigError when they cannot be compared.
+    """
+    for comparison in comparisons:
+        require_outcomes(comparison)
+    differing = differing_keys(comparisons)
+    if json:
+        objects = [comparison.to_dict() for comparison in comparisons]
+        typer.echo(to_json({"schema": 1, "experiments": objects, "differing": differing}))
+        return
+    rows = pd.concat(
+        [c.convergence.assign(experiment=c.name) for c in comparisons], ignore_index=True
     )
-    yield (
-        f"{name}: gradients",
-        tables.gradients,
-        gradient_columns(keys),
-        "norm of dL/dz by hidden layer; growth: of its square, per layer toward the input "
-        "(1 preserves, below 1 vanishes, above 1 explodes)",
-    )
-    yield (
-        f"{name}: paired comparison with {tables.baseline}",
-        tables.paired(all_pairs=all_pairs),
-        comparison_columns(keys, all_pairs=all_pairs),
-        "paired by seed; a miss counts as the budget in the difference and as infinite in the test",
-    )
-
-
-def fairness_line(fairness: Fairness) -> str:
-    """One line: identical, or which run differs."""
-    if not fairness.compared:
-        return "fairness: no two runs share a seed, so nothing could be compared"
-    if fairness.backbones_identical and fairness.batches_identical:
-        return (
-            f"fairness: backbones and batch orders are identical across norms "
-            f"({fairness.compared} runs compared)"
-        )
-    what = [
-        word
-        for word, same in (
-            ("backbone", fairness.backbones_identical),
-            ("batch order", fairness.batches_identical),
-        )
-        if not same
+    keys = list(dict.fromkeys(key for c in comparisons for key in c.results.keys))
+    columns = [
+        Column("experiment", lambda row: str(row["experiment"]), left=True),
+        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
     ]
-    return f"fairness: {' and '.join(what)} differ in {', '.join(fairness.differing)}"
+    names = " and ".join(c.name for c in comparisons)
+    _print([Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)], form)
+    if form is Format.table:
+        out = console()
+        for key, values in differing.items():
+            shown = ", ".join(f"{name}: {value}" for name, value in values.items())
+            out.print(f"differs in {key}: {shown}", style="dim", markup=False)
 
 
-def _require_outcomes(comparison: Comparison) -> None:
+def _print(tables: Iterable[Section], form: Format) -> None:
+    out = console()
+    for title, rows, columns, note in tables:
+        if not len(rows):
+            continue
+        if form is Format.table:
+            out.print(rich_table(title, rows, columns, out.width, note))
+            continue
+        if form is not Format.csv:
+            typer.echo(f"{'%' if form is Format.latex else '###'} {title}\n")
+        typer.echo(plain_table(rows, columns, form.value))
+
+
+def require_outcomes(comparison: Comparison) -> None:
+    """Raise StoreError when an experiment has no finished run to tabulate."""
     runs = comparison.reported.results.runs
     if runs["state"].isin(["finished", "diverged"]).any():
         return

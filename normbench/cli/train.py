@@ -17,6 +17,15 @@ RUN_FAILED = 1
 def command(
     config: options.Config = None,
     set_: options.Set = [],  # noqa: B006
+    sweep: Annotated[
+        list[str],
+        typer.Option(
+            "--sweep",
+            metavar="KEY=V,V,...",
+            help="Train at every value of a key, such as optimizer.lr=0.01,0.1. Repeatable.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     data_dir: options.DataDir = None,
     jobs: Annotated[
@@ -47,7 +56,7 @@ def command(
     from normbench.cli.tables import print_comparison
     from normbench.report.live import Display
 
-    experiment = load_config(config, overrides=set_)
+    experiment = load_config(config, overrides=set_, sweeps=sweep)
     if dry_run:
         from normbench.cli.dry_run import print_estimate
 

@@ -17,7 +17,8 @@ def command(
 ) -> None:
     """Check a config and report all its mistakes at once, without training anything."""
     from normbench.api import load_config
+    from normbench.plan import expand
 
     experiment = load_config(config, overrides=set_)
-    runs = len(experiment.points()) * len(experiment.labels) * len(experiment.seed_list)
+    runs = len(expand(experiment))
     typer.echo(f"{config}: valid, {runs} runs ({', '.join(experiment.labels)})")

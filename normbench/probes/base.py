@@ -68,7 +68,7 @@ class Tap:
     def watching(self) -> Iterator[None]:
         """Hooks are in place within this context and gone after it."""
         capture, handles = self.capture, []
-        layers = len(self.network.blocks)
+        layers = len(self.network.layers)
         gradients: list[Tensor | None] = [None] * layers
 
         def on_linear(index: int) -> Callable[..., None]:
@@ -84,7 +84,7 @@ class Tap:
             capture.activation_inputs.append(args[0].detach())
             capture.activation_outputs.append(output.detach())
 
-        for index, block in enumerate(self.network.blocks):
+        for index, block in enumerate(self.network.layers):
             handles.append(block.linear.register_forward_hook(on_linear(index)))
             handles.append(block.activation.register_forward_hook(on_activation))
         try:
@@ -97,7 +97,7 @@ class Tap:
     def after_backward(self) -> None:
         """Measure what the backward pass left behind, and remember the weights."""
         with torch.no_grad():
-            self.capture.weights = [block.linear.weight for block in self.network.blocks]
+            self.capture.weights = [block.linear.weight for block in self.network.layers]
             self._measure("backward")
             self.capture.weights_before = [w.detach().clone() for w in self.capture.weights]
 

@@ -76,25 +76,41 @@ def seconds(value: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def sparkline(values: ArrayLike, width: int = 10, *, log: bool = True) -> str:
-    """A row of blocks from the first layer to the last, scaled to its own range.
+def difference(metric: str, value: float) -> str:
+    """A signed difference in the metric's unit: steps, percentage points, or a plain number."""
+    if not math.isfinite(value):
+        return "–"
+    if metric.endswith("accuracy"):
+        return f"{100 * value:+.1f} pp"
+    return f"{value:+.0f}" if metric == "steps_to_target" else f"{value:+.3f}"
 
-    values: [L]; a non-positive or non-finite one (under ``log``) shows as a dot. Longer rows are
-    sampled to ``width``.
+
+def sparkline(
+    values: ArrayLike,
+    width: int = 10,
+    *,
+    log: bool = True,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
+    """A row of blocks from the first value to the last.
+
+    values: [L]; more than ``width`` are sampled. The height spans ``low`` to ``high``, by default
+    the values' own range (under ``log`` at least a factor of ten, so that what is flat looks
+    flat). A value that is not finite, or under ``log`` not positive, is a dot.
     """
-    values = np.asarray(values, dtype=float)
-    if len(values) > width:
-        values = values[np.linspace(0, len(values) - 1, width).round().astype(int)]
+    given = np.asarray(values, dtype=float)
+    if len(given) > width:
+        given = given[np.linspace(0, len(given) - 1, width).round().astype(int)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        shown = np.log10(values) if log else values
+        shown = np.log10(given) if log else given
     good = np.isfinite(shown)
     if not good.any():
-        return "·" * len(values)
-    low, high = shown[good].min(), shown[good].max()
-    # At least a factor of ten fills the height, so that a flat profile looks flat.
-    span = max(high - low, 1.0 if log else 1e-12)
-    level = np.zeros(len(values), dtype=int)
-    level[good] = np.round((shown[good] - low) / span * (len(BLOCKS) - 1)).astype(int)
+        return "·" * len(given)
+    bottom = shown[good].min() if low is None else low
+    top = shown[good].max() if high is None else high
+    share = (shown - bottom) / max(top - bottom, 1.0 if log else 1e-12)
+    level = np.round(np.where(good, share, 0).clip(0, 1) * (len(BLOCKS) - 1)).astype(int)
     return "".join(BLOCKS[i] if ok else "·" for i, ok in zip(level, good, strict=True))
 
 
@@ -133,6 +149,20 @@ def convergence_columns(keys: list[str], target: str) -> list[Column]:
     ]
 
 
+def target_columns(keys: list[str]) -> list[Column]:
+    """The convergence table with a row for each target."""
+    return [
+        norm_column(),
+        *key_columns(keys),
+        Column("target", lambda row: f"{percent(row['target'])}%"),
+        Column("reached", lambda row: f"{row['reached']}/{row['runs']}"),
+        Column("median steps", lambda r: steps(r["steps_to_target"], r["budget_steps"])),
+        Column("restricted mean", lambda row: count(row["restricted_mean_steps"]), weight=1),
+        Column("ERT", lambda row: number(row["expected_running_time"], 4)),
+        Column("seconds", lambda row: number(row["seconds_to_target"]), weight=2),
+    ]
+
+
 def ended(row: Row) -> str:
     """What became of the runs that did not simply finish."""
     words = {"diverged": "diverged", "failed": "failed"}
@@ -164,10 +194,13 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         *key_columns(keys),
         Column("metric", lambda row: METRICS.get(row["metric"], row["metric"]), left=True),
         Column("pairs", lambda row: count(row["pairs"])),
-        Column("diff.", lambda row: number(row["difference"])),
+        Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(
             "95 % interval",
-            lambda row: f"{number(row['ci_low'])} to {number(row['ci_high'])}",
+            lambda row: (
+                f"{difference(row['metric'], row['ci_low'])} to "
+                f"{difference(row['metric'], row['ci_high'])}"
+            ),
             weight=1,
         ),
         Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),

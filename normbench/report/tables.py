@@ -31,13 +31,7 @@ def rich_table(
         last = max(kept, key=lambda column: column.weight)
         kept.remove(last)
         dropped.append(last.heading)
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in kept:
         table.add_column(
             column.heading, justify="left" if column.left else "right", overflow="fold"
@@ -52,7 +46,7 @@ def rich_table(
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
-    return Group(table, *(Text(text, style="dim") for text in notes))
+    return Group(Text(title, style="bold"), table, *(Text(text, style="dim") for text in notes))
 
 
 def _width(rows: Cells, columns: Sequence[Column]) -> int:

@@ -178,7 +178,7 @@ class _Curves:
         codes = np.repeat(np.arange(len(self.runs)), self.counts)
         frame = pd.DataFrame({name: np.array(column) for name, column in self.columns.items()})
         frame["step"] = frame["step"].astype("int64")
-        frame.insert(0, "run", pd.Categorical.from_codes(codes, self.runs))
+        frame.insert(0, "run", pd.Categorical.from_codes(codes, pd.Index(self.runs)))
         return frame
 
 

@@ -142,17 +142,17 @@ class Run:
     def evaluate(self, data: DeviceData, indices: np.ndarray) -> tuple[float, float]:
         """Mean loss and accuracy over ``indices``, in evaluation mode, without augmentation."""
         self.network.eval()
-        loss = torch.zeros((), device=self.device)
-        correct = torch.zeros((), device=self.device)
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        correct = torch.zeros((), dtype=torch.float64, device=self.device)
         with self.clock.evaluating(), torch.no_grad():
             for x, y in data.eval_batches(indices, self.config.training.eval_batch_size):
                 with self.autocast():
                     logits = self.network(x)
                 loss += F.cross_entropy(logits.float(), y, reduction="sum")
                 correct += (logits.argmax(1) == y).sum()
-            values = torch.stack([loss, correct]).div(len(indices)).tolist()
+            total_loss, right = torch.stack([loss, correct]).tolist()
         self.network.train()
-        return values[0], values[1]
+        return total_loss / len(indices), right / len(indices)
 
     def logged_losses(self) -> Tensor:
         """Losses of the updates since the last evaluation, on the CPU. Waits for the device."""

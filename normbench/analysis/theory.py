@@ -1,0 +1,252 @@
+"""What theory says of the gradient at initialization: its growth per layer toward the input.
+
+Mean field theory of wide fully connected networks: weights are independent with variance
+``weight_gain / width``, so a pre-activation is Gaussian given the layer before, and the gradient
+that comes down through W^T is independent of the forward pass. Per layer the squared activation
+gradient is then multiplied, toward the input, by weight_gain * E[phi'^2] over the mean square the
+norm divides by:
+
+    none          weight_gain * E[phi'(z)^2], z of the layer's own variance   Schoenholz et al.
+                                                                    2017, arXiv:1611.01232
+    batch         pre: E[phi'^2] / Var[phi]                         Yang et al. 2019,
+                                                                    arXiv:1902.08129
+    layer, group  pre: E[phi'^2] / E[phi^2]; post: E[phi'^2] / Var[phi]
+    RMS           pre and post: E[phi'^2] / E[phi^2]
+
+with z ~ N(0,1) before the activation in ``pre``, and z ~ N(0, weight_gain) in ``post``, where the
+activation sees what the norm of the layer before and W have made (the result is then times
+weight_gain). Layer norm differs between the placements because it re-centres the outputs of the
+activation in ``post`` and the already centred pre-activations in ``pre``.
+
+Finite batches and groups, ``pre``: the normalized values are uniform on a sphere, not Gaussian,
+their scale has E[1/sigma^2] > 1/E[sigma^2], and the norm's gradient projects out two directions
+(one without centring). All of that is integrated exactly here; eps is taken as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from normbench.analysis.signal import middle_layers
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+# In ``post`` the finite size of a batch or group has no closed form here. It adds about 2.5 / size
+# to a growth of 1 (measured, ReLU); from this size on it is neglected, below there is no value.
+LARGE = 128
+
+
+def growth(
+    *,
+    statistics: Literal["batch", "example", "none"],
+    centered: bool,
+    placement: Literal["pre", "post"],
+    phi: Function,
+    dphi: Function,
+    weight_gain: float,
+    bias_variance: float = 0.0,
+    batch_size: int | None = None,
+    group_size: int | None = None,
+    spatial: bool = False,
+    depth: int | None = None,
+    first_gain: float | None = None,
+    input_mean_square: ArrayLike | None = None,
+) -> float | None:
+    """Growth per layer toward the input of norm(dL/dz_l)^2; None where theory has no value.
+
+    statistics, centered: what the norm divides by and whether it subtracts a mean (as the methods
+    declare); phi, dphi: the activation and its derivative on arrays, smooth but for a kink at 0;
+    weight_gain: fan_in * var(W) of a hidden layer; batch_size, group_size: values behind one
+    statistic of a batch norm, or of an example's norm (features of a group, the width for layer
+    and RMS norm); None is infinitely many. spatial: convolutions, whose borders and correlated
+    positions the theory leaves out.
+
+    Without a norm the growth depends on the variance of each layer. With ``depth`` (hidden layers)
+    and ``input_mean_square`` (of each example of the network's input) the variances are iterated
+    from the input, the first layer having ``first_gain``, and the growth is fitted over the middle
+    layers as the measurement is. Otherwise it is the value at the variance the map converges to.
+    """
+    if spatial:
+        return None
+    if statistics == "none":
+        gain = weight_gain if first_gain is None else first_gain
+        if depth is None or input_mean_square is None:
+            return _growth_at_fixed_point(phi, dphi, weight_gain, bias_variance)
+        start = np.atleast_1d(np.asarray(input_mean_square, dtype=np.float64)) * gain
+        return _growth_without_norm(
+            phi, dphi, weight_gain, bias_variance, start + bias_variance, depth
+        )
+    size = batch_size if statistics == "batch" else group_size
+    if placement == "post":
+        if size is not None and size < LARGE:
+            return None
+        return _growth_post(statistics == "batch", centered, phi, dphi, weight_gain, bias_variance)
+    if statistics == "batch":
+        return _growth_pre_batch(phi, dphi, size)
+    return _growth_pre_example(centered, phi, dphi, weight_gain, bias_variance, size)
+
+
+def energy_slope(phi: Function, dphi: Function) -> float:
+    """How an example's excess norm carries over to the next layer under batch norm, ``pre``.
+
+    The value for batch norm assumes that all examples of the batch have the same norm. A small
+    excess of one example is multiplied per layer by this factor: above 1 (GELU 1.06, SiLU 1.10) a
+    few examples take over the batch's variance and the measured growth is higher than the value
+    (SiLU by 11 to 14 % at depth 30); at 1 (all homogeneous activations) the input's spread
+    persists, which costs 1 to 2 %; below 1 (tanh, sigmoid, ELU) it fades. The stability of the
+    symmetric fixed point, Yang et al. 2019, arXiv:1902.08129, to first order in 1 / batch size.
+    """
+    z, weight = _gaussian()
+    mean = weight @ phi(z)
+    below = weight @ phi(z) ** 2 - mean**2
+    return float((weight @ (phi(z) * dphi(z) * z) - mean * (weight @ (dphi(z) * z))) / below)
+
+
+def _growth_at_fixed_point(phi: Function, dphi: Function, gain: float, bias: float) -> float:
+    z, weight = _gaussian()
+    q = 1.0
+    for _ in range(10_000):
+        new = gain * float(weight @ phi(np.sqrt(q) * z) ** 2) + bias
+        # A map without a fixed point but 0 or infinity has a limit there, which the value at the
+        # end of a representable range stands for.
+        new = min(max(new, 1e-30), 1e30)
+        if abs(new - q) <= 1e-14 * q:
+            break
+        q = new
+    return gain * float(weight @ dphi(np.sqrt(q) * z) ** 2)
+
+
+def _growth_without_norm(
+    phi: Function, dphi: Function, gain: float, bias: float, q: Array, depth: int
+) -> float | None:
+    """q: [examples], the variance of the first layer's pre-activations."""
+    z, weight = _gaussian()
+    steps = []  # [depth][examples]: ln of what a layer multiplies the squared gradient by
+    for _ in range(depth):
+        at = np.sqrt(q)[:, None] * z
+        with np.errstate(divide="ignore"):
+            steps.append(np.log(gain * (dphi(at) ** 2 @ weight)))
+        q = gain * (phi(at) ** 2 @ weight) + bias
+    # Toward the input from layer l + 1 to l the factor is that of layer l. Sum over the batch.
+    logs = np.cumsum(np.array(steps)[::-1], axis=0)[::-1]
+    top = logs.max(axis=1, keepdims=True)
+    total = top[:, 0] + np.log(np.exp(logs - top).mean(axis=1))
+    part = total[middle_layers(depth)]
+    if len(part) < 2 or not np.isfinite(part).all():
+        return None
+    return float(np.exp(-np.polyfit(np.arange(len(part)), part, 1)[0]))
+
+
+def _growth_post(
+    batch: bool, centered: bool, phi: Function, dphi: Function, gain: float, bias: float
+) -> float | None:
+    z, weight = _gaussian()
+    if not batch:
+        values = phi(np.sqrt(gain + bias) * z)
+        below = weight @ values**2 - (weight @ values) ** 2 * centered
+        return _ratio(gain * float(weight @ dphi(np.sqrt(gain + bias) * z) ** 2), float(below))
+    # Each feature has its own bias, which shifts it for the whole batch.
+    shift = np.sqrt(bias) * z if bias else np.zeros(1)
+    share = weight if bias else np.ones(1)
+    at = shift[:, None] + np.sqrt(gain) * z
+    variance = phi(at) ** 2 @ weight - (phi(at) @ weight) ** 2
+    if not (variance > 0).all():
+        return None
+    return gain * float(share @ (dphi(at) ** 2 @ weight / variance))
+
+
+def _growth_pre_example(
+    centered: bool, phi: Function, dphi: Function, gain: float, bias: float, size: int | None
+) -> float | None:
+    """With G values in a group, n of them free: ẑ is uniform on a sphere in n dimensions."""
+    if size is None:
+        z, weight = _gaussian()
+        variance = gain * float(weight @ phi(z) ** 2) + bias
+        return _ratio(gain * float(weight @ dphi(z) ** 2), variance)
+    free = size - 1 if centered else size
+    if free < 3:  # the expectation of 1 / sigma^2 is infinite
+        return None
+    z, _, weight = _sphere(free, size)
+    square = dphi(z) ** 2
+    # Trace of (1 - 11^T/G - ẑẑ^T/G) D^2 over G, and E[1/sigma^2] = G / (variance * (n - 2)).
+    kept = weight @ square * (free / size) - weight @ (square * z**2) / size
+    variance = gain * float(weight @ phi(z) ** 2) + bias
+    return _ratio(gain * float(kept) * size / (free - 2), variance)
+
+
+def _growth_pre_batch(phi: Function, dphi: Function, size: int | None) -> float | None:
+    """The fixed point of examples that are as far apart as they can be, and its gradient.
+
+    Theorem 8 of Yang et al. gives this for ReLU; the derivation for any phi: over the batch ẑ is
+    uniform on the sphere of centred vectors; z is Gaussian with variance proportional to
+    E[phi(z_1)^2] - E[phi(z_1) phi(z_2)] within the centred vectors; the gradient that comes down
+    is centred and isotropic there, and D = diag(phi') and the norm's projection act on it.
+    """
+    if size is None:
+        z, weight = _gaussian()
+        variance = weight @ phi(z) ** 2 - (weight @ phi(z)) ** 2
+        return _ratio(float(weight @ dphi(z) ** 2), float(variance))
+    if size < 4:  # the expectation of 1 / sigma^2 is infinite
+        return None
+    b = size
+    one, two, weight = _sphere(b - 1, b)
+    slope, slope_two = dphi(one), dphi(two)
+    square, cross = weight @ slope**2, weight @ (slope * slope_two)
+    square_z = weight @ (slope**2 * one**2)
+    cross_z = weight @ (slope * one * slope_two * two)
+    # Trace of (1 - 11^T/B - ẑẑ^T/B) D (1 - 11^T/B) D, by exchangeability of the examples.
+    trace = (b - 2) * square + (square + (b - 1) * cross) / b
+    trace -= square_z - (square_z + (b - 1) * cross_z) / b
+    variance = weight @ (phi(one) ** 2 - phi(one) * phi(two))
+    return _ratio(float(trace) * b / ((b - 3) * (b - 1)), float(variance))
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return above / below if below > 0 and np.isfinite(above / below) else None
+
+
+@lru_cache(maxsize=1)
+def _gaussian() -> tuple[Array, Array]:
+    """Nodes and weights of E[f(z)], z ~ N(0,1): Gauss-Legendre on either side of a kink at 0."""
+    x, weight = np.polynomial.legendre.leggauss(128)
+    z = 6.5 * (x + 1)  # to 13 standard deviations
+    density = 6.5 * weight * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    return np.concatenate([-z[::-1], z]), np.concatenate([density[::-1], density])
+
+
+@lru_cache(maxsize=16)
+def _sphere(free: int, size: int) -> tuple[Array, Array, Array]:
+    """Nodes (z_1, z_2) and weights for two coordinates of a normalized vector of ``size`` values.
+
+    With ``free`` = size the vector is uniform on the sphere of radius sqrt(size); with size - 1
+    also orthogonal to (1, ..., 1), so that two coordinates have correlation -1/(size - 1). Two
+    orthonormal coordinates of a unit vector in n dimensions have density ~ (1 - r^2)^((n - 4)/2);
+    with r = sin(t) it is ~ cos(t)^(n - 3) sin(t). Angles are split where z_1 or z_2 changes sign.
+    """
+    correlation = 0.0 if free == size else -1 / (size - 1)
+    cosine, sine = correlation, np.sqrt(1 - correlation**2)
+    x, weight = np.polynomial.legendre.leggauss(64)
+    end = min(np.pi / 2, 13 / np.sqrt(free))
+    t, weight_t = end * (x + 1) / 2, end * weight / 2
+    radial = weight_t * np.cos(t) ** (free - 3) * np.sin(t)
+
+    # z_1 ~ cos(angle), z_2 ~ cos(angle - offset).
+    offset = np.arctan2(sine, cosine)
+    kinks = np.sort(np.array([0.5, 1.5]) * np.pi)
+    kinks = np.sort(np.concatenate([kinks, kinks + offset]) % (2 * np.pi))
+    ends = np.append(kinks, kinks[0] + 2 * np.pi)
+    x, weight = np.polynomial.legendre.leggauss(32)
+    half = np.diff(ends)[:, None] / 2
+    angle = (ends[:-1, None] + half * (x + 1)).ravel()
+    angular = (half * weight).ravel()
+
+    scale = np.sqrt(free) * np.sin(t)[:, None]
+    one, two = scale * np.cos(angle), scale * np.cos(angle - offset)
+    product = radial[:, None] * angular
+    return one.ravel(), two.ravel(), product.ravel() / product.sum()

@@ -1,0 +1,193 @@
+"""The tables of a comparison in reading order: title, rows, columns, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from normbench.analysis.comparison import METRICS, needed_seeds
+from normbench.analysis.fairness import Fairness
+from normbench.analysis.pivot import pivot
+from normbench.analysis.versus import against_value
+from normbench.comparison import Comparison, Tables
+from normbench.report.columns import (
+    Column,
+    comparison_columns,
+    convergence_columns,
+    count,
+    gradient_columns,
+    key_columns,
+    norm_column,
+    number,
+    percent,
+    sparkline,
+    steps,
+    target_columns,
+)
+
+CONVERGENCE_NOTE = (
+    "± is the standard deviation over seeds; after a divergence accuracy counts as chance"
+)
+GRADIENT_NOTE = (
+    "norm of dL/dz by hidden layer; growth: of its square, per layer toward the input "
+    "(1 preserves, below 1 vanishes, above 1 explodes)"
+)
+PAIRED_NOTE = (
+    "paired by seed; in steps a miss counts as the budget in the difference and as infinite in "
+    "the test"
+)
+MARKS = {"better": "▲", "worse": "▼", "no evidence of a difference": "="}
+
+
+class Section(NamedTuple):
+    """One table to print. rows that are empty are not shown."""
+
+    title: str
+    rows: pd.DataFrame
+    columns: list[Column]
+    note: str = ""
+
+
+def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Section]:
+    """Every table of an experiment, in reading order."""
+    name, key = comparison.name, comparison.tuned_key
+    shared = f", {key} as configured" if key else ""
+    yield from _tables(comparison.reported, f"{name}{shared}", all_pairs)
+    if len(comparison.targets) > 1:
+        yield Section(
+            f"{name}: every target",
+            comparison.reported.by_target,
+            target_columns(comparison.results.keys),
+            "ERT: steps spent by all runs over the number that reached the target",
+        )
+    if key:
+        yield from _tuning(comparison, key)
+    if comparison.best is not None:
+        yield from _tables(comparison.best, f"{name}, {key} at each norm's own best", all_pairs)
+
+
+def _tables(tables: Tables, name: str, all_pairs: bool) -> Iterator[Section]:
+    keys = tables.results.keys
+    target = f"{percent(tables.targets[0])}%"
+    yield Section(
+        f"{name}: convergence",
+        tables.convergence,
+        convergence_columns(keys, target),
+        CONVERGENCE_NOTE,
+    )
+    yield Section(f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE)
+    paired = tables.paired(all_pairs=all_pairs)
+    title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
+    yield Section(
+        f"{name}: {title}", paired, comparison_columns(keys, all_pairs=all_pairs), PAIRED_NOTE
+    )
+
+
+def _tuning(comparison: Comparison, key: str) -> Iterator[Section]:
+    keys = comparison.results.keys
+    short = key.rsplit(".", 1)[-1]
+    columns = [
+        norm_column(),
+        *key_columns(keys),
+        Column(f"best {short}", lambda row: number(row["best"])),
+        Column("val %", lambda row: percent(row["val_accuracy_mean"])),
+        Column("largest that trains", lambda row: number(row["largest_that_trains"])),
+        Column("", lambda row: _edge(row["at_edge"]), left=True),
+    ]
+    yield Section(
+        f"{comparison.name}: {key}, chosen by validation on tuning seeds",
+        comparison.choices,
+        columns,
+    )
+    wide = pivot(comparison.sensitivity, "val_accuracy_mean", "tuned", [*keys, "tuned"])
+    values = list(wide.columns)
+    columns = [
+        norm_column(),
+        *key_columns(keys),
+        Column(
+            "curve",
+            lambda row: sparkline([row[v] for v in values], len(values), log=False, low=0, high=1),
+            left=True,
+        ),
+        *(_value_column(number(value), value) for value in values),
+    ]
+    yield Section(
+        f"{comparison.name}: validation accuracy (%) by {key}", wide.reset_index(), columns
+    )
+
+
+def _value_column(heading: str, value: Any) -> Column:
+    return Column(heading, lambda row: percent(row[value]))
+
+
+def _edge(side: str) -> str:
+    return f"at the {side} of the grid: widen it" if side else ""
+
+
+def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) -> Section:
+    """One metric against one sweep key: norms down, values across, each with its verdict.
+
+    metric: a column of the convergence table, or one of the compared metrics by its short name.
+    reference: the value that the others are held against, for the same norm and seeds; None is
+    the one of the config, or the largest. Raises ConfigError for an unknown key or metric.
+    """
+    tables, keys = comparison.reported, comparison.results.keys
+    column = f"{metric}_mean" if f"{metric}_mean" in tables.convergence.columns else metric
+    wide = pivot(tables.convergence, column, by, keys)
+    values = list(wide.columns)
+    rows, note = wide.reset_index(), ""
+    if metric in METRICS:
+        if reference not in values:
+            reference = max(values)
+        primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
+        verdicts = against_value(primary, by, reference, keys, metric=metric)
+        marks = pivot(verdicts, "verdict", by, keys).reindex(wide.index)
+        rows = rows.assign(marks=[dict(row) for _, row in marks.iterrows()])
+        note = (
+            f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
+            "= no evidence of a difference, ? too few seeds "
+            f"(needs at least {needed_seeds(max(1, len(values) - 1))})"
+        )
+    budget = tables.convergence.groupby(by)["budget_steps"].max()
+    columns = [
+        norm_column(),
+        *key_columns([key for key in keys if key != by]),
+        *(
+            Column(str(value), lambda row, value=value: _cell(row, value, metric, budget[value]))  # type: ignore[misc]
+            for value in values
+        ),
+    ]
+    return Section(f"{comparison.name}: {metric.replace('_', ' ')} by {by}", rows, columns, note)
+
+
+def _cell(row: Any, value: Any, metric: str, budget: float) -> str:
+    number_ = row[value]
+    if "accuracy" in metric:
+        text = percent(number_)
+    elif metric == "steps_to_target":
+        text = steps(number_, budget)
+    else:
+        text = count(number_) if float(number_).is_integer() else number(number_)
+    verdict = row.get("marks", {}).get(value)
+    if not isinstance(verdict, str):
+        return text
+    return f"{text} {MARKS.get(verdict, '?')}"
+
+
+def fairness_line(fairness: Fairness) -> str:
+    """One line: identical, or which run differs."""
+    if not fairness.compared:
+        return "fairness: no two runs share a seed, so nothing could be compared"
+    if fairness.backbones_identical and fairness.batches_identical:
+        return (
+            "fairness: backbones and batch orders are identical across norms "
+            f"({fairness.compared} runs compared)"
+        )
+    checks = {
+        "backbone": fairness.backbones_identical,
+        "batch order": fairness.batches_identical,
+    }
+    what = " and ".join(word for word, same in checks.items() if not same)
+    return f"fairness: {what} differ in {', '.join(fairness.differing)}"
