@@ -6,16 +6,17 @@ the machine, please: two at once share caches and memory bandwidth, and both mea
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
 
@@ -42,10 +43,10 @@ class CostRow:
     """One layer at one shape in one mode; numbers are None where ``skipped`` says why.
 
     forward, backward, both: times; backward alone runs on a graph that is kept, or compiled, where
-    none can be kept, is both less forward. peak_bytes: the
-    most memory that forward and backward together hold beyond the input, its gradient's seed and
-    the parameters. least_bytes_forward: read x, write y, read the parameters;
-    least_bytes_backward: read g and x, write dx, read the parameters and write their gradients.
+    none can be kept, is both less forward. peak_bytes: the most memory that forward and backward
+    together hold beyond x, the gradient g of the output and the parameters. least_bytes_forward:
+    read x, write y, read the parameters; least_bytes_backward: read g and x, write dx, read the
+    parameters and write their gradients.
     bandwidth: the least bytes of both over the time of both; copy_bandwidth: what a copy of a
     tensor of this shape reached in the same run, reading and writing. operations: floating point
     operations of the formula, per element of x only (the few per statistic are left out).
@@ -270,16 +271,16 @@ def _peak_bytes(call: Callable[[], object], device: str) -> int:
     with _profile() as profiled:
         result = call()
     del result
-    # Each event carries what it allocated less what it freed, its children's share taken off:
-    # count an allocation from the event's start and a release from its end.
-    changes = []
-    for event in profiled.events():
-        usage = event.self_cpu_memory_usage
-        if event.device_type == DeviceType.CPU and usage:
-            changes.append((event.time_range.start if usage > 0 else event.time_range.end, usage))
+    with tempfile.TemporaryDirectory() as folder:
+        # The trace is the one public place with each allocation and release at its own time.
+        path = os.path.join(folder, "trace.json")
+        profiled.export_chrome_trace(path)
+        with open(path, encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+    changes = [event for event in events if event.get("name") == "[memory]"]
     held = peak = 0
-    for _, usage in sorted(changes):
-        held += usage
+    for event in sorted(changes, key=lambda event: event["ts"]):
+        held += event["args"]["Bytes"]
         peak = max(peak, held)
     return peak
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,11 +56,16 @@ def _known(what: What) -> list[dict[str, str]]:
     from normbench.data import DATASETS
     from normbench.models import MODELS
     from normbench.norms import NORMS
-    from normbench.registry import summary
+    from normbench.registry import Registry, summary
 
     if what is What.configs:
         return [{"name": path.stem, "what": _heading(path)} for path in bundled()]
-    registry = {What.norms: NORMS, What.models: MODELS, What.datasets: DATASETS}[what]
+    registries: dict[What, Registry[Any]] = {
+        What.norms: NORMS,
+        What.models: MODELS,
+        What.datasets: DATASETS,
+    }
+    registry = registries[what]
     return [{"name": name, "what": summary(registry[name])} for name in registry]
 
 

@@ -149,8 +149,8 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             self.refuse(path, event, "aliases (*name) are not read", "write the value out")
             return None
-        if getattr(event, "tag", None) is not None:
-            self.refuse(path, event, f"tags ({event.tag}) are not read", "remove the tag")
+        if (tag := getattr(event, "tag", None)) is not None:
+            self.refuse(path, event, f"tags ({tag}) are not read", "remove the tag")
         if isinstance(event, yaml.ScalarEvent):
             return scalar(event.value) if event.style is None else event.value
         if isinstance(event, yaml.SequenceStartEvent):
@@ -217,6 +217,6 @@ def _syntax(source: str, error: yaml.MarkedYAMLError) -> ConfigError:
     hint = ""
     if error.context:
         hint = error.context
-        if error.context_mark:
-            hint += f" that starts at {error.context_mark.line + 1}:{error.context_mark.column + 1}"
+        if (start := error.context_mark) is not None:
+            hint += f" that starts at {start.line + 1}:{start.column + 1}"
     return _failure(source, f"not valid YAML: {problem}", hint, place)

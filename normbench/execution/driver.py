@@ -17,13 +17,14 @@ from normbench.execution.engine import Engine, Task
 from normbench.plan import PlannedRun
 from normbench.store import ExperimentStore, RunStore
 from normbench.training import events
+from normbench.training.budget import total_steps
 
 
 class Watch(Protocol):
     """Someone who looks on."""
 
-    def planned(self, runs: Sequence[PlannedRun], skipped: int) -> None:
-        """These runs will be trained; ``skipped`` others were done before."""
+    def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
+        """These runs will be trained, each for so many steps; ``skipped`` were done before."""
 
     def happened(self, run: PlannedRun, event: events.Event) -> None:
         """An event, after it is written."""
@@ -35,7 +36,7 @@ class Watch(Protocol):
 class Silent:
     """A ``Watch`` that does not look."""
 
-    def planned(self, runs: Sequence[PlannedRun], skipped: int) -> None:
+    def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         """See ``Watch``."""
 
     def happened(self, run: PlannedRun, event: events.Event) -> None:
@@ -91,7 +92,12 @@ def execute(
     outcome = Outcome()
     runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
     pending = _pending(runs, store, dataset, fresh, outcome)
-    watch.planned([runs[folder] for folder in pending], outcome.skipped)
+    images = len(dataset.train_labels)
+    steps = [
+        total_steps(config, images - config.data.validation)
+        for config in (runs[folder].config for folder in pending)
+    ]
+    watch.planned([runs[folder] for folder in pending], steps, outcome.skipped)
     writers: dict[str, _Writer] = {}
 
     def tasks() -> Iterator[Task]:

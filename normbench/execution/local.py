@@ -84,7 +84,9 @@ class LocalEngine:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(theirs,), daemon=True)
+        process = self._context.Process(  # type: ignore[attr-defined]
+            target=work, args=(theirs,), daemon=True
+        )
         process.start()
         theirs.close()
         worker = _Worker(process, ours)

@@ -41,6 +41,13 @@ class Block(nn.Module):
         self.activation = method.activation(ACTIVATIONS[common.activation](), site)
         self.placement = common.placement
 
+    @property
+    def weight(self) -> Tensor:
+        """W_l, the weight of this layer's Linear or Conv."""
+        weight = self.linear.weight
+        assert isinstance(weight, Tensor)
+        return weight
+
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)
         if self.placement == "pre":

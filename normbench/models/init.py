@@ -9,16 +9,18 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from normbench.seeding import stream
 
-Draw = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarray]
+Floats = npt.NDArray[np.float32]
+Draw = Callable[[np.random.Generator, tuple[int, ...], int, int], Floats]
 
 
 def _normal(variance: Callable[[int, int], float]) -> Draw:
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int):
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Floats:
         values = rng.standard_normal(shape, dtype=np.float32)
         values *= np.float32(math.sqrt(variance(fan_in, fan_out)))
         return values
@@ -26,12 +28,14 @@ def _normal(variance: Callable[[int, int], float]) -> Draw:
     return draw
 
 
-def _uniform_fan_in(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, _: int):
+def _uniform_fan_in(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, _: int
+) -> Floats:
     bound = 1 / math.sqrt(fan_in)
     return (rng.random(shape, dtype=np.float32) * 2 - 1) * np.float32(bound)
 
 
-def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, _: int):
+def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, _: int) -> Floats:
     rows, columns = shape[0], math.prod(shape[1:])
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices

@@ -33,7 +33,7 @@ def rms_norm(x: Tensor, weight: Tensor | None, eps: float, dims: tuple[int, ...]
     None. On a CPU in eager mode through the hand-derived function above; elsewhere (compiled, on
     another device, inside torch.func) through the plain formula. Differentiable to any order.
     """
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or _inside_transform():
+    if not x.is_cpu or torch.compiler.is_compiling() or _inside_transform():
         return plain_rms_norm(x, weight, eps, dims)
     return _RMSNorm.apply(x, weight, eps, dims)
 

@@ -97,7 +97,7 @@ class Tap:
     def after_backward(self) -> None:
         """Measure what the backward pass left behind, and remember the weights."""
         with torch.no_grad():
-            self.capture.weights = [block.linear.weight for block in self.network.layers]
+            self.capture.weights = [block.weight for block in self.network.layers]
             self._measure("backward")
             self.capture.weights_before = [w.detach().clone() for w in self.capture.weights]
 

@@ -192,7 +192,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         norm_column(),
         *versus,
         *key_columns(keys),
-        Column("metric", lambda row: METRICS.get(row["metric"], row["metric"]), left=True),
+        Column("metric", lambda row: METRICS.get(row["metric"], str(row["metric"])), left=True),
         Column("pairs", lambda row: count(row["pairs"])),
         Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(

@@ -77,9 +77,9 @@ class Display(Watch):
 
     # -- Watch --------------------------------------------------------------------------------
 
-    def planned(self, runs: Sequence[PlannedRun], skipped: int) -> None:
+    def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         """See ``Watch``."""
-        self.pace.plan(runs)
+        self.pace.plan(runs, steps)
         if self.quiet:
             return
         if skipped:

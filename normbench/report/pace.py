@@ -13,10 +13,10 @@ from normbench.training import events
 @dataclass
 class _Running:
     kind: Hashable
-    first_step: int
-    steps: int
     started: float
+    first_step: int
     step: int
+    steps: int
 
 
 class Pace:
@@ -28,27 +28,29 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
-        self._waiting: dict[str, Hashable] = {}
+        self._waiting: dict[str, tuple[Hashable, int]] = {}  # run -> kind, steps
         self._running: dict[str, _Running] = {}
         self._spent: dict[Hashable, list[float]] = {}  # kind -> [seconds, steps] of ended runs
-        self._steps: dict[Hashable, int] = {}
-        self._most = 1
+        self._most = 1  # runs at a time, as far as has been seen
         self.runs = 0
         self.ended = 0
+        self._all_steps = 0
 
-    def plan(self, runs: Sequence[PlannedRun]) -> None:
-        """These runs are yet to be trained."""
+    def plan(self, runs: Sequence[PlannedRun], steps: Sequence[int]) -> None:
+        """These runs are yet to be trained, each for so many steps."""
         self.runs, self.ended = len(runs), 0
         self._running.clear()
-        self._waiting = {run.folder: _kind(run) for run in runs}
+        self._waiting = {
+            run.folder: (_kind(run), budget) for run, budget in zip(runs, steps, strict=True)
+        }
+        self._all_steps = sum(steps)
 
     def happened(self, run: PlannedRun, event: events.Event) -> None:
         """Take note of an event."""
         now, key = self._clock(), run.folder
         if isinstance(event, events.Started):
-            kind = self._waiting.pop(key, _kind(run))
-            self._running[key] = _Running(kind, event.step, event.steps, now, event.step)
-            self._steps[kind] = event.steps
+            kind, _ = self._waiting.pop(key, (_kind(run), 0))
+            self._running[key] = _Running(kind, now, event.step, event.step, event.steps)
             self._most = max(self._most, len(self._running))
         elif isinstance(event, events.Finished | events.Failed | events.Stopped):
             self._waiting.pop(key, None)
@@ -63,22 +65,19 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """The part of the plan that is done, by runs and parts of runs, 0 to 1."""
-        parts = sum(r.step / r.steps for r in self._running.values() if r.steps)
-        return min(1.0, (self.ended + parts) / self.runs) if self.runs else 1.0
+        """The part of the planned steps that is done or no longer needed, 0 to 1."""
+        left = sum(steps for _, steps in self._waiting.values())
+        left += sum(run.steps - run.step for run in self._running.values())
+        return 1 - left / self._all_steps if self.runs else 1.0
 
     def seconds_left(self) -> float | None:
         """Until the last run ends, or None while nothing has been measured."""
         rates = self._rates()
         if not rates:
             return None
-        mean_rate = sum(rates.values()) / len(rates)
-        mean_steps = sum(self._steps.values()) / len(self._steps)
-        work = [(r.steps - r.step) * rates.get(r.kind, mean_rate) for r in self._running.values()]
-        work += [
-            self._steps.get(kind, mean_steps) * rates.get(kind, mean_rate)
-            for kind in self._waiting.values()
-        ]
+        mean = sum(rates.values()) / len(rates)
+        work = [(r.steps - r.step) * rates.get(r.kind, mean) for r in self._running.values()]
+        work += [steps * rates.get(kind, mean) for kind, steps in self._waiting.values()]
         # No plan ends before its longest run does.
         return max(sum(work) / self._most, max(work, default=0.0))
 

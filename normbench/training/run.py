@@ -65,8 +65,9 @@ class Run:
 
         network = make_network(run, dataset)
         self.backbone_sha256 = network.backbone_sha256()
-        memory = torch.channels_last if network.layout == "image" else torch.preserve_format
-        self.network = network.to(self.device).to(memory_format=memory)
+        self.network = network.to(self.device)
+        if network.layout == "image":
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.network, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
