@@ -200,7 +200,9 @@ class _Reader:
 
 
 def _place(event: yaml.Event) -> Place:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    assert mark is not None  # events read from text have one
+    return mark.line + 1, mark.column + 1
 
 
 def _failure(source: str, message: str, hint: str = "", place: Place | None = None) -> ConfigError:
@@ -209,7 +211,7 @@ def _failure(source: str, message: str, hint: str = "", place: Place | None = No
 
 
 def _syntax(source: str, error: yaml.MarkedYAMLError) -> ConfigError:
-    mark = error.problem_mark or error.context_mark
+    mark: Any = error.problem_mark or error.context_mark
     place = (mark.line + 1, mark.column + 1) if mark else None
     problem = error.problem or "unreadable"
     if "'\\t'" in problem:
@@ -217,6 +219,7 @@ def _syntax(source: str, error: yaml.MarkedYAMLError) -> ConfigError:
     hint = ""
     if error.context:
         hint = error.context
-        if (start := error.context_mark) is not None:
+        start: Any = error.context_mark
+        if start is not None:
             hint += f" that starts at {start.line + 1}:{start.column + 1}"
     return _failure(source, f"not valid YAML: {problem}", hint, place)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import filelock
+from pydantic_core import from_json
 
 from normbench.errors import StoreError, suggest
 from normbench.store.files import parsed, reported, to_json, write_atomically
@@ -57,7 +57,7 @@ class ExperimentStore:
         path = self.path / PLAN
         try:
             with reported(path, "read"), parsed(path):
-                plan = json.loads(path.read_bytes())
+                plan = from_json(path.read_bytes())
         except StoreError as error:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 raise self._unknown() from None

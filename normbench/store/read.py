@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from array import array
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic_core import from_json
 
 from normbench.store.experiment import ExperimentStore, check_schema
 from normbench.store.files import parsed, read_json_lines, reported
@@ -116,7 +116,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
         with parsed(path):
-            manifest = json.loads(path.read_bytes())
+            manifest = from_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError:
@@ -132,14 +132,10 @@ def _outcome(
     """The columns of one run that come from its manifest and metrics."""
     manifest = manifest or {"state": "missing"}
     metrics = read_json_lines(folder / "metrics.jsonl")
-    last: dict[str, Any] = {}
-    test: dict[str, Any] = {}
-    for event in metrics:
-        if event["event"] == "eval":
-            curves.add(run, event)
-            last = event
-        elif event["event"] == "test":
-            test = event
+    evaluations = [event for event in metrics if event["event"] == "eval"]
+    curves.add(run, evaluations)
+    last = evaluations[-1] if evaluations else {}
+    test = next((event for event in metrics if event["event"] == "test"), {})
     return {
         "state": manifest["state"],
         "diverged_at": _number(manifest.get("diverged_at")),
@@ -166,13 +162,11 @@ class _Curves:
         self.counts: list[int] = []
         self.columns = {name: array("d") for name in _CURVE}
 
-    def add(self, run: str, event: dict[str, Any]) -> None:
-        if not self.runs or self.runs[-1] != run:
-            self.runs.append(run)
-            self.counts.append(0)
-        self.counts[-1] += 1
+    def add(self, run: str, evaluations: list[dict[str, Any]]) -> None:
+        self.runs.append(run)
+        self.counts.append(len(evaluations))
         for name, column in self.columns.items():
-            column.append(_number(event[name]))
+            column.extend([_number(event[name]) for event in evaluations])
 
     def frame(self) -> pd.DataFrame:
         codes = np.repeat(np.arange(len(self.runs)), self.counts)
@@ -190,12 +184,8 @@ class _Probes:
 
     def add(self, run: str, path: Path) -> None:
         for line in _ends(path):
-            event = json.loads(line)
-            del event["event"]
-            step = event.pop("step")
-            # float() leaves numbers as they are; null, which stands for non-finite, becomes NaN.
-            arrays = {name: np.array(values, dtype=float) for name, values in event.items()}
-            self.rows.append({"run": run, "step": step, **arrays})
+            with parsed(path):
+                self.rows.append({"run": run, **_probe(from_json(line))})
 
     def frame(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows, columns=None if self.rows else ["run", "step"])
@@ -223,12 +213,14 @@ def _ends(path: Path) -> list[bytes]:
 
 def read_probes(folder: Path) -> pd.DataFrame:
     """Every probed step of one run: step and an array [L] a quantity."""
-    rows = []
-    for event in read_json_lines(folder / "probes.jsonl"):
-        del event["event"]
-        step = event.pop("step")
-        rows.append({"step": step, **{k: np.array(v, dtype=float) for k, v in event.items()}})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_probe(event) for event in read_json_lines(folder / "probes.jsonl")])
+
+
+def _probe(event: dict[str, Any]) -> dict[str, Any]:
+    """A journal's line as a row; null, which stands for a non-finite number, becomes NaN."""
+    step = event.pop("step")
+    del event["event"]
+    return {"step": step, **{name: np.array(v, dtype=float) for name, v in event.items()}}
 
 
 def _number(value: Any) -> float:

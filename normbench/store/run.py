@@ -10,7 +10,6 @@ DONE             written last
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import from_json
 
 from normbench.store.files import (
     parsed,
@@ -57,7 +57,7 @@ class RunStore:
         path = self.path / "manifest.json"
         try:
             with parsed(path):
-                return json.loads(path.read_bytes())
+                return from_json(path.read_bytes())
         except FileNotFoundError:
             return None
 
