@@ -109,6 +109,10 @@ class Comparison:
         """The tables at each norm's own best tuned value, if there was a tuning."""
         return self._role("best") if (self.results.runs["role"] == "best").any() else None
 
+    def value(self, key: str) -> Any:
+        """What the config says at a dotted key, before any sweep; None where it says nothing."""
+        return _flat(self.results.config).get(key)
+
     @property
     def tuned_key(self) -> str | None:
         """The key that was tuned, such as optimizer.lr."""

@@ -28,7 +28,7 @@ def print_comparison(
     if json:
         typer.echo(to_json(comparison.to_dict(all_pairs=all_pairs)))
     else:
-        _print(sections(comparison, all_pairs=all_pairs), form)
+        print_sections(sections(comparison, all_pairs=all_pairs), form)
         if form is Format.table:
             console().print(fairness_line(comparison.fairness), style="dim")
     if not (comparison.fairness.backbones_identical and comparison.fairness.batches_identical):
@@ -38,15 +38,12 @@ def print_comparison(
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
     """Print one metric against one sweep key. Raises ConfigError, StoreError."""
     require_outcomes(comparison)
-    reference = comparison.results.config
-    for part in by.split("."):
-        reference = reference.get(part, {}) if isinstance(reference, dict) else {}
-    section = by_key(comparison, by, metric, reference)
+    section = by_key(comparison, by, metric, comparison.value(by))
     if json:
         out = {"schema": 1, "experiment": comparison.name, "by": by, "metric": metric}
         typer.echo(to_json({**out, "rows": records(section.rows)}))
     else:
-        _print([section], form)
+        print_sections([section], form)
 
 
 def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: Format) -> None:
@@ -61,16 +58,18 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
         objects = [comparison.to_dict() for comparison in comparisons]
         typer.echo(to_json({"schema": 1, "experiments": objects, "differing": differing}))
         return
-    rows = pd.concat(
-        [c.convergence.assign(experiment=c.name) for c in comparisons], ignore_index=True
-    )
     keys = list(dict.fromkeys(key for c in comparisons for key in c.results.keys))
+    parts = []
+    for c in comparisons:
+        fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
+        parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
+    rows = pd.concat(parts, ignore_index=True)
     columns = [
         Column("experiment", lambda row: str(row["experiment"]), left=True),
         *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
     ]
     names = " and ".join(c.name for c in comparisons)
-    _print([Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)], form)
+    print_sections([Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)], form)
     if form is Format.table:
         out = console()
         for key, values in differing.items():
@@ -78,7 +77,8 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
             out.print(f"differs in {key}: {shown}", style="dim", markup=False)
 
 
-def _print(tables: Iterable[Section], form: Format) -> None:
+def print_sections(tables: Iterable[Section], form: Format) -> None:
+    """Print each table that has rows, in the form asked for."""
     out = console()
     for title, rows, columns, note in tables:
         if not len(rows):

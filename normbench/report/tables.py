@@ -50,13 +50,11 @@ def rich_table(
 
 
 def _width(rows: Cells, columns: Sequence[Column]) -> int:
+    """Characters of the widest line: each column has two beside its text, the edge one."""
     texts = zip(*rows, strict=True) if rows else ([] for _ in columns)
-    return (
-        sum(
-            1 + max([len(column.heading), *map(len, body)])
-            for column, body in zip(columns, texts, strict=True)
-        )
-        + 2
+    return 1 + sum(
+        2 + max([len(column.heading), *map(len, body)])
+        for column, body in zip(columns, texts, strict=True)
     )
 
 
@@ -98,7 +96,7 @@ _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 def _latex(headings: list[str], rows: Cells, columns: Sequence[Column]) -> str:
     # Block characters have no place in a paper; a table of them is for terminals.
-    kept = [i for i, column in enumerate(columns) if column.heading != "by layer"]
+    kept = [i for i, column in enumerate(columns) if not column.heading.endswith("by layer")]
     spec = "".join("l" if columns[i].left else "r" for i in kept)
     out = io.StringIO()
     out.write(f"\\begin{{tabular}}{{{spec}}}\n\\hline\n")
