@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import comparison, convergence, signal, tuning
+from normbench.analysis import comparison, convergence, signal, survival, tuning
 from normbench.analysis.fairness import Fairness, fairness
 from normbench.errors import ConfigError, Problem
 from normbench.store import SCHEMA, Results
@@ -40,8 +40,12 @@ class Tables:
 
     @cached_property
     def by_target(self) -> pd.DataFrame:
-        """The convergence table with a row for each target."""
-        return convergence.tabulate(self.outcomes, self.results.keys, self.norms)
+        """The convergence table with a row for each target, and log-rank tests.
+
+        See ``analysis.convergence.tabulate`` and ``analysis.survival.with_logrank``.
+        """
+        table = convergence.tabulate(self.outcomes, self.results.keys, self.norms)
+        return survival.with_logrank(table, self.outcomes, self.baseline, self.results.keys)
 
     @property
     def convergence(self) -> pd.DataFrame:

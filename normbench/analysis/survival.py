@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,3 +80,29 @@ def _survival_arrays(steps: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDAr
     if not np.isfinite(time).all():
         raise ValueError("a run that missed is given with its budget, not with inf or NaN")
     return time, event
+
+
+def with_logrank(
+    table: pd.DataFrame, outcome: pd.DataFrame, baseline: str, keys: Sequence[str]
+) -> pd.DataFrame:
+    """A convergence table with the log-rank test of each row's norm against the baseline.
+
+    table: rows of ``convergence.tabulate``; outcome: the runs behind it. Adds logrank_chi2 and
+    logrank_p, over the runs with an outcome at the same sweep point and target; NaN for the
+    baseline itself, where either has no run, and where no run reached the target.
+    """
+    columns = [*keys, "target", "norm"]
+    known = outcome[outcome["reached"] | outcome["censored"]]
+    groups = {tuple(name): part for name, part in known.groupby(columns, dropna=False)}
+    nothing = LogRank(float("nan"), float("nan"))
+    tests = []
+    for row in table[columns].itertuples(index=False, name=None):
+        own, other = groups.get(row), groups.get((*row[:-1], baseline))
+        if row[-1] == baseline or own is None or other is None:
+            tests.append(nothing)
+            continue
+        own, other = (part[["restricted_steps", "reached"]] for part in (own, other))
+        tests.append(logrank(*own.to_numpy().T, *other.to_numpy().T))
+    return table.assign(
+        logrank_chi2=[test.statistic for test in tests], logrank_p=[test.p_value for test in tests]
+    )

@@ -150,7 +150,7 @@ def convergence_columns(keys: list[str], target: str) -> list[Column]:
 
 
 def target_columns(keys: list[str]) -> list[Column]:
-    """The convergence table with a row for each target."""
+    """Time to every target, with what did not reach it counted as censored."""
     return [
         norm_column(),
         *key_columns(keys),
@@ -160,6 +160,7 @@ def target_columns(keys: list[str]) -> list[Column]:
         Column("restricted mean", lambda row: count(row["restricted_mean_steps"]), weight=1),
         Column("ERT", lambda row: number(row["expected_running_time"], 4)),
         Column("seconds", lambda row: number(row["seconds_to_target"]), weight=2),
+        Column("log-rank p", lambda row: number(row["logrank_p"], 2)),
     ]
 
 

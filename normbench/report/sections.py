@@ -30,6 +30,10 @@ from normbench.report.columns import (
 CONVERGENCE_NOTE = (
     "± is the standard deviation over seeds; after a divergence accuracy counts as chance"
 )
+TARGET_NOTE = (
+    "restricted mean: of min(steps, budget); ERT: steps spent by all runs over the number that "
+    "reached; log-rank test against"
+)
 GRADIENT_NOTE = (
     "norm of dL/dz by hidden layer; growth: of its square, per layer toward the input "
     "(1 preserves, below 1 vanishes, above 1 explodes)"
@@ -55,13 +59,6 @@ def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Sec
     name, key = comparison.name, comparison.tuned_key
     shared = f", {key} as configured" if key else ""
     yield from _tables(comparison.reported, f"{name}{shared}", all_pairs)
-    if len(comparison.targets) > 1:
-        yield Section(
-            f"{name}: every target",
-            comparison.reported.by_target,
-            target_columns(comparison.results.keys),
-            "ERT: steps spent by all runs over the number that reached the target",
-        )
     if key:
         yield from _tuning(comparison, key)
     if comparison.best is not None:
@@ -76,6 +73,12 @@ def _tables(tables: Tables, name: str, all_pairs: bool) -> Iterator[Section]:
         tables.convergence,
         convergence_columns(keys, target),
         CONVERGENCE_NOTE,
+    )
+    yield Section(
+        f"{name}: steps to target, misses censored",
+        tables.by_target,
+        target_columns(keys),
+        f"{TARGET_NOTE} {tables.baseline}",
     )
     yield Section(f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE)
     paired = tables.paired(all_pairs=all_pairs)

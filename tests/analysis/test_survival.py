@@ -6,9 +6,10 @@ Weeks of remission of 21 + 21 children with leukaemia under 6-MP and placebo.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from normbench.analysis.survival import kaplan_meier, logrank
+from normbench.analysis.survival import kaplan_meier, logrank, with_logrank
 
 RELAPSED = [6, 6, 6, 7, 10, 13, 16, 22, 23]
 CENSORED = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
@@ -66,3 +67,18 @@ def test_without_censoring_the_curve_is_the_share_still_running() -> None:
 def test_a_miss_must_be_given_with_its_budget(steps: list[float]) -> None:
     with pytest.raises(ValueError):
         kaplan_meier(steps, [False] * len(steps))
+
+
+def test_the_table_carries_the_log_rank_test_against_the_baseline() -> None:
+    outcome = pd.DataFrame(
+        {
+            "norm": ["6-MP"] * 21 + ["placebo"] * 21,
+            "target": 0.9,
+            "restricted_steps": [*WEEKS, *PLACEBO],
+            "reached": [*EVENT, *[True] * 21],
+        }
+    ).assign(censored=lambda frame: ~frame["reached"])
+    table = pd.DataFrame({"norm": ["placebo", "6-MP"], "target": 0.9})
+    tested = with_logrank(table, outcome, "placebo", []).set_index("norm")
+    assert tested.loc["6-MP", "logrank_chi2"] == pytest.approx(16.79, abs=0.01)
+    assert np.isnan(tested.loc["placebo", "logrank_p"])

@@ -1,0 +1,176 @@
+"""The propagation table on made-up readings with known answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from normbench.analysis.propagation import Propagation, expected, landscape_table, table
+
+DEPTH = 20
+
+
+def conditions(**changes):
+    base = {
+        "ordinary": True,
+        "statistics": "none",
+        "centered": False,
+        "placement": "pre",
+        "phi": lambda z: np.maximum(z, 0),
+        "dphi": lambda z: (z > 0).astype(float),
+        "weight_gain": 2.0,
+        "bias_variance": 0.0,
+        "batch_size": 256,
+        "group_size": None,
+        "spatial": False,
+        "depth": DEPTH,
+        "first_gain": 2.0,
+        "input_mean_square": np.array([0.5, 2.0]),
+    }
+    return base | changes
+
+
+def signals(growth: float, dead: float = 0.25):
+    """Norms whose square grows by ``growth`` a layer toward the input."""
+    toward_input = np.arange(DEPTH)[::-1]
+    gradient = growth ** (toward_input / 2)
+    return {
+        "activation_gradient": gradient.tolist(),
+        "weight_gradient": (gradient**2).tolist(),
+        "dead_units": [dead] * DEPTH,
+    }
+
+
+def reading(norm="none", step=0, seen=None, point=0, **changes):
+    known = {"signals": seen, "conditions": conditions(**changes)}
+    return {"point": point, "norm": norm, "step": step, **known}
+
+
+def make(*readings, points=({},)):
+    return table(pd.DataFrame(list(readings)), points)
+
+
+def test_growth_is_the_geometric_mean_over_seeds_beside_theory():
+    (row,) = make(reading(seen=signals(0.5)), reading(seen=signals(2.0))).to_dict("records")
+    assert row["growth_per_layer"] == pytest.approx(1.0)
+    assert row["growth_std"] == pytest.approx(1.5 / math.sqrt(2))
+    assert row["weight_growth_per_layer"] == pytest.approx(1.0)
+    assert row["theory"] == pytest.approx(1.0)
+    assert row["ratio"] == pytest.approx(1.0)
+    np.testing.assert_allclose(row["growth_by_seed"], [0.5, 2.0])
+    assert (row["seeds"], row["diverged"], row["theory_note"]) == (2, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("growth", "verdict"), [(0.5, "vanishes"), (1.01, "preserves"), (1.467, "explodes")]
+)
+def test_the_verdict_and_its_depth_are_of_the_squared_norm(growth, verdict):
+    (row,) = make(reading(seen=signals(growth))).to_dict("records")
+    assert row["verdict"] == verdict
+    assert growth ** row["depth_for_1e4"] == pytest.approx(1e4 if growth > 1 else 1e-4)
+    assert row["weight_growth_per_layer"] == pytest.approx(growth**2)
+    assert math.isnan(row["growth_std"])
+
+
+def test_a_gradient_that_vanished_altogether_has_growth_zero():
+    gone = signals(0.5)
+    gone["activation_gradient"][8] = 0.0
+    (row,) = make(reading(seen=gone), reading(seen=signals(1.0))).to_dict("records")
+    assert (row["growth_per_layer"], row["depth_for_1e4"]) == (0, 0)
+    assert row["verdict"] == "vanishes"
+
+
+def test_layers_are_medians_over_seeds_from_the_input():
+    seen = [reading(seen=signals(g, dead)) for g, dead in ((0.5, 0), (0.8, 0.1), (2, 0.8))]
+    found = make(*seen)
+    layers = found["layers"][0]
+    assert [layer["layer"] for layer in layers] == list(range(1, DEPTH + 1))
+    assert layers[0]["activation_gradient"] == signals(0.8)["activation_gradient"][0]
+    assert layers[0]["dead_units"] == 0.1
+    assert found["dead_units"][0] == pytest.approx(0.3)
+    long = Propagation("made-up", [], found).layers
+    assert list(long.columns[:3]) == ["norm", "step", "layer"]
+    assert len(long) == DEPTH
+
+
+def test_a_diverged_run_stays_visible():
+    rows = make(
+        reading(step=0, seen=signals(1.0)),
+        reading(step=9, seen=None),
+        reading(step=0, seen=signals(1.0)),
+        reading(step=9, seen=signals(1.0)),
+        reading("batch", 9, None),
+    ).to_dict("records")
+    start, end, batch = rows
+    assert (start["seeds"], start["diverged"]) == (2, 0)
+    assert (end["seeds"], end["diverged"], end["verdict"]) == (1, 1, "preserves")
+    assert (batch["seeds"], batch["diverged"], batch["verdict"]) == (0, 1, "diverged")
+    assert batch["layers"] == []
+    assert math.isnan(batch["growth_per_layer"])
+
+
+def test_theory_is_of_the_start_alone():
+    start, end = make(
+        reading(step=0, seen=signals(1.0)), reading(step=9, seen=signals(1.0))
+    ).to_dict("records")
+    assert math.isfinite(start["theory"])
+    assert math.isnan(end["theory"])
+    assert math.isnan(end["ratio"])
+
+
+def test_sweep_points_keep_their_order_and_values():
+    points = [{"model.depth": 40}, {"model.depth": 20}]
+    rows = [reading(norm, 0, signals(1.0), p) for p in (0, 1) for norm in ("none", "batch")]
+    found = make(*rows, points=points)
+    assert list(found.columns[:3]) == ["norm", "model.depth", "step"]
+    assert list(found["model.depth"]) == [40, 40, 20, 20]
+
+
+def silu(z):
+    return z / (1 + np.exp(-z))
+
+
+def dsilu(z):
+    s = 1 / (1 + np.exp(-z))
+    return s * (1 + z * (1 - s))
+
+
+BATCH = {"statistics": "batch", "centered": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"ordinary": False}, "replaces"),
+        ({"spatial": True}, "convolutions"),
+        ({**BATCH, "phi": silu, "dphi": dsilu}, "unstable"),
+        ({**BATCH, "placement": "post", "batch_size": 64}, "128 or more"),
+        ({**BATCH, "batch_size": 3}, "4 or more"),
+    ],
+)
+def test_where_theory_has_no_value_it_says_why(changes, word):
+    value, reason = expected(**conditions(**changes))
+    assert math.isnan(value)
+    assert word in reason
+
+
+def test_batch_norm_before_relu_has_its_value():
+    value, reason = expected(**conditions(**BATCH, batch_size=100_000))
+    assert value == pytest.approx(np.pi / (np.pi - 1), rel=1e-3)
+    assert reason == ""
+
+
+def test_the_landscape_table_takes_medians_over_what_was_measured():
+    label = {"point": 0, "norm": "batch", "step": 5}
+    frame = pd.DataFrame(
+        [
+            {**label, "loss": 1.0, "loss_low": 0.5, "loss_high": 2.0, "noise_scale": math.inf},
+            {**label, "loss": 2.0, "loss_low": 1.5, "loss_high": 2.0, "noise_scale": 10.0},
+            {**label, "loss": 3.0, "loss_low": 2.5, "loss_high": 3.0, "noise_scale": math.inf},
+            {**label, "loss": math.nan},
+        ]
+    )
+    (row,) = landscape_table(frame, [{}]).to_dict("records")
+    assert (row["loss"], row["loss_range"], row["noise_scale"]) == (2.0, 0.5, math.inf)
+    assert (row["seeds"], row["diverged"]) == (3, 1)
