@@ -89,6 +89,13 @@ class Method:
         """The linear or convolution module to use; a weight method wraps the one it is given."""
         return module
 
+    def group_size(self, site: Site) -> int | None:
+        """Values behind one statistic of one example; None where the batch gives them, or none are.
+
+        All channels and positions, unless a method says otherwise.
+        """
+        return site.features * site.positions if self.statistics == "example" else None
+
     def problem(self, site: Site, batch_size: int) -> str | None:
         """Why this method makes no sense at ``site`` with this batch size; None when it does."""
         return None

@@ -38,6 +38,9 @@ class GroupNorm(Method):
     def layer(self, site: Site) -> nn.Module:
         return GroupNormLayer(site, self.setting, self.options.groups)
 
+    def group_size(self, site: Site) -> int:
+        return site.features // self.options.groups * site.positions
+
     def problem(self, site: Site, batch_size: int) -> str | None:
         groups = self.options.groups
         if site.features % groups:
@@ -61,6 +64,9 @@ class InstanceNorm(Method):
     def layer(self, site: Site) -> nn.Module:
         # Instance norm is group norm with one channel a group.
         return GroupNormLayer(site, self.setting, site.features)
+
+    def group_size(self, site: Site) -> int:
+        return site.positions
 
     def problem(self, site: Site, batch_size: int) -> str | None:
         if not site.spatial:

@@ -44,3 +44,7 @@ class LayerNorm(Method):
         axes = self.options.axes or self.setting.axes
         kind = PositionLayerNormLayer if site.spatial and axes == "c" else LayerNormLayer
         return kind(site, self.setting)
+
+    def group_size(self, site: Site) -> int:
+        axes = self.options.axes or self.setting.axes
+        return site.features * (site.positions if axes == "chw" else 1)

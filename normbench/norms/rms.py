@@ -39,3 +39,7 @@ class RMSNorm(Method):
         axes = self.options.axes or self.setting.axes
         dims = (1,) if not site.spatial or axes == "c" else (1, 2, 3)
         return RMSNormLayer(site, self.setting, dims)
+
+    def group_size(self, site: Site) -> int:
+        axes = self.options.axes or self.setting.axes
+        return site.features * (site.positions if axes == "chw" else 1)

@@ -38,6 +38,7 @@ class Display(Watch):
         self._total: Any = None
         self._loading: dict[str, Any] = {}
         self._last_line = time.monotonic()
+        self._last_text = ""
         self._progress = self._bars()
         self._live: Live | None = None
 
@@ -116,8 +117,11 @@ class Display(Watch):
         if self.quiet:
             return
         if self.plain:
-            if self._texts and time.monotonic() - self._last_line > PLAIN_SECONDS:
-                running = "; ".join(self._texts.values())
+            running = "; ".join(self._texts.values())
+            quiet_for = time.monotonic() - self._last_line
+            news = running != self._last_text
+            if running and quiet_for > (PLAIN_SECONDS if news else 6 * PLAIN_SECONDS):
+                self._last_text = running
                 self._print(f"{self.pace.share:4.0%} {self._left()}  {running}")
         elif self._total is not None:
             tail = f"{self.pace.ended}/{self.pace.runs} runs  {self._left()}"
@@ -156,7 +160,9 @@ class Display(Watch):
 
     def _left(self) -> str:
         left = self.pace.seconds_left()
-        return f"{seconds(left)} left" if left is not None else ""
+        if left is None:
+            return ""
+        return f"{seconds(left)} left" if left >= 1 else "finishing"
 
     def _print(self, text: str) -> None:
         self._last_line = time.monotonic()

@@ -1,0 +1,66 @@
+"""normbench probe: what passes through the network, without a training run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from normbench.cli import options
+
+NAME = "probe"
+
+
+def command(
+    config: options.Config = None,
+    set_: options.Set = [],  # noqa: B006
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=1000, help="Networks to measure under each norm.")
+    ] = 3,
+    steps: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads it at run time
+        typer.Option(
+            "--steps",
+            min=1,
+            metavar="N",
+            help="Train N steps and measure again.",
+            show_default=False,
+        ),
+    ] = None,
+    landscape: Annotated[
+        bool,
+        typer.Option(
+            "--landscape",
+            help="Also the loss around the weights, at four points of --steps (60 if not given).",
+        ),
+    ] = False,
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+    form: options.TableFormat = options.Format.table,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how signals and gradients pass through the network, at initialization.
+
+    Growth per layer toward the input, beside theory, and what it means. Nothing is stored.
+    """
+    from normbench.api import probe
+    from normbench.cli.tables import print_sections
+    from normbench.report.live import Display
+    from normbench.report.propagation import as_dict, sections
+    from normbench.store.files import to_json
+
+    with Display(quiet=quiet) as display:
+        found = probe(
+            config,
+            overrides=set_,
+            seeds=seeds,
+            steps=steps,
+            landscape=landscape,
+            data_dir=data_dir,
+            progress=display.loading,
+            note=display.note,
+        )
+    if json:
+        typer.echo(to_json(as_dict(found)))
+    else:
+        print_sections(sections(found), form)

@@ -1,0 +1,177 @@
+"""The tables of a probe, and the object that ``probe --json`` prints."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normbench.analysis.propagation import Propagation
+from normbench.comparison import records
+from normbench.report.columns import (
+    Column,
+    Row,
+    count,
+    key_columns,
+    norm_column,
+    number,
+    sparkline,
+)
+from normbench.report.sections import Section
+from normbench.store import SCHEMA
+
+GROWTH_NOTE = (
+    "growth: of the squared norm of dL/dz, per layer toward the input (1 preserves, below 1 "
+    "vanishes, above 1 explodes), ± over seeds; 1e4 in: layers until that squared norm has changed "
+    "by a factor of 1e4, the norm by 100; W growth: the same of dL/dW; by layer: norm of dL/dz, or "
+    "standard deviation of the activations, from the input"
+)
+LANDSCAPE_NOTE = (
+    "medians over seeds, along the gradient at 0.5 to 4 learning rates: range of the loss, how far "
+    "the gradient moves from the one at the start (little is predictable), and effective "
+    "smoothness (the most it moves per distance); eigenvalue: of the Hessian, largest in "
+    "magnitude; noise: the batch size at which gradient noise and signal are level"
+)
+
+
+def as_dict(propagation: Propagation) -> dict[str, Any]:
+    """The object that ``--json`` prints; missing and infinite numbers are None."""
+    out = {
+        "schema": SCHEMA,
+        "experiment": propagation.experiment,
+        "propagation": records(propagation.table),
+    }
+    if len(propagation.landscape):
+        out["landscape"] = records(propagation.landscape)
+    return out
+
+
+def sections(propagation: Propagation) -> list[Section]:
+    """The tables of a probe in reading order."""
+    table, keys = propagation.table, propagation.keys
+    seeds = int((table["seeds"] + table["diverged"]).max())
+    rows = table.drop(columns="layers").assign(
+        # Arrays, which the CSV leaves out.
+        **{
+            name: [np.array([layer[name] for layer in layers]) for layers in table["layers"]]
+            for name in ("activation_gradient", "activation_out_std")
+        }
+    )
+    trained = bool((rows["step"] > 0).any())
+    when = "before and after training" if trained else "at initialization"
+    plural = "" if seeds == 1 else "s"
+    return [
+        Section(
+            f"{propagation.experiment}: signals {when}, {seeds} seed{plural}",
+            rows,
+            _columns(keys, trained),
+            "\n".join([GROWTH_NOTE, *_theory_notes(propagation)]),
+        ),
+        Section(
+            f"{propagation.experiment}: the loss around the weights",
+            propagation.landscape,
+            _landscape_columns(keys),
+            LANDSCAPE_NOTE,
+        ),
+    ]
+
+
+def _columns(keys: list[str], trained: bool) -> list[Column]:
+    step = [Column("step", lambda row: count(row["step"]))] if trained else []
+    return [
+        norm_column(),
+        *key_columns(keys),
+        *step,
+        Column("growth", lambda row: _with_spread(row["growth_per_layer"], row["growth_std"])),
+        Column("theory", lambda row: _or_empty(row["theory"])),
+        Column("ratio", lambda row: _or_empty(row["ratio"])),
+        Column(
+            "W growth",
+            lambda row: _with_spread(row["weight_growth_per_layer"], math.nan),
+            weight=1,
+        ),
+        Column("verdict", _verdict, left=True),
+        Column("1e4 in", lambda row: _layers(row["depth_for_1e4"])),
+        Column(
+            "by layer",
+            lambda row: sparkline(row["activation_gradient"], 8),
+            left=True,
+            weight=2,
+        ),
+        Column(
+            "std by layer", lambda row: sparkline(row["activation_out_std"], 8), left=True, weight=4
+        ),
+        Column("dead", lambda row: _percent(row["dead_units"]), weight=3),
+    ]
+
+
+def _landscape_columns(keys: list[str]) -> list[Column]:
+    return [
+        norm_column(),
+        *key_columns(keys),
+        Column("step", lambda row: count(row["step"])),
+        Column("loss", lambda row: _range(row, "loss")),
+        Column("moves by", lambda row: _range(row, "gradient_distance")),
+        Column("smoothness", lambda row: number(row["effective_smoothness"])),
+        Column("eigenvalue", lambda row: number(row["hessian_eigenvalue"])),
+        Column("noise", lambda row: number(row["noise_scale"])),
+        Column("diverged", lambda row: count(row["diverged"]) if row["diverged"] else "", weight=2),
+    ]
+
+
+def _theory_notes(propagation: Propagation) -> list[str]:
+    """Why the theory column is empty, one line a reason."""
+    table = propagation.table
+    lacking = table[(table["step"] == 0) & (table["theory_note"] != "")]
+    return [
+        f"no theory for {', '.join(_names(group, propagation))}: {reason}"
+        for reason, group in lacking.groupby("theory_note", sort=False)
+    ]
+
+
+def _names(lacking: pd.DataFrame, propagation: Propagation) -> list[str]:
+    """Each norm, with the sweep values if it is not lacking at all of them."""
+    names: list[str] = []
+    everywhere = propagation.table.query("step == 0")["norm"].value_counts()
+    for norm, rows in lacking.groupby("norm", sort=False):
+        if len(rows) == everywhere[norm]:
+            names.append(str(norm))
+            continue
+        for point in rows[propagation.keys].to_dict("records"):
+            names.append(f"{norm} ({', '.join(map(str, point.values()))})")
+    return names
+
+
+def _verdict(row: Row) -> str:
+    total = row["seeds"] + row["diverged"]
+    lost = f"{row['diverged']}/{total} diverged" if row["diverged"] else ""
+    return lost if not row["seeds"] else ", ".join(word for word in (row["verdict"], lost) if word)
+
+
+def _with_spread(value: float, spread: float) -> str:
+    text = _fixed(value)
+    return f"{text} ±{spread:.3f}" if math.isfinite(spread) and 5e-4 <= value < 100 else text
+
+
+def _or_empty(value: float) -> str:
+    return "" if math.isnan(value) else _fixed(value)
+
+
+def _fixed(value: float) -> str:
+    """1.47, and not 1.5: three digits where growths are near 1."""
+    return f"{value:.3f}" if 5e-4 <= value < 100 else number(value)
+
+
+def _layers(value: float) -> str:
+    return number(value) if not math.isfinite(value) or value >= 1e4 else f"{value:.0f}"
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{number(100 * share, 2)} %"
+
+
+def _range(row: Row, name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "–" if math.isnan(low) else f"{number(low)}–{number(high)}"

@@ -1,0 +1,279 @@
+"""A run's network from inside: its signals and the loss around it, at step 0 and later.
+
+What is inspected is a run of its own, trained as far as asked for and thrown away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from normbench.models import ACTIVATIONS
+from normbench.models.base import Placement
+from normbench.norms import Method
+from normbench.probes import Tap
+from normbench.probes.landscape import (
+    Eigenvalue,
+    GradientNoise,
+    Landscape,
+    gradient_noise,
+    landscape,
+    largest_hessian_eigenvalue,
+)
+from normbench.seeding import stream
+from normbench.training.run import Run
+
+if TYPE_CHECKING:
+    from normbench.config import RunConfig
+    from normbench.data import Dataset
+
+Floats = NDArray[np.float64]
+Function = Callable[[Floats], Floats]
+
+STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
+"""Step lengths along the gradient, in learning rates: the range of Santurkar et al. 2018."""
+
+NOISE_BATCHES = 8
+HESSIAN_PRODUCTS = 50
+HESSIAN_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A network at step 0 as theory sees it; the fields are arguments of the theory's growth.
+
+    weight_gain, first_gain: fan_in * mean(W^2) of the hidden layers after the first, averaged, and
+    of the first; bias_variance: mean square of the former's biases; input_mean_square: [B], of
+    each example of the first batch; group_size: values behind one statistic of one example.
+    ordinary: the method replaces neither the weights nor the activation.
+    """
+
+    ordinary: bool
+    statistics: Literal["batch", "example", "none"]
+    centered: bool
+    placement: Placement
+    phi: Function
+    dphi: Function
+    weight_gain: float
+    bias_variance: float
+    batch_size: int
+    group_size: int | None
+    spatial: bool
+    depth: int
+    first_gain: float
+    input_mean_square: Floats
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The loss around the weights, on the batch of the update that comes next, in float32.
+
+    noise: over mini-batches of the training split without augmentation; None where an epoch has
+    only one.
+    """
+
+    landscape: Landscape
+    eigenvalue: Eigenvalue
+    noise: GradientNoise | None
+
+
+@dataclass
+class Inspection:
+    """What was seen of one run.
+
+    signals: step -> quantity -> [L] values, first layer first, measured in the update of that step
+    before it changes the weights. surroundings: step -> the loss around the weights before that
+    update. diverged_at: the first update whose loss was not finite, after which there is nothing.
+    """
+
+    conditions: Conditions
+    signals: dict[int, dict[str, list[float]]] = field(default_factory=dict)
+    surroundings: dict[int, Surroundings] = field(default_factory=dict)
+    diverged_at: int | None = None
+
+
+def inspect(
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    signals_at: Collection[int] = (0,),
+    landscape_at: Collection[int] = (),
+) -> Inspection:
+    """Train the run up to the last of these steps, and look at it there.
+
+    Steps count updates; each is at most the run's budget. Raises ConfigError when the data cannot
+    serve the config.
+    """
+    run = Run(config, dataset)
+    run.network.train()
+    run.start_epoch()
+    found = Inspection(conditions(run, dataset))
+    for step in range(max([*signals_at, *landscape_at]) + 1):
+        if step and step % run.per_epoch == 0:
+            run.start_epoch()
+        if step in landscape_at:
+            found.surroundings[step] = surroundings(run)
+        run.first_loss_step = step  # the losses before it are not needed
+        tap = Tap(run.network) if step in signals_at else None
+        run.update(tap)
+        if not math.isfinite(float(run.losses[0])):
+            found.surroundings.pop(step, None)
+            found.diverged_at = step
+            break
+        if tap:
+            found.signals[step] = tap.after_step()
+    return found
+
+
+def inspect_all(
+    runs: Sequence[tuple[int, str, RunConfig]],
+    dataset: Dataset,
+    *,
+    signals_at: Collection[int],
+    landscape_at: Collection[int],
+    progress: Callable[[int], None] = lambda _: None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Inspect runs one after another: the readings of their signals and of their surroundings.
+
+    runs: (index of the sweep point, norm's label, config). Each reading carries point, norm, seed
+    and step; the rest is as ``analysis.propagation`` takes it. progress: the runs done so far.
+    """
+    signals: list[dict[str, Any]] = []
+    around: list[dict[str, Any]] = []
+    threads = torch.get_num_threads()
+    try:
+        for done, (point, norm, config) in enumerate(runs):
+            progress(done)
+            torch.set_num_threads(config.runtime.threads)
+            found = inspect(config, dataset, signals_at=signals_at, landscape_at=landscape_at)
+            label = {"point": point, "norm": norm, "seed": config.seed}
+            known = {"conditions": vars(found.conditions)}
+            for step in sorted(signals_at):
+                reading = {"step": step, "signals": found.signals.get(step)}
+                signals.append({**label, **known, **reading})
+            for step in sorted(landscape_at):
+                reading = _flat(found.surroundings.get(step))
+                around.append({**label, "step": step, **reading})
+        progress(len(runs))
+    finally:
+        torch.set_num_threads(threads)
+    return signals, around
+
+
+def _flat(found: Surroundings | None) -> dict[str, Any]:
+    """The surroundings as columns; nothing of a run that had diverged."""
+    if found is None:
+        return {"loss": math.nan}
+    path, noise = found.landscape, found.noise
+    scale = math.nan if noise is None else math.inf if noise.scale is None else noise.scale
+    return {
+        "learning_rate": path.step_lengths[0] / STEP_LENGTHS[0],
+        "loss": path.loss,
+        "gradient_norm": path.gradient_norm,
+        "loss_low": path.loss_range[0],
+        "loss_high": path.loss_range[1],
+        "gradient_distance_low": path.gradient_distance_range[0],
+        "gradient_distance_high": path.gradient_distance_range[1],
+        "effective_smoothness": path.effective_smoothness,
+        "hessian_eigenvalue": found.eigenvalue.value,
+        "hessian_residual": found.eigenvalue.residual,
+        "noise_scale": scale,
+    }
+
+
+def conditions(run: Run, dataset: Dataset) -> Conditions:
+    """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
+    network, config = run.network, run.config
+    method = config.norm.method(config.normalization)
+    site = type(network).sites(config.model.options(), dataset.image_shape)[-1]
+    common = config.model.common()
+    first, *hidden = [block.linear for block in network.layers]
+    biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
+    phi, dphi = functions(common.activation)
+    x, _ = next_batch(run)
+    return Conditions(
+        ordinary=(
+            type(method).weighted is Method.weighted
+            and type(method).activation is Method.activation
+        ),
+        statistics=method.statistics,
+        centered=method.centered,
+        placement=common.placement,
+        phi=phi,
+        dphi=dphi,
+        weight_gain=float(np.mean([_gain(module) for module in hidden])),
+        bias_variance=float(np.mean(biases)) if biases else 0.0,
+        batch_size=config.data.batch_size,
+        group_size=method.group_size(site),
+        spatial=site.spatial,
+        depth=len(network.layers),
+        first_gain=_gain(first),
+        input_mean_square=x.double().square().flatten(1).mean(1).cpu().numpy(),
+    )
+
+
+def surroundings(run: Run) -> Surroundings:
+    """The loss around the weights as they are. Changes nothing in the run."""
+    x, y = next_batch(run)
+    lengths = [run.full_rate * length for length in STEP_LENGTHS]
+    seed, size = run.config.seed, run.config.data.batch_size
+    count = min(NOISE_BATCHES, run.per_epoch)
+    order = stream(seed, "noise", run.step).permutation(run.train_indices)[: count * size]
+    batches = (run.data.batch(indices) for indices in order.reshape(count, size))
+    return Surroundings(
+        landscape(run.network, x, y, lengths),
+        largest_hessian_eigenvalue(
+            run.network,
+            x,
+            y,
+            rng=stream(seed, "hessian", run.step),
+            iterations=HESSIAN_PRODUCTS,
+            tol=HESSIAN_TOLERANCE,
+        ),
+        gradient_noise(run.network, batches) if count > 1 else None,
+    )
+
+
+def next_batch(run: Run) -> tuple[Tensor, Tensor]:
+    """The batch of the update that comes next, as that update will see it."""
+    assert run.order is not None
+    epoch, place = divmod(run.step, run.per_epoch)
+    size = run.config.data.batch_size
+    return run.data.augmented(
+        run.order[place * size : (place + 1) * size],
+        run.augment,
+        seed=run.config.seed,
+        epoch=epoch,
+        step=place,
+    )
+
+
+def functions(activation: str) -> tuple[Function, Function]:
+    """An activation of ``ACTIVATIONS`` and its derivative, on float64 arrays."""
+    module = ACTIVATIONS[activation]()
+
+    def phi(z: Floats) -> Floats:
+        return module(torch.from_numpy(np.ascontiguousarray(z))).numpy()
+
+    def dphi(z: Floats) -> Floats:
+        leaf = torch.from_numpy(np.ascontiguousarray(z)).requires_grad_()
+        return torch.autograd.grad(module(leaf).sum(), leaf)[0].numpy()
+
+    return phi, dphi
+
+
+def _gain(module: nn.Module) -> float:
+    """fan_in * mean(W^2). W: [out, in] or [out, in, kh, kw]."""
+    assert isinstance(module.weight, Tensor)
+    return module.weight[0].numel() * _mean_square(module.weight)
+
+
+def _mean_square(tensor: Tensor) -> float:
+    return float(tensor.detach().double().square().mean())
