@@ -8,23 +8,29 @@ result.convergence            # a DataFrame
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from normbench.comparison import Comparison
-from normbench.errors import ConfigError, Problem
+from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts
 from normbench.store import ExperimentStore, read_results
 
 if TYPE_CHECKING:
+    from normbench.analysis.propagation import Propagation
+    from normbench.claims import Claims
     from normbench.config import ExperimentConfig
+    from normbench.cost import CostRow, Mode
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
     from normbench.execution import Watch
     from normbench.plan import PlannedRun
+    from normbench.report.cost import Costs
 
 RESULTS = Path("results")
+LANDSCAPE_STEPS = 60
+COST_SHAPES = ("128x256", "128x32x16x16")
 
 
 def load_config(
@@ -87,14 +93,14 @@ def train(
 
     config: a path, the name of a bundled config, or an ``ExperimentConfig``; None is the bundled
     digits experiment. overrides: ``key=value``. results: the results folder. data_dir: where
-    datasets are. jobs: runs at a time, by default as many as fill the cores. fresh: forget earlier
-    results of the same runs. watch, progress, note: see what happens.
+    datasets are. jobs: runs at a time, by default as many as fill the cores. fresh: forget every
+    earlier run of this experiment. watch, progress, note: see what happens.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
     """
     from normbench.execution import LocalEngine, Outcome, Silent, execute
-    from normbench.plan import best_runs, expand
+    from normbench.plan import best_runs, expand, settle
 
     experiment = load_config(config, overrides=overrides)
     dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
@@ -108,7 +114,10 @@ def train(
     try:
         with Interrupts(kill=engine.close) as interrupts:
             done: list[PlannedRun] = []
+            if fresh:
+                store.clear()
             while plan:
+                plan = settle(plan, store.folders())
                 done += plan
                 store.write_plan(experiment.resolved(), [run.record() for run in done])
                 outcome += execute(
@@ -116,7 +125,6 @@ def train(
                     store,
                     dataset,
                     engine,
-                    fresh=fresh,
                     watch=watch or Silent(),
                     should_stop=interrupts.requested,
                 )
@@ -136,16 +144,228 @@ def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
     return Comparison(read_results(Path(results), name))
 
 
+def probe(
+    config: str | Path | ExperimentConfig | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: int = 3,
+    steps: int | None = None,
+    landscape: bool = False,
+    data_dir: str | Path | None = None,
+    progress: Progress = lambda *_: None,
+    note: Note = lambda _: None,
+) -> Propagation:
+    """How signals and gradients pass through the network under every norm, beside theory.
+
+    At initialization on one batch of real data, and with ``steps`` again after that many steps of
+    training; nothing is stored. seeds: how many, the config's first and those that follow.
+    landscape: also the loss around the weights at the start, two points between and the end of
+    ``steps`` (60 unless given). Raises ConfigError, DataError.
+    """
+    import pandas as pd
+
+    from normbench.analysis import propagation
+    from normbench.config.grid import expand
+    from normbench.plan import PlannedRun
+    from normbench.training.inspect import inspect_all
+
+    experiment = load_config(config, overrides=overrides)
+    known, points = experiment.seed_list, experiment.points()
+    plan = [
+        PlannedRun(norm, point, seed, here.run({}, norm, seed))
+        for point in points
+        for here in [experiment.at(point)]
+        for norm in experiment.labels
+        for seed in [*known, *expand(seeds, max(known))][:seeds]
+    ]
+    dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
+    check_fit(plan, dataset)
+    last = _last_step(plan, dataset, steps, landscape)
+    signals, around = inspect_all(
+        [(points.index(dict(run.point)), run.norm, run.config) for run in plan],
+        dataset,
+        signals_at={0, last},
+        landscape_at={0, last // 4, last // 2, last} if landscape else (),
+        progress=lambda done: progress(done, len(plan), "probing"),
+    )
+    return propagation.Propagation(
+        experiment.name,
+        list(experiment.sweep),
+        propagation.table(pd.DataFrame(signals), points),
+        propagation.landscape_table(pd.DataFrame(around), points) if around else pd.DataFrame(),
+    )
+
+
+def _last_step(
+    plan: Sequence[PlannedRun], dataset: Dataset, steps: int | None, landscape: bool
+) -> int:
+    """How far to train before the last look. Raises ConfigError beyond a run's budget."""
+    from normbench.training.budget import total_steps
+
+    images = len(dataset.train_labels)
+    budget = min(total_steps(run.config, images - run.config.data.validation) for run in plan)
+    if steps is None:
+        return min(LANDSCAPE_STEPS, budget) if landscape else 0
+    if steps > budget:
+        message = f"the budget is {budget} steps, which --steps {steps} goes beyond"
+        hint = f"a learning rate schedule depends on the budget: --set training.steps={steps}"
+        raise ConfigError([Problem("training", message, hint)])
+    return steps
+
+
+def cost(
+    shapes: Sequence[str | tuple[int, ...]] = COST_SHAPES,
+    *,
+    norms: Sequence[str] | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+    dtype: Literal["fp32", "bf16"] = "fp32",
+    compiled: bool = True,
+    watch: Callable[[CostRow], None] = lambda _: None,
+) -> Costs:
+    """Measure norm layers at each shape: time, memory, bytes and operations.
+
+    shapes: [N, F] or [N, C, H, W], or texts such as 128x256. norms: all by default; PyTorch's own
+    LayerNorm and RMSNorm stand beside them. compiled: measure under torch.compile too. watch: sees
+    each row as it is measured. Raises ConfigError with every mistake at once.
+    """
+    import torch
+
+    from normbench.cost import measure, parse_shape
+    from normbench.norms import NORMS
+    from normbench.registry import UnknownName
+    from normbench.report.cost import Costs, shape_text
+
+    problems: list[Problem] = []
+    sizes: dict[tuple[int, ...], None] = {}  # as an ordered set: nothing is measured twice
+    names: dict[str, None] = {}
+    for shape in shapes:
+        try:
+            sizes[parse_shape(shape if isinstance(shape, str) else shape_text(shape))] = None
+        except ValueError as error:
+            problems.append(Problem("shape", str(error)))
+    for name in norms if norms is not None else NORMS.names():
+        try:
+            names[NORMS.canonical(name)] = None
+        except UnknownName as error:
+            problems.append(Problem("norm", error.message, error.hint))
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if dtype not in dtypes:
+        problems.append(Problem("dtype", f"unknown dtype {dtype!r}", suggest(dtype, dtypes)))
+    if not _usable(device):
+        problems.append(Problem("device", f"{device!r} is not there", "known: cpu, cuda, cuda:0"))
+    if problems:
+        raise ConfigError(problems)
+    modes: list[Mode] = ["eager", "compiled"] if compiled else ["eager"]
+    rows: list[CostRow] = []
+    try:
+        for row in measure(
+            list(sizes),
+            norms=list(names),
+            modes=modes,
+            device=device,
+            dtype=dtypes[dtype],
+            threads=threads,
+        ):
+            watch(row)
+            rows.append(row)
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise ConfigError([Problem("shape", "too large for the memory of this machine")]) from None
+    return Costs(tuple(rows))
+
+
+def _usable(device: str) -> bool:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):  # PyTorch asserts that it was built with CUDA
+        return False
+    return device != "meta"
+
+
+def claims(
+    config: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    quick: bool = False,
+    only: Sequence[int] = (),
+    results: str | Path = RESULTS,
+    data_dir: str | Path | None = None,
+    jobs: int | None = None,
+    watch: Watch | None = None,
+    progress: Progress = lambda *_: None,
+    note: Note = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Claims:
+    """Put statements about normalization to the test on the config's own network.
+
+    config, overrides, results, data_dir, jobs, watch, progress, note: as for ``train``. quick:
+    small networks on the digits, minutes in place of hours. only: the numbers of the statements,
+    all by default. say: what is being done. Training goes into experiments of its own below
+    ``results``; what they hold already is not trained again.
+
+    Ctrl-C or SIGTERM stops as in ``train``; the result's ``stopped`` tells, and its rows are those
+    that were complete. Raises ConfigError, DataError, StoreError.
+    """
+    from normbench.claims import CLAIMS, examine
+    from normbench.claims.context import Context
+    from normbench.claims.studies import Place
+
+    known = sorted(CLAIMS[name].number for name in CLAIMS)
+    if wrong := [number for number in only if number not in known]:
+        hint = f"known: {known[0]} to {known[-1]}"
+        raise ConfigError([Problem("only", f"there is no statement {n}", hint) for n in wrong])
+    options: list[str] = []
+    if Path(results) != RESULTS:
+        options += ["--results", str(results)]
+    if data_dir is not None:
+        options += ["--data-dir", str(data_dir)]
+    context = Context(
+        lambda more: load_config(config, overrides=[*overrides, *more]),
+        lambda experiment: train(
+            experiment,
+            results=results,
+            data_dir=data_dir,
+            jobs=jobs,
+            watch=watch,
+            progress=progress,
+            note=note,
+        ),
+        lambda experiment: prepare_data(experiment, data_dir, progress=progress, note=note),
+        Place(None if config is None else str(config), overrides, options),
+        quick=quick,
+        say=say,
+    )
+    return examine(context, only)
+
+
 def check_fit(plan: Sequence[PlannedRun], dataset: Dataset) -> None:
-    """Raise ConfigError when the data has too few images for a run's split or batch."""
+    """Raise ConfigError when the data or the machine cannot serve a run's config.
+
+    Too few images for the split or a batch, a warmup longer than the budget, no such device.
+    """
     from normbench.data import split
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
-    sizes = {(run.config.data.validation, run.config.data.batch_size): run.config for run in plan}
-    for (validation, _), config in sizes.items():
+    kinds = {run.config.context(): run.config for run in plan}
+    devices = {config.runtime.device for config in kinds.values()}
+    for device in devices:
+        if not _usable(device):
+            raise ConfigError([Problem("runtime.device", f"{device!r} is not on this machine")])
+    left: dict[int, int] = {}
+    for config in kinds.values():
+        validation, warmup = config.data.validation, config.optimizer.warmup_steps
         try:
-            train, _ = split(dataset.train_labels, validation, stream(0, "split"))
+            if validation not in left:
+                train, _ = split(dataset.train_labels, validation, stream(0, "split"))
+                left[validation] = len(train)
         except ValueError as error:
             raise ConfigError([Problem("data.validation", str(error))]) from None
-        total_steps(config, len(train))
+        steps = total_steps(config, left[validation])
+        if warmup >= steps:
+            message = f"must be below the {steps} steps of the budget, got {warmup}"
+            raise ConfigError([Problem("optimizer.warmup_steps", message)])

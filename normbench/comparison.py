@@ -12,7 +12,7 @@ import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, survival, tuning
 from normbench.analysis.fairness import Fairness, fairness
-from normbench.errors import ConfigError, Problem
+from normbench.errors import ConfigError, Problem, StoreError
 from normbench.store import SCHEMA, Results
 from normbench.store.files import finite
 
@@ -54,6 +54,27 @@ class Tables:
         return table[table["target"] == self.targets[0]].reset_index(drop=True)
 
     @cached_property
+    def survival(self) -> pd.DataFrame:
+        """Kaplan-Meier curves of "not yet at the primary target", by sweep point and norm.
+
+        norm, <keys>, step, survival, at_risk, ci_low, ci_high: see
+        ``analysis.survival.kaplan_meier``.
+        """
+        known = self.outcomes[self.outcomes["target"] == self.targets[0]]
+        known = known[known["reached"] | known["censored"]]
+        columns = ["norm", *self.results.keys]
+        curves = [
+            survival.kaplan_meier(part["restricted_steps"], part["reached"]).assign(
+                **dict(zip(columns, group, strict=True))
+            )
+            for group, part in known.groupby(columns, sort=False, dropna=False)
+        ]
+        if not curves:
+            return pd.DataFrame()
+        table = pd.concat(curves, ignore_index=True)
+        return table[[*columns, *(name for name in table.columns if name not in columns)]]
+
+    @cached_property
     def gradients(self) -> pd.DataFrame:
         """The gradient table: see ``analysis.signal.gradient_table``. Empty without probes."""
         if self.results.probes.empty:
@@ -68,11 +89,20 @@ class Tables:
         return self.paired()
 
     def paired(self, *, all_pairs: bool = False) -> pd.DataFrame:
-        """Every norm against the baseline, or every two norms."""
-        primary = self.outcomes[self.outcomes["target"] == self.targets[0]]
-        return comparison.compare(
-            primary, self.norms, self.baseline, self.results.keys, all_pairs=all_pairs
-        )
+        """Every norm against the baseline, or every two norms; time to target at each target."""
+        parts = []
+        for place, target in enumerate(self.targets):
+            table = comparison.compare(
+                self.outcomes[self.outcomes["target"] == target],
+                self.norms,
+                self.baseline,
+                self.results.keys,
+                # Only the time to target differs from one target to the next.
+                metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
+                all_pairs=all_pairs,
+            )
+            parts.append(table.assign(target=target))
+        return pd.concat(parts, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -94,14 +124,20 @@ class Comparison:
     def targets(self) -> list[float]:
         """The validation accuracies to reach; the first one is the primary target.
 
-        A target taken from a norm is the median final validation accuracy of its pilot runs;
-        NaN while none has ended.
+        A target taken from a norm is the median final validation accuracy of its pilot runs that
+        have ended. Raises StoreError while none has.
         """
         target = self.results.config["target"]
         if "val_accuracy" in target:
             return [float(value) for value in target["val_accuracy"]]
-        pilots = self._role("pilot", targets=[])
-        return [float(pilots.outcomes["val_accuracy"].median())]
+        accuracies = self._role("pilot", targets=[]).outcomes["val_accuracy"].dropna()
+        if accuracies.empty:
+            raise StoreError(
+                f"experiment {self.name!r} takes its target from pilot runs of "
+                f"{target['from']!r}, and none of them has ended\n"
+                "    `normbench train` with its config trains or continues them"
+            )
+        return [float(accuracies.median())]
 
     @cached_property
     def reported(self) -> Tables:
@@ -193,6 +229,7 @@ class Comparison:
             "gradients": records(tables.gradients),
             "comparisons": records(tables.paired(all_pairs=all_pairs)),
             "targets": records(tables.by_target),
+            "survival": records(tables.survival),
             "tuned": self._tuned_dict(),
         }
 

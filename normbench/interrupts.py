@@ -12,8 +12,8 @@ from typing import Any, Self
 class Interrupts:
     """Within this context the first SIGINT or SIGTERM only asks; the second one kills.
 
-    kill: ends what is running at once; KeyboardInterrupt follows. Signals can be caught in the
-    main thread alone; elsewhere nothing is changed.
+    kill: ends what is running at once; then the signal does what it did before. Signals can be
+    caught in the main thread alone; elsewhere nothing is changed.
     """
 
     def __init__(self, kill: Callable[[], None]):
@@ -38,5 +38,8 @@ class Interrupts:
     def _caught(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             self._kill()
+            before = self._before[signal.SIGINT]
+            if callable(before):
+                before(number, frame)
             raise KeyboardInterrupt
         self.signal = number

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from normbench.config import ExperimentConfig, PilotTarget, RunConfig
-from normbench.store.run import run_name
+from normbench.store.run import point_label, run_name
 
 Role = Literal["report", "pilot", "tune", "best"]
 
@@ -18,7 +18,8 @@ class PlannedRun:
 
     role: "report" for the tables; "pilot" to set a target; "tune" to choose a tuned value; "best"
     for the table at each norm's own best value. point: the sweep values; tuned: the tuned values,
-    empty unless the role is "tune" or "best". One run may be planned in more than one role.
+    empty unless the role is "tune" or "best". stored: the folder that holds this very run already,
+    perhaps under another sweep or in another role.
     """
 
     norm: str
@@ -27,6 +28,7 @@ class PlannedRun:
     config: RunConfig
     role: Role = "report"
     tuned: Mapping[str, Any] | None = None
+    stored: str | None = None
 
     @property
     def identity(self) -> str:
@@ -36,6 +38,8 @@ class PlannedRun:
     @property
     def folder(self) -> str:
         """The name of the run's folder inside the experiment's."""
+        if self.stored is not None:
+            return self.stored
         values = {**self.point, **(self.tuned or {})}
         return run_name(self.norm, values, self.seed, self.identity)
 
@@ -102,8 +106,19 @@ def best_runs(
         PlannedRun(norm, point, seed, here.run({}, norm, seed), "best", tuned)
         for point in experiment.points()
         for norm in experiment.labels
-        if (norm, tuple(point.values())) in chosen
-        for tuned in [{experiment.tune.key: chosen[norm, tuple(point.values())]}]
+        for place in [(norm, tuple(point_label(value) for value in point.values()))]
+        if place in chosen
+        for tuned in [{experiment.tune.key: chosen[place]}]
         for here in [experiment.at({**point, **tuned})]
         for seed in experiment.seed_list
     ]
+
+
+def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRun]:
+    """The same plan, each run in the folder it has already, if it has one.
+
+    A run is known by its identity, which ends its folder's name: what was trained in another sweep
+    or role, or is planned in two, is trained once.
+    """
+    known = {folder.rpartition("-")[2]: folder for folder in folders}
+    return [replace(run, stored=known.setdefault(run.identity[:8], run.folder)) for run in plan]

@@ -73,7 +73,7 @@ def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float])
     A diverged run's evaluations count only before ``diverged_at`` (where that is NaN, all do). One
     that reached the target before it diverged has reached it: ``diverged`` beside it in the table
     tells the rest. Its final ``val_accuracy`` and ``test_accuracy`` are chance, whatever was
-    recorded (test accuracy only if some finished run has one, that is, if there is a test set).
+    recorded.
     Evaluations after the budget, or with NaN accuracy, do not count.
 
     Raises ValueError for a target outside (0, 1], a run listed twice, or a lacking column.
@@ -96,10 +96,8 @@ def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float])
     valid = diverged | ((runs["state"] == "finished").to_numpy() & evaluated)
 
     base = runs.copy()
-    has_test = bool(runs.loc[runs["state"] == "finished", "test_accuracy"].notna().any())
     base["val_accuracy"] = np.where(diverged, chance, _floats(runs["val_accuracy"]))
-    test = np.where(diverged & has_test, chance, _floats(runs["test_accuracy"]))
-    base["test_accuracy"] = test
+    base["test_accuracy"] = np.where(diverged, chance, _floats(runs["test_accuracy"]))
     base.loc[~valid, ["val_accuracy", "test_accuracy"]] = np.nan
     best = np.full(len(runs), -np.inf)
     np.maximum.at(best, evaluations.run, evaluations.accuracy)

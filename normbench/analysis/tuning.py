@@ -10,7 +10,10 @@ import pandas as pd
 from normbench.analysis.groups import norm_codes, require, sweep_points
 
 TRAINS_SHARE = 0.5
-"""A value still trains a norm if it gains this share of the best gain over chance."""
+"""A value trains a norm if it gains this share of what the best norm and value gain over chance.
+
+A norm's own best is no measure: one that never trains would then train everywhere, by noise.
+"""
 
 
 def sensitivity(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -> pd.DataFrame:
@@ -19,9 +22,9 @@ def sensitivity(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]
     outcome: rows of ``convergence.outcomes`` for one target, over the tuning runs; the column
     ``tuned`` holds the value. Returns norm, <keys>, tuned, runs (with an outcome), diverged,
     val_accuracy_mean, val_accuracy_std (over seeds, chance after a divergence), auc_mean, and
-    trains: whether val_accuracy_mean exceeds chance by at least half of what the norm's best value
-    does at this sweep point (and by something at all). Points are sorted, norms in the order
-    given, values ascending.
+    trains: whether val_accuracy_mean exceeds chance by at least half of what the best norm
+    and value do at this sweep point. Points are sorted, norms in the order given, values
+    ascending.
     """
     require(outcome, ["norm", "tuned", "state", "val_accuracy", "auc", "num_classes"], "outcomes")
     point, points = sweep_points(outcome, keys)
@@ -42,8 +45,8 @@ def sensitivity(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]
         chance=("chance", "first"),
     ).reset_index()
     gain = table["val_accuracy_mean"] - table["chance"]
-    best = gain.groupby([table["point"], table["place"]]).transform("max")
-    table["trains"] = (gain >= TRAINS_SHARE * best) & (gain > 0)
+    best = gain.groupby(table["point"]).transform("max")
+    table["trains"] = (gain >= TRAINS_SHARE * best) & (best > 0)
     table.insert(0, "norm", np.array(list(norms), dtype=object)[table["place"]])
     for key in reversed(list(keys)):
         table.insert(1, key, points[key].take(table["point"].to_numpy()).to_numpy())

@@ -6,11 +6,12 @@ Nothing here imports torch or pandas before a verb needs it, so that ``--help`` 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
 
-from normbench.cli import compare, list_, show, train, validate
+from normbench.cli import claims, compare, cost, list_, probe, show, train, validate
 from normbench.errors import NormbenchError
 
 INTERRUPTED = 130
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, compare, validate, show, list_):
+for verb in (train, compare, probe, cost, claims, validate, show, list_):
     app.command(verb.NAME)(verb.command)
 
 
@@ -44,15 +45,19 @@ def root(
     """The options before the verb."""
 
 
+def _interrupted(number: int, frame: object) -> None:
+    # Not KeyboardInterrupt: the library under the command line turns that into exit 1.
+    sys.exit(INTERRUPTED)
+
+
 def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
     except NormbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -40,10 +40,11 @@ def command(
     from normbench.api import compare
     from normbench.cli.tables import print_by, print_comparison, print_side_by_side
 
+    if len(names) > 1 and (by is not None or all_pairs):
+        raise typer.BadParameter("--by and --all-pairs go with one experiment")
     comparisons = [compare(name, results=results) for name in names]
     if by is not None:
-        for comparison in comparisons:
-            print_by(comparison, by, metric, json=json, form=form)
+        print_by(comparisons[0], by, metric, json=json, form=form)
     elif len(comparisons) > 1:
         print_side_by_side(comparisons, json=json, form=form)
     else:

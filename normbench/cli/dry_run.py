@@ -15,18 +15,29 @@ if TYPE_CHECKING:
 
 
 def print_estimate(
-    experiment: ExperimentConfig, data_dir: Path | None, jobs: int | None, *, json: bool
+    experiment: ExperimentConfig,
+    data_dir: Path | None,
+    results: Path,
+    jobs: int | None,
+    *,
+    json: bool,
 ) -> None:
     """Print the matrix of runs with parameters, steps, disk and time. Writes no results."""
     from normbench.api import check_fit, default_jobs, prepare_data
     from normbench.comparison import records
     from normbench.execution.estimate import estimate
-    from normbench.plan import expand
+    from normbench.plan import expand, settle
+    from normbench.store import ExperimentStore
     from normbench.store.files import to_json
 
-    plan = expand(experiment)
+    store = ExperimentStore(results, experiment.name)
+    planned = settle(expand(experiment), store.folders())
     dataset = prepare_data(experiment, data_dir)
-    check_fit(plan, dataset)
+    check_fit(planned, dataset)
+    plan = [run for run in planned if not store.run(run.folder).done]
+    if not plan:
+        typer.echo(f"{experiment.name}: all {len(planned)} runs are done", err=True)
+        return
     jobs = jobs or default_jobs(experiment)
     frame = estimate(plan, dataset, jobs)
     total = float(frame["elapsed_seconds"].sum())
@@ -47,7 +58,7 @@ def print_estimate(
         Column("disk", lambda row: _bytes(row["disk_bytes"]), weight=1),
     ]
     screen = console()
-    title = f"{experiment.name}: {frame['runs'].sum()} runs, nothing trained yet"
+    title = f"{experiment.name}: {len(plan)} of {len(planned)} runs to train"
     screen.print(rich_table(title, frame, columns, screen.width))
     screen.print(f"about {seconds(total)} with {jobs} runs at a time, {_bytes(disk)} on disk")
     if experiment.tune:

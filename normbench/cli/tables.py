@@ -16,6 +16,9 @@ from normbench.report.tables import console, plain_table, rich_table
 from normbench.store.files import to_json
 
 
+TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
+
+
 def print_comparison(
     comparison: Comparison, *, json: bool, form: Format, all_pairs: bool = False
 ) -> None:
@@ -24,7 +27,8 @@ def print_comparison(
     Raises StoreError when there is no finished run to tabulate, or when the norms were not
     compared on equal terms (after everything is printed).
     """
-    require_outcomes(comparison)
+    if comparison.outcome is None:  # after training, that all runs failed is the result
+        require_outcomes(comparison)
     if json:
         typer.echo(to_json(comparison.to_dict(all_pairs=all_pairs)))
     else:
@@ -86,8 +90,7 @@ def print_sections(tables: Iterable[Section], form: Format) -> None:
         if form is Format.table:
             out.print(rich_table(title, rows, columns, out.width, note))
             continue
-        if form is not Format.csv:
-            typer.echo(f"{'%' if form is Format.latex else '###'} {title}\n")
+        typer.echo(f"{TITLE_MARKS[form]} {title}\n")
         typer.echo(plain_table(rows, columns, form.value))
 
 

@@ -60,7 +60,7 @@ def command(
     if dry_run:
         from normbench.cli.dry_run import print_estimate
 
-        print_estimate(experiment, data_dir, jobs, json=json)
+        print_estimate(experiment, data_dir, results, jobs, json=json)
         return
     with Display(quiet=quiet) as display:
         result = train(
@@ -80,8 +80,6 @@ def command(
     if outcome.stopped:
         typer.echo("interrupted; the same command continues", err=True)
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
-    if outcome.failed and not outcome.finished + outcome.diverged + outcome.skipped:
-        raise typer.Exit(RUN_FAILED)
     print_comparison(result, json=json, form=form)
     if outcome.failed:
         raise typer.Exit(RUN_FAILED)

@@ -100,6 +100,11 @@ class TuneConfig(Section):
         if len(keys) > 1:
             message = "a second key; one is tuned at a time"
             raise mistakes([((key,), mistake(message, at="key")) for key in keys[1:]])
+        for index, value in enumerate(self.values):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                message = f"must be a number, got {describe(value)}"
+                hint = "a grid has an order, an edge and a largest value; use sweep for the rest"
+                raise mistakes([((keys[0], index), mistake(message, hint))])
         return self
 
     @property
@@ -116,7 +121,8 @@ class TuneConfig(Section):
 def sweepable() -> set[str]:
     """The dotted keys that ``sweep`` and ``tune`` may name, of all kinds together."""
     sections: dict[str, Iterable[str]] = {
-        "data": DATA.keys() - {"augment"},
+        # One experiment has one dataset, which is prepared once for all its runs.
+        "data": DATA.keys() - {"augment", "dataset", "path", "image_size", "channels"},
         "data.augment": AugmentConfig.model_fields,
         "model": MODEL.keys(),
         "normalization": NormalizationConfig.model_fields,

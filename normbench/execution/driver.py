@@ -78,20 +78,19 @@ def execute(
     dataset: Dataset,
     engine: Engine,
     *,
-    fresh: bool = False,
     watch: Watch | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train every run of ``plan`` that is not done, and write what happens into ``store``.
 
-    fresh: forget earlier results of these runs. watch: looks on. should_stop: when it says so,
-    running runs checkpoint and stop, and no other starts.
+    watch: looks on. should_stop: when it says so, running runs checkpoint and stop, and no other
+    starts.
     Raises StoreError when results cannot be written or were made from other data.
     """
     watch = watch or Silent()
     outcome = Outcome()
     runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
-    pending = _pending(runs, store, dataset, fresh, outcome)
+    pending = _pending(runs, store, dataset, outcome)
     images = len(dataset.train_labels)
     steps = [
         total_steps(config, images - config.data.validation)
@@ -130,14 +129,11 @@ def _pending(
     runs: dict[str, PlannedRun],
     store: ExperimentStore,
     dataset: Dataset,
-    fresh: bool,
     outcome: Outcome,
 ) -> list[str]:
     pending = []
     for folder in runs:
         run = store.run(folder)
-        if fresh:
-            run.clear()
         manifest = run.read_manifest()
         if manifest and manifest["data"]["fingerprint"] != dataset.fingerprint:
             raise StoreError(
@@ -203,6 +199,7 @@ class _Writer:
             "context": config.context(),
             "norm": self.run.norm,
             "seed": self.run.seed,
+            "role": self.run.role,
             "point": {**self.run.point, **(self.run.tuned or {})},
             "batch_size": config.data.batch_size,
             "data": {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint},
@@ -211,12 +208,12 @@ class _Writer:
             "threads": config.runtime.threads,
             "environment": environment(),
         }
-        before, step = {}, None
+        step = None
         if self.store.checkpoint() is not None:  # the run continues, or failed to
             before = self.store.read_manifest() or {}
             step = event.step if event else before.get("checkpoint_step")
-        kept = ("batch_order_sha256", "epochs_started", "checkpoint_step")
-        manifest |= {key: before[key] for key in kept if key in before}
+            manifest |= self.store.batches_before(step)
+        manifest["checkpoint_step"] = step
         if event is not None:
             manifest |= {
                 "steps": event.steps,

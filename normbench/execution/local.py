@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -15,6 +17,19 @@ from normbench.execution.worker import STOP, work
 from normbench.training.events import Event, Failed, Finished, Stopped
 
 POLL_SECONDS = 0.2
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Processes started in this context do not die of a Ctrl-C in the terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's alone
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -38,6 +53,8 @@ class LocalEngine:
         )
         if "forkserver" in methods:
             self._context.set_forkserver_preload(["normbench.execution.worker"])
+            with _ignoring_interrupts():  # it imports torch for seconds before it does so itself
+                forkserver.ensure_running()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
         """See ``Engine.run``."""

@@ -85,6 +85,12 @@ def difference(metric: str, value: float) -> str:
     return f"{value:+.0f}" if metric == "steps_to_target" else f"{value:+.3f}"
 
 
+def metric_name(row: Row) -> str:
+    """A compared metric as a table names it; time to target with its target."""
+    name = METRICS.get(row["metric"], str(row["metric"]))
+    return f"{name} to {percent(row['target'])}%" if row["metric"] == "steps_to_target" else name
+
+
 def sparkline(
     values: ArrayLike,
     width: int = 10,
@@ -193,7 +199,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         norm_column(),
         *versus,
         *key_columns(keys),
-        Column("metric", lambda row: METRICS.get(row["metric"], str(row["metric"])), left=True),
+        Column("metric", metric_name, left=True),
         Column("pairs", lambda row: count(row["pairs"])),
         Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(

@@ -133,17 +133,17 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
     """One metric against one sweep key: norms down, values across, each with its verdict.
 
     metric: a column of the convergence table, or one of the compared metrics by its short name.
-    reference: the value that the others are held against, for the same norm and seeds; None is
-    the one of the config, or the largest. Raises ConfigError for an unknown key or metric.
+    reference: the value that the others are held against, for the same norm and seeds; where it
+    was not run, the last one. Raises ConfigError for an unknown key or metric.
     """
     tables, keys = comparison.reported, comparison.results.keys
     column = f"{metric}_mean" if f"{metric}_mean" in tables.convergence.columns else metric
     wide = pivot(tables.convergence, column, by, keys)
     values = list(wide.columns)
     rows, note = wide.reset_index(), ""
-    if metric in METRICS:
+    if metric in METRICS and not (metric == "steps_to_target" and _changes_steps(by)):
         if reference not in values:
-            reference = max(values)
+            reference = values[-1]
         primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
         verdicts = against_value(primary, by, reference, keys, metric=metric)
         marks = pivot(verdicts, "verdict", by, keys).reindex(wide.index)
@@ -163,6 +163,11 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         ),
     ]
     return Section(f"{comparison.name}: {metric.replace('_', ' ')} by {by}", rows, columns, note)
+
+
+def _changes_steps(key: str) -> bool:
+    """Whether runs at two values of ``key`` take steps that mean different amounts of work."""
+    return key == "data.batch_size" or key.startswith("training.")
 
 
 def _cell(row: Any, value: Any, metric: str, budget: float) -> str:
@@ -185,8 +190,8 @@ def fairness_line(fairness: Fairness) -> str:
         return "fairness: no two runs share a seed, so nothing could be compared"
     if fairness.backbones_identical and fairness.batches_identical:
         return (
-            "fairness: backbones and batch orders are identical across norms "
-            f"({fairness.compared} runs compared)"
+            "fairness: backbones and batch orders identical across norms "
+            f"({fairness.compared} runs)"
         )
     checks = {
         "backbone": fairness.backbones_identical,

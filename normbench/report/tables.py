@@ -91,6 +91,7 @@ _LATEX = {
     ">": "$>$",
     "<": "$<$",
 }
+_LATEX |= {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 

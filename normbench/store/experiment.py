@@ -44,6 +44,16 @@ class ExperimentStore:
         """The run in ``folder``, which need not exist yet."""
         return RunStore(self.path / folder)
 
+    def folders(self) -> list[str]:
+        """The names of the run folders there are, sorted. Raises StoreError."""
+        with reported(self.path, "read"):
+            return sorted(path.parent.name for path in self.path.glob("*/manifest.json"))
+
+    def clear(self) -> None:
+        """Forget every run of this experiment. Raises StoreError."""
+        for folder in self.folders():
+            self.run(folder).clear()
+
     def write_plan(self, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
         """Record what was asked for: the resolved config and every planned run.
 
@@ -74,7 +84,9 @@ class ExperimentStore:
 
 def experiments(results: Path) -> list[str]:
     """The names of the experiments in a results folder, sorted; [] if there is no such folder."""
-    if not results.is_dir():
+    if results.exists() and not results.is_dir():
+        raise StoreError(f"{results} is not a folder of results\n    name one with --results DIR")
+    if not results.exists():
         return []
     with reported(results, "read"):
         return sorted(path.parent.name for path in results.glob(f"*/{PLAN}"))

@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from normbench.store.experiment import ExperimentStore, check_schema
 from normbench.store.files import parsed, read_json_lines, reported
+from normbench.store.run import point_label
 
 NAN = float("nan")
 _CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
@@ -76,7 +77,7 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
         folder = store.path / entry["folder"]
         manifest = _manifest(folder)
         row = {"run": entry["folder"], **{k: entry[k] for k in ("norm", "seed", "role")}}
-        row |= {key: entry["point"].get(key) for key in keys}
+        row |= {key: point_label(entry["point"].get(key)) for key in keys}
         row["tuned"] = next(iter(entry["tuned"].values()), NAN)
         rows.append(row | _outcome(folder, manifest, curves, entry["folder"]))
         if manifest and manifest.get("reason"):
@@ -97,17 +98,19 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
 
 def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     """Runs on disk that share config and norm with a reported run but were not asked for."""
-    known = {entry["folder"] for entry in planned}
+    known = {entry["folder"].rpartition("-")[2] for entry in planned}
     norms = {entry["norm"] for entry in planned}
     points = {entry["context"]: entry for entry in planned if entry["role"] == "report"}
-    with reported(store.path, "read"):
-        folders = sorted(item.name for item in os.scandir(store.path) if item.is_dir())
-    for folder in folders:
-        if folder in known:
+    for folder in store.folders():
+        identity = folder.rpartition("-")[2]
+        if identity in known:
             continue
         manifest = _manifest(store.path / folder)
         if not manifest or manifest["context"] not in points or manifest["norm"] not in norms:
             continue
+        if manifest.get("role") != "report":  # a seed that something was chosen on stays out
+            continue
+        known.add(identity)
         entry = points[manifest["context"]]
         yield {**entry, "folder": folder, "norm": manifest["norm"], "seed": manifest["seed"]}
 

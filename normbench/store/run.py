@@ -39,6 +39,12 @@ def run_name(norm: str, point: Mapping[str, Any], seed: int, identity: str) -> s
     return "-".join(re.sub(r"[^A-Za-z0-9._=+]+", "-", part).strip("-") for part in parts)
 
 
+def point_label(value: Any) -> Any:
+    """A swept value as tables show it: numbers and words as they are, the rest as JSON."""
+    plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return value if plain else to_json(value)
+
+
 class RunStore:
     """Writes one run's folder. Only the process that drives the experiment does so."""
 
@@ -67,6 +73,21 @@ class RunStore:
             return (self.path / "checkpoint.pt").read_bytes()
         except FileNotFoundError:
             return None
+
+    def batches_before(self, step: int | None) -> dict[str, Any]:
+        """Hash of the batch order and number of the epochs begun before ``step`` updates."""
+        epochs = [
+            event
+            for event in read_json_lines(self.path / "metrics.jsonl")
+            if event["event"] == "epoch" and step is not None and event["step"] < step
+        ]
+        if not epochs:
+            return {}
+        last = epochs[-1]
+        return {
+            "batch_order_sha256": last["batches_sha256"],
+            "epochs_started": last["epoch"] + 1,
+        }
 
     def clear(self) -> None:
         """Forget everything about this run. Raises StoreError."""

@@ -78,7 +78,7 @@ class Run:
         self.step = 0
         self.batches_sha256 = ""
         self.evaluate_every = cadence(run, self.steps)
-        self.losses = torch.zeros(self.evaluate_every, device=self.device)
+        self.losses = torch.zeros(min(self.evaluate_every, self.steps), device=self.device)
         self.first_loss_step = 0  # the update whose loss stands at losses[0]
         self.order: Tensor | None = None
 

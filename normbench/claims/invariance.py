@@ -1,0 +1,189 @@
+"""Statement 8: what a change of weights or data does to a normalized layer's output.
+
+The changes are those of Zhang & Sennrich 2019, arXiv:1910.07467, Table 1, for y = norm(W x)
+without a bias, W: [units, inputs], x: [examples, inputs]:
+
+- weight matrix scaling: W' = d W;
+- weight matrix re-centring: W' = W + 1 b^T, the same vector b added to every unit's weights, so
+  that each example's units all shift by b^T x;
+- weight vector scaling: the weights of one unit times d;
+- dataset scaling: x' = d x for all examples;
+- dataset re-centring: x' = x + c, the same vector c for all examples, so that each unit shifts by
+  its own w^T c, the same for all examples;
+- single example scaling: one example times d.
+
+eps breaks every invariance a little; it is taken so small that float32 cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context
+from normbench.claims.rules import invariant, unchanged
+from normbench.norms import NORMS, Method, Setting, Site, make_method
+from normbench.report.columns import number
+from normbench.seeding import stream
+
+SMALL_EPS = 1e-12
+FACTOR = 3.7  # no power of two, which would be exact in floating point
+EXAMPLES, INPUTS, UNITS, SIDE = 64, 48, 64, 6
+
+TINY = 1e-3  # a factor that brings the mean square down to where a usual eps is felt
+
+Change = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
+"""(W, x, shift, factor) -> the changed W and x; shift has the shape of one example."""
+
+
+def _one_unit(w: Tensor, x: Tensor, shift: Tensor, d: float) -> tuple[Tensor, Tensor]:
+    return torch.cat([d * w[:1], w[1:]]), x
+
+
+def _one_example(w: Tensor, x: Tensor, shift: Tensor, d: float) -> tuple[Tensor, Tensor]:
+    return w, torch.cat([d * x[:1], x[1:]])
+
+
+CHANGES: dict[str, Change] = {
+    "weight_matrix_scaling": lambda w, x, shift, d: (d * w, x),
+    "weight_matrix_recentring": lambda w, x, shift, d: (w + _kernel(shift, w), x),
+    "weight_vector_scaling": _one_unit,
+    "dataset_scaling": lambda w, x, shift, d: (w, d * x),
+    "dataset_recentring": lambda w, x, shift, d: (w, x + shift),
+    "single_example_scaling": _one_example,
+}
+
+
+def _kernel(shift: Tensor, w: Tensor) -> Tensor:
+    """The part of ``shift`` that has the shape of one unit's weights."""
+    return shift if w.ndim == 2 else shift[:, : w.shape[2], : w.shape[3]]
+
+
+def theory(method: Method) -> dict[str, bool] | None:
+    """The row of Table 1 that a method's declarations put it in, for a linear layer.
+
+    None where they do not tell. Statistics of groups of an example behave as those of all of it.
+    """
+    if method.statistics == "batch":
+        holds = (True, False, True, True, method.centered, False)
+    elif method.statistics == "example":
+        holds = (True, method.centered, False, True, False, True)
+    else:
+        return dict.fromkeys(CHANGES, False)
+    return dict(zip(CHANGES, holds, strict=True))
+
+
+def measure(
+    name: str, setting: Setting, factor: float = FACTOR
+) -> tuple[str, dict[str, float]] | None:
+    """The block ("linear" or "conv") and the relative change of its output under every change.
+
+    A norm that needs positions gets a 3x3 convolution; None for one that fits neither.
+    """
+    method = make_method(name, setting)
+    for block, site in (("linear", Site(UNITS)), ("conv", Site(UNITS, SIDE, SIDE))):
+        if method.problem(site, EXAMPLES) is None:
+            return block, _changes(method, site, factor)
+    return None
+
+
+def _changes(method: Method, site: Site, factor: float) -> dict[str, float]:
+    one = (INPUTS, SIDE, SIDE) if site.spatial else (INPUTS,)
+    kernel = (UNITS, INPUTS, 3, 3) if site.spatial else (UNITS, INPUTS)
+    rng = stream(0, "claims", "invariance")
+
+    def draw(*shape: int) -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype="float32"))
+
+    w, x, shift = draw(*kernel), draw(EXAMPLES, *one), draw(*one)
+
+    def output(w: Tensor, x: Tensor) -> Tensor:
+        inner: nn.Module = (
+            nn.Conv2d(INPUTS, UNITS, 3, padding=1, bias=False)
+            if site.spatial
+            else nn.Linear(INPUTS, UNITS, bias=False)
+        )
+        with torch.no_grad():
+            inner.weight.copy_(w)  # type: ignore[operator]
+            layer = method.weighted(inner)
+            return method.layer(site).train()(layer(x)).double()
+
+    before = output(w, x)
+    return {
+        name: float((output(*change(w, x, shift, factor)) - before).norm() / before.norm())
+        for name, change in CHANGES.items()
+    }
+
+
+def invariance_table(setting: Setting) -> list[dict[str, Any]]:
+    """One row a registered norm: block, the relative changes, and theory where there is one."""
+    rows: list[dict[str, Any]] = []
+    for name in NORMS.names():
+        found = measure(name, setting)
+        if found is None:
+            continue
+        block, changes = found
+        expected = theory(make_method(name, setting)) if block == "linear" else None
+        row = {"norm": name, "block": block, **changes}
+        row |= {f"{key}_theory": expected[key] if expected else None for key in CHANGES}
+        rows.append(row)
+    return rows
+
+
+def examine(context: Context) -> Finding:
+    """Every change for every norm, in float32."""
+    setting = replace(context.config.normalization.setting(), eps=SMALL_EPS)
+    table = invariance_table(setting)
+    rows = {row["norm"]: row for row in table}
+    rms = {key: rows["rms"][key] for key in CHANGES}
+    expected = theory(make_method("rms", setting))
+    assert expected is not None
+    agree = [
+        row["norm"]
+        for row in table
+        if row["block"] == "linear"
+        and all(unchanged(row[key]) == row[f"{key}_theory"] for key in CHANGES)
+    ]
+    linear = sum(row["block"] == "linear" for row in table)
+    own = context.config.normalization.eps
+    with_eps = measure("rms", context.config.normalization.setting(), TINY)
+    assert with_eps is not None
+    shrunk = with_eps[1]["dataset_scaling"]
+    holds, fails = (
+        ", ".join(
+            f"{key.replace('_', ' ')} {number(rms[key], 2)}"
+            for key in CHANGES
+            if (unchanged(rms[key]) is True) == good
+        )
+        for good in (True, False)
+    )
+    return Finding(
+        invariant(rms, expected),
+        f"norm(W x) in float32 before and after each change (times {FACTOR}, or a random shift), "
+        f"eps {SMALL_EPS:g}: relative change of the output",
+        [
+            f"RMS norm is invariant to: {holds or 'nothing'}",
+            f"not to: {fails or 'nothing'}",
+            f"{len(agree)} of {linear} norms on a linear layer are as theory says in all six",
+            f"the config's eps {own:g} breaks it for small inputs: a dataset scaled by {TINY:g} "
+            f"changes RMS norm's output by {number(shrunk, 2)}",
+        ],
+        {"eps": SMALL_EPS, "factor": FACTOR, "rms": rms, "as_theory": agree, "shrunk": shrunk},
+        context.direct(8),
+        table,
+    )
+
+
+CLAIMS.register("rms-invariance")(
+    Claim(
+        8,
+        "RMS norm is invariant to rescaling of its inputs and of its whole weight matrix, but not "
+        "to shifts or to rescaling single units.",
+        examine,
+    )
+)

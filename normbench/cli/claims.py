@@ -1,0 +1,85 @@
+"""normbench claims: statements about normalization, put to the test."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, Optional
+
+import typer
+
+from normbench.cli import options
+
+NAME = "claims"
+
+RUN_FAILED = 1
+
+
+def command(
+    config: options.Config = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Small networks on the digits: minutes in place of hours."),
+    ] = False,
+    only: Annotated[
+        list[int],
+        typer.Option(
+            "--only",
+            metavar="NUMBER",
+            help="Only this statement, and the experiments it needs. Repeatable.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    set_: options.Set = [],  # noqa: B006
+    results: options.Results = options.RESULTS,
+    data_dir: options.DataDir = None,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Runs at a time. Default: as many as fill the cores.",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+    form: options.TableFormat = options.Format.table,
+    quiet: options.Quiet = False,
+) -> None:
+    """Put statements about normalization to the test on your network.
+
+    Each gets an experiment, the numbers, a verdict and the command that reproduces it. The same
+    command continues what was interrupted and trains nothing twice.
+    """
+    from normbench.api import claims
+    from normbench.report.claims import print_claims
+    from normbench.report.live import Display
+    from normbench.store.files import to_json
+
+    with Display(quiet=quiet) as display:
+        found = claims(
+            config,
+            overrides=set_,
+            quick=quick,
+            only=only,
+            results=results,
+            data_dir=data_dir,
+            jobs=jobs,
+            watch=display,
+            progress=display.loading,
+            note=display.note,
+            say=(lambda _: None)
+            if quiet
+            else lambda text: display.console.print(text, markup=False),
+        )
+    for run, reason in found.failed:
+        typer.echo(f"failed: {run.folder}: {reason}", err=True)
+    if found.stopped:
+        typer.echo("interrupted; the same command continues", err=True)
+        raise typer.Exit(128 + (found.signal or signal.SIGINT))
+    if json:
+        typer.echo(to_json(found.to_dict()))
+    else:
+        print_claims(found.to_dict(), form.value)
+    if found.failed:
+        raise typer.Exit(RUN_FAILED)

@@ -1,0 +1,124 @@
+"""Experiments with made-up results: every planned run gets a curve and a first probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from normbench.claims.context import Context
+from normbench.claims.studies import Place
+from normbench.comparison import Comparison
+from normbench.config import ExperimentConfig, load
+from normbench.data import Dataset
+from normbench.plan import PlannedRun, best_runs, expand
+from normbench.store import Results
+
+TEXT = """\
+name: made-up
+data: {dataset: digits, validation: 100, batch_size: 32}
+model: {kind: mlp, depth: 4, width: 16}
+norms: [none, batch, layer, rms]
+optimizer: {kind: sgd, lr: 0.1}
+training: {steps: 100, evaluate_every: 10}
+target: {val_accuracy: 0.9}
+seeds: 8
+"""
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a run: the step at which it is at 0.95 (101 is never), its divergence, its
+    activation std and gradient norm by layer."""
+
+    reaches: int = 50
+    diverged_at: int | None = None
+    std: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    gradient: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    final: float | None = None
+
+
+NEVER = 101
+Story = Callable[[PlannedRun], Fate]
+
+
+def context(dataset: Dataset, story: Story, *overrides: str) -> Context:
+    """A context whose training is made up."""
+
+    def read(more: object) -> ExperimentConfig:
+        return load(TEXT, [*overrides, *more])  # type: ignore[misc]
+
+    place = Place("made-up.yaml", overrides)
+    return Context(read, lambda config: tell(config, story), lambda _: dataset, place, quick=False)
+
+
+def tell(config: ExperimentConfig, story: Story) -> Comparison:
+    """The tables of an experiment, as if it had been trained."""
+    plan = expand(config)
+    comparison = Comparison(_results(config, plan, story))
+    if config.tune is not None:
+        plan += best_runs(config, comparison.chosen)
+        comparison = Comparison(_results(config, plan, story))
+    return comparison
+
+
+def _results(config: ExperimentConfig, plan: list[PlannedRun], story: Story) -> Results:
+    rows, curves, probes = [], [], []
+    keys = list(config.sweep)
+    for place, run in enumerate(plan):
+        fate, name = story(run), f"run{place}"
+        # Seeds differ a little, as real ones do.
+        accuracy = {
+            step: (0.95 if step >= fate.reaches else 0.3) + 1e-4 * run.seed
+            for step in range(0, NEVER, 10)
+        }
+        if fate.final is not None:
+            accuracy[100] = fate.final + 1e-4 * run.seed
+        rows.append(
+            {
+                "run": name,
+                "norm": run.norm,
+                "seed": run.seed,
+                "role": run.role,
+                "state": "finished" if fate.diverged_at is None else "diverged",
+                **{key: run.point.get(key) for key in keys},
+                "tuned": next(iter((run.tuned or {}).values()), np.nan),
+                "diverged_at": np.nan if fate.diverged_at is None else fate.diverged_at,
+                "steps_planned": 100,
+                "steps_done": 100,
+                "batch_size": run.config.data.batch_size,
+                "num_classes": 10,
+                "val_accuracy": accuracy[100],
+                "test_accuracy": accuracy[100],
+                "train_seconds": 1.0,
+                "backbone_sha256": f"backbone {run.seed}",
+                "batch_order_sha256": f"order {run.seed}",
+                "epochs_started": 1,
+            }
+        )
+        curves += [(name, step, value, 1.0, 1.0, step / 10) for step, value in accuracy.items()]
+        ones = np.ones(len(fate.std))
+        probes.append(
+            {
+                "run": name,
+                "step": 0,
+                "activation_gradient": np.array(fate.gradient),
+                "activation_out_std": np.array(fate.std),
+                "weight_gradient": ones,
+                "dead_units": 0 * ones,
+                "update_ratio": ones,
+            }
+        )
+    columns = ["run", "step", "val_accuracy", "val_loss", "train_loss", "train_seconds"]
+    return Results(
+        config.name,
+        Path("nowhere"),
+        config.resolved(),
+        keys,
+        pd.DataFrame(rows),
+        pd.DataFrame(curves, columns=columns),
+        pd.DataFrame(probes),
+    )

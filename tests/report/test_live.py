@@ -1,0 +1,86 @@
+"""What is seen while runs train: bars in a terminal, plain lines elsewhere, all on stderr."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from scripted import diverges, fails, finishes
+from tiny import experiment
+
+from normbench.plan import expand
+from normbench.report import live
+from normbench.report.live import Display
+from normbench.training import events
+
+CURVE = {0: 0.1, 5: 0.4, 12: 0.7}
+
+
+def show(display: Display) -> None:
+    """Three runs: one finishes, one diverges, one fails."""
+    plan = expand(experiment("norms=[none, batch, rms]", "seeds=1"))
+    told = [diverges(3, 5), finishes(CURVE), fails("it broke [red]badly[/red]")]
+    with display:
+        display.note("the cache is elsewhere")
+        display.loading(5, 10, "downloading")
+        display.loading(10, 10, "downloading")
+        display.planned(plan, [12] * 3, 2)
+        for run, found in zip(plan, told, strict=True):
+            for event in found:
+                display.happened(run, event)
+                if isinstance(event, events.Evaluated):
+                    display.happened(run, events.Progress(event.step, float("nan")))
+        display.idle()
+
+
+def test_where_there_is_no_terminal_a_line_tells_how_each_run_ended(capsys):
+    show(Display())
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "\x1b" not in err
+    assert "\r" not in err
+    lines = err.splitlines()
+    assert "the cache is elsewhere" in lines
+    assert any("2 runs were done before, 3 to train" in line for line in lines)
+    assert any("none s0: diverged at step 3" in line for line in lines)
+    assert any(line.startswith("batch s0 70.0%") and "finished" in line for line in lines)
+    assert "rms s0: failed: it broke [red]badly[/red]" in lines
+
+
+def test_between_ends_there_is_a_line_every_few_seconds(capsys, monkeypatch):
+    monkeypatch.setattr(live, "PLAIN_SECONDS", -1.0)
+    show(Display())
+    lines = capsys.readouterr().err.splitlines()
+    told = [line for line in lines if re.match(r" *[0-9]+% .*(none|batch|rms) s0 [0-9.]+%$", line)]
+    assert len(told) >= 3
+    shares = [int(line.split("%")[0]) for line in told]
+    assert shares == sorted(shares)
+
+
+def test_quiet_says_nothing_but_what_the_user_should_see(capsys):
+    show(Display(quiet=True))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "the cache is elsewhere\n"
+
+
+def test_in_a_terminal_there_are_bars(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    display = Display()
+    assert not display.plain
+    show(display)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "\x1b[" in err
+    assert "none s0: diverged at step 3" in err
+    assert "rms s0: failed: it broke [red]badly[/red]" in err
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_bars_fit_any_terminal(capsys, monkeypatch, width):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", width)
+    show(Display())
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,150 @@
+"""The time left, on a simulated plan of runs that are fast and slow."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from tiny import experiment
+
+from normbench.plan import PlannedRun, expand
+from normbench.report.pace import Pace
+from normbench.training import events
+
+STEPS = 100
+EVERY = 10
+SPEED = {"none": 0.01, "batch": 0.03, "layer": 0.015, "rms": 0.06}  # seconds a step
+
+
+@dataclass
+class Simulation:
+    """Runs of a plan on some workers; time passes only here."""
+
+    jobs: int
+    seeds: int = 6
+    now: float = 0.0
+    seen: list[tuple[float, float | None, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        plan = expand(experiment(f"norms=[{', '.join(SPEED)}]", f"seeds={self.seeds}"))
+        self.pace = Pace(lambda: self.now)
+        self.pace.plan(plan, [STEPS] * len(plan))
+        self.plan = plan
+
+    def run(self) -> float:
+        """Play it; ``seen`` has (time, estimate, share). Returns when the last run ended."""
+        noise = random.Random(0)
+        waiting, queue = list(self.plan), []
+
+        def begin(at: float) -> None:
+            run = waiting.pop(0)
+            speed = SPEED[run.norm] * noise.uniform(0.95, 1.05)
+            heapq.heappush(queue, (at, run.folder, 0, speed, run))
+
+        for _ in range(min(self.jobs, len(waiting))):
+            begin(0.0)
+        while queue:
+            self.now, _, step, speed, run = heapq.heappop(queue)
+            self.tell(run, step)
+            if step < STEPS:
+                heapq.heappush(
+                    queue, (self.now + EVERY * speed, run.folder, step + EVERY, speed, run)
+                )
+            elif waiting:
+                begin(self.now)
+            self.seen.append((self.now, self.pace.seconds_left(), self.pace.share))
+        return self.now
+
+    def tell(self, run: PlannedRun, step: int) -> None:
+        if step == 0:
+            self.pace.happened(run, events.Started(0, STEPS, 1, ""))
+        self.pace.happened(run, events.Evaluated(step, 0, 0, 1.0, 1.0, 0.5, 0.0))
+        if step == STEPS:
+            self.pace.happened(run, events.Finished(step, 0, 0, 0))
+
+
+TAIL = pytest.mark.xfail(
+    strict=True,
+    reason="the estimate shares all work evenly among the workers, while the slowest norm starts "
+    "last: 7.0 s told where 10.1 s are left (2 jobs). Playing the waiting runs onto the workers in "
+    "their order, longest-idle first, is exact",
+)
+
+
+@pytest.mark.parametrize(
+    "jobs", [1, pytest.param(2, marks=TAIL), pytest.param(4, marks=TAIL)]
+)
+def test_once_every_norm_was_seen_the_estimate_is_right_within_thirty_percent(jobs):
+    simulation = Simulation(jobs)
+    end = simulation.run()
+    known = len(SPEED) * STEPS * 0.06 / jobs  # by then each norm has run once
+    checked = 0
+    for now, left, _ in simulation.seen:
+        # The very end hangs on a single run: there a second is forgiven.
+        if known < now < end:
+            assert left == pytest.approx(end - now, rel=0.3, abs=1.0)
+            checked += 1
+    assert checked > 50
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_the_share_only_grows_from_nothing_to_all(jobs):
+    simulation = Simulation(jobs)
+    simulation.run()
+    shares = [share for _, _, share in simulation.seen]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert simulation.pace.seconds_left() == 0
+
+
+def test_nothing_is_promised_before_anything_was_measured():
+    pace = Pace(lambda: 0.0)
+    (run, *_) = plan = expand(experiment())
+    pace.plan(plan, [STEPS] * len(plan))
+    assert pace.seconds_left() is None
+    pace.happened(run, events.Started(0, STEPS, 1, ""))
+    assert pace.seconds_left() is None
+
+
+def test_a_continued_run_counts_only_what_it_does_now():
+    now = 0.0
+    pace = Pace(lambda: now)
+    plan = expand(experiment("norms=[none]", "seeds=2"))
+    pace.plan(plan, [STEPS] * 2)
+    pace.happened(plan[0], events.Started(90, STEPS, 1, ""))
+    now = 1.0
+    pace.happened(plan[0], events.Evaluated(95, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    # Five steps took a second: five are left here, a hundred in the other run.
+    assert pace.seconds_left() == pytest.approx(21.0)
+
+
+def test_a_failed_run_is_waited_for_no_longer():
+    now = 0.0
+    pace = Pace(lambda: now)
+    plan = expand(experiment("norms=[none]", "seeds=3"))
+    pace.plan(plan, [STEPS] * 3)
+    pace.happened(plan[0], events.Started(0, STEPS, 1, ""))
+    now = 1.0
+    pace.happened(plan[0], events.Evaluated(50, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    before = pace.seconds_left()
+    pace.happened(plan[1], events.Failed("no"))
+    assert before is not None
+    assert pace.seconds_left() == pytest.approx(before - 2.0)
+    assert pace.ended == 1
+
+
+def test_a_plan_ends_no_sooner_than_its_longest_run():
+    now = 0.0
+    pace = Pace(lambda: now)
+    plan = expand(experiment("norms=[none]", "seeds=2"))
+    pace.plan(plan, [STEPS] * 2)
+    for run in plan:
+        pace.happened(run, events.Started(0, STEPS, 1, ""))
+    now = 1.0
+    pace.happened(plan[0], events.Evaluated(90, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    pace.happened(plan[1], events.Evaluated(10, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    rate = 2 / 100
+    assert pace.seconds_left() == pytest.approx(90 * rate)

@@ -1,0 +1,131 @@
+"""Files on disk: a reader, or a crash, never meets half a file, and every fault names its place."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from normbench.errors import StoreError
+from normbench.store.files import finite, read_json_lines, reported, to_json, write_atomically
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path):
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+    write_atomically(path, b"new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch, error):
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+    write = Path.write_bytes
+
+    def half(self: Path, data: bytes) -> int:
+        write(self, data[: len(data) // 2])
+        raise error
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises((StoreError, KeyboardInterrupt)):
+        write_atomically(path, "new and longer")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_crash_before_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
+    with pytest.raises(StoreError):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_file_that_cannot_be_written_names_itself_and_the_remedy(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError) as caught:
+        write_atomically(tmp_path / "file" / "a.json", "new")
+    text = str(caught.value)
+    assert f"cannot write {tmp_path / 'file' / 'a.json'}: not a directory" in text
+    assert "--results" in text
+    assert caught.value.exit_code == 4
+
+
+def test_other_errors_than_the_systems_pass_through(tmp_path):
+    with pytest.raises(ZeroDivisionError), reported(tmp_path, "read"):
+        1 / 0  # noqa: B018
+
+
+numbers = st.floats() | st.integers() | st.booleans() | st.none() | st.text()
+trees = st.recursive(
+    numbers,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def has_non_finite(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(has_non_finite, value.values()))
+    if isinstance(value, list):
+        return any(map(has_non_finite, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+@given(trees)
+def test_json_has_null_where_a_number_is_not_finite(tree):
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    back = json.loads(to_json(tree), parse_constant=refuse)
+    assert not has_non_finite(back)
+    if not has_non_finite(tree):
+        assert back == tree
+
+
+def test_finite_keeps_everything_else():
+    assert finite({"a": [1, True, None, "x", 0.5, (math.nan, math.inf)]}) == {
+        "a": [1, True, None, "x", 0.5, [None, None]]
+    }
+
+
+# --- journals ---
+
+
+def test_a_journal_that_is_not_there_is_empty(tmp_path):
+    assert read_json_lines(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize("cut", range(1, len('{"step": 2, "what": "ü"}\n'.encode())))
+def test_a_last_line_cut_anywhere_is_left_out(tmp_path, cut):
+    path = tmp_path / "a.jsonl"
+    last = '{"step": 2, "what": "ü"}\n'.encode()
+    path.write_bytes(b'{"step": 0}\n{"step": 1}\n' + last[:-cut])
+    assert read_json_lines(path) == [{"step": 0}, {"step": 1}]
+    path.write_bytes(b'{"step": 0}\n{"step": 1}\n' + last)
+    assert read_json_lines(path)[-1] == {"step": 2, "what": "ü"}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"st'])
+def test_a_journal_without_a_whole_line_is_empty(tmp_path, content):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    assert read_json_lines(path) == []
+
+
+def test_a_damaged_journal_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"step": 0}\n{"st\n{"step": 2}\n')
+    with pytest.raises(StoreError) as caught:
+        read_json_lines(path)
+    assert str(path) in str(caught.value)
+    assert "delete its folder and train again" in str(caught.value)

@@ -1,0 +1,290 @@
+"""Reading an experiment back: nothing that was planned, or was trained, goes missing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scripted import diverges, evaluated, fails, finishes, play, probed, started, stops
+from tiny import experiment
+
+from normbench.comparison import Comparison
+from normbench.errors import StoreError
+from normbench.plan import PlannedRun, expand
+from normbench.store import SCHEMA, Results, read_results
+from normbench.store.read import read_probes
+from normbench.training import events
+
+CURVE = {0: 0.1, 5: 0.4, 10: 0.6, 12: 0.7}
+
+
+def of(results: Results, norm: str, seed: int) -> dict:
+    runs = results.runs
+    (row,) = runs[(runs["norm"] == norm) & (runs["seed"] == seed)].to_dict("records")
+    return row
+
+
+def folder(root: Path, norm: str, seed: int, *overrides: str) -> Path:
+    (run,) = [
+        r for r in expand(experiment(*overrides)) if (r.norm, r.seed, r.role) == (norm, seed, "report")
+    ]
+    return root / "tiny" / run.folder
+
+
+@pytest.fixture
+def mixed(tmp_path, digits) -> Path:
+    """Every state there is, over four norms and one seed, and one run that never started."""
+
+    def script(run: PlannedRun):
+        return {
+            "none": diverges(3, 5),
+            "batch": finishes(CURVE, probes=[probed(0), probed(3), probed(11)]),
+            "layer": fails(),
+            "rms": stops(4),
+            "group": None,
+        }[run.norm]
+
+    play(tmp_path, experiment(*MIXED), digits, script)
+    return tmp_path
+
+
+MIXED = ("norms=[none, batch, layer, rms, group]", "seeds=1")
+
+
+def test_every_planned_run_has_its_row_and_its_state(mixed):
+    found = read_results(mixed, "tiny")
+    assert dict(zip(found.runs["norm"], found.runs["state"], strict=True)) == {
+        "none": "diverged",
+        "batch": "finished",
+        "layer": "failed",
+        "rms": "interrupted",
+        "group": "missing",
+    }
+
+
+def test_a_run_that_never_started_has_no_numbers(mixed):
+    row = of(read_results(mixed, "tiny"), "group", 0)
+    for name in ("val_accuracy", "test_accuracy", "train_seconds", "steps_done", "diverged_at"):
+        assert math.isnan(row[name])
+    assert pd.isna(row["backbone_sha256"])
+
+
+def test_a_failed_run_tells_its_reason(mixed):
+    found = read_results(mixed, "tiny")
+    assert found.reasons == {folder(mixed, "layer", 0, *MIXED).name: "it broke"}
+
+
+def test_a_run_that_is_being_written_is_running(mixed, digits):
+    play(
+        mixed,
+        experiment(*MIXED),
+        digits,
+        lambda run: [started(), evaluated(0, 0.1)] if run.norm == "group" else None,
+    )
+    assert of(read_results(mixed, "tiny"), "group", 0)["state"] == "running"
+
+
+def test_a_finished_run_has_its_last_numbers(mixed):
+    row = of(read_results(mixed, "tiny"), "batch", 0)
+    assert (row["val_accuracy"], row["test_accuracy"]) == (0.7, 0.5)
+    assert (row["steps_planned"], row["steps_done"]) == (12, 12)
+    assert (row["batch_size"], row["num_classes"], row["parameters"]) == (32, 10, 1234)
+    assert row["train_seconds"] == 0.012
+    assert (row["backbone_sha256"], row["batch_order_sha256"]) == ("same", "batches")
+    assert row["epochs_started"] == 1
+
+
+def test_a_diverged_run_says_where(mixed):
+    row = of(read_results(mixed, "tiny"), "none", 0)
+    assert (row["diverged_at"], row["steps_done"], row["steps_planned"]) == (3, 5, 12)
+
+
+def test_the_curves_are_the_evaluations(mixed):
+    found = read_results(mixed, "tiny")
+    own = found.curves[found.curves["run"] == folder(mixed, "batch", 0, *MIXED).name]
+    assert own["step"].tolist() == list(CURVE)
+    assert own["val_accuracy"].tolist() == list(CURVE.values())
+    assert np.isnan(own["train_loss"].to_numpy()[0])
+    assert own["train_loss"].tolist()[1:] == [1.0] * 3
+    assert own["train_seconds"].tolist() == [step / 1000 for step in CURVE]
+
+
+def test_the_probes_are_the_first_and_the_last_and_all_on_request(mixed):
+    name = folder(mixed, "batch", 0, *MIXED)
+    found = read_results(mixed, "tiny")
+    assert found.probes[found.probes["run"] == name.name]["step"].tolist() == [0, 11]
+    assert found.probes["activation_gradient"].iloc[0].tolist() == [0.1, 0.2, 0.4]
+    assert read_probes(name)["step"].tolist() == [0, 3, 11]
+    assert read_results(mixed, "tiny", probes=False).probes.empty
+
+
+def test_null_reads_as_nan(tmp_path, digits):
+    nan = float("nan")
+    gradient = probed(0, activation_gradient=[nan, math.inf, 1.0])
+    told = [
+        started(),
+        gradient,
+        evaluated(0, 0.1, nan),
+        events.Diverged(0),
+        events.Finished(5, 0.1, 0, 0),
+    ]
+    play(tmp_path, experiment("norms=[none]", "seeds=1"), digits, lambda _: told)
+    text = "".join(path.read_text() for path in tmp_path.glob("*/*/*.json*"))
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    found = read_results(tmp_path, "tiny")
+    assert np.isnan(found.probes["activation_gradient"].iloc[0][:2]).all()
+    assert np.isnan(found.curves["val_loss"].iloc[0])
+
+
+def test_long_probe_lines_are_found_at_both_ends(tmp_path, digits):
+    wide = [float(i) + 0.123456789 for i in range(9000)]  # longer than the part that is read
+    probes = [probed(step, activation_gradient=wide) for step in (0, 1, 2)]
+    play(
+        tmp_path,
+        experiment("norms=[none]", "seeds=1"),
+        digits,
+        lambda _: finishes(CURVE, probes=probes),
+    )
+    found = read_results(tmp_path, "tiny")
+    assert found.probes["step"].tolist() == [0, 2]
+    assert found.probes["activation_gradient"].iloc[1].tolist() == wide
+
+
+@pytest.mark.parametrize("journal", ["metrics", "probes"])
+def test_journals_cut_short_are_read_up_to_their_last_whole_line(mixed, journal):
+    path = folder(mixed, "batch", 0, *MIXED) / f"{journal}.jsonl"
+    path.write_bytes(path.read_bytes()[:-3])
+    found = read_results(mixed, "tiny")
+    if journal == "metrics":
+        assert math.isnan(of(found, "batch", 0)["test_accuracy"])
+        assert of(found, "batch", 0)["val_accuracy"] == 0.7
+    else:
+        own = found.probes[found.probes["run"] == path.parent.name]
+        assert own["step"].tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("journal", ["metrics", "probes"])
+def test_an_empty_or_absent_journal_is_no_evidence(mixed, journal):
+    path = folder(mixed, "batch", 0, *MIXED) / f"{journal}.jsonl"
+    path.write_bytes(b'{"event": "pro')
+    assert len(read_results(mixed, "tiny").runs) == 5
+    path.unlink()
+    assert len(read_results(mixed, "tiny").runs) == 5
+
+
+def test_a_run_of_a_newer_normbench_is_refused(mixed):
+    path = folder(mixed, "batch", 0, *MIXED) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": SCHEMA + 1}))
+    with pytest.raises(StoreError, match="newer normbench") as caught:
+        read_results(mixed, "tiny")
+    assert caught.value.exit_code == 4
+
+
+def test_a_damaged_manifest_names_its_file(mixed):
+    path = folder(mixed, "batch", 0, *MIXED) / "manifest.json"
+    path.write_text("{")
+    with pytest.raises(StoreError, match=r"manifest\.json is damaged"):
+        read_results(mixed, "tiny")
+
+
+# --- what else is on disk ---
+
+
+def seeds_trained(found: Results) -> list[tuple[str, int]]:
+    return sorted(zip(found.runs["norm"], found.runs["seed"], strict=True))
+
+
+def test_asking_for_fewer_seeds_leaves_no_result_out(tmp_path, digits):
+    play(tmp_path, experiment("seeds=3"), digits, lambda _: finishes(CURVE))
+    play(tmp_path, experiment("seeds=1"), digits, lambda _: None)
+    found = read_results(tmp_path, "tiny")
+    assert seeds_trained(found) == [(n, s) for n in ("batch", "none") for s in range(3)]
+    assert set(found.runs["state"]) == {"finished"}
+    assert set(found.runs["role"]) == {"report"}
+
+
+def test_runs_under_another_config_are_another_matter(tmp_path, digits):
+    play(tmp_path, experiment("seeds=3", "optimizer.lr=0.3"), digits, lambda _: finishes(CURVE))
+    play(tmp_path, experiment("seeds=1"), digits, lambda _: finishes(CURVE))
+    found = read_results(tmp_path, "tiny")
+    assert seeds_trained(found) == [("batch", 0), ("none", 0)]
+
+
+def test_a_norm_that_was_not_asked_for_is_left_out(tmp_path, digits):
+    play(tmp_path, experiment("norms=[none, rms]"), digits, lambda _: finishes(CURVE))
+    play(tmp_path, experiment("norms=[none, batch]"), digits, lambda _: finishes(CURVE))
+    assert set(read_results(tmp_path, "tiny").runs["norm"]) == {"none", "batch"}
+
+
+def test_files_that_are_not_ours_do_no_harm(tmp_path, digits):
+    play(tmp_path, experiment(), digits, lambda _: finishes(CURVE))
+    (tmp_path / "tiny" / "notes").mkdir()
+    (tmp_path / "tiny" / "notes.txt").write_text("mine")
+    assert len(read_results(tmp_path, "tiny").runs) == 4
+
+
+def compared(results: Path) -> int:
+    """Every table can be made; the number of runs in the convergence table."""
+    comparison = Comparison(read_results(results, "tiny"))
+    comparison.to_dict()
+    return int(comparison.convergence["runs"].sum())
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="_unplanned() takes the runs of an earlier sweep at the same value for further seeds: "
+    "ValueError (a traceback) 'norm none has two runs with seed 0 at one point'",
+)
+def test_a_sweep_made_before_does_not_disturb_the_experiment_without_it(tmp_path, digits):
+    play(tmp_path, experiment("sweep.model.depth=[3, 4]"), digits, lambda _: finishes(CURVE))
+    play(tmp_path, experiment(), digits, lambda _: finishes(CURVE))
+    assert compared(tmp_path) == 4
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="_unplanned() reports the tuning runs as results once tune is gone, on the very seeds the "
+    "choice was made on; PROTOCOL.md keeps them apart",
+)
+def test_a_tuning_made_before_does_not_disturb_the_experiment_without_it(tmp_path, digits):
+    tune = ("tune={optimizer.lr: [0.1, 0.2], seeds: 2}",)
+    play(tmp_path, experiment(*tune), digits, lambda _: finishes(CURVE))
+    play(tmp_path, experiment(), digits, lambda _: finishes(CURVE))
+    assert compared(tmp_path) == 4
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="_unplanned() knows a norm by its label alone: the old norm of that name joins the new one, "
+    "ValueError (a traceback) 'norm mine has two runs with seed 0 at one point'",
+)
+def test_a_label_may_be_given_to_another_norm(tmp_path, digits):
+    for groups in (4, 2):
+        named = f"norms=[none, {{kind: group, groups: {groups}, name: mine}}]"
+        play(tmp_path, experiment(named), digits, lambda _: finishes(CURVE))
+    assert compared(tmp_path) == 4
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="run_name() maps 'a b' and 'a-b' to one folder, and the hash leaves the label out: two norms "
+    "share a run, ValueError (a traceback) 'Categorical categories must be unique'",
+)
+def test_labels_that_read_alike_in_a_folder_name_are_two_norms(tmp_path, digits):
+    named = "norms=[{kind: batch, name: a b}, {kind: batch, name: a-b}]"
+    play(tmp_path, experiment(named), digits, lambda _: finishes(CURVE))
+    assert compared(tmp_path) == 4
+
+
+def test_results_can_be_narrowed(mixed):
+    found = read_results(mixed, "tiny")
+    narrow = found.only(found.runs["norm"].isin(["layer", "batch"]))
+    assert set(narrow.runs["norm"]) == {"layer", "batch"}
+    assert set(narrow.curves["run"]) == set(narrow.runs["run"])
+    assert set(narrow.probes["run"]) == {folder(mixed, "batch", 0, *MIXED).name}
+    assert list(narrow.reasons.values()) == ["it broke"]

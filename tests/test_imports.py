@@ -1,0 +1,131 @@
+"""The directions of DESIGN.md: imports point down, leaves import nothing of ours."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import normbench
+
+PACKAGE = Path(normbench.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+MOST_LINES = 400
+
+LEAVES = ("seeding", "errors", "environment", "interrupts")
+
+# What each part may import of ours, besides itself.
+ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
+    name: {*LEAVES, *others}
+    for name, others in {
+        "registry": [],
+        "norms": ["registry"],
+        "models": ["norms", "registry"],
+        "data": ["registry"],
+        "probes": ["models", "norms", "registry"],
+        "config": ["models", "norms", "data", "registry"],
+        "store": [],
+        "plan": ["config", "store"],
+        "training": ["norms", "models", "data", "probes", "config"],
+        "execution": ["training", "store", "data", "config", "plan"],
+        "analysis": [],
+        "cost": ["models", "norms", "config", "registry"],
+        "exporters": ["store", "registry"],
+    }.items()
+}
+# The upper floors, from below: each may import everything below it.
+UPPER = ["comparison", "report", "claims", "api", "cli", "__main__"]
+
+for floor, name in enumerate(UPPER):
+    ALLOWED[name] = {*ALLOWED, *UPPER[:floor]} - {name}
+
+
+def part(path: Path) -> str:
+    """The folder or file directly below the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of the modules a file imports, wherever in it, for types or not."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import hides its direction"
+            found.add(node.module or "")
+            if node.module == "normbench":
+                found |= {f"normbench.{alias.name}" for alias in node.names}
+    return found
+
+
+def ours(path: Path) -> set[str]:
+    """The parts of the package that a file imports."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("normbench.")}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def test_every_part_has_a_place_in_the_order():
+    parts = {part(path) for path in FILES} - {"__init__"}
+    assert parts <= ALLOWED.keys(), "say in this test what the new part may import"
+
+
+def test_the_order_has_no_circles():
+    done: set[str] = set()
+    left = dict(ALLOWED)
+    while left:
+        free = {name for name, needs in left.items() if needs <= done}
+        assert free, f"in a circle: {sorted(left)}"
+        done |= free
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_imports_point_down(path: Path):
+    if part(path) == "__init__":
+        assert ours(path) <= {"api"}
+        return
+    upward = ours(path) - ALLOWED[part(path)] - {part(path)}
+    assert not upward, f"{relative(path)} imports {sorted(upward)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_no_file_is_longer_than_four_hundred_lines(path: Path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("folder", ["analysis", "store"])
+def test_no_file_of_the_tables_imports_torch(folder: str):
+    for path in (PACKAGE / folder).rglob("*.py"):
+        assert not {name for name in imported(path) if name.split(".")[0] == "torch"}, path
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """The top-level modules in a fresh interpreter after importing these."""
+    code = "; ".join([*(f"import {name}" for name in modules), "import sys"])
+    code += "; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_command_line_loads_neither_torch_nor_pandas_nor_numpy():
+    assert not loaded_by("normbench", "normbench.cli") & {"torch", "pandas", "numpy", "scipy"}
+
+
+def test_analysis_and_store_load_no_torch():
+    names = [f"normbench.{relative(p).removesuffix('.py').replace('/', '.')}" for p in FILES]
+    chosen = [
+        name.removesuffix(".__init__")
+        for name in names
+        if name.split(".")[1] in ("analysis", "store", "comparison")
+    ]
+    assert len(chosen) > 10
+    found = loaded_by(*chosen)
+    assert "pandas" in found
+    assert "torch" not in found

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM: the first asks, the second kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from normbench.interrupts import Interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_only_asks(number):
+    with Interrupts(kill=lambda: pytest.fail("killed")) as interrupts:
+        assert not interrupts.requested()
+        signal.raise_signal(number)
+        assert interrupts.requested()
+        assert interrupts.signal == number
+
+
+def test_the_second_signal_kills_and_interrupts():
+    killed = []
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Interrupts(kill=lambda: killed.append(True)) as interrupts,
+    ):
+        signal.raise_signal(signal.SIGTERM)
+        assert not killed
+        signal.raise_signal(signal.SIGINT)
+    assert killed == [True]
+    assert interrupts.signal == signal.SIGTERM
+
+
+def test_the_handlers_of_before_come_back():
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with Interrupts(kill=lambda: None):
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(1)
+
+
+def test_in_another_thread_nothing_changes():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work() -> None:
+        with Interrupts(kill=lambda: None) as interrupts:
+            seen.append((signal.getsignal(signal.SIGINT), interrupts.requested()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(before, False)]

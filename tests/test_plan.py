@@ -1,0 +1,102 @@
+"""Which runs an experiment needs, in which order, and under which names."""
+
+from __future__ import annotations
+
+from tiny import experiment
+
+from normbench.plan import best_runs, expand
+
+
+def keys(runs) -> list[tuple]:
+    return [(run.role, run.norm, *run.point.values(), run.seed) for run in runs]
+
+
+def test_seeds_come_before_norms_so_that_an_unfinished_plan_pairs_up():
+    assert keys(expand(experiment())) == [
+        ("report", "none", 0),
+        ("report", "batch", 0),
+        ("report", "none", 1),
+        ("report", "batch", 1),
+    ]
+
+
+def test_a_sweep_is_planned_point_by_point():
+    swept = experiment("sweep={model.depth: [3, 4], model.width: [8, 16]}", "seeds=1")
+    assert keys(expand(swept)) == [
+        ("report", norm, depth, width, 0)
+        for depth in (3, 4)
+        for width in (8, 16)
+        for norm in ("none", "batch")
+    ]
+    assert [run.config.model.options().depth for run in expand(swept)] == [3] * 4 + [4] * 4
+
+
+def test_tuning_runs_come_first_on_seeds_of_their_own():
+    runs = expand(experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}"))
+    tuning = [run for run in runs if run.role == "tune"]
+    assert runs[: len(tuning)] == tuning
+    assert {run.seed for run in tuning} == {2, 3}
+    assert {run.seed for run in runs[len(tuning) :]} == {0, 1}
+    assert [(r.config.optimizer.lr, r.tuned) for r in tuning[::4]] == [
+        (0.1, {"optimizer.lr": 0.1}),
+        (0.2, {"optimizer.lr": 0.2}),
+    ]
+
+
+def test_pilots_come_before_everything_and_are_of_one_norm():
+    runs = expand(experiment("target={from: batch, pilot_seeds: 2}"))
+    assert keys(runs[:2]) == [("pilot", "batch", 2), ("pilot", "batch", 3)]
+    assert {run.role for run in runs[2:]} == {"report"}
+
+
+def test_the_best_runs_are_each_norms_own():
+    tuned = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    runs = best_runs(tuned, {("none", ()): 0.1, ("batch", ()): 0.2})
+    assert {(r.role, r.norm, r.config.optimizer.lr) for r in runs} == {
+        ("best", "none", 0.1),
+        ("best", "batch", 0.2),
+    }
+    assert {run.seed for run in runs} == {0, 1}
+    assert {run.norm for run in best_runs(tuned, {("none", ()): 0.1})} == {"none"}
+    assert best_runs(experiment(), {}) == []
+
+
+def test_every_run_has_a_folder_of_its_own_and_keeps_it():
+    def folders(*overrides: str) -> list[str]:
+        return [run.folder for run in expand(experiment(*overrides))]
+
+    first = folders("sweep={model.depth: [3, 4]}", "tune={optimizer.lr: [0.1, 0.2]}")
+    assert len(set(first)) == len(first)
+    assert first == folders("sweep={model.depth: [3, 4]}", "tune={optimizer.lr: [0.1, 0.2]}")
+    assert set(folders("seeds=1")) < set(folders("seeds=2"))
+    assert set(folders("norms=[batch]")) < set(folders())
+
+
+def test_what_cannot_change_the_numbers_does_not_change_the_folder():
+    for same in ("target={val_accuracy: 0.9}", "baseline=batch", "name=other"):
+        assert [r.folder for r in expand(experiment(same))] == [
+            r.folder for r in expand(experiment())
+        ]
+    for other in ("runtime.threads=2", "optimizer.lr=0.11", "data.batch_size=33"):
+        assert not {r.folder for r in expand(experiment(other))} & {
+            r.folder for r in expand(experiment())
+        }
+
+
+def test_the_record_tells_what_the_store_must_know():
+    (run,) = expand(experiment("norms=[rms]", "seeds=[7]", "sweep={model.depth: [4]}"))
+    assert run.record() == {
+        "folder": run.folder,
+        "norm": "rms",
+        "point": {"model.depth": 4},
+        "tuned": {},
+        "seed": 7,
+        "role": "report",
+        "context": run.config.context(),
+    }
+
+
+def test_runs_that_can_be_compared_share_a_context():
+    runs = expand(experiment("norms=[none, rms, batch]"))
+    assert len({run.config.context() for run in runs}) == 1
+    assert len({run.identity for run in runs}) == len(runs)
