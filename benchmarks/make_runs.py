@@ -47,6 +47,8 @@ def main(results: Path, name: str, runs: int) -> None:
                 "id": run.identity,
                 "context": run.config.context(),
                 "norm": run.norm,
+                "method": run.config.method_sha256(),
+                "role": run.role,
                 "seed": run.seed,
                 "point": dict(run.point),
                 "batch_size": 128,

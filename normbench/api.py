@@ -19,14 +19,14 @@ from normbench.store import ExperimentStore, read_results
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
-    from normbench.claims import Claims
     from normbench.config import ExperimentConfig
-    from normbench.cost import CostRow, Mode
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
     from normbench.execution import Watch
+    from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
+    from normbench.statements import Claims
 
 RESULTS = Path("results")
 LANDSCAPE_STEPS = 60
@@ -114,6 +114,7 @@ def train(
     try:
         with Interrupts(kill=engine.close) as interrupts:
             done: list[PlannedRun] = []
+            store.check()
             if fresh:
                 store.clear()
             while plan:
@@ -231,7 +232,7 @@ def cost(
     """
     import torch
 
-    from normbench.cost import measure, parse_shape
+    from normbench.layer_cost import measure, parse_shape
     from normbench.norms import NORMS
     from normbench.registry import UnknownName
     from normbench.report.cost import Costs, shape_text
@@ -310,9 +311,9 @@ def claims(
     Ctrl-C or SIGTERM stops as in ``train``; the result's ``stopped`` tells, and its rows are those
     that were complete. Raises ConfigError, DataError, StoreError.
     """
-    from normbench.claims import CLAIMS, examine
-    from normbench.claims.context import Context
-    from normbench.claims.studies import Place
+    from normbench.statements import CLAIMS, examine
+    from normbench.statements.context import Context
+    from normbench.statements.studies import Place
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
     if wrong := [number for number in only if number not in known]:

@@ -48,6 +48,7 @@ class PlannedRun:
         return {
             "folder": self.folder,
             "norm": self.norm,
+            "method": self.config.method_sha256(),
             "point": dict(self.point),
             "tuned": dict(self.tuned or {}),
             "seed": self.seed,

@@ -50,8 +50,6 @@ def play(
     experiment: ExperimentConfig,
     dataset: Dataset,
     script: Script,
-    *,
-    fresh: bool = False,
 ) -> Outcome:
     """Put an experiment on disk. script: a planned run's events; None leaves it untouched."""
     plan = expand(experiment)
@@ -62,7 +60,7 @@ def play(
         store.write_plan(experiment.resolved(), [run.record() for run in plan])
         played = [run for run in plan if run.folder in told]
         engine = ScriptedEngine(lambda task: told[task.key])
-        return execute(played, store, dataset, engine, fresh=fresh)
+        return execute(played, store, dataset, engine)
     finally:
         store.unlock()
 

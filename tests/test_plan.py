@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tiny import experiment
 
-from normbench.plan import best_runs, expand
+from normbench.plan import best_runs, expand, settle
 
 
 def keys(runs) -> list[tuple]:
@@ -100,3 +102,15 @@ def test_runs_that_can_be_compared_share_a_context():
     runs = expand(experiment("norms=[none, rms, batch]"))
     assert len({run.config.context() for run in runs}) == 1
     assert len({run.identity for run in runs}) == len(runs)
+
+
+def test_a_run_that_was_trained_before_stays_in_its_folder_and_in_the_plan():
+    swept = expand(experiment("sweep={model.depth: [3, 4]}"))
+    plain = expand(experiment())
+    settled = settle(plain, [run.folder for run in swept])
+    assert {run.folder for run in settled} < {run.folder for run in swept}
+    assert [run.identity for run in settled] == [run.identity for run in plain]
+    assert [(r.norm, r.seed) for r in settled] == [(r.norm, r.seed) for r in plain]
+    assert settle(plain, ["something", "else-s0-00000000"]) == [
+        replace(run, stored=run.folder) for run in plain
+    ]

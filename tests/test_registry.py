@@ -90,11 +90,6 @@ def test_a_name_is_taken_once(shop: Make, word: str):
         tools.register("new", aliases=(word,))(object())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_discover() marks the package as discovered before importing it: after one ImportError "
-    "the registry silently serves what came before the broken file",
-)
 def test_a_broken_component_is_reported_however_often_one_asks(shop: Make):
     tools = shop(axe=AXE, broken="raise RuntimeError('rust')\n")
     for _ in range(2):

@@ -52,7 +52,7 @@ def _interrupted(number: int, frame: object) -> None:
 
 def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
-    signal.signal(signal.SIGINT, _interrupted)
+    before = signal.signal(signal.SIGINT, _interrupted)
     try:
         app()
     except NormbenchError as error:
@@ -61,3 +61,5 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -10,7 +10,7 @@ import typer
 from normbench.cli import options
 
 if TYPE_CHECKING:
-    from normbench.cost import CostRow
+    from normbench.layer_cost import CostRow
 
 NAME = "cost"
 

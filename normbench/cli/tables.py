@@ -15,7 +15,6 @@ from normbench.report.sections import CONVERGENCE_NOTE, Section, by_key, fairnes
 from normbench.report.tables import console, plain_table, rich_table
 from normbench.store.files import to_json
 
-
 TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
 
 
@@ -82,15 +81,18 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
 
 
 def print_sections(tables: Iterable[Section], form: Format) -> None:
-    """Print each table that has rows, in the form asked for."""
+    """Print each table that has rows, in the form asked for.
+
+    A single CSV table is nothing but CSV; each of several begins with a line ``# title``.
+    """
     out = console()
-    for title, rows, columns, note in tables:
-        if not len(rows):
-            continue
+    shown = [section for section in tables if len(section.rows)]
+    for title, rows, columns, note in shown:
         if form is Format.table:
             out.print(rich_table(title, rows, columns, out.width, note))
             continue
-        typer.echo(f"{TITLE_MARKS[form]} {title}\n")
+        if form is not Format.csv or len(shown) > 1:
+            typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))
         typer.echo(plain_table(rows, columns, form.value))
 
 

@@ -208,6 +208,15 @@ class ExperimentConfig(Section):
                 hint = f"tell them apart with a name: {{kind: {norm.kind}, name: ...}}"
                 wrong.append(((index,), mistake(message, hint)))
             seen.add(norm.label)
+        for index, norm in enumerate(norms):
+            same = [
+                other.label
+                for other in norms[:index]
+                if (other.kind, other.options()) == (norm.kind, norm.options())
+            ]
+            if same and norm.label not in same:
+                message = f"the same norm as {same[0]!r}, under another name"
+                wrong.append(((index,), mistake(message, "remove one, or change an option")))
         if wrong:
             raise mistakes(wrong)
         return norms

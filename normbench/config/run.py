@@ -85,6 +85,11 @@ class RunConfig(Section):
         """SHA-256 (hex) of the same without norm and seed: equal for runs that can be compared."""
         return self._hash(("norm", "seed"))
 
+    def method_sha256(self) -> str:
+        """SHA-256 (hex) of the norm's kind and options: what stays of it under another label."""
+        norm = self.norm.model_dump(mode="json", exclude={"name"}, serialize_as_any=True)
+        return hashlib.sha256(json.dumps(norm, sort_keys=True).encode()).hexdigest()
+
     def _hash(self, without: Collection[str]) -> str:
         values = self.resolved()
         del values["norm"]["name"]

@@ -198,6 +198,7 @@ class _Writer:
             "id": self.run.identity,
             "context": config.context(),
             "norm": self.run.norm,
+            "method": config.method_sha256(),
             "seed": self.run.seed,
             "role": self.run.role,
             "point": {**self.run.point, **(self.run.tuned or {})},

@@ -69,11 +69,19 @@ def seconds(value: float) -> str:
     """A duration in the unit that reads best."""
     if not math.isfinite(value):
         return "–"
+    value = float(f"{value:.3g}")  # what is shown decides the unit
     for limit, scale, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
         if value < limit:
             return f"{value * scale:.3g} {unit}"
     minutes = round(value / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def share(value: float) -> str:
+    """0.071 -> 7.1 %; two digits are enough."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
 
 
 def difference(metric: str, value: float) -> str:
@@ -188,7 +196,7 @@ def gradient_columns(keys: list[str]) -> list[Column]:
         Column("first layer", lambda row: number(row["first_layer_grad_norm"])),
         Column("last layer", lambda row: number(row["last_layer_grad_norm"])),
         Column("by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2),
-        Column("dead", lambda row: f"{number(100 * row['dead_units'], 2)} %", weight=1),
+        Column("dead", lambda row: share(row["dead_units"]), weight=1),
     ]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from normbench.plan import PlannedRun
 from normbench.training import events
+
+MOST_PLAYED = 2000  # of more runs than this, the last ones matter little
 
 
 @dataclass
@@ -76,10 +79,16 @@ class Pace:
         if not rates:
             return None
         mean = sum(rates.values()) / len(rates)
-        work = [(r.steps - r.step) * rates.get(r.kind, mean) for r in self._running.values()]
-        work += [steps * rates.get(kind, mean) for kind, steps in self._waiting.values()]
-        # No plan ends before its longest run does.
-        return max(sum(work) / self._most, max(work, default=0.0))
+        busy = [(r.steps - r.step) * rates.get(r.kind, mean) for r in self._running.values()]
+        busy += [0.0] * (self._most - len(busy))
+        waiting = [steps * rates.get(kind, mean) for kind, steps in self._waiting.values()]
+        if len(waiting) > MOST_PLAYED:
+            return (sum(busy) + sum(waiting)) / len(busy)
+        # Play the rest out: the next run goes to whoever is free first.
+        heapq.heapify(busy)
+        for work in waiting:
+            heapq.heapreplace(busy, busy[0] + work)
+        return max(busy)
 
     def _rates(self) -> dict[Hashable, float]:
         """Wall seconds a step by kind, evaluation and probes included."""

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from normbench.errors import StoreError, suggest
 from normbench.store.files import parsed, reported, to_json, write_atomically
-from normbench.store.run import SCHEMA, RunStore
+from normbench.store.run import SCHEMA, RunStore, check_record
 
 PLAN = "experiment.json"
 
@@ -44,6 +44,11 @@ class ExperimentStore:
         """The run in ``folder``, which need not exist yet."""
         return RunStore(self.path / folder)
 
+    def check(self) -> None:
+        """Raise StoreError when a newer normbench wrote what stands here, or it is damaged."""
+        if (self.path / PLAN).exists():
+            self.read_plan()
+
     def folders(self) -> list[str]:
         """The names of the run folders there are, sorted. Raises StoreError."""
         with reported(self.path, "read"):
@@ -72,7 +77,7 @@ class ExperimentStore:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 raise self._unknown() from None
             raise
-        check_schema(plan, path)
+        check_record(plan, path, ("config", "runs"))
         return plan
 
     def _unknown(self) -> StoreError:
@@ -90,12 +95,3 @@ def experiments(results: Path) -> list[str]:
         return []
     with reported(results, "read"):
         return sorted(path.parent.name for path in results.glob(f"*/{PLAN}"))
-
-
-def check_schema(record: dict[str, Any], path: Path) -> None:
-    """Raise StoreError when ``record`` was written by a newer normbench than this one."""
-    if record.get("schema", 0) > SCHEMA:
-        raise StoreError(
-            f"{path} was written by a newer normbench (schema {record['schema']}, this one "
-            f"reads up to {SCHEMA})\n    upgrade normbench to read it"
-        )

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
-from normbench.store.experiment import ExperimentStore, check_schema
+from normbench.store.experiment import ExperimentStore
 from normbench.store.files import parsed, read_json_lines, reported
-from normbench.store.run import point_label
+from normbench.store.run import RunStore, point_label
 
 NAN = float("nan")
 _CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
@@ -99,34 +99,26 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
 def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     """Runs on disk that share config and norm with a reported run but were not asked for."""
     known = {entry["folder"].rpartition("-")[2] for entry in planned}
-    norms = {entry["norm"] for entry in planned}
-    points = {entry["context"]: entry for entry in planned if entry["role"] == "report"}
+    kinds = {
+        (entry["context"], entry["method"]): entry for entry in planned if entry["role"] == "report"
+    }
     for folder in store.folders():
         identity = folder.rpartition("-")[2]
         if identity in known:
             continue
         manifest = _manifest(store.path / folder)
-        if not manifest or manifest["context"] not in points or manifest["norm"] not in norms:
+        kind = manifest and (manifest["context"], manifest["method"])
+        if not manifest or kind not in kinds:
             continue
         if manifest.get("role") != "report":  # a seed that something was chosen on stays out
             continue
         known.add(identity)
-        entry = points[manifest["context"]]
-        yield {**entry, "folder": folder, "norm": manifest["norm"], "seed": manifest["seed"]}
+        yield {**kinds[kind], "folder": folder, "seed": manifest["seed"]}
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
-    path = folder / "manifest.json"
-    try:
-        with parsed(path):
-            manifest = from_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError:
-        with reported(path, "read"):
-            raise
-    check_schema(manifest, path)
-    return manifest
+    with reported(folder, "read"):
+        return RunStore(folder).read_manifest()
 
 
 def _outcome(

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic_core import from_json
 
+from normbench.errors import StoreError
 from normbench.store.files import (
     parsed,
     read_json_lines,
@@ -30,13 +31,17 @@ from normbench.store.files import (
 SCHEMA = 1
 
 # Journal events that a continued run makes again when they stand at the checkpoint's own step.
-_MADE_AGAIN = {"epoch", "probe"}
+_MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
+
+MANIFEST_KEYS = ("state", "norm", "method", "seed", "context")
 
 
 def run_name(norm: str, point: Mapping[str, Any], seed: int, identity: str) -> str:
     """The folder of a run: ``<norm>[-<sweep values>]-s<seed>-<hash8>``, safe in any file system."""
     parts = [norm, *(str(value) for value in point.values()), f"s{seed}", identity[:8]]
-    return "-".join(re.sub(r"[^A-Za-z0-9._=+]+", "-", part).strip("-") for part in parts)
+    safe = [re.sub(r"[^A-Za-z0-9._=+]+", "-", part).strip("-") for part in parts]
+    # File systems take 255 bytes; seed and hash, which tell runs apart, are never cut.
+    return "-".join(["-".join(safe[:-2])[:180], *safe[-2:]])
 
 
 def point_label(value: Any) -> Any:
@@ -63,9 +68,11 @@ class RunStore:
         path = self.path / "manifest.json"
         try:
             with parsed(path):
-                return from_json(path.read_bytes())
+                manifest = from_json(path.read_bytes())
         except FileNotFoundError:
             return None
+        check_record(manifest, path, MANIFEST_KEYS)
+        return manifest
 
     def checkpoint(self) -> bytes | None:
         """The last good checkpoint, or None."""
@@ -148,3 +155,20 @@ def _before(event: dict[str, Any], step: int) -> bool:
     if event["event"] in _MADE_AGAIN:
         return event["step"] < step
     return event["step"] <= step
+
+
+def check_record(record: Any, path: Path, keys: Collection[str]) -> None:
+    """Raise StoreError when a newer normbench wrote ``record``, or it lacks one of ``keys``."""
+    if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
+        raise _damaged(path)
+    if record["schema"] > SCHEMA:
+        raise StoreError(
+            f"{path} was written by a newer normbench (schema {record['schema']}, this one "
+            f"reads up to {SCHEMA})\n    upgrade normbench to read it"
+        )
+    if not record.keys() >= set(keys):
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"{path} is damaged\n    delete its folder and train again")

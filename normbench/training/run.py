@@ -222,6 +222,10 @@ def _train_to_end(run: Run, should_stop: Callable[[], bool]) -> Iterator[events.
     while run.step < run.steps:
         if should_stop():
             run.clock.seconds += run.clock.now() - mark
+            if (diverged := _diverged_at(run)) is not None:
+                yield events.Diverged(diverged)
+                yield _finished(run)
+                return
             yield run.checkpoint()
             yield events.Stopped(run.step)
             return

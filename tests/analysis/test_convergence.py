@@ -88,9 +88,9 @@ def test_a_diverged_run_ends_at_chance_whatever_it_recorded(tables) -> None:
     assert frame["best_val_accuracy"].tolist() == [0.9, CHANCE]
 
 
-def test_without_a_test_set_a_diverged_run_has_no_test_accuracy(tables, curve) -> None:
-    runs, curves = tables([{"curve": curve(1)}, {"state": "diverged", "diverged_at": 9}])
-    assert outcomes(runs, curves, [0.9])["test_accuracy"].isna().all()
+def test_a_diverged_run_has_chance_as_test_accuracy_even_if_none_finished(tables) -> None:
+    runs, curves = tables([{"state": "diverged", "diverged_at": 9}])
+    assert outcomes(runs, curves, [0.9])["test_accuracy"].tolist() == [CHANCE]
 
 
 def test_the_area_is_that_of_the_trapezoids(tables) -> None:

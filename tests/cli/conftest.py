@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,17 +24,19 @@ Cli = Callable[..., Done]
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Cli:
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
     """Runs ``normbench`` with arguments, in an empty folder. Any traceback fails the test."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["normbench", *map(str, arguments)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit) as caught:
+                main()
+        finally:
+            signal.signal(signal.SIGINT, before)  # the command line takes it for good
         out, err = capsys.readouterr()
         code = caught.value.code
         assert "Traceback" not in out + err

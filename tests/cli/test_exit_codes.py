@@ -236,11 +236,6 @@ def make_newer(folder: Path, part: str) -> None:
         path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": SCHEMA + 1}))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="train never reads the plan or the schema of the manifests: it overwrites the "
-    "experiment.json of a newer normbench (and, with other seeds, writes among its runs)",
-)
 @pytest.mark.parametrize("part", ["experiment.json", "*/manifest.json"])
 def test_results_of_a_newer_normbench_are_not_written_to(cli, config, tmp_path, digits, part):
     play(tmp_path / "results", experiment(), digits, lambda _: finishes(CURVE))
@@ -253,16 +248,9 @@ def test_results_of_a_newer_normbench_are_not_written_to(cli, config, tmp_path, 
     assert (folder / "experiment.json").read_bytes() == before
 
 
-NOT_AN_OBJECT = pytest.mark.xfail(
-    strict=True,
-    reason="a file that is JSON but no object of ours (it lost its content) ends in a traceback: "
-    "AttributeError or KeyError in check_schema, read_results or _pending",
-)
-
-
 @pytest.mark.parametrize(
     "content",
-    ["{", *(pytest.param(text, marks=NOT_AN_OBJECT) for text in ("[]", "null", '{"schema": 1}'))],
+    ["{", "[]", "null", '{"schema": 1}'],
 )
 def test_a_damaged_plan_shows_no_traceback(cli, tmp_path, digits, content):
     play(tmp_path / "results", experiment(), digits, lambda _: finishes(CURVE))
@@ -274,7 +262,7 @@ def test_a_damaged_plan_shows_no_traceback(cli, tmp_path, digits, content):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", *(pytest.param(text, marks=NOT_AN_OBJECT) for text in ("[]", "null", '{"schema": 1}'))],
+    ["{", "[]", "null", '{"schema": 1}'],
 )
 @pytest.mark.parametrize("verb", ["train", "compare"])
 def test_a_damaged_manifest_shows_no_traceback(cli, config, tmp_path, digits, content, verb):
@@ -333,11 +321,12 @@ def test_a_run_that_fails_makes_the_command_fail_after_all_tables(cli, config, t
     assert manifest(folder)["state"] == "failed"
 
 
-def test_when_every_run_fails_the_reasons_are_told_and_the_code_is_one(cli, config, tmp_path):
+def test_when_every_run_fails_the_tables_say_so_and_the_code_is_one(cli, config, monkeypatch):
+    monkeypatch.setattr("normbench.api._usable", lambda device: True)
     done = cli("train", config, "-q", "--jobs", "1", "--set", "runtime.device='cuda:99'")
     assert done.code == 1
     assert done.err.count("failed: ") == 4
-    assert done.out == ""
+    assert done.out.count("2 failed") == 2
 
 
 def plan_of(wanted):

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from rich.cells import cell_len
-from scripted import diverges, evaluated, fails, finishes, play, probed, started, stops
+from scripted import evaluated, fails, finishes, play, probed, started, stops
 from tiny import TEXT, experiment, journals, logits_by_hand, pixels
 
 import normbench
@@ -309,6 +309,11 @@ def test_every_fate_is_counted_in_the_json(cli, fates):
     assert rows["layer"]["val_accuracy_mean"] == pytest.approx(0.7123)
 
 
+def test_the_object_of_the_library_holds_no_number_that_is_none(fates):
+    found = normbench.compare("tiny", results=fates).to_dict(all_pairs=True)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
 def test_sweep_keys_stand_in_every_row(cli, fates):
     done = cli("compare", "swept", "--results", fates, "--json")
     found = parsed(done.out)
@@ -325,15 +330,15 @@ def test_sweep_keys_stand_in_every_row(cli, fates):
 
 def test_all_pairs_compares_every_two_norms(cli, fates):
     done = cli("compare", "tiny", "--results", fates, "--json", "--all-pairs")
-    pairs = {
-        frozenset((row["norm"], row["baseline"])) for row in parsed(done.out)["comparisons"]
-    }
+    pairs = {frozenset((row["norm"], row["baseline"])) for row in parsed(done.out)["comparisons"]}
     assert len(pairs) == 10
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
-    """CSV tables that blank lines separate."""
-    return [list(csv.reader(io.StringIO(part))) for part in text.strip().split("\n\n")]
+    """CSV tables that blank lines separate, each below a line with its title."""
+    parts = [part.split("\n", 1) for part in text.strip().split("\n\n")]
+    assert all(title.startswith("# ") for title, _ in parts)
+    return [list(csv.reader(io.StringIO(body))) for _, body in parts]
 
 
 def test_csv_parses_and_holds_the_numbers_in_full(cli, fates):

@@ -59,9 +59,7 @@ class Training:
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                state, _, _, session = (
-                    (path / "stat").read_text().rpartition(")")[2].split()[:4]
-                )
+                state, _, _, session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
                 command = (path / "cmdline").read_text()
             except OSError:
                 continue
@@ -153,11 +151,6 @@ def test_interrupted_it_checkpoints_and_the_same_command_continues(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="workers leave SIGTERM at its default: a scheduler that ends the whole group (Slurm, "
-    "systemd) gets runs 'failed, ended by SIGTERM' without a checkpoint, instead of 'interrupted'",
-)
 def test_a_scheduler_that_terminates_every_process_finds_them_stopped_in_good_order(training):
     training.until(training.half_way)
     os.killpg(training.process.pid, signal.SIGTERM)
@@ -167,11 +160,6 @@ def test_a_scheduler_that_terminates_every_process_finds_them_stopped_in_good_or
     assert training.states() <= {"interrupted", "finished"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Ctrl-C while the fork server imports torch (the first seconds) kills the fork server: "
-    "two tracebacks and exit code 1; block SIGINT while it is started",
-)
 def test_ctrl_c_in_the_first_seconds_shows_no_traceback(training):
     training.until(lambda: any("forkserver" in command for _, command in training.family()))
     time.sleep(0.2)

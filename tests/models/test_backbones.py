@@ -1,4 +1,4 @@
-"""What makes a comparison fair: under every norm the rest of the network is the same, bit for bit."""
+"""What makes a comparison fair: under every norm the rest of the network is the same to the bit."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_backbone_does_not_depend_on_what_was_built_or_drawn_before(kind):
     for norm in reversed(suitable(kind)):
         torch.manual_seed(len(norm))
         torch.rand(3)
-        np.random.rand(3)  # noqa: NPY002 - a global draw is the point
+        np.random.rand(3)
         assert network(kind, norm).backbone_sha256() == alone
 
 

@@ -145,10 +145,10 @@ def test_the_update_of_plain_gradient_descent_is_the_rate_times_the_gradient():
 
 def test_the_tap_leaves_no_hook_and_draws_no_random_number():
     net, (x, y) = network("cnn", "batch"), batch("cnn")
-    states = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist()
     probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.1))
     assert torch.get_rng_state().equal(states[0])
-    assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == states[1]
     for module in net.modules():
         assert not module._forward_hooks
         assert not module._backward_hooks

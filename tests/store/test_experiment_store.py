@@ -42,13 +42,16 @@ def test_an_unknown_experiment_is_refused_with_the_nearest_and_all_known(tmp_pat
     assert caught.value.exit_code == 4
 
 
-@pytest.mark.parametrize("place", ["absent", "file"])
-def test_without_any_experiment_the_remedy_is_to_train(tmp_path, place):
-    if place == "file":
-        (tmp_path / place).write_text("")
+def test_without_any_experiment_the_remedy_is_to_train(tmp_path):
     with pytest.raises(StoreError, match="none yet: `normbench train` makes one"):
-        ExperimentStore(tmp_path / place, "x").read_plan()
-    assert experiments(tmp_path / place) == []
+        ExperimentStore(tmp_path / "absent", "x").read_plan()
+    assert experiments(tmp_path / "absent") == []
+
+
+def test_a_file_is_no_folder_of_results(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--results DIR"):
+        ExperimentStore(tmp_path / "file", "x").read_plan()
 
 
 def test_only_folders_with_a_plan_are_experiments(tmp_path):
@@ -93,8 +96,8 @@ def test_an_experiment_belongs_to_one_process_at_a_time(tmp_path):
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from normbench.store import ExperimentStore;"
-        "store = ExperimentStore(Path(sys.argv[1]), 'one'); store.lock(); print('locked', flush=True);"
-        "time.sleep(60)"
+        "store = ExperimentStore(Path(sys.argv[1]), 'one'); store.lock();"
+        "print('locked', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True

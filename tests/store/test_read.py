@@ -14,8 +14,8 @@ from tiny import experiment
 
 from normbench.comparison import Comparison
 from normbench.errors import StoreError
-from normbench.plan import PlannedRun, expand
-from normbench.store import SCHEMA, Results, read_results
+from normbench.plan import PlannedRun, best_runs, expand, settle
+from normbench.store import SCHEMA, ExperimentStore, Results, read_results
 from normbench.store.read import read_probes
 from normbench.training import events
 
@@ -30,7 +30,9 @@ def of(results: Results, norm: str, seed: int) -> dict:
 
 def folder(root: Path, norm: str, seed: int, *overrides: str) -> Path:
     (run,) = [
-        r for r in expand(experiment(*overrides)) if (r.norm, r.seed, r.role) == (norm, seed, "report")
+        r
+        for r in expand(experiment(*overrides))
+        if (r.norm, r.seed, r.role) == (norm, seed, "report")
     ]
     return root / "tiny" / run.folder
 
@@ -235,22 +237,12 @@ def compared(results: Path) -> int:
     return int(comparison.convergence["runs"].sum())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_unplanned() takes the runs of an earlier sweep at the same value for further seeds: "
-    "ValueError (a traceback) 'norm none has two runs with seed 0 at one point'",
-)
 def test_a_sweep_made_before_does_not_disturb_the_experiment_without_it(tmp_path, digits):
     play(tmp_path, experiment("sweep.model.depth=[3, 4]"), digits, lambda _: finishes(CURVE))
     play(tmp_path, experiment(), digits, lambda _: finishes(CURVE))
     assert compared(tmp_path) == 4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_unplanned() reports the tuning runs as results once tune is gone, on the very seeds the "
-    "choice was made on; PROTOCOL.md keeps them apart",
-)
 def test_a_tuning_made_before_does_not_disturb_the_experiment_without_it(tmp_path, digits):
     tune = ("tune={optimizer.lr: [0.1, 0.2], seeds: 2}",)
     play(tmp_path, experiment(*tune), digits, lambda _: finishes(CURVE))
@@ -258,11 +250,6 @@ def test_a_tuning_made_before_does_not_disturb_the_experiment_without_it(tmp_pat
     assert compared(tmp_path) == 4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_unplanned() knows a norm by its label alone: the old norm of that name joins the new one, "
-    "ValueError (a traceback) 'norm mine has two runs with seed 0 at one point'",
-)
 def test_a_label_may_be_given_to_another_norm(tmp_path, digits):
     for groups in (4, 2):
         named = f"norms=[none, {{kind: group, groups: {groups}, name: mine}}]"
@@ -270,15 +257,27 @@ def test_a_label_may_be_given_to_another_norm(tmp_path, digits):
     assert compared(tmp_path) == 4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="run_name() maps 'a b' and 'a-b' to one folder, and the hash leaves the label out: two norms "
-    "share a run, ValueError (a traceback) 'Categorical categories must be unique'",
-)
-def test_labels_that_read_alike_in_a_folder_name_are_two_norms(tmp_path, digits):
-    named = "norms=[{kind: batch, name: a b}, {kind: batch, name: a-b}]"
-    play(tmp_path, experiment(named), digits, lambda _: finishes(CURVE))
+@pytest.mark.parametrize("labels", [("a", "b"), ("a b", "a-b")])
+def test_one_norm_under_two_labels_is_compared_with_itself(tmp_path, digits, labels):
+    named = f"norms=[{', '.join(f'{{kind: batch, name: {label}}}' for label in labels)}]"
+    wanted = experiment(named)
+    play(tmp_path, wanted, digits, lambda _: finishes(CURVE))
     assert compared(tmp_path) == 4
+    assert Comparison(read_results(tmp_path, "tiny")).reported.norms == list(labels)
+
+
+def test_a_grid_may_hold_the_value_that_is_configured(tmp_path, digits):
+    wanted = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    play(tmp_path, wanted, digits, lambda _: finishes(CURVE))
+    chosen = Comparison(read_results(tmp_path, "tiny")).chosen
+    assert set(chosen.values()) == {0.1}
+    store = ExperimentStore(tmp_path, "tiny")
+    plan = settle([*expand(wanted), *best_runs(wanted, chosen)], store.folders())
+    store.write_plan(wanted.resolved(), [run.record() for run in plan])
+    assert compared(tmp_path) == 4
+    best = Comparison(read_results(tmp_path, "tiny")).best
+    assert best is not None
+    assert int(best.convergence["runs"].sum()) == 4
 
 
 def test_results_can_be_narrowed(mixed):

@@ -73,11 +73,6 @@ def test_a_folder_name_is_safe_in_any_file_system(norm, point, seed):
     assert name.endswith(f"-s{seed}-01234567")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="run_name has no upper length: a swept data.path of 230 characters makes a name no "
-    "file system takes (255 bytes), and the error then advises another --results",
-)
 def test_a_folder_name_is_never_too_long():
     assert len(run_name("x" * 40, {"data.path": "/folder" * 40}, 0, HASH)) <= 255
 

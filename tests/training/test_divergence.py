@@ -115,11 +115,6 @@ def test_a_run_interrupted_on_its_way_to_divergence_diverges_at_the_same_step(di
     assert record([*before, *after]) == record(trained(config, digits))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="asked to stop between the first non-finite loss and the next evaluation, a run "
-    "checkpoints its NaN weights over the last good checkpoint",
-)
 def test_an_interruption_after_the_explosion_leaves_the_last_good_checkpoint(digits):
     k = first_bad_step(*EXPLODES, digits=digits)
     config = run_config(*EXPLODES, "training.evaluate_every=100", norm="none")

@@ -20,7 +20,9 @@ LR = 0.2
 
 def rates(digits, *overrides: str, steps: int = 12) -> list[float]:
     """The rate the optimizer really has at each update of a run."""
-    run = Run(run_config(f"training={{steps: {steps}, evaluate_every: {steps}}}", *overrides), digits)
+    run = Run(
+        run_config(f"training={{steps: {steps}, evaluate_every: {steps}}}", *overrides), digits
+    )
     found = []
     while run.step < run.steps:
         if run.step % run.per_epoch == 0:
@@ -143,7 +145,10 @@ def test_no_parameter_of_a_norm_and_no_bias_is_decayed(digits, norm):
     text = "optimizer={kind: sgd, lr: 0.1, weight_decay: 0.5}"
     run = Run(run_config(text, norm=norm), digits)
     decayed = {
-        id(p) for group in run.optimizer.param_groups if group["weight_decay"] for p in group["params"]
+        id(p)
+        for group in run.optimizer.param_groups
+        if group["weight_decay"]
+        for p in group["params"]
     }
     names = {name for name, p in run.network.named_parameters() if id(p) in decayed}
     assert names == {*(f"blocks.{i}.linear.weight" for i in range(3)), "head.weight"}

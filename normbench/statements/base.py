@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from normbench.claims.rules import Verdict
 from normbench.registry import Registry
+from normbench.statements.rules import Verdict
 from normbench.store import SCHEMA
 
 if TYPE_CHECKING:
-    from normbench.claims.context import Context
     from normbench.plan import PlannedRun
+    from normbench.statements.context import Context
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Claim:
     examine: Callable[[Context], Finding]
 
 
-CLAIMS: Registry[Claim] = Registry("claim", "normbench.claims")
+CLAIMS: Registry[Claim] = Registry("claim", "normbench.statements")
 """One statement, or a few related ones, a file; writing the file registers them."""
 
 
@@ -105,7 +105,7 @@ class Claims:
 
 def examine(context: Context, only: Sequence[int] = ()) -> Claims:
     """Examine every statement, or those asked for, and stop in good order when interrupted."""
-    from normbench.claims.context import Interrupted
+    from normbench.statements.context import Interrupted
 
     name, rows = context.original.name, []
     interrupted: Interrupted | None = None

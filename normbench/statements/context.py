@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from normbench.claims import studies
-from normbench.claims.studies import Load, Place, label_of
 from normbench.comparison import Comparison
 from normbench.errors import StoreError
 from normbench.norms import Site
 from normbench.report.sections import fairness_line
+from normbench.statements import studies
+from normbench.statements.studies import Load, Place, label_of
 from normbench.training.run import Run
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from normbench.cost import CostRow, measure, parse_shape
+from normbench.layer_cost import CostRow, measure, parse_shape
 from normbench.norms import NORMS, Setting
 
 FEATURES, IMAGES = (16, 32), (4, 8, 6, 6)
