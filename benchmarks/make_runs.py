@@ -53,6 +53,7 @@ def main(results: Path, name: str, runs: int) -> None:
                 "point": dict(run.point),
                 "batch_size": 128,
                 "num_classes": 10,
+                "data": {"dataset": "digits", "fingerprint": "made up"},
                 "steps": 2000,
                 "backbone_sha256": f"{run.seed:064x}",
                 "batch_order_sha256": f"{run.seed:064x}",

@@ -32,12 +32,12 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "training": ["norms", "models", "data", "probes", "config"],
         "execution": ["training", "store", "data", "config", "plan"],
         "analysis": [],
-        "cost": ["models", "norms", "config", "registry"],
+        "layer_cost": ["models", "norms", "config", "registry"],
         "exporters": ["store", "registry"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
-UPPER = ["comparison", "report", "claims", "api", "cli", "__main__"]
+UPPER = ["comparison", "report", "statements", "api", "cli", "__main__"]
 
 for floor, name in enumerate(UPPER):
     ALLOWED[name] = {*ALLOWED, *UPPER[:floor]} - {name}

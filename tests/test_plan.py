@@ -90,6 +90,7 @@ def test_the_record_tells_what_the_store_must_know():
     assert run.record() == {
         "folder": run.folder,
         "norm": "rms",
+        "method": run.config.method_sha256(),
         "point": {"model.depth": 4},
         "tuned": {},
         "seed": 7,

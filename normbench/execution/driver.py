@@ -16,6 +16,7 @@ from normbench.errors import StoreError
 from normbench.execution.engine import Engine, Task
 from normbench.plan import PlannedRun
 from normbench.store import ExperimentStore, RunStore
+from normbench.store.run import MANIFEST_KEYS
 from normbench.training import events
 from normbench.training.budget import total_steps
 
@@ -134,7 +135,7 @@ def _pending(
     pending = []
     for folder in runs:
         run = store.run(folder)
-        manifest = run.read_manifest()
+        manifest = run.read_manifest(MANIFEST_KEYS)
         if manifest and manifest["data"]["fingerprint"] != dataset.fingerprint:
             raise StoreError(
                 f"{run.path} was trained on other data: the files of dataset {dataset.name!r} "

@@ -48,6 +48,8 @@ class ExperimentStore:
         """Raise StoreError when a newer normbench wrote what stands here, or it is damaged."""
         if (self.path / PLAN).exists():
             self.read_plan()
+        for folder in self.folders():
+            self.run(folder).read_manifest()
 
     def folders(self) -> list[str]:
         """The names of the run folders there are, sorted. Raises StoreError."""

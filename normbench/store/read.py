@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from normbench.store.experiment import ExperimentStore
 from normbench.store.files import parsed, read_json_lines, reported
-from normbench.store.run import RunStore, point_label
+from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 
 NAN = float("nan")
 _CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
@@ -73,17 +73,20 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
     keys = list(plan["config"].get("sweep") or {})
     rows, curves, probed = [], _Curves(), _Probes()
     reasons: dict[str, str] = {}
+    outcomes: dict[str, dict[str, Any]] = {}
     for entry in entries:
         folder = store.path / entry["folder"]
         manifest = _manifest(folder)
         row = {"run": entry["folder"], **{k: entry[k] for k in ("norm", "seed", "role")}}
         row |= {key: point_label(entry["point"].get(key)) for key in keys}
         row["tuned"] = next(iter(entry["tuned"].values()), NAN)
-        rows.append(row | _outcome(folder, manifest, curves, entry["folder"]))
-        if manifest and manifest.get("reason"):
-            reasons[entry["folder"]] = manifest["reason"]
-        if probes and manifest:
-            probed.add(entry["folder"], folder / "probes.jsonl")
+        if entry["folder"] not in outcomes:  # one run may be planned in two roles
+            outcomes[entry["folder"]] = _outcome(folder, manifest, curves, entry["folder"])
+            if manifest and manifest.get("reason"):
+                reasons[entry["folder"]] = manifest["reason"]
+            if probes and manifest:
+                probed.add(entry["folder"], folder / "probes.jsonl")
+        rows.append(row | outcomes[entry["folder"]])
     return Results(
         name,
         store.path,
@@ -118,7 +121,7 @@ def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterabl
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     with reported(folder, "read"):
-        return RunStore(folder).read_manifest()
+        return RunStore(folder).read_manifest(MANIFEST_KEYS)
 
 
 def _outcome(

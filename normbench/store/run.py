@@ -33,7 +33,8 @@ SCHEMA = 1
 # Journal events that a continued run makes again when they stand at the checkpoint's own step.
 _MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
 
-MANIFEST_KEYS = ("state", "norm", "method", "seed", "context")
+MANIFEST_KEYS = ("state", "norm", "method", "seed", "context", "data")
+"""What every manifest of a run that has begun holds."""
 
 
 def run_name(norm: str, point: Mapping[str, Any], seed: int, identity: str) -> str:
@@ -63,15 +64,18 @@ class RunStore:
         """Whether the run ended, trained to its budget or diverged."""
         return (self.path / "DONE").exists()
 
-    def read_manifest(self) -> dict[str, Any] | None:
-        """The manifest as it stands, or None. Raises StoreError when it is damaged."""
+    def read_manifest(self, keys: Collection[str] = ()) -> dict[str, Any] | None:
+        """The manifest as it stands, or None.
+
+        Raises StoreError when it is damaged, of a newer schema, or lacks one of ``keys``.
+        """
         path = self.path / "manifest.json"
         try:
             with parsed(path):
                 manifest = from_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        check_record(manifest, path, MANIFEST_KEYS)
+        check_record(manifest, path, keys)
         return manifest
 
     def checkpoint(self) -> bytes | None:

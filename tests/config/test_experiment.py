@@ -290,3 +290,9 @@ def test_every_registered_norm_can_be_named_in_a_config(tree: Tree, kind: str) -
 def test_a_mistake_in_a_python_call_reads_like_one_in_a_file(tree: Tree) -> None:
     with pytest.raises(ValueError, match=r"must be a number above 0, got -1"):
         make(tree, optimizer={"lr": -1})
+
+
+def test_one_norm_under_two_names_is_a_mistake(tree: Tree) -> None:
+    twins = [{"kind": "batch", "name": "a"}, {"kind": "batch", "name": "b"}]
+    with pytest.raises(ValueError, match="the same norm as 'a', under another name"):
+        make(tree, norms=twins)

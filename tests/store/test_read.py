@@ -257,15 +257,6 @@ def test_a_label_may_be_given_to_another_norm(tmp_path, digits):
     assert compared(tmp_path) == 4
 
 
-@pytest.mark.parametrize("labels", [("a", "b"), ("a b", "a-b")])
-def test_one_norm_under_two_labels_is_compared_with_itself(tmp_path, digits, labels):
-    named = f"norms=[{', '.join(f'{{kind: batch, name: {label}}}' for label in labels)}]"
-    wanted = experiment(named)
-    play(tmp_path, wanted, digits, lambda _: finishes(CURVE))
-    assert compared(tmp_path) == 4
-    assert Comparison(read_results(tmp_path, "tiny")).reported.norms == list(labels)
-
-
 def test_a_grid_may_hold_the_value_that_is_configured(tmp_path, digits):
     wanted = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
     play(tmp_path, wanted, digits, lambda _: finishes(CURVE))
