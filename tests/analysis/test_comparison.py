@@ -315,7 +315,14 @@ def test_a_known_effect_with_censoring_is_found_and_its_size_covered() -> None:
 def test_outcomes_of_real_curves_go_straight_into_the_comparison(tables, curve) -> None:
     runs, curves = tables(
         [
-            {"norm": norm, "seed": seed, "curve": curve(step), "state": state, "diverged_at": 50}
+            {
+                "norm": norm,
+                "seed": seed,
+                "curve": curve(step),
+                "state": state,
+                "diverged_at": 50,
+                "test_accuracy": 0.9,
+            }
             for seed in range(6)
             for norm, step, state in (("none", 700, "diverged"), ("batch", 300, "finished"))
         ]

@@ -248,7 +248,7 @@ def trees(draw: st.DrawFn) -> Tree:
                                                              "affine": st.booleans()}),
         "sweep": st.fixed_dictionaries({}, optional={"model.depth": st.just([4, 5]),
                                                      "optimizer.lr": st.just([1, 0.5])}),
-        "tune": st.just({"model.init": ["he_normal", "orthogonal"]}),
+        "tune": st.just({"normalization.eps": [1e-6, 1e-3]}),
         "probes": st.one_of(st.just({"every": 5}), st.just({"steps": "none"})),
         "baseline": st.sampled_from(norms),
         "data": st.just({"dataset": "folder", "path": "x", "channels": 1}),
