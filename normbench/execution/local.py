@@ -21,15 +21,17 @@ POLL_SECONDS = 0.2
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Processes started in this context do not die of a Ctrl-C in the terminal."""
+    """Processes started in this context do not die of a signal meant for the whole group."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's alone
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 @dataclass

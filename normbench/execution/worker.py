@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+import torch._dynamo  # the first optimizer would, in every worker; the fork server does it once
 
 from normbench.config import RunConfig
 from normbench.data import load
@@ -26,10 +27,10 @@ def work(connection: Connection) -> None:
     """Train what comes through ``connection`` until it closes.
 
     Receives tasks, and ``STOP`` while one is running; sends events. Interrupts are the driver's
-    to handle: a terminal sends Ctrl-C to every process of the group.
+    to handle: a terminal or a scheduler sends them to every process of the group.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         while True:
             message = connection.recv()

@@ -151,12 +151,6 @@ def test_interrupted_it_checkpoints_and_the_same_command_continues(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="a scheduler that ends the whole group (Slurm, systemd) kills workers and fork server: "
-    "runs are 'failed, exit code 255' without a checkpoint. Cure, tried: start the fork server "
-    "with SIGTERM ignored like SIGINT, and SIG_IGN for SIGTERM in execution.worker.work",
-)
 def test_a_scheduler_that_terminates_every_process_finds_them_stopped_in_good_order(training):
     training.until(training.half_way)
     os.killpg(training.process.pid, signal.SIGTERM)
