@@ -154,7 +154,8 @@ class DeviceData:
 
     def _finish(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H*W*C] -> float32, normalized, in the layout asked for."""
-        x = torch.addcmul(self._shift, pixels.to(torch.float32), self._scale)
+        x = pixels.to(torch.float32)
+        torch.addcmul(self._shift, x, self._scale, out=x)  # in place: x is in the cache already
         if self.layout == "flat":
             return x
         return x.view(-1, self.height, self.width, self.channels).permute(0, 3, 1, 2)
