@@ -17,7 +17,7 @@ from torch import Tensor
 from normbench.config import ExperimentConfig, RunConfig, load
 from normbench.data import Dataset
 from normbench.training import events
-from normbench.training.run import train
+from normbench.training.loop import train
 
 TEXT = """\
 name: tiny

@@ -209,3 +209,9 @@ class RuntimeConfig(Section):
     device: Annotated[str, AfterValidator(_device)] = Field(
         "cpu", description="cpu, cuda or cuda:N"
     )
+    stack: int = Field(
+        1, ge=1, le=1024, description="seeds of one norm that one process trains at once, by vmap"
+    )
+    compile: bool = Field(
+        False, description="compile the training step: faster steps after a slow start"
+    )

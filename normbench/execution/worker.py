@@ -18,7 +18,7 @@ from normbench.data import load
 from normbench.errors import NormbenchError
 from normbench.execution.engine import Task
 from normbench.training.events import Event, Failed
-from normbench.training.run import train
+from normbench.training.loop import train
 
 STOP = "stop"
 

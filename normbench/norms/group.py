@@ -5,9 +5,9 @@ from typing import Annotated
 
 from annotated_types import Ge
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from normbench.norms.base import NORMS, Method, Norm, Setting, Site
+from normbench.norms.kernels import group_norm
 
 
 class GroupNormLayer(Norm):
@@ -18,7 +18,7 @@ class GroupNormLayer(Norm):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
+        return group_norm(x, self.groups, self.weight, self.bias, self.eps)
 
 
 @NORMS.register("group", aliases=("groupnorm", "gn"))

@@ -1,7 +1,7 @@
-"""RMS normalization for a CPU in eager mode, where PyTorch has no fused kernel for it.
+"""Norm kernels where PyTorch's own do not serve.
 
 PyTorch composes its RMS norm out of elementwise operations and differentiates each of them, which
-on a CPU takes several times as long as its fused layer norm. Here the gradient is derived by hand,
+in eager mode on a CPU takes several times as long as its fused layer norm. Here the gradient is derived by hand,
 which leaves three passes over memory forward and six backward:
 
     r  = (mean(x^2) + eps)^(-1/2)
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import functional as F
 
 # True inside torch.func.vmap, grad, jvp, ...: PyTorch has no public word for it. Where it is
 # missing, the plain formula serves.
@@ -43,6 +44,23 @@ def plain_rms_norm(x: Tensor, weight: Tensor | None, eps: float, dims: tuple[int
     high = x.to(_statistics_dtype(x))
     y = high * torch.rsqrt(high.square().mean(dims, keepdim=True) + eps)
     return (y if weight is None else y * _per_channel(weight, x)).to(x.dtype)
+
+
+def group_norm(
+    x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Over each of ``groups`` equal groups of channels of one example; x: [N, F] or [N, C, H, W].
+
+    PyTorch's kernel, but inside torch.func on a CPU, where that cannot go, the plain formula.
+    """
+    if not (x.is_cpu and x.ndim > 2 and _inside_transform()):
+        return F.group_norm(x, groups, weight, bias, eps)
+    high = x.to(_statistics_dtype(x)).reshape(len(x), groups, -1)
+    var, mean = torch.var_mean(high, 2, correction=0, keepdim=True)
+    y = ((high - mean) * torch.rsqrt(var + eps)).reshape(x.shape)
+    if weight is not None:
+        y = y * _per_channel(weight, x)
+    return (y if bias is None else y + _per_channel(bias, x)).to(x.dtype)
 
 
 class _RMSNorm(Function):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normbench.norms.base import NORMS, Axes, Method, Norm, Site, channels_first, channels_last
+from normbench.norms.kernels import group_norm
 
 
 class LayerNormLayer(Norm):
@@ -15,7 +16,7 @@ class LayerNormLayer(Norm):
         if x.ndim == 2:
             return F.layer_norm(x, (self.features,), self.weight, self.bias, self.eps)
         # One group of all channels is layer norm over C,H,W with an affine per channel.
-        return F.group_norm(x, 1, self.weight, self.bias, self.eps)
+        return group_norm(x, 1, self.weight, self.bias, self.eps)
 
 
 class PositionLayerNormLayer(Norm):

@@ -197,7 +197,7 @@ def conditions(run: Run, dataset: Dataset) -> Conditions:
     first, *hidden = [block.linear for block in network.layers]
     biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
     phi, dphi = functions(common.activation)
-    x, _ = next_batch(run)
+    x, _ = run.next_batch()
     return Conditions(
         ordinary=(
             type(method).weighted is Method.weighted
@@ -221,7 +221,7 @@ def conditions(run: Run, dataset: Dataset) -> Conditions:
 
 def surroundings(run: Run) -> Surroundings:
     """The loss around the weights as they are. Changes nothing in the run."""
-    x, y = next_batch(run)
+    x, y = run.next_batch()
     lengths = [run.full_rate * length for length in STEP_LENGTHS]
     seed, size = run.config.seed, run.config.data.batch_size
     count = min(NOISE_BATCHES, run.per_epoch)
@@ -238,20 +238,6 @@ def surroundings(run: Run) -> Surroundings:
             tol=HESSIAN_TOLERANCE,
         ),
         gradient_noise(run.network, batches) if count > 1 else None,
-    )
-
-
-def next_batch(run: Run) -> tuple[Tensor, Tensor]:
-    """The batch of the update that comes next, as that update will see it."""
-    assert run.order is not None
-    epoch, place = divmod(run.step, run.per_epoch)
-    size = run.config.data.batch_size
-    return run.data.augmented(
-        run.order[place * size : (place + 1) * size],
-        run.augment,
-        seed=run.config.seed,
-        epoch=epoch,
-        step=place,
     )
 
 

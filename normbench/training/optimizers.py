@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
 
 
-def make_optimizer(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused, over all parameters.
+def parameter_names(network: nn.Module) -> tuple[list[str], list[str]]:
+    """The names of the parameters that weight decay pulls on, and of the others.
 
     Weight decay is applied to the weights of Linear and Conv layers alone, so that a norm's own
     parameters, which differ between norms, are never pulled towards zero.
     """
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
+    named = list(network.named_parameters())
+    return [n for n, p in named if p.ndim > 1], [n for n, p in named if p.ndim <= 1]
+
+
+def make_optimizer(
+    decayed: Sequence[Tensor], plain: Sequence[Tensor], config: OptimizerConfig
+) -> torch.optim.Optimizer:
+    """The optimizer of the config, fused; weight decay is for ``decayed`` alone."""
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": list(decayed), "weight_decay": config.weight_decay},
+        {"params": list(plain), "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(config, SgdConfig):

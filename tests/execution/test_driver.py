@@ -27,7 +27,7 @@ from normbench.execution import Outcome, Silent, Task, execute
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore, RunStore
 from normbench.training import events
-from normbench.training import run as training
+from normbench.training import loop as training
 
 CURVE = {0: 0.1, 5: 0.4, 12: 0.7}
 

@@ -11,7 +11,8 @@ from normbench.probes import Tap
 from normbench.training import clock as clock_module
 from normbench.training import events
 from normbench.training.clock import Clock
-from normbench.training.run import Run, train
+from normbench.training.loop import train
+from normbench.training.run import Run
 
 UPDATE, PROBE, EVALUATION, ORDER, SAVE, ELSEWHERE = 1.0, 10.0, 100.0, 5000.0, 7000.0, 90000.0
 

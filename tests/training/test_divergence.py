@@ -10,7 +10,7 @@ import torch
 from tiny import only, record, run_config, same, state, trained, weights
 from torch.nn import functional as F
 
-from normbench.training import events, run
+from normbench.training import events, loop
 from normbench.training.run import Run
 
 EXPLODES = ("optimizer={kind: sgd, lr: 1e6}", "probes={steps: none}")
@@ -77,7 +77,7 @@ def finite(saved: events.Event) -> bool:
 
 
 def test_the_last_checkpoint_stays_the_last_good_one(digits, monkeypatch):
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     found = trained(run_config(*LATE, norm="none"), digits)
     (diverged,) = only(found, events.Diverged)
     saved = only(found, events.Checkpointed)
@@ -87,7 +87,7 @@ def test_the_last_checkpoint_stays_the_last_good_one(digits, monkeypatch):
 
 
 def test_no_checkpoint_holds_weights_that_are_not_finite(digits, monkeypatch):
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     found = trained(run_config(*ON_THE_EDGE, norm="none"), digits)
     (diverged,) = only(found, events.Diverged)
     assert only(found, events.Checkpointed)[-1].step == diverged.step
@@ -150,10 +150,10 @@ def test_nothing_waits_for_the_loss_between_evaluations(digits, monkeypatch):
         return logged(self)
 
     monkeypatch.setattr(Run, "logged_losses", spy)
-    monkeypatch.setattr(run, "PROGRESS_SECONDS", math.inf)
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", math.inf)
     monkeypatch.setattr(torch.Tensor, "item", None)
     config = run_config("training={steps: 9, evaluate_every: 9}", "probes={steps: none}")
-    for event in run.train(config, digits):
+    for event in loop.train(config, digits):
         if isinstance(event, events.Evaluated):
             break
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from normbench.models import ACTIVATIONS
 from normbench.norms import Setting, Site, make_method
 from normbench.training.events import Probed
-from normbench.training.inspect import conditions, functions, inspect, inspect_all, next_batch
+from normbench.training.inspect import conditions, functions, inspect, inspect_all
 from normbench.training.run import Run, make_network
 
 
@@ -26,7 +26,7 @@ def test_the_signals_at_the_start_equal_plain_autograd(norm, digits):
     config = run_config(norm=norm)
     found = inspect(config, digits).signals[0]
     network = make_network(config, digits)
-    x, y = next_batch(start(config, digits))
+    x, y = start(config, digits).next_batch()
     outputs: list[torch.Tensor] = []
     for block in network.blocks:
         block.linear.register_forward_hook(lambda m, i, z: outputs.append(z))
@@ -74,7 +74,7 @@ def test_the_conditions_are_those_of_the_network(digits):
     assert (found.statistics, found.centered, found.placement) == ("batch", True, "pre")
     assert (found.batch_size, found.depth, found.spatial, found.ordinary) == (32, 3, False, True)
     assert found.bias_variance == 0
-    x, _ = next_batch(run)
+    x, _ = run.next_batch()
     np.testing.assert_allclose(found.input_mean_square, (x.numpy() ** 2).mean(1), rtol=1e-6)
     assert conditions(start(run_config(*CNN), digits), digits).spatial
 

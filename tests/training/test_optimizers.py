@@ -12,7 +12,7 @@ from torch import nn
 from normbench.config import RunConfig
 from normbench.errors import ConfigError
 from normbench.training.budget import steps_per_epoch, total_steps
-from normbench.training.optimizers import make_optimizer
+from normbench.training.optimizers import make_optimizer, parameter_names
 from normbench.training.run import Run
 
 LR = 0.2
@@ -89,7 +89,8 @@ def stepped(text: str, times: int = 1) -> list[tuple[torch.Tensor, torch.Tensor,
     """(before, gradient, after ``times`` updates with that gradient) of each parameter."""
     net = network()
     before = [p.detach().double() for p in net.parameters()]
-    optimizer = make_optimizer(net, run_config(f"optimizer={text}").optimizer)
+    decayed, plain = ([net.get_parameter(n) for n in names] for names in parameter_names(net))
+    optimizer = make_optimizer(decayed, plain, run_config(f"optimizer={text}").optimizer)
     for _ in range(times):
         optimizer.step()
     gradients = [p.grad.double() for p in net.parameters() if p.grad is not None]

@@ -15,7 +15,7 @@ from tiny import (
     trained,
 )
 
-from normbench.training import events, run
+from normbench.training import events, loop
 
 STEPS = 11  # epochs of 4 steps, evaluations every 3, probes every 2
 BUDGET = (*SHORT_EPOCHS, f"training={{steps: {STEPS}, evaluate_every: 3}}")
@@ -81,7 +81,7 @@ def test_a_checkpoint_at_the_last_step_only_leaves_the_test(digits):
 
 
 def test_from_every_periodic_checkpoint_the_rest_is_the_same(digits, monkeypatch):
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     config = run_config(*CASES["everything"])
     whole = trained(config, digits)
     saved = only(whole, events.Checkpointed)

@@ -1,0 +1,1 @@
+"""What users write instead of normbench: the yardsticks of the benchmarks."""

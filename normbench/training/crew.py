@@ -1,0 +1,208 @@
+"""Runs that advance step by step together: one alone, or several seeds of one norm at once.
+
+A stack of runs shares every kernel launch: their weights lie in one tensor a layer, and
+``torch.func.vmap`` carries the step over its first axis. On an accelerator, where small networks
+leave most of the device idle, several seeds then take little longer than one. The last bits differ
+from those of a run alone, since other kernels add up in another order, so the resolved config says
+which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+from normbench.probes import Tap
+from normbench.training.optimizers import make_optimizer, parameter_names
+from normbench.training.run import Run
+
+Quantities = dict[str, list[float]]
+
+
+class Crew(Protocol):
+    """Runs of equal length that stand at the same step."""
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """At least one."""
+        ...
+
+    def update(self) -> None:
+        """One step of every run."""
+        ...
+
+    def probed_update(self) -> list[Quantities]:
+        """One step of every run, with what the probes see in it, a dict a run."""
+        ...
+
+    def resumed(self) -> None:
+        """Called once after the runs were restored from their checkpoints."""
+        ...
+
+
+class Alone:
+    """One run, step by step in eager mode."""
+
+    def __init__(self, run: Run):
+        self.runs = [run]
+
+    def update(self) -> None:
+        """See ``Crew``."""
+        self.runs[0].update()
+
+    def probed_update(self) -> list[Quantities]:
+        """See ``Crew``."""
+        tap = Tap(self.runs[0].network)
+        self.runs[0].update(tap)
+        return [tap.after_step()]
+
+    def resumed(self) -> None:
+        """See ``Crew``."""
+
+
+class Stack:
+    """K runs of one config but for the seed, in one step; compiled where the config says so.
+
+    The parameters and buffers of all runs lie in ``parameters`` and ``buffers``, name -> [K, ...];
+    those of each run's own network are views of them. So evaluation, probes and checkpoints are
+    each run's own, as if it were alone.
+    """
+
+    def __init__(self, runs: Sequence[Run]):
+        self.runs = runs
+        networks = [run.network for run in runs]
+        self.parameters = {
+            name: torch.stack([n.get_parameter(name).detach() for n in networks]).requires_grad_()
+            for name, _ in networks[0].named_parameters()
+        }
+        self.buffers = {
+            name: torch.stack([n.get_buffer(name) for n in networks])
+            for name, _ in networks[0].named_buffers()
+        }
+        for index, network in enumerate(networks):
+            for name, parameter in network.named_parameters():
+                parameter.data = self.parameters[name].detach()[index]
+            for name, buffer in network.named_buffers():
+                buffer.data = self.buffers[name][index]
+        self.losses = torch.stack([run.losses for run in runs])  # [K, steps between evaluations]
+        for run, losses in zip(runs, self.losses, strict=True):
+            run.losses = losses
+        self.config = runs[0].config
+        decayed, plain = (
+            [self.parameters[name] for name in names] for names in parameter_names(networks[0])
+        )
+        self.optimizer = make_optimizer(decayed, plain, self.config.optimizer)
+        self._step_losses = vmap(self._loss)
+        if self.config.runtime.compile:
+            # On a CUDA device this mode replays the step as CUDA graphs.
+            mode = "reduce-overhead" if runs[0].device.type == "cuda" else "default"
+            self._step_losses = torch.compile(self._step_losses, mode=mode)
+            self._warm_up()
+
+    def _loss(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
+    ) -> Tensor:
+        state = (parameters, buffers)
+        return F.cross_entropy(functional_call(self.runs[0].network, state, (x,)), y)
+
+    def _backward(self, x: Tensor, y: Tensor) -> Tensor:
+        """The losses [K]; x: [K, B, ...], y: [K, B]. Each loss depends on its own run alone."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.runs[0].autocast():
+            losses = self._step_losses(self.parameters, self.buffers, x, y)
+        losses.sum().backward()
+        return losses.detach()
+
+    def update(self) -> None:
+        """See ``Crew``."""
+        first = self.runs[0]
+        x, y = (
+            torch.stack(parts) for parts in zip(*(r.next_batch() for r in self.runs), strict=True)
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = first.learning_rate()
+        losses = self._backward(x, y)
+        if self.config.optimizer.clip_norm is not None:
+            self._clip(self.config.optimizer.clip_norm)
+        new = not self.optimizer.state
+        self.optimizer.step()
+        if new:
+            self._share_optimizer_state()
+        self.losses[:, first.step - first.first_loss_step] = losses
+        for run in self.runs:
+            run.step += 1
+
+    def probed_update(self) -> list[Quantities]:
+        """See ``Crew``.
+
+        Hooks do not see through vmap, so each network is looked at by itself before the update.
+        """
+        taps = [Tap(run.network) for run in self.runs]
+        for run, tap in zip(self.runs, taps, strict=True):
+            buffers = [buffer.clone() for buffer in run.network.buffers()]
+            with tap.watching():
+                run.backward(*run.next_batch())
+            tap.after_backward()
+            run.optimizer.zero_grad(set_to_none=True)
+            for buffer, before in zip(run.network.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+        self.update()
+        return [tap.after_step() for tap in taps]
+
+    def resumed(self) -> None:
+        """See ``Crew``: the optimizer takes its state from those of the runs."""
+        names = [name for name, _ in self.runs[0].network.named_parameters()]
+        for name in names:
+            states = [run.optimizer.state[run.network.get_parameter(name)] for run in self.runs]
+            if not states[0]:
+                continue  # stopped before the first step
+            self.optimizer.state[self.parameters[name]] = {
+                key: torch.stack([state[key] for state in states])
+                if value.ndim
+                else value.clone()  # Adam's count of steps, the same for all
+                for key, value in states[0].items()
+            }
+        self._share_optimizer_state()
+
+    def _share_optimizer_state(self) -> None:
+        for name, stacked in self.parameters.items():
+            for index, run in enumerate(self.runs):
+                run.optimizer.state[run.network.get_parameter(name)] = {
+                    key: value[index] if value.ndim else value
+                    for key, value in self.optimizer.state[stacked].items()
+                }
+
+    def _clip(self, most: float) -> None:
+        """Each run's whole gradient to a norm of at most ``most``, as for a run alone."""
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients])  # [tensors, K]
+        factors = (most / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
+
+    def _warm_up(self) -> None:
+        """Compile before the clock starts, leaving no trace."""
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        size = self.config.data.batch_size
+        self.runs[0].network.train()
+        self._backward(*_stacked([r.data.batch(r.train_indices[:size]) for r in self.runs]))
+        self.optimizer.zero_grad(set_to_none=True)
+        for name, before in buffers.items():
+            self.buffers[name].copy_(before)
+
+
+def _stacked(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """(x [K, B, ...], y [K, B])."""
+    return torch.stack([x for x, _ in batches]), torch.stack([y for _, y in batches])
+
+
+def make_crew(runs: Sequence[Run]) -> Crew:
+    """A stack of several runs, or of one whose step is compiled; else the run alone."""
+    if len(runs) == 1 and not runs[0].config.runtime.compile:
+        return Alone(runs[0])
+    return Stack(runs)

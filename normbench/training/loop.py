@@ -1,0 +1,191 @@
+"""Training, from step 0 or from checkpoints, as a generator of events.
+
+It never prints and never chooses a file name. The events are a pure function of the configs and
+the data, clock readings aside: stopped and continued, or probed and not probed, a run ends in the
+same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from normbench.probes import probe_steps
+from normbench.training import events
+from normbench.training.crew import Crew, make_crew
+from normbench.training.run import Run
+
+if TYPE_CHECKING:
+    from normbench.config import RunConfig
+    from normbench.data import Dataset
+
+CHECKPOINT_SECONDS = 20.0
+PROGRESS_SECONDS = 0.25
+
+
+def train(
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    resume: bytes | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[events.Event]:
+    """Train one run and yield its events as they happen.
+
+    resume: the state of an earlier ``Checkpointed`` event of the same config; events up to its
+    step are not repeated. should_stop: asked before every update; when it says so, the run yields
+    a checkpoint and ``Stopped``. Raises ConfigError when the data cannot serve the config.
+    """
+    for _, event in train_together([config], dataset, resume=[resume], should_stop=should_stop):
+        yield event
+
+
+def train_together(
+    configs: Sequence[RunConfig],
+    dataset: Dataset,
+    *,
+    resume: Sequence[bytes | None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, events.Event]]:
+    """Train runs in step, several seeds of one norm at once; yield (index, event).
+
+    configs: equal but for the seed. resume: a state of each, all of the same step, or None for
+    all; the rest as for ``train``. Each run's training time is an equal share of the whole.
+    """
+    runs = [Run(configs[0], dataset)]
+    runs += [Run(config, dataset, beside=runs[0]) for config in configs[1:]]
+    crew = make_crew(runs)
+    states = [state for state in resume if state is not None]
+    if states:
+        for run, state in zip(runs, states, strict=True):
+            run.restore(state)
+        crew.resumed()
+    for index, run in enumerate(runs):
+        run.network.train()
+        yield index, events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
+        if not states:
+            yield index, _evaluated(run)
+    yield from _train_to_end(crew, should_stop)
+
+
+def _train_to_end(
+    crew: Crew, should_stop: Callable[[], bool]
+) -> Iterator[tuple[int, events.Event]]:
+    lead = crew.runs[0]
+    active = dict(enumerate(crew.runs))  # those that have not diverged
+    probed = set(_probe_schedule(lead))
+    last_checkpoint = last_progress = time.monotonic()
+    mark = lead.clock.now()
+
+    def pause() -> None:
+        seconds = (lead.clock.now() - mark) / len(crew.runs)
+        for run in crew.runs:
+            run.clock.seconds += seconds
+
+    while active and lead.step < lead.steps:
+        if should_stop():
+            pause()
+            for index, run in active.items():
+                if (diverged := _diverged_at(run)) is not None:
+                    yield index, events.Diverged(diverged)
+                    yield index, _finished(run)
+                else:
+                    yield index, run.checkpoint()
+                    yield index, events.Stopped(run.step)
+            return
+        if lead.step % lead.per_epoch == 0:
+            pause()
+            started = [run.start_epoch() for run in crew.runs]
+            yield from ((index, started[index]) for index in active)
+            mark = lead.clock.now()
+
+        if lead.step in probed:
+            pause()
+            yield from ((i, e) for i, e in enumerate(_probed(crew)) if i in active)
+            mark = lead.clock.now()
+        else:
+            crew.update()
+            for run in crew.runs:
+                run.clock.steps += 1
+
+        now = time.monotonic()
+        if lead.step % lead.evaluate_every == 0 or lead.step == lead.steps:
+            pause()
+            due = lead.step == lead.steps or now - last_checkpoint > CHECKPOINT_SECONDS
+            for index, run in list(active.items()):
+                if (diverged := _diverged_at(run)) is not None:
+                    # Its last checkpoint stays the last good one.
+                    yield index, events.Diverged(diverged)
+                    yield index, _finished(run)
+                    del active[index]
+                else:
+                    yield index, _evaluated(run)
+                    if due:
+                        yield index, run.checkpoint()
+            for run in crew.runs:  # those that have diverged go on beside the others, unseen
+                run.first_loss_step = run.step
+            last_checkpoint = now if due else last_checkpoint
+            mark = lead.clock.now()
+        elif now - last_progress > PROGRESS_SECONDS:
+            pause()
+            for index, run in active.items():
+                loss = float(run.losses[run.step - run.first_loss_step - 1])
+                yield index, events.Progress(run.step, loss)
+            last_progress = now
+            mark = lead.clock.now()
+
+    for index, run in active.items():
+        loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
+        yield index, events.Tested(run.step, loss, accuracy)
+        yield index, _finished(run)
+
+
+def _probe_schedule(run: Run) -> list[int]:
+    probes = run.config.probes
+    if probes.every is not None:
+        return probe_steps(run.steps, probes.every)
+    return probe_steps(run.steps) if probes.steps == "log" else []
+
+
+def _probed(crew: Crew) -> list[events.Probed]:
+    clock, step = crew.runs[0].clock, crew.runs[0].step
+    start = clock.now()
+    measured = crew.probed_update()
+    seconds = (clock.now() - start) / len(crew.runs)
+    for run in crew.runs:
+        run.clock.probed_seconds += seconds
+        run.clock.probed_steps += 1
+    return [events.Probed(step, quantities) for quantities in measured]
+
+
+def _evaluated(run: Run) -> events.Evaluated:
+    losses = run.logged_losses()
+    train_loss = losses.double().mean().item() if len(losses) else None
+    run.first_loss_step = run.step
+    loss, accuracy = run.evaluate(run.data, run.validation_indices)
+    return events.Evaluated(
+        run.step,
+        run.step / run.per_epoch,
+        run.step * run.config.data.batch_size,
+        train_loss,
+        loss,
+        accuracy,
+        run.clock.train_seconds,
+    )
+
+
+def _diverged_at(run: Run) -> int | None:
+    """The first update since the last evaluation whose loss was not finite."""
+    bad = torch.nonzero(~torch.isfinite(run.logged_losses())).flatten()
+    return run.first_loss_step + int(bad[0]) if len(bad) else None
+
+
+def _finished(run: Run) -> events.Finished:
+    clock = run.clock
+    return events.Finished(
+        run.step, clock.train_seconds, clock.evaluate_seconds, clock.probe_seconds
+    )

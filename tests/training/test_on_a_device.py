@@ -1,0 +1,97 @@
+"""What a training step asks of an accelerator, without one.
+
+PyTorch's meta device stands in for it: tensors there have a shape and a place but no values, so an
+operation on tensors of two devices fails as it would on a real one, and so does everything that
+would have to wait for a value.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import CNN, EVERYTHING, run_config
+
+from normbench.models import Network
+from normbench.norms import NORMS
+from normbench.probes import Tap
+from normbench.training.crew import Stack
+from normbench.training.run import Run
+
+CASES = {"mlp": (), "cnn": CNN, "everything": (*EVERYTHING, *CNN)}
+NO_VALUES = (RuntimeError, NotImplementedError)
+
+
+@pytest.fixture(autouse=True)
+def bodiless(monkeypatch):
+    """A fused optimizer knows no meta device; the one that is not fused has the same steps."""
+    for name in ("SGD", "Adam"):
+        cls = getattr(torch.optim, name)
+
+        def plain(*args, cls=cls, **options):
+            return cls(*args, **options | {"fused": False})
+
+        monkeypatch.setattr(torch.optim, name, plain)
+    monkeypatch.setattr(Network, "backbone_sha256", lambda self: "no bytes")
+
+
+def make_run(dataset, *overrides: str, norm: str = "batch", seed: int = 0) -> Run:
+    config = run_config(*overrides, norm=norm, seed=seed)
+    there = config.runtime.model_copy(update={"device": "meta"})
+    run = Run(config.model_copy(update={"runtime": there}), dataset)
+    run.network.train()
+    run.start_epoch()
+    return run
+
+
+def test_the_stand_in_notices_a_wait_and_a_tensor_left_behind():
+    x = torch.ones(3, device="meta")
+    with pytest.raises(NO_VALUES):
+        x.sum().item()
+    with pytest.raises(NO_VALUES):
+        x.cpu()
+    with pytest.raises(RuntimeError, match="device"):
+        x + torch.ones(3)
+
+
+@pytest.mark.parametrize("norm", sorted(set(NORMS) - {"instance", "group"}))
+@pytest.mark.parametrize("case", CASES)
+def test_an_update_stays_on_the_device_and_never_waits_for_it(digits, norm, case):
+    run = make_run(digits, *CASES[case], norm=norm)
+    for _ in range(3):
+        run.update()
+    assert {p.device.type for p in run.network.parameters()} == {"meta"}
+    assert run.losses.device.type == "meta"
+    assert run.step == 3
+
+
+def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
+    run = make_run(digits)
+    tap = Tap(run.network)
+    run.update(tap)
+    fetched = []
+
+    def cpu(self):
+        fetched.append(self.shape)
+        return torch.zeros(self.shape)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    values = tap.after_step()
+    assert len(fetched) == 1
+    assert fetched[0] == (len(values), len(run.network.layers))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stack_stays_there_and_never_waits_either(digits, case):
+    runs = [make_run(digits, *CASES[case], seed=seed) for seed in range(2)]
+    stack = Stack(runs)
+    for _ in range(2):
+        stack.update()
+    assert {p.device.type for p in stack.parameters.values()} == {"meta"}
+    assert all(run.step == 2 for run in runs)
+
+
+def test_the_images_lie_on_the_device_once_for_all_runs_of_a_stack(digits):
+    first = Run(run_config(), digits)
+    second = Run(run_config(seed=1), digits, beside=first)
+    assert second.data is first.data
+    assert second.test_data is first.test_data
