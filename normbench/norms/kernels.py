@@ -1,8 +1,8 @@
 """Norm kernels where PyTorch's own do not serve.
 
 PyTorch composes its RMS norm out of elementwise operations and differentiates each of them, which
-in eager mode on a CPU takes several times as long as its fused layer norm. Here the gradient is derived by hand,
-which leaves three passes over memory forward and six backward:
+in eager mode on a CPU takes several times as long as its fused layer norm. Here the gradient is
+derived by hand, which leaves three passes over memory forward and six backward:
 
     r  = (mean(x^2) + eps)^(-1/2)
     y  = x * r * gamma
