@@ -82,13 +82,12 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
 def _long_probes(results: Results, runs: pd.Series) -> pd.DataFrame:
     """run, quantity, step, layer, value of every probed step."""
     found = [read_probes(results.path / run).assign(run=run) for run in runs]
-    wide = pd.concat([frame for frame in found if len(frame)] or [pd.DataFrame()])
-    if wide.empty:
-        return pd.DataFrame(columns=["run", "quantity", "step", "layer", "value"])
-    long = wide.melt(["run", "step"], var_name="quantity").explode("value")
+    wide = pd.concat([pd.DataFrame(columns=["run", "step"]), *found])
+    # Dropped: quantities that an older normbench did not probe yet.
+    long = wide.melt(["run", "step"], var_name="quantity").dropna().explode("value")
     long["layer"] = long.groupby(level=0).cumcount() + 1
-    long = long.astype({"run": "string", "quantity": "string", "value": "float64"})
-    return long[["run", "quantity", "step", "layer", "value"]]
+    types = {"run": "string", "quantity": "string", "step": "int64", "value": "float64"}
+    return long.astype(types)[["run", "quantity", "step", "layer", "value"]]
 
 
 def _meanings(results: Results) -> pd.DataFrame:

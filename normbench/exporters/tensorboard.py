@@ -123,7 +123,8 @@ def _add_probes(steps: dict[int, Summary], probes: pd.DataFrame) -> None:
         }
         for name, value in scalars.items():
             values.add(tag=f"gradients/{name}", simple_value=value)
-        for name, layers in row.items():
+        for name, measured in row.items():
+            layers = np.atleast_1d(measured)  # NaN: an older normbench did not probe it yet
             if name in _LOGARITHMIC:
                 name, layers = f"log10_{name}", np.log10(layers[layers > 0])
             layers = layers[np.isfinite(layers)]
