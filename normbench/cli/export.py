@@ -35,9 +35,9 @@ def command(
 ) -> None:
     """Write an experiment's runs, curves and probes for other tools; print the files.
 
-    csv and parquet: the tables runs, curves (an evaluation a row) and probes (a row a run,
-    quantity, step and layer); a fourth one, columns, says what every column means. tensorboard:
-    one log folder a run, for `tensorboard --logdir DIR`.
+    csv, parquet: the tables runs, curves and probes, and columns, which explains them.
+
+    tensorboard: one log folder a run, for `tensorboard --logdir DIR`.
     """
     from normbench.api import export
     from normbench.store.files import to_json

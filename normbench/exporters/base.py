@@ -3,6 +3,8 @@
 An exporter turns results that were read back into files, and knows neither folders nor the command
 line. A new one is a file in this package:
 
+    import io
+
     from normbench.exporters.base import EXPORTERS, Files, needs
     from normbench.store import Results
 
