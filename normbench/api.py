@@ -145,6 +145,19 @@ def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
     return Comparison(read_results(Path(results), name))
 
 
+def export(
+    name: str, to: str, *, out: str | Path | None = None, results: str | Path = RESULTS
+) -> list[Path]:
+    """Write a trained experiment for other tools; see ``normbench.exporters.export``.
+
+    to: a name of ``normbench list exporters``. Raises ConfigError, StoreError.
+    """
+    from normbench import exporters
+
+    found = read_results(Path(results), name, probes=False)
+    return exporters.export(found, to, Path(out) if out is not None else None)
+
+
 def probe(
     config: str | Path | ExperimentConfig | None = None,
     *,

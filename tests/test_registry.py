@@ -9,6 +9,7 @@ import pytest
 
 from normbench.data import DATASETS
 from normbench.errors import suggest
+from normbench.exporters import EXPORTERS
 from normbench.models import MODELS
 from normbench.norms import NORMS
 from normbench.probes import PROBES
@@ -107,7 +108,7 @@ def test_without_a_near_name_the_hint_only_lists_what_is_known():
     assert suggest("xyz", []) == ""
 
 
-@pytest.mark.parametrize("registry", [NORMS, MODELS, DATASETS], ids=lambda r: r.kind)
+@pytest.mark.parametrize("registry", [NORMS, MODELS, DATASETS, EXPORTERS], ids=lambda r: r.kind)
 def test_every_component_says_what_it_is(registry: Registry):
     assert len(registry.names()) > 1
     for name in registry:

@@ -19,6 +19,7 @@ class What(StrEnum):
     norms = "norms"
     models = "models"
     datasets = "datasets"
+    exporters = "exporters"
     configs = "configs"
     runs = "runs"
 
@@ -28,7 +29,7 @@ def command(
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """List the norms, models, datasets or bundled configs there are, or the runs on disk."""
+    """List the norms, models, datasets, exporters or bundled configs, or the runs on disk."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -54,6 +55,7 @@ def command(
 def _known(what: What) -> list[dict[str, str]]:
     from normbench.config import bundled
     from normbench.data import DATASETS
+    from normbench.exporters import EXPORTERS
     from normbench.models import MODELS
     from normbench.norms import NORMS
     from normbench.registry import Registry, summary
@@ -64,6 +66,7 @@ def _known(what: What) -> list[dict[str, str]]:
         What.norms: NORMS,
         What.models: MODELS,
         What.datasets: DATASETS,
+        What.exporters: EXPORTERS,
     }
     registry = registries[what]
     return [{"name": name, "what": summary(registry[name])} for name in registry]

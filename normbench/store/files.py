@@ -16,23 +16,26 @@ from normbench.errors import StoreError
 
 
 @contextmanager
-def reported(path: Path, doing: str) -> Iterator[None]:
-    """Turn the system's refusals within this context into a StoreError that names the place."""
+def reported(path: Path, doing: str, option: str = "--results") -> Iterator[None]:
+    """Turn the system's refusals within this context into a StoreError that names the place.
+
+    option: the command line option that chooses another place.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(
             f"cannot {doing} {path}: {reason.lower()}\n"
-            "    choose another place with --results DIR, or make this one writable"
+            f"    choose another place with {option} DIR, or make this one writable"
         ) from error
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Replace ``path`` with ``content`` in one step. Raises StoreError."""
+def write_atomically(path: Path, content: bytes | str, option: str = "--results") -> None:
+    """Replace ``path`` with ``content`` in one step. Raises StoreError, as ``reported`` does."""
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with reported(path, "write"):
+    with reported(path, "write", option):
         try:
             temporary.write_bytes(data)
             os.replace(temporary, path)

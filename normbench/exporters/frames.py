@@ -1,0 +1,98 @@
+"""The tables that formats for data frames share, and what their columns mean."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from normbench.store import Results
+from normbench.store.read import read_probes
+
+_RUN = {
+    "run": "the run's folder; it joins the tables",
+    "norm": "the norm's label",
+    "seed": "of the split, the initial weights, the batch order and the augmentation",
+}
+COLUMNS: dict[str, dict[str, str]] = {
+    "runs": _RUN
+    | {
+        "role": "report, or why it was trained besides: pilot, tune, best; a run may have two rows",
+        "state": "finished, diverged, failed, interrupted, running or missing",
+        "reason": "why it failed",
+        "tuned": "the tuned value, in the unit of its config key",
+        "diverged_at": "the update, from 0, whose training loss was not finite",
+        "steps_planned": "updates in the budget",
+        "steps_done": "updates made",
+        "batch_size": "examples an update",
+        "num_classes": "classes of the dataset",
+        "parameters": "trainable parameters of the network",
+        "val_accuracy": "share, 0 to 1, at the last evaluation",
+        "val_loss": "mean cross entropy in nats at the last evaluation",
+        "test_accuracy": "share, 0 to 1, seen once after the last update",
+        "train_seconds": "time of the training steps alone",
+        "backbone_sha256": "of the initial weights outside the norm layers",
+        "batch_order_sha256": "of the batch order consumed",
+        "epochs_started": "epochs begun",
+    },
+    "curves": _RUN
+    | {
+        "step": "updates made before the evaluation",
+        "val_accuracy": "share, 0 to 1",
+        "val_loss": "mean cross entropy in nats; empty where not finite",
+        "train_loss": "mean cross entropy in nats since the evaluation before; empty at step 0",
+        "train_seconds": "time of the training steps alone since the start of the run",
+    },
+    "probes": _RUN
+    | {
+        "step": "the update probed, from 0: step 0 sees the initial weights",
+        "quantity": "what was measured, such as activation_gradient, the norm of dL/dz",
+        "layer": "hidden layer, from 1 at the input",
+        "value": "the quantity there; empty where not finite",
+    },
+}
+"""table -> column -> meaning and unit. Sweep keys stand after ``norm`` in each table."""
+
+_TEXT = ("run", "norm", "role", "state", "reason", "backbone_sha256", "batch_order_sha256")
+
+
+def tables(results: Results) -> dict[str, pd.DataFrame]:
+    """The experiment in four tables: runs, curves, probes and columns.
+
+    runs: one row a run and role; curves: one row an evaluation; probes: one row a run, quantity,
+    probed step and layer, every probed step among them; columns: what the columns of the others
+    mean (table, column, meaning). Nothing is left out: a run that diverged, failed or never began
+    has its row in ``runs``.
+    """
+    runs = results.runs.copy()
+    runs.insert(runs.columns.get_loc("state") + 1, "reason", runs["run"].map(results.reasons))
+    # A column holds one type: a swept key with numbers and words is a column of words.
+    mixed = [key for key in results.keys if not pd.api.types.is_numeric_dtype(runs[key])]
+    runs = runs.astype(dict.fromkeys([*_TEXT, *mixed], "string"))
+    head = ["run", "norm", *results.keys]
+    runs = runs[[*head, *(column for column in runs if column not in head)]]
+    about = runs.drop_duplicates("run")[[*head, "seed"]]
+    curves = results.curves.astype({"run": "string"})
+    return {
+        "runs": runs,
+        "curves": about.merge(curves, on="run"),
+        "probes": about.merge(_long_probes(results, about["run"]), on="run"),
+        "columns": _meanings(results),
+    }
+
+
+def _long_probes(results: Results, runs: pd.Series) -> pd.DataFrame:
+    """run, quantity, step, layer, value of every probed step."""
+    found = [read_probes(results.path / run).assign(run=run) for run in runs]
+    wide = pd.concat([pd.DataFrame(columns=["run", "step"]), *found])
+    # Dropped: quantities that an older normbench did not probe yet.
+    long = wide.melt(["run", "step"], var_name="quantity").dropna().explode("value")
+    long["layer"] = long.groupby(level=0).cumcount() + 1
+    types = {"run": "string", "quantity": "string", "step": "int64", "value": "float64"}
+    return long.astype(types)[["run", "quantity", "step", "layer", "value"]]
+
+
+def _meanings(results: Results) -> pd.DataFrame:
+    rows = []
+    for table, columns in COLUMNS.items():
+        swept = dict.fromkeys(results.keys, "a swept key of the config")
+        rows += [(table, column, text) for column, text in (columns | swept).items()]
+    return pd.DataFrame(rows, columns=["table", "column", "meaning"], dtype="string")
