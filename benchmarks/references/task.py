@@ -6,8 +6,7 @@ configs beside the benchmarks: same layers, optimizer, batch size and budget.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -36,13 +35,6 @@ class Task:
     lr: float = 0.05
     workers: int = 2
     device: str = "cpu"
-
-    @classmethod
-    def parse(cls, text: str) -> Task:
-        return cls(**json.loads(text))
-
-    def text(self) -> str:
-        return json.dumps(asdict(self))
 
 
 class RMSNorm2d(nn.RMSNorm):

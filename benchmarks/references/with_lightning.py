@@ -8,12 +8,13 @@ import sys
 import time
 import warnings
 
+from benchmarks.references.task import Task, loaders, network, optimizer  # torchvision first
+
+# isort: split
 import lightning
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from benchmarks.references.task import Task, loaders, network, optimizer
 
 
 class Classifier(lightning.LightningModule):
@@ -40,10 +41,7 @@ class Classifier(lightning.LightningModule):
         return optimizer(self.task, self.net)
 
 
-def main() -> None:
-    task = Task.parse(sys.argv[1])
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
+def run(task: Task) -> dict[str, float]:
     lightning.seed_everything(task.seed, verbose=False)
     train, validation, test = loaders(task)
     trainer = lightning.Trainer(
@@ -58,9 +56,11 @@ def main() -> None:
     started = time.perf_counter()
     trainer.fit(net, train, validation)
     [found] = trainer.test(net, test, verbose=False)
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "test_accuracy": found["test_accuracy"]}))
+    return {"seconds": time.perf_counter() - started, "test_accuracy": found["test_accuracy"]}
 
 
 if __name__ == "__main__":
-    main()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    for values in json.loads(sys.argv[1]):
+        print(json.dumps(run(Task(**values))), flush=True)
