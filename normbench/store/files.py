@@ -16,7 +16,7 @@ from normbench.errors import StoreError
 
 
 @contextmanager
-def reported(path: Path, doing: str) -> Iterator[None]:
+def reported(path: Path | str, doing: str) -> Iterator[None]:
     """Turn the system's refusals within this context into a StoreError that names the place."""
     try:
         yield
@@ -56,10 +56,11 @@ def finite(value: Any) -> Any:
     return value
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
     """The events of a journal, without a last line that a crash cut short; [] if absent."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as journal:
+            content = journal.read()
     except FileNotFoundError:
         return []
     whole = content[: content.rfind(b"\n") + 1]
@@ -68,7 +69,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def parsed(path: Path) -> Iterator[None]:
+def parsed(path: Path | str) -> Iterator[None]:
     """Turn a syntax error in a file of ours into a StoreError that names the file."""
     try:
         yield
