@@ -2,8 +2,8 @@
 
     python benchmarks/make_runs.py RESULTS NAME RUNS
 
-The first 16 seeds of every norm and depth go through the store as real runs do, with journals of the
-length that 2,000 steps on MNIST give and numbers drawn at random; the seeds beyond are copies of
+The first 16 seeds of every norm and depth go through the store as real runs do, with journals as
+long as those of 2,000 steps on MNIST and numbers drawn at random; the seeds beyond are copies of
 them under their own name and hashes. There are no checkpoints, which nothing that compares reads.
 """
 

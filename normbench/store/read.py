@@ -215,7 +215,9 @@ def _ends(path: str) -> list[bytes]:
 
 def read_probes(folder: Path) -> pd.DataFrame:
     """Every probed step of one run: step and an array [L] a quantity."""
-    return pd.DataFrame([_probe(event) for event in read_json_lines(RunStore(folder).journal("probes"))])
+    return pd.DataFrame(
+        [_probe(event) for event in read_json_lines(RunStore(folder).journal("probes"))]
+    )
 
 
 def _probe(event: dict[str, Any]) -> dict[str, Any]:
