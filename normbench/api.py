@@ -129,7 +129,8 @@ def train(
                     watch=watch or Silent(),
                     should_stop=interrupts.requested,
                 )
-                if outcome.stopped or any(run.role == "best" for run in plan):
+                tuned = experiment.tune is None or any(run.role == "best" for run in plan)
+                if outcome.stopped or tuned:
                     break
                 # What each norm's own best value is, only the tuning runs can tell.
                 plan = best_runs(experiment, Comparison(read_results(*place)).chosen)
@@ -365,7 +366,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset) -> None:
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
-    kinds = {run.config.context(): run.config for run in plan}
+    kinds = {repr((run.point, run.tuned)): run.config for run in plan}
     devices = {config.runtime.device for config in kinds.values()}
     for device in devices:
         if not _usable(device):

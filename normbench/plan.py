@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from normbench.config import ExperimentConfig, PilotTarget, RunConfig
@@ -30,7 +31,7 @@ class PlannedRun:
     tuned: Mapping[str, Any] | None = None
     stored: str | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """SHA-256 over what determines the run's numbers."""
         return self.config.identity()
@@ -75,23 +76,25 @@ def _pilots(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
 
 
 def _reporting(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
+    labels = experiment.labels
     for point in experiment.points():
         here = experiment.at(point)
         for seed in experiment.seed_list:
-            for norm in experiment.labels:
-                yield PlannedRun(norm, point, seed, here.run({}, norm, seed))
+            for index, norm in enumerate(labels):
+                yield PlannedRun(norm, point, seed, here.run({}, index, seed))
 
 
 def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
     if experiment.tune is None:
         return
+    labels = experiment.labels
     for point in experiment.points():
         for value in experiment.tune.values:
             tuned = {experiment.tune.key: value}
             here = experiment.at({**point, **tuned})
             for seed in experiment.tune_seeds:
-                for norm in experiment.labels:
-                    yield PlannedRun(norm, point, seed, here.run({}, norm, seed), "tune", tuned)
+                for index, norm in enumerate(labels):
+                    yield PlannedRun(norm, point, seed, here.run({}, index, seed), "tune", tuned)
 
 
 def best_runs(
@@ -104,9 +107,9 @@ def best_runs(
     if experiment.tune is None:
         return []
     return [
-        PlannedRun(norm, point, seed, here.run({}, norm, seed), "best", tuned)
+        PlannedRun(norm, point, seed, here.run({}, index, seed), "best", tuned)
         for point in experiment.points()
-        for norm in experiment.labels
+        for index, norm in enumerate(experiment.labels)
         for place in [(norm, tuple(point_label(value) for value in point.values()))]
         if place in chosen
         for tuned in [{experiment.tune.key: chosen[place]}]

@@ -31,6 +31,7 @@ SMALLEST_BOOTSTRAP = 5
 # them on one thread: on a busy machine waiting for the other threads costs many times the work.
 _CHUNK = 250_000
 _BOOTSTRAP_CHUNK = 16_000
+_SIGNS_CHUNK = 2_500_000
 # Sums of the same numbers in another order differ by rounding; they must still count as equal.
 _TIE = 1e-9
 
@@ -96,15 +97,21 @@ def _signed_sums(values: Floats) -> Floats:
 def _count_sample(differences: Floats, bound: Floats) -> Floats:
     """(b + 1)/(m + 1) over m random sign patterns. differences: [G, n], bound: [G]."""
     signs = _random_signs(differences.shape[1])
-    extreme = (np.abs(differences @ signs) >= bound[:, None]).sum(axis=1)
+    sums = np.zeros((len(differences), RANDOM_FLIPS))
+    for part in _chunks(len(signs), RANDOM_FLIPS, _SIGNS_CHUNK):
+        sums += differences[:, part] @ signs[part].astype(float)
+    extreme = (np.abs(sums) >= bound[:, None]).sum(axis=1)
     return (extreme + 1.0) / (RANDOM_FLIPS + 1.0)
 
 
 @functools.lru_cache(maxsize=1)  # for the next chunk
-def _random_signs(pairs: int) -> Floats:
-    """[n, RANDOM_FLIPS] of -1 and 1."""
+def _random_signs(pairs: int) -> NDArray[np.int8]:
+    """[n, RANDOM_FLIPS] of -1 and 1, one byte each: with thousands of pairs they are many."""
     draw = stream(0, "sign flips", pairs)
-    return draw.choice(np.array([-1.0, 1.0]), size=(pairs, RANDOM_FLIPS))
+    signs = np.empty((pairs, RANDOM_FLIPS), dtype=np.int8)
+    for part in _chunks(pairs, RANDOM_FLIPS, _SIGNS_CHUNK):
+        signs[part] = draw.choice(np.array([-1, 1], dtype=np.int8), size=signs[part].shape)
+    return signs
 
 
 def signed_ranks(differences: Floats) -> Floats:
@@ -154,6 +161,7 @@ def mean_interval(
     return mean - quantile * error, mean + quantile * error
 
 
+@functools.lru_cache(maxsize=1)  # for the next metric
 def _bootstrap_weights(pairs: int, resamples: int) -> Floats:
     """How often each pair is in each resample, over n. Returns [n, resamples]."""
     draw = stream(0, "bootstrap", pairs)

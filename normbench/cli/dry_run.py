@@ -10,6 +10,8 @@ import typer
 from normbench.report.columns import Column, count, key_columns, norm_column, seconds
 from normbench.report.tables import console, rich_table
 
+SHOWN_ROWS = 40
+
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
 
@@ -59,7 +61,9 @@ def print_estimate(
     ]
     screen = console()
     title = f"{experiment.name}: {len(plan)} of {len(planned)} runs to train"
-    screen.print(rich_table(title, frame, columns, screen.width))
+    screen.print(rich_table(title, frame.head(SHOWN_ROWS), columns, screen.width))
+    if len(frame) > SHOWN_ROWS:
+        screen.print(f"and {len(frame) - SHOWN_ROWS:,} rows more, which --json lists")
     screen.print(f"about {seconds(total)} with {jobs} runs at a time, {_bytes(disk)} on disk")
     if experiment.tune:
         screen.print("and the runs at each norm's own best value, once that is known")

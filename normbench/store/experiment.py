@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ class ExperimentStore:
     def folders(self) -> list[str]:
         """The names of the run folders there are, sorted. Raises StoreError."""
         with reported(self.path, "read"):
-            return sorted(path.parent.name for path in self.path.glob("*/manifest.json"))
+            names = os.listdir(self.path) if self.path.exists() else []
+            return sorted(n for n in names if os.path.exists(f"{self.path}/{n}/manifest.json"))
 
     def clear(self) -> None:
         """Forget every run of this experiment. Raises StoreError."""

@@ -16,7 +16,7 @@ from normbench.errors import StoreError
 
 
 @contextmanager
-def reported(path: Path, doing: str, option: str = "--results") -> Iterator[None]:
+def reported(path: Path | str, doing: str, option: str = "--results") -> Iterator[None]:
     """Turn the system's refusals within this context into a StoreError that names the place.
 
     option: the command line option that chooses another place.
@@ -59,10 +59,11 @@ def finite(value: Any) -> Any:
     return value
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
     """The events of a journal, without a last line that a crash cut short; [] if absent."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as journal:
+            content = journal.read()
     except FileNotFoundError:
         return []
     whole = content[: content.rfind(b"\n") + 1]
@@ -71,7 +72,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def parsed(path: Path) -> Iterator[None]:
+def parsed(path: Path | str) -> Iterator[None]:
     """Turn a syntax error in a file of ours into a StoreError that names the file."""
     try:
         yield

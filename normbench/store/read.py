@@ -8,6 +8,7 @@ import os
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 
 NAN = float("nan")
 _CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
-_TAIL_BYTES = 1 << 16
+_evaluation = itemgetter(*_CURVE)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Results:
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
+        if mask.all():
+            return self
         runs = self.runs[mask]
         kept = set(runs["run"])
         return Results(
@@ -75,18 +78,18 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
     reasons: dict[str, str] = {}
     outcomes: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        folder = store.path / entry["folder"]
-        manifest = _manifest(folder)
         row = {"run": entry["folder"], **{k: entry[k] for k in ("norm", "seed", "role")}}
         row |= {key: point_label(entry["point"].get(key)) for key in keys}
         row["tuned"] = next(iter(entry["tuned"].values()), NAN)
-        if entry["folder"] not in outcomes:  # one run may be planned in two roles
-            outcomes[entry["folder"]] = _outcome(folder, manifest, curves, entry["folder"])
+        run = store.run(entry["folder"])
+        if run.name not in outcomes:  # one run may be planned in two roles
+            manifest = _manifest(run)
+            outcomes[run.name] = _outcome(run, manifest, curves)
             if manifest and manifest.get("reason"):
-                reasons[entry["folder"]] = manifest["reason"]
+                reasons[run.name] = manifest["reason"]
             if probes and manifest:
-                probed.add(entry["folder"], folder / "probes.jsonl")
-        rows.append(row | outcomes[entry["folder"]])
+                probed.add(run)
+        rows.append(row | outcomes[run.name])
     return Results(
         name,
         store.path,
@@ -109,7 +112,7 @@ def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterabl
         identity = folder.rpartition("-")[2]
         if identity in known:
             continue
-        manifest = _manifest(store.path / folder)
+        manifest = _manifest(store.run(folder))
         kind = manifest and (manifest["context"], manifest["method"])
         if not manifest or kind not in kinds:
             continue
@@ -119,19 +122,17 @@ def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterabl
         yield {**kinds[kind], "folder": folder, "seed": manifest["seed"]}
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    with reported(folder, "read"):
-        return RunStore(folder).read_manifest(MANIFEST_KEYS)
+def _manifest(run: RunStore) -> dict[str, Any] | None:
+    with reported(run.path, "read"):
+        return run.read_manifest(MANIFEST_KEYS)
 
 
-def _outcome(
-    folder: Path, manifest: dict[str, Any] | None, curves: _Curves, run: str
-) -> dict[str, Any]:
+def _outcome(run: RunStore, manifest: dict[str, Any] | None, curves: _Curves) -> dict[str, Any]:
     """The columns of one run that come from its manifest and metrics."""
     manifest = manifest or {"state": "missing"}
-    metrics = read_json_lines(folder / "metrics.jsonl")
+    metrics = read_json_lines(run.journal("metrics"))
     evaluations = [event for event in metrics if event["event"] == "eval"]
-    curves.add(run, evaluations)
+    curves.add(run.name, evaluations)
     last = evaluations[-1] if evaluations else {}
     test = next((event for event in metrics if event["event"] == "test"), {})
     return {
@@ -158,20 +159,21 @@ class _Curves:
     def __init__(self) -> None:
         self.runs: list[str] = []
         self.counts: list[int] = []
-        self.columns = {name: array("d") for name in _CURVE}
+        self.columns = [array("d") for _ in _CURVE]
 
     def add(self, run: str, evaluations: list[dict[str, Any]]) -> None:
         self.runs.append(run)
         self.counts.append(len(evaluations))
-        for name, column in self.columns.items():
-            column.extend([_number(event[name]) for event in evaluations])
+        values = np.array([_evaluation(event) for event in evaluations], dtype=float)  # null: NaN
+        for column, part in zip(self.columns, values.reshape(-1, len(_CURVE)).T, strict=True):
+            column.frombytes(part.tobytes())
 
     def frame(self) -> pd.DataFrame:
+        columns = dict(zip(_CURVE, map(np.frombuffer, self.columns), strict=True))
         codes = np.repeat(np.arange(len(self.runs)), self.counts)
-        frame = pd.DataFrame({name: np.array(column) for name, column in self.columns.items()})
-        frame["step"] = frame["step"].astype("int64")
-        frame.insert(0, "run", pd.Categorical.from_codes(codes, pd.Index(self.runs)))
-        return frame
+        run = pd.Categorical.from_codes(codes, pd.Index(self.runs))
+        step = columns["step"].astype("int64")
+        return pd.DataFrame({"run": run, **columns, "step": step}, copy=False)
 
 
 class _Probes:
@@ -180,27 +182,29 @@ class _Probes:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def add(self, run: str, path: Path) -> None:
+    def add(self, run: RunStore) -> None:
+        path = run.journal("probes")
         for line in _ends(path):
             with parsed(path):
-                self.rows.append({"run": run, **_probe(from_json(line))})
+                self.rows.append({"run": run.name, **_probe(from_json(line))})
 
     def frame(self) -> pd.DataFrame:
         return pd.DataFrame(self.rows, columns=None if self.rows else ["run", "step"])
 
 
-def _ends(path: Path) -> list[bytes]:
+def _ends(path: str) -> list[bytes]:
     """The first and the last whole line of a journal, without reading what is between."""
     try:
-        with path.open("rb") as lines:
+        with open(path, "rb") as lines:
             first = lines.readline()
             if not first.endswith(b"\n"):
                 return []
             size = lines.seek(0, os.SEEK_END)
-            lines.seek(max(0, size - _TAIL_BYTES))
-            tail = lines.read()
-            if tail.count(b"\n") < 2 and size > _TAIL_BYTES:  # a line longer than the tail
-                lines.seek(0)
+            # The lines are about equally long; more is read where the last is longer, or torn.
+            length, tail = len(first), first
+            while tail.count(b"\n") < 2 and length < size:
+                length *= 2
+                lines.seek(max(0, size - length))
                 tail = lines.read()
     except FileNotFoundError:
         return []
@@ -211,7 +215,9 @@ def _ends(path: Path) -> list[bytes]:
 
 def read_probes(folder: Path) -> pd.DataFrame:
     """Every probed step of one run: step and an array [L] a quantity."""
-    return pd.DataFrame([_probe(event) for event in read_json_lines(folder / "probes.jsonl")])
+    return pd.DataFrame(
+        [_probe(event) for event in read_json_lines(RunStore(folder).journal("probes"))]
+    )
 
 
 def _probe(event: dict[str, Any]) -> dict[str, Any]:

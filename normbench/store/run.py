@@ -10,6 +10,7 @@ DONE             written last
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Collection, Mapping
@@ -60,19 +61,28 @@ class RunStore:
         self._journals: dict[str, Any] = {}
 
     @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def journal(self, name: str) -> str:
+        """The path of ``metrics`` or ``probes``."""
+        return f"{self.path}/{name}.jsonl"  # a text: with many runs, joining paths takes long
+
+    @property
     def done(self) -> bool:
         """Whether the run ended, trained to its budget or diverged."""
-        return (self.path / "DONE").exists()
+        return os.path.exists(f"{self.path}/DONE")
 
     def read_manifest(self, keys: Collection[str] = ()) -> dict[str, Any] | None:
         """The manifest as it stands, or None.
 
         Raises StoreError when it is damaged, of a newer schema, or lacks one of ``keys``.
         """
-        path = self.path / "manifest.json"
+        path = f"{self.path}/manifest.json"
         try:
-            with parsed(path):
-                manifest = from_json(path.read_bytes())
+            with open(path, "rb") as file, parsed(path):
+                manifest = from_json(file.read())
         except FileNotFoundError:
             return None
         check_record(manifest, path, keys)
@@ -89,7 +99,7 @@ class RunStore:
         """Hash of the batch order and number of the epochs begun before ``step`` updates."""
         epochs = [
             event
-            for event in read_json_lines(self.path / "metrics.jsonl")
+            for event in read_json_lines(self.journal("metrics"))
             if event["event"] == "epoch" and step is not None and event["step"] < step
         ]
         if not epochs:
@@ -121,7 +131,7 @@ class RunStore:
         self.manifest = {"schema": SCHEMA, "state": "running", **manifest}
         self._write_manifest()
         for name in ("metrics", "probes"):
-            path = self.path / f"{name}.jsonl"
+            path = Path(self.journal(name))
             kept = [e for e in read_json_lines(path) if step is not None and _before(e, step)]
             write_atomically(path, "".join(to_json(event) + "\n" for event in kept))
             with reported(path, "write"):
@@ -129,7 +139,7 @@ class RunStore:
 
     def append(self, journal: str, event: dict[str, Any]) -> None:
         """One line more in ``metrics`` or ``probes``. Raises StoreError."""
-        with reported(self.path / f"{journal}.jsonl", "write"):
+        with reported(self.journal(journal), "write"):
             self._journals[journal].write(to_json(event) + "\n")
 
     def write_checkpoint(self, state: bytes) -> None:
@@ -161,7 +171,7 @@ def _before(event: dict[str, Any], step: int) -> bool:
     return event["step"] <= step
 
 
-def check_record(record: Any, path: Path, keys: Collection[str]) -> None:
+def check_record(record: Any, path: Path | str, keys: Collection[str]) -> None:
     """Raise StoreError when a newer normbench wrote ``record``, or it lacks one of ``keys``."""
     if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
         raise _damaged(path)
@@ -174,5 +184,5 @@ def check_record(record: Any, path: Path, keys: Collection[str]) -> None:
         raise _damaged(path)
 
 
-def _damaged(path: Path) -> StoreError:
+def _damaged(path: Path | str) -> StoreError:
     return StoreError(f"{path} is damaged\n    delete its folder and train again")

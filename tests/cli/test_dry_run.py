@@ -1,0 +1,14 @@
+"""normbench train --dry-run with more rows than anyone reads."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_a_long_plan_is_cut_short_in_the_table_and_whole_as_json(cli, config, monkeypatch):
+    monkeypatch.setattr("normbench.cli.dry_run.SHOWN_ROWS", 3)
+    sweep = "--sweep=optimizer.lr=0.1,0.2,0.3"
+    shown = cli("train", config, "--dry-run", sweep).out
+    assert shown.count("none") + shown.count("batch") == 3
+    assert "and 3 rows more, which --json lists" in shown
+    assert len(json.loads(cli("train", config, "--dry-run", sweep, "--json").out)["runs"]) == 6
