@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
+import queue
 import socket
 import threading
 import time
@@ -32,7 +32,8 @@ from normbench.training.events import Checkpointed, Event, Failed, Finished, Sta
 POLL_SECONDS = 0.2
 ASK_SECONDS = 0.5  # how often a run asks whether to stop
 COUNT_SECONDS = 1.0  # how often the driver counts the cluster's resources
-CONNECT_SECONDS = 5.0
+REACH_SECONDS = 5.0
+INIT_SECONDS = 30.0
 LOST_SECONDS = 60.0  # how long to wait for a node, where there was one before
 RETRIES = 3  # deaths of one run without a new checkpoint in between
 
@@ -200,32 +201,41 @@ def _connect(address: str | None) -> bool:
     if address is not None:
         _reach(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    handler = signal.getsignal(signal.SIGTERM)
+    done: queue.Queue[BaseException | None] = queue.Queue()
+
+    def connect() -> None:
+        try:
+            ray.init(
+                address,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            done.put(None)
+        except BaseException as error:
+            done.put(error)
+
+    # Ray tries for minutes. Outside the main thread it also leaves the signals alone.
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        ray.init(
-            address,
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        error = done.get(timeout=INIT_SECONDS)
+    except queue.Empty:
+        error = TimeoutError(f"no answer within {INIT_SECONDS:g} s")
+    if error is not None:
         place = f"no Ray cluster at {address!r}" if address else "Ray does not start"
         raise _unreachable(f"{place}: {_first_line(error)}") from None
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray sets its own, and leaves it
     return True
 
 
 def _reach(address: str) -> None:
-    """Raise ConfigError when nobody listens; Ray itself would try for minutes."""
+    """Raise ConfigError when nobody listens."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise _unreachable(f"{address!r} is not an address")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(f"no Ray cluster at {address!r}: {error}") from None
 
@@ -233,7 +243,7 @@ def _reach(address: str) -> None:
 def _unreachable(message: str) -> ConfigError:
     hint = (
         "HOST:PORT as `ray start --head` prints it, or auto, on a machine that is part of the "
-        "cluster\n(`ray start --address=HOST:PORT` makes it one); without it one is started here"
+        "cluster;\na cluster with token authentication wants RAY_AUTH_MODE=token here too"
     )
     return ConfigError([Problem("ray-address", message, hint)])
 
@@ -283,7 +293,7 @@ class _Desk:
         return self._stopping
 
     def data(self, path: str) -> list[Any]:
-        """The ``RawDataset`` of a prepared folder, by reference: a list keeps Ray from fetching it."""
+        """A prepared folder as a ``RawDataset``, by reference: in a list Ray does not fetch it."""
         if path not in self._data:
             self._data[path] = ray.put(load(Path(path)).raw())
         return [self._data[path]]
