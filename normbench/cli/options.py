@@ -61,8 +61,8 @@ RayAddress = Annotated[
     typer.Option(
         "--ray-address",
         metavar="HOST:PORT",
-        help="The Ray cluster, or auto. Else RAY_ADDRESS, else one that runs on this machine, "
-        "else one is started for this command.",
+        help="The Ray cluster; auto is the one that runs on this machine. Else RAY_ADDRESS, else "
+        "one is started for this command.",
         show_default=False,
     ),
 ]

@@ -29,6 +29,7 @@ from normbench.execution.engine import Task
 from normbench.execution.worker import told
 from normbench.training.events import Checkpointed, Event, Failed, Finished, Started, Stopped
 
+STARTED_HERE = "local"  # Ray's word for a cluster of this machine that ends with us
 POLL_SECONDS = 0.2
 ASK_SECONDS = 0.5  # how often a run asks whether to stop
 COUNT_SECONDS = 1.0  # how often the driver counts the cluster's resources
@@ -55,14 +56,14 @@ class _Attempt:
 class RayEngine:
     """Tasks of a Ray cluster, as many at a time as its resources allow, or ``jobs``.
 
-    address: of a running cluster (``HOST:PORT`` or ``auto``); None: the one of ``RAY_ADDRESS`` or
-    on this machine, else one started here for as long as the engine lives. note: is told of nodes
-    that die. Raises ConfigError when there is no such cluster.
+    address: of a running cluster, ``HOST:PORT`` or ``auto`` for the one on this machine; None: that
+    of ``RAY_ADDRESS``, else one started here for as long as the engine lives. note: is told of
+    nodes that die. Raises ConfigError when there is no such cluster.
     """
 
     def __init__(self, jobs: int | None, address: str | None, note: Callable[[str], None]):
         self.jobs, self._note = jobs, note
-        self._connected = _connect(address)
+        self._session = _Session(address)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         desk = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Desk)
         self._desk: Any = desk.options(scheduling_strategy=here).remote()
@@ -95,10 +96,7 @@ class RayEngine:
 
     def close(self) -> None:
         """See ``Engine.close``."""
-        if self._connected:
-            self._connected = False
-            ray.shutdown()
-        elif ray.is_initialized():  # by the caller, whose session it stays
+        if not self._session.close() and ray.is_initialized():
             for attempt in self._running.values():
                 ray.cancel(attempt.stream, force=True)
             ray.kill(self._desk)
@@ -149,7 +147,7 @@ class RayEngine:
         try:
             event: Event = ray.get(next(attempt.stream))
         except RayTaskError as error:  # our function never began: it could not be unpacked there
-            event = Failed(_first_line(error), str(error))
+            event = Failed(_first_sentence(error), str(error))
         except (RayError, StopIteration) as error:
             return self._died(key, attempt, error)
         attempt.begun = True
@@ -163,7 +161,7 @@ class RayEngine:
     def _died(self, key: str, attempt: _Attempt, error: Exception) -> tuple[str, Event] | None:
         """Start the run again, or let it fail."""
         attempt.deaths += 1
-        reason = f"its process or node died ({_first_line(error)})"
+        reason = f"its process or node died ({_first_sentence(error)})"
         if self._stopping or attempt.deaths > RETRIES:
             del self._running[key]
             return key, Failed(f"{reason}, {attempt.deaths} times without a checkpoint between")
@@ -194,43 +192,52 @@ class RayEngine:
 # -- the cluster ------------------------------------------------------------------------------
 
 
-def _connect(address: str | None) -> bool:
-    """Connect; whether that was needed. Raises ConfigError."""
-    if ray.is_initialized():
-        return False
-    if address is not None:
-        _reach(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    done: queue.Queue[BaseException | None] = queue.Queue()
+class _Session:
+    """This process's part in a cluster. Raises ConfigError where there is none."""
 
-    def connect() -> None:
+    def __init__(self, address: str | None):
+        self._closed = threading.Event()
+        self._joined = not ray.is_initialized()  # else the caller did, whose session it stays
+        if not self._joined:
+            return
+        address = address or os.environ.get("RAY_ADDRESS") or STARTED_HERE
+        if address not in (STARTED_HERE, "auto"):
+            _reach(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        answer: queue.Queue[BaseException | None] = queue.Queue()
+        # Ray tries for minutes. Outside the main thread it also leaves the signals alone.
+        threading.Thread(target=self._join, args=(address, answer), daemon=True).start()
+        try:
+            error = answer.get(timeout=INIT_SECONDS)
+        except queue.Empty:
+            error = TimeoutError(f"no answer within {INIT_SECONDS:g} s")
+        if error is not None:
+            raise _unreachable(f"no Ray cluster at {address!r}: {_first_sentence(error)}")
+
+    def _join(self, address: str, answer: queue.Queue[BaseException | None]) -> None:
         try:
             ray.init(
                 address,
-                include_dashboard=None if address else False,
+                include_dashboard=False if address == STARTED_HERE else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-            done.put(None)
         except BaseException as error:
-            done.put(error)
+            answer.put(error)
+            return
+        answer.put(None)
+        self._closed.wait()  # the processes Ray starts here die with the thread that started them
 
-    # Ray tries for minutes. Outside the main thread it also leaves the signals alone.
-    threading.Thread(target=connect, daemon=True).start()
-    try:
-        error = done.get(timeout=INIT_SECONDS)
-    except queue.Empty:
-        error = TimeoutError(f"no answer within {INIT_SECONDS:g} s")
-    if error is not None:
-        place = f"no Ray cluster at {address!r}" if address else "Ray does not start"
-        raise _unreachable(f"{place}: {_first_line(error)}") from None
-    return True
+    def close(self) -> bool:
+        """Leave the cluster if we joined it, which ends all our tasks; whether that is so."""
+        if self._joined and not self._closed.is_set():
+            ray.shutdown()
+            self._closed.set()
+        return self._joined
 
 
 def _reach(address: str) -> None:
     """Raise ConfigError when nobody listens."""
-    if address == "auto":
-        return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise _unreachable(f"{address!r} is not an address")
@@ -269,9 +276,9 @@ def _no_room(resources: Resources) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    return f"{type(error).__name__}: {lines[0]}"[:300] if lines else type(error).__name__
+def _first_sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split()).partition(". ")[0]
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
 
 # -- what happens on the nodes ----------------------------------------------------------------
