@@ -96,9 +96,9 @@ def train(
     config: a path, the name of a bundled config, or an ``ExperimentConfig``; None is the bundled
     digits experiment. overrides: ``key=value``. results: the results folder. data_dir: where
     datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
-    processes, or ``ray`` with the cluster at ``ray_address``, by default that of ``RAY_ADDRESS``, or
-    one started here. fresh: forget every earlier run of this experiment. watch, progress, note: see
-    what happens.
+    processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
+    one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
+    see what happens.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.

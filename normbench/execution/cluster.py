@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import signal
 import socket
 import threading
 import time
@@ -215,6 +216,10 @@ class _Session:
             raise _unreachable(f"no Ray cluster at {address!r}: {_first_sentence(error)}")
 
     def _join(self, address: str, answer: queue.Queue[BaseException | None]) -> None:
+        if address == STARTED_HERE:
+            # A scheduler sends SIGTERM to every process of the group. Ray shields those it starts
+            # from SIGINT alone; they would take the runs with them before these can stop.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             ray.init(
                 address,
