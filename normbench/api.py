@@ -84,6 +84,8 @@ def train(
     results: str | Path = RESULTS,
     data_dir: str | Path | None = None,
     jobs: int | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
     fresh: bool = False,
     watch: Watch | None = None,
     progress: Progress = lambda *_: None,
@@ -93,25 +95,33 @@ def train(
 
     config: a path, the name of a bundled config, or an ``ExperimentConfig``; None is the bundled
     digits experiment. overrides: ``key=value``. results: the results folder. data_dir: where
-    datasets are. jobs: runs at a time, by default as many as fill the cores. fresh: forget every
-    earlier run of this experiment. watch, progress, note: see what happens.
+    datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
+    processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
+    one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
+    see what happens.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
     """
-    from normbench.execution import LocalEngine, Outcome, Silent, execute
+    from normbench.execution import Outcome, Silent, execute, make_engine
     from normbench.plan import best_runs, expand, settle
 
     experiment = load_config(config, overrides=overrides)
-    dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
-    plan = expand(experiment)
-    check_fit(plan, dataset)
+    engine = make_engine(
+        executor,
+        jobs=jobs,
+        fill=default_jobs(experiment),
+        ray_address=ray_address,
+        note=note,
+    )
     place = (Path(results), experiment.name)
     store = ExperimentStore(*place)
-    store.lock()
-    engine = LocalEngine(jobs or default_jobs(experiment))
     outcome = Outcome()
     try:
+        dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
+        plan = expand(experiment)
+        check_fit(plan, dataset, here=executor == "local")
+        store.lock()
         with Interrupts(kill=engine.close) as interrupts:
             done: list[PlannedRun] = []
             store.check()
@@ -310,6 +320,8 @@ def claims(
     results: str | Path = RESULTS,
     data_dir: str | Path | None = None,
     jobs: int | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
     watch: Watch | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
@@ -317,10 +329,10 @@ def claims(
 ) -> Claims:
     """Put statements about normalization to the test on the config's own network.
 
-    config, overrides, results, data_dir, jobs, watch, progress, note: as for ``train``. quick:
-    small networks on the digits, minutes in place of hours. only: the numbers of the statements,
-    all by default. say: what is being done. Training goes into experiments of its own below
-    ``results``; what they hold already is not trained again.
+    config, overrides, results, data_dir, jobs, executor, ray_address, watch, progress, note: as
+    for ``train``. quick: small networks on the digits, minutes in place of hours. only: the
+    numbers of the statements, all by default. say: what is being done. Training goes into
+    experiments of its own below ``results``; what they hold already is not trained again.
 
     Ctrl-C or SIGTERM stops as in ``train``; the result's ``stopped`` tells, and its rows are those
     that were complete. Raises ConfigError, DataError, StoreError.
@@ -345,6 +357,8 @@ def claims(
             results=results,
             data_dir=data_dir,
             jobs=jobs,
+            executor=executor,
+            ray_address=ray_address,
             watch=watch,
             progress=progress,
             note=note,
@@ -357,10 +371,11 @@ def claims(
     return examine(context, only)
 
 
-def check_fit(plan: Sequence[PlannedRun], dataset: Dataset) -> None:
+def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True) -> None:
     """Raise ConfigError when the data or the machine cannot serve a run's config.
 
-    Too few images for the split or a batch, a warmup longer than the budget, no such device.
+    Too few images for the split or a batch, a warmup longer than the budget, no such device;
+    here: whether it is this machine's devices that count.
     """
     from normbench.data import split
     from normbench.seeding import stream
@@ -368,7 +383,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset) -> None:
 
     kinds = {repr((run.point, run.tuned)): run.config for run in plan}
     devices = {config.runtime.device for config in kinds.values()}
-    for device in devices:
+    for device in devices if here else ():
         if not _usable(device):
             raise ConfigError([Problem("runtime.device", f"{device!r} is not on this machine")])
     left: dict[int, int] = {}

@@ -50,3 +50,19 @@ DataDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results.")]
 TableFormat = Annotated[Format, typer.Option("--format", help="How to print the tables.")]
+Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor", metavar="local|ray", help="Processes of this machine, or a Ray cluster."
+    ),
+]
+RayAddress = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="The Ray cluster; auto is the one that runs on this machine. Else RAY_ADDRESS, else "
+        "one is started for this command.",
+        show_default=False,
+    ),
+]

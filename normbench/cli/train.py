@@ -38,6 +38,8 @@ def command(
             show_default=False,
         ),
     ] = None,
+    executor: options.Executor = "local",
+    ray_address: options.RayAddress = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over: forget earlier results of these runs.")
     ] = False,
@@ -68,6 +70,8 @@ def command(
             results=results,
             data_dir=data_dir,
             jobs=jobs,
+            executor=executor,
+            ray_address=ray_address,
             fresh=fresh,
             watch=display,
             progress=display.loading,

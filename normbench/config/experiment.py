@@ -111,7 +111,9 @@ class ExperimentConfig(Section):
     )
     tune: TuneConfig | None = Field(None, description="a grid searched for every norm")
     probes: ProbesConfig = Field(default_factory=ProbesConfig, description="measurements inside")
-    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig, description="threads and device")
+    runtime: RuntimeConfig = Field(
+        default_factory=RuntimeConfig, description="threads, device, resources"
+    )
 
     # --- properties and points ---
 

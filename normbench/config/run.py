@@ -23,6 +23,7 @@ from normbench.config.grid import MAX_SEED
 from normbench.config.messages import describe, mistake
 from normbench.config.training import (
     OPTIMIZER,
+    RESERVED,
     OptimizerConfig,
     ProbesConfig,
     RuntimeConfig,
@@ -65,7 +66,7 @@ class RunConfig(Section):
     optimizer: Optimizer = Field(description="how weights are updated")
     training: TrainingConfig = Field(description="the budget")
     probes: ProbesConfig = Field(description="when signals are measured")
-    runtime: RuntimeConfig = Field(description="threads and device")
+    runtime: RuntimeConfig = Field(description="threads, device, resources")
     seed: int = Field(ge=0, le=MAX_SEED, description="split, weights, batch order, augmentation")
 
     @property
@@ -78,7 +79,10 @@ class RunConfig(Section):
         return self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
 
     def identity(self) -> str:
-        """SHA-256 (hex) of everything that can change the run's numbers: not the label."""
+        """SHA-256 (hex) of everything that can change the run's numbers.
+
+        So without the norm's label and what the run reserves on a cluster.
+        """
         return self._hash(())
 
     def context(self) -> str:
@@ -93,6 +97,8 @@ class RunConfig(Section):
     def _hash(self, without: Collection[str]) -> str:
         values = self.resolved()
         del values["norm"]["name"]
+        for key in RESERVED:
+            del values["runtime"][key]
         kept = {key: value for key, value in values.items() if key not in without}
         canonical = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()

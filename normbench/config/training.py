@@ -215,3 +215,29 @@ class RuntimeConfig(Section):
     compile: bool = Field(
         False, description="compile the training step: faster steps after a slow start"
     )
+    cpus: float | None = Field(
+        None, gt=0, description="cores a run reserves on a cluster; null: as many as threads"
+    )
+    gpus: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of a GPU a run reserves on a cluster; null: all of one on cuda",
+    )
+
+    @model_validator(mode="after")
+    def _gpus_are_for_cuda(self) -> Self:
+        if self.gpus is not None and self.device == "cpu":
+            hint = "add  device: cuda  or remove gpus"
+            raise mistakes([(("gpus",), mistake("the run computes on the cpu", hint, "key"))])
+        return self
+
+    @property
+    def resources(self) -> tuple[float, float]:
+        """(cores, GPUs) that a run reserves on a cluster."""
+        gpus = 0.0 if self.device == "cpu" else 1.0
+        return self.cpus or float(self.threads), self.gpus or gpus
+
+
+RESERVED = ("cpus", "gpus")
+"""Keys of ``RuntimeConfig`` that say where a run finds room, not what it computes."""

@@ -5,7 +5,7 @@ are in ``normbench.data.batches``.
 """
 
 from normbench.data.catalog import DATASETS, RawDataset, Report, Source, make_source
-from normbench.data.prepared import Dataset, load, prepare
+from normbench.data.prepared import Dataset, adopt, load, prepare
 from normbench.data.splits import epoch_order, split
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "RawDataset",
     "Report",
     "Source",
+    "adopt",
     "epoch_order",
     "load",
     "make_source",

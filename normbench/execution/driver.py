@@ -194,6 +194,8 @@ class _Writer:
         return None
 
     def _open(self, event: events.Started | None) -> None:
+        """Start the record, also a second time: where a node died, its run starts again."""
+        self.diverged_at = None
         config = self.run.config
         manifest = {
             "id": self.run.identity,
@@ -208,7 +210,7 @@ class _Writer:
             "num_classes": self.dataset.num_classes,
             "device": config.runtime.device,
             "threads": config.runtime.threads,
-            "environment": environment(),
+            "environment": (event and event.environment) or environment(),
         }
         step = None
         if self.store.checkpoint() is not None:  # the run continues, or failed to

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 import torch._dynamo  # the first optimizer would, in every worker; the fork server does it once
 
 from normbench.config import RunConfig
-from normbench.data import load
+from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
 from normbench.execution.engine import Task
 from normbench.training.events import Event, Failed
@@ -48,18 +49,20 @@ def _train(task: Task, connection: Connection) -> None:
         asked = asked or (connection.poll() and connection.recv() == STOP)
         return asked
 
+    for event in told(task, lambda: load(Path(task.dataset)), should_stop):
+        connection.send(event)
+
+
+def told(
+    task: Task, dataset: Callable[[], Dataset], should_stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """The events of a task trained here; whatever goes wrong is its last, ``Failed``."""
     try:
         config = RunConfig.model_validate(task.config)
         torch.set_num_threads(config.runtime.threads)
-        dataset = load(Path(task.dataset))
-        for event in train(config, dataset, resume=task.resume, should_stop=should_stop):
-            connection.send(event)
-    except (EOFError, OSError) as error:
-        if connection.closed or isinstance(error, EOFError | BrokenPipeError):
-            raise
-        connection.send(_failure(error))
+        yield from train(config, dataset(), resume=task.resume, should_stop=should_stop)
     except Exception as error:
-        connection.send(_failure(error))
+        yield _failure(error)
 
 
 def _failure(error: Exception) -> Event:

@@ -103,6 +103,8 @@ class Display(Watch):
             case events.Started():
                 self._losses[run.folder] = []
                 if not self.plain:
+                    if run.folder in self._tasks:  # its node died, and it starts again
+                        self._progress.remove_task(self._tasks[run.folder])
                     self._tasks[run.folder] = self._progress.add_task(
                         name, total=event.steps, completed=event.step, tail=""
                     )

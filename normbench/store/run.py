@@ -122,6 +122,7 @@ class RunStore:
         A continued run's journals keep what happened up to the checkpoint; the rest, which the
         run will make again, is cut off. Raises StoreError.
         """
+        self._close_journals()
         if step is None:
             self.clear()
         with reported(self.path, "write"):
@@ -153,13 +154,16 @@ class RunStore:
 
     def close(self, state: str, *, done: bool, **fields: Any) -> None:
         """Write the final state, and DONE last of all if the run has ended. Raises StoreError."""
+        self._close_journals()
+        self.update(state=state, **fields)
+        if done:
+            write_atomically(self.path / "DONE", "")
+
+    def _close_journals(self) -> None:
         for journal in self._journals.values():
             with reported(self.path, "write"):
                 journal.close()
         self._journals.clear()
-        self.update(state=state, **fields)
-        if done:
-            write_atomically(self.path / "DONE", "")
 
     def _write_manifest(self) -> None:
         write_atomically(self.path / "manifest.json", to_json(self.manifest, indent=1) + "\n")

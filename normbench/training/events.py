@@ -8,16 +8,21 @@ them as null.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Started:
-    """A run begins or, with ``step`` above 0, continues from a checkpoint."""
+    """A run begins or, with ``step`` above 0, continues from a checkpoint.
+
+    environment: of the machine that trains it, where that is not the driver's.
+    """
 
     step: int
     steps: int
     parameters: int
     backbone_sha256: str
+    environment: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

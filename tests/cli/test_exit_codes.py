@@ -122,6 +122,8 @@ def test_a_config_the_data_cannot_serve_is_told_before_anything_is_written(
     [
         ("train", "--jobs", "0"),
         ("train", "--jobs", "many"),
+        ("train", "--executor", "rya"),
+        ("claims", "--ray-address", "auto"),
         ("train", "--format", "excel"),
         ("train", "--no-such-option"),
         ("compare",),

@@ -296,3 +296,41 @@ def test_one_norm_under_two_names_is_a_mistake(tree: Tree) -> None:
     twins = [{"kind": "batch", "name": "a"}, {"kind": "batch", "name": "b"}]
     with pytest.raises(ValueError, match="the same norm as 'a', under another name"):
         make(tree, norms=twins)
+
+
+# --- what a run reserves on a cluster ---
+
+
+def one_run(**runtime: Any) -> RunConfig:
+    tree = {"name": "trial", "model": {"kind": "mlp", "depth": 4, "width": 32}, "norms": ["batch"]}
+    tree |= {"optimizer": {"lr": 0.1}, "training": {"steps": 50}, "seeds": 1}
+    return make(tree, target={"val_accuracy": 0.9}, runtime=runtime).run({}, 0, 0)
+
+
+def test_what_a_run_reserves_on_a_cluster_is_no_part_of_its_identity():
+    plain, reserved = one_run(), one_run(cpus=2)
+    assert reserved.resolved()["runtime"]["cpus"] == 2
+    assert (reserved.identity(), reserved.context()) == (plain.identity(), plain.context())
+    on_cuda = one_run(device="cuda")
+    shared = one_run(device="cuda", gpus=0.25)
+    assert shared.identity() == on_cuda.identity() != plain.identity()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ({}, (1, 0)),
+        ({"threads": 4}, (4, 0)),
+        ({"threads": 4, "cpus": 0.5}, (0.5, 0)),
+        ({"device": "cuda"}, (1, 1)),
+        ({"device": "cuda", "cpus": 2, "gpus": 0.25}, (2, 0.25)),
+    ],
+)
+def test_a_run_reserves_its_threads_and_a_whole_gpu_unless_told(runtime, expected):
+    assert one_run(**runtime).runtime.resources == expected
+
+
+@pytest.mark.parametrize("runtime", [{"gpus": 0.25}, {"device": "cuda", "gpus": 2}, {"cpus": 0}])
+def test_reservations_that_make_no_sense_are_mistakes(runtime):
+    with pytest.raises(ValueError, match="runtime"):
+        one_run(**runtime)

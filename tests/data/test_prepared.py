@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pretended_web import Web
 
-from normbench.data import load, prepare
+from normbench.data import RawDataset, adopt, load, prepare
 from normbench.data.prepared import channel_statistics
 from normbench.data.sources.idx import Kmnist
 from normbench.errors import DataError
@@ -160,3 +160,33 @@ def test_mean_and_std_are_those_of_the_pixels_in_units_of_one():
     assert mean == pytest.approx((images / 255).mean(axis=(0, 1, 2)), rel=1e-12)
     assert std == pytest.approx((images / 255).std(axis=(0, 1, 2)), rel=1e-12, abs=1e-12)
     assert std[2] == 0
+
+
+def test_data_sent_from_elsewhere_are_cached_once_and_found_by_their_bytes(cache: Path, tmp_path):
+    sent = prepare("digits")
+    os.rename(cache / "prepared", tmp_path / "elsewhere")
+    sent = load(tmp_path / "elsewhere" / sent.path.name)
+    asked: list[int] = []
+
+    def bring() -> RawDataset:
+        asked.append(1)
+        return sent.raw()
+
+    kept = adopt("digits", sent.fingerprint, bring)
+    assert kept.path.is_relative_to(cache)
+    assert (kept.fingerprint, kept.classes) == (sent.fingerprint, sent.classes)
+    assert (kept.train_images == sent.train_images).all()
+    assert (kept.mean, kept.std) == (sent.mean, sent.std)
+    assert adopt("digits", sent.fingerprint, bring).path == kept.path
+    assert len(asked) == 1
+
+
+def test_what_this_machine_prepared_itself_is_found_too(cache: Path):
+    own = prepare("digits")
+    assert adopt("digits", own.fingerprint, lambda: pytest.fail("asked for")).path == own.path
+
+
+def test_other_bytes_than_were_promised_are_refused(cache: Path):
+    own = prepare("digits")
+    with pytest.raises(DataError, match="not what was sent"):
+        adopt("digits", "0" * 64, own.raw)

@@ -84,3 +84,13 @@ def test_bars_fit_any_terminal(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", width)
     show(Display())
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_that_starts_again_after_its_node_died_keeps_one_bar(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (run,) = expand(experiment("norms=[batch]", "seeds=1"))
+    with Display() as display:
+        display.planned([run], [12], 0)
+        for step in (0, 0, 5):
+            display.happened(run, events.Started(step, 12, 1234, "same"))
+        assert [task.completed for task in display._progress.tasks if task.total == 12] == [5]

@@ -1,0 +1,43 @@
+"""The engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from normbench.errors import ConfigError, Problem, suggest
+from normbench.execution.engine import Engine
+from normbench.execution.local import LocalEngine
+
+EXECUTORS = ("local", "ray")
+
+
+def make_engine(
+    name: str,
+    *,
+    jobs: int | None,
+    fill: int,
+    ray_address: str | None,
+    note: Callable[[str], None],
+) -> Engine:
+    """The engine called ``name``.
+
+    jobs: runs at a time; None is ``fill`` on this machine, and on a cluster what its resources
+    allow. note: is told what the user should see. Raises ConfigError for a name, an address or a
+    missing package.
+    """
+    if name not in EXECUTORS:
+        message = f"unknown executor {name!r}"
+        raise ConfigError([Problem("executor", message, suggest(name, EXECUTORS))])
+    if name == "local":
+        if ray_address is not None:
+            hint = "add --executor ray"
+            raise ConfigError([Problem("ray-address", "the executor is local", hint)])
+        return LocalEngine(jobs or fill)
+    try:
+        from normbench.execution.cluster import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        hint = "pip install 'normbench[ray]', or in a clone  pip install -e '.[ray]'"
+        raise ConfigError([Problem("executor", "ray is not installed", hint)]) from None
+    return RayEngine(jobs, ray_address, note)
