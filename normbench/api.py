@@ -107,6 +107,10 @@ def train(
     from normbench.plan import best_runs, expand, settle
 
     experiment = load_config(config, overrides=overrides)
+    if executor == "ray" and experiment.runtime.stack > 1:
+        hint = "on a GPU, runtime.gpus: 0.25 puts four runs side by side"
+        message = "a stack is trained by local processes, not by ray"
+        raise ConfigError([Problem("runtime.stack", message, hint)])
     engine = make_engine(
         executor,
         jobs=jobs,

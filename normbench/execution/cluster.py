@@ -28,7 +28,7 @@ from normbench.environment import environment
 from normbench.errors import ConfigError, NormbenchError, Problem
 from normbench.execution.engine import Task
 from normbench.execution.worker import told
-from normbench.training.events import Checkpointed, Event, Failed, Finished, Started, Stopped
+from normbench.training.events import ENDS, Checkpointed, Event, Failed, Started, Stopped
 
 STARTED_HERE = "local"  # Ray's word for a cluster of this machine that ends with us
 POLL_SECONDS = 0.2
@@ -155,7 +155,7 @@ class RayEngine:
         if isinstance(event, Checkpointed):
             attempt.task = replace(attempt.task, resume=event.state)
             attempt.step, attempt.deaths = event.step, 0
-        if isinstance(event, Finished | Stopped | Failed):
+        if isinstance(event, ENDS):
             del self._running[key]
         return key, event
 
@@ -339,7 +339,7 @@ def _train(task: Task, data: tuple[str, str], driver: dict[str, Any], desk: Any)
         _check_versions(here, driver)
         return adopt(*data, lambda: ray.get(ray.get(desk.data.remote(task.dataset))[0]))
 
-    for event in told(task, dataset, _StopSign(desk)):
+    for _, event in told(task, dataset, _StopSign(desk)):
         yield replace(event, environment=here) if isinstance(event, Started) else event
 
 

@@ -14,13 +14,20 @@ class Task:
     """A run to train, in plain values that travel between processes.
 
     key: its name in the plan; config: ``RunConfig.resolved()``; dataset: path of the prepared
-    dataset; resume: the checkpoint to continue from.
+    dataset; resume: the checkpoint to continue from; beside: runs to train in step with it, which
+    differ from it in the seed and stand where it stands.
     """
 
     key: str
     config: dict[str, Any]
     dataset: str
     resume: bytes | None = None
+    beside: tuple[Task, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Task, ...]:
+        """Itself and those beside it."""
+        return (self, *self.beside)
 
 
 class Engine(Protocol):

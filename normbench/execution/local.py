@@ -7,14 +7,14 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from normbench.execution.engine import Task
 from normbench.execution.worker import STOP, work
-from normbench.training.events import Event, Failed, Finished, Stopped
+from normbench.training.events import ENDS, Event, Failed
 
 POLL_SECONDS = 0.2
 
@@ -38,7 +38,7 @@ def _ignoring_interrupts() -> Iterator[None]:
 class _Worker:
     process: BaseProcess
     connection: Connection
-    key: str | None = None  # the run it is training
+    going: list[str] = field(default_factory=list)  # the runs it is training
 
 
 class LocalEngine:
@@ -63,7 +63,7 @@ class LocalEngine:
         waiting = iter(tasks)
         while True:
             self._hand_out(waiting)
-            busy = [worker for worker in self._workers if worker.key is not None]
+            busy = [worker for worker in self._workers if worker.going]
             if not busy:
                 return
             ready = wait([worker.connection for worker in busy], timeout=POLL_SECONDS)
@@ -71,13 +71,13 @@ class LocalEngine:
                 yield None
             for worker in busy:
                 if worker.connection in ready:
-                    yield self._receive(worker)
+                    yield from self._receive(worker)
 
     def stop(self) -> None:
         """See ``Engine.stop``."""
         self._stopping = True
         for worker in self._workers:
-            if worker.key is not None:
+            if worker.going:
                 with suppress(OSError):  # it died; the next receive says so
                     worker.connection.send(STOP)
 
@@ -85,19 +85,19 @@ class LocalEngine:
         """See ``Engine.close``."""
         for worker in self._workers:
             worker.connection.close()
-            if worker.key is not None:
+            if worker.going:
                 worker.process.kill()
             worker.process.join(timeout=5)
         self._workers.clear()
 
     def _hand_out(self, waiting: Iterator[Task]) -> None:
-        idle = [worker for worker in self._workers if worker.key is None]
+        idle = [worker for worker in self._workers if not worker.going]
         while not self._stopping and (idle or len(self._workers) < self.jobs):
             task = next(waiting, None)
             if task is None:
                 return
             worker = idle.pop() if idle else self._start()
-            worker.key = task.key
+            worker.going = [run.key for run in task.runs]
             with suppress(OSError):  # it died; the next receive says so
                 worker.connection.send(task)
 
@@ -112,16 +112,17 @@ class LocalEngine:
         self._workers.append(worker)
         return worker
 
-    def _receive(self, worker: _Worker) -> tuple[str, Event]:
-        key = worker.key
-        assert key is not None
+    def _receive(self, worker: _Worker) -> Iterator[tuple[str, Event]]:
         try:
-            event: Event = worker.connection.recv()
+            key, event = worker.connection.recv()
         except (EOFError, OSError):
-            event = Failed(self._bury(worker))
-        if isinstance(event, Finished | Stopped | Failed):
-            worker.key = None
-        return key, event
+            reason, left = self._bury(worker), worker.going
+            worker.going = []
+            yield from ((key, Failed(reason)) for key in left)
+            return
+        if isinstance(event, ENDS):
+            worker.going.remove(key)
+        yield key, event
 
     def _bury(self, worker: _Worker) -> str:
         """Remove a dead worker; say how it died."""

@@ -18,8 +18,8 @@ from normbench.config import RunConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
 from normbench.execution.engine import Task
-from normbench.training.events import Event, Failed
-from normbench.training.loop import train
+from normbench.training.events import ENDS, Event, Failed
+from normbench.training.loop import train_together
 
 STOP = "stop"
 
@@ -49,20 +49,30 @@ def _train(task: Task, connection: Connection) -> None:
         asked = asked or (connection.poll() and connection.recv() == STOP)
         return asked
 
-    for event in told(task, lambda: load(Path(task.dataset)), should_stop):
-        connection.send(event)
+    for told_ in told(task, lambda: load(Path(task.dataset)), should_stop):
+        connection.send(told_)
 
 
 def told(
     task: Task, dataset: Callable[[], Dataset], should_stop: Callable[[], bool]
-) -> Iterator[Event]:
-    """The events of a task trained here; whatever goes wrong is its last, ``Failed``."""
+) -> Iterator[tuple[str, Event]]:
+    """(key, event) of a task's runs, trained here.
+
+    Whatever goes wrong is the last event, ``Failed``, of every run that has not ended.
+    """
+    going = [run.key for run in task.runs]
     try:
-        config = RunConfig.model_validate(task.config)
-        torch.set_num_threads(config.runtime.threads)
-        yield from train(config, dataset(), resume=task.resume, should_stop=should_stop)
+        configs = [RunConfig.model_validate(run.config) for run in task.runs]
+        torch.set_num_threads(configs[0].runtime.threads)
+        resume = [run.resume for run in task.runs]
+        told_ = train_together(configs, dataset(), resume=resume, should_stop=should_stop)
+        for index, event in told_:
+            key = task.runs[index].key
+            if isinstance(event, ENDS):
+                going.remove(key)
+            yield key, event
     except Exception as error:
-        yield _failure(error)
+        yield from ((key, _failure(error)) for key in going)
 
 
 def _failure(error: Exception) -> Event:

@@ -132,3 +132,6 @@ Event = (
     | Finished
     | Failed
 )
+
+ENDS = (Finished, Stopped, Failed)
+"""What a run's last event is."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from normbench.errors import NormbenchError
 from normbench.probes import probe_steps
 from normbench.training import events
 from normbench.training.crew import Crew, make_crew
@@ -63,6 +64,8 @@ def train_together(
     if states:
         for run, state in zip(runs, states, strict=True):
             run.restore(state)
+        if len({run.step for run in runs}) > 1:
+            raise NormbenchError("checkpoints of runs in one stack are of different steps")
         crew.resumed()
     for index, run in enumerate(runs):
         run.network.train()

@@ -17,7 +17,7 @@ from normbench.execution import Outcome, Silent, Task, execute
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore
 from normbench.training import events
-from normbench.training import run as training
+from normbench.training import loop as training
 
 ray = pytest.importorskip("ray")
 
