@@ -15,6 +15,7 @@ from normbench.cli import (
     claims,
     compare,
     cost,
+    init,
     list_,
     probe,
     rm,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, compare, probe, cost, claims, validate, show, list_, rm):
+for verb in (init, train, compare, probe, cost, claims, validate, show, list_, rm):
     app.command(verb.NAME)(verb.command)
 
 
@@ -64,7 +65,7 @@ def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
-        app()
+        app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -98,7 +98,7 @@ def prepare(
 def _prepare(
     name: str, source: Source, data_dir: Path | None, offline: bool, report: Report
 ) -> Dataset:
-    cache = cache_root(report)
+    cache = cache_root(report.note)
     root = source.root(data_root(data_dir, cache))
     files = source.files(root)
     if not _missing(files) and (dataset := _cached(_folder(cache, name, source, root, files))):
