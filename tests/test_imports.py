@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "training": ["norms", "models", "data", "probes", "config"],
         "execution": ["training", "store", "data", "config", "plan"],
         "analysis": [],
+        "doctor": ["data", "store", "registry"],
         "layer_cost": ["models", "norms", "config", "registry"],
         "exporters": ["store", "registry"],
     }.items()

@@ -15,6 +15,7 @@ from normbench.cli import (
     claims,
     compare,
     cost,
+    doctor,
     init,
     list_,
     probe,
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (init, train, compare, probe, cost, claims, validate, show, list_, rm):
+for verb in (init, train, compare, probe, cost, claims, validate, show, list_, rm, doctor):
     app.command(verb.NAME)(verb.command)
 
 
@@ -57,6 +58,8 @@ def root(
 
 
 def _interrupted(number: int, frame: object) -> None:
+    if sys.stderr.isatty():  # what follows stands below the ^C, not behind it
+        print(file=sys.stderr)
     # Not KeyboardInterrupt: the library under the command line turns that into exit 1.
     sys.exit(INTERRUPTED)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +119,28 @@ def _prepare(
                 f"    make room, or name another folder with {CACHE_VARIABLE}"
             ) from None
     return load(folder)
+
+
+def state(
+    name: str, data_dir: Path | None = None
+) -> tuple[Literal["embedded", "prepared", "found", "absent"], Path, int] | None:
+    """How far a dataset is from being used, its folder, and how many of its files are missing.
+
+    A dataset of which there is nothing has none missing. None for a dataset that needs options to
+    be found. Changes nothing.
+    """
+    kind = DATASETS[name]
+    if any(field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
+        return None
+    source, cache = kind(), cache_root(silent)
+    root = source.root(data_root(data_dir, cache))
+    files = source.files(root)
+    if missing := _missing(files):
+        return "absent", root, len(missing) % len(files)
+    if source.embedded:
+        return "embedded", root, 0
+    prepared = _cached(_folder(cache, name, source, root, files)) is not None
+    return "prepared" if prepared else "found", root, 0
 
 
 def load(path: Path) -> Dataset:

@@ -43,6 +43,19 @@ class ExperimentStore:
         """Give the experiment free again."""
         self._lock.release()
 
+    def in_use(self) -> bool:
+        """Whether another process has claimed the experiment. Raises StoreError."""
+        if not Path(self._lock.lock_file).exists():
+            return False
+        try:
+            self.lock()
+        except StoreError as error:
+            if isinstance(error.__cause__, filelock.Timeout):
+                return True
+            raise
+        self.unlock()
+        return False
+
     def run(self, folder: str) -> RunStore:
         """The run in ``folder``, which need not exist yet."""
         return RunStore(self.path / folder)
