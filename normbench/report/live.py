@@ -175,12 +175,12 @@ class Display(Watch):
     def _bars(self) -> Progress:
         width = self.console.width
         bar = BarColumn(bar_width=None if width >= WIDE else 12)
-        plain = {"markup": False, "table_column": Column(no_wrap=True)}
+        whole = Column(no_wrap=True)
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}", **plain),
+            TextColumn("{task.description}", markup=False, table_column=whole.copy()),
             *([bar] if width >= NARROW else []),
-            TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True, min_width=4)),
-            TextColumn("{task.fields[tail]}", **plain),
+            TextColumn("{task.percentage:>3.0f}%", table_column=whole.copy()),
+            TextColumn("{task.fields[tail]}", markup=False, table_column=whole.copy()),
         ]
         return Progress(*columns, console=self.console, expand=width >= WIDE)
 
