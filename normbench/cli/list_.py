@@ -60,11 +60,10 @@ def command(
     json: options.Json = False,
 ) -> None:
     """List the norms, models, datasets or bundled configs there are, or the runs on disk."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    import pandas as pd
 
-    from normbench.report.tables import console
+    from normbench.report.columns import Column
+    from normbench.report.tables import console, rich_table
     from normbench.store.files import to_json
 
     if what is What.runs:
@@ -80,12 +79,12 @@ def command(
         chosen = " of that norm and state" if norm or state else ""
         typer.echo(f"no {what.value}{chosen} in {results}", err=True)
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in rows[0]:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    console().print(table)
+    columns = [
+        Column(heading, lambda row, key=heading: str(row[key]), left=True)  # type: ignore[misc]
+        for heading in rows[0]
+    ]
+    out = console()
+    out.print(rich_table(what.value, pd.DataFrame(rows), columns, out.width))
 
 
 def _known(what: What) -> list[dict[str, str]]:

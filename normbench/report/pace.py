@@ -67,7 +67,7 @@ class Pace:
         self._clock = clock
         self._waiting: dict[str, tuple[_Kind, int]] = {}  # run -> kind, steps
         self._running: dict[str, _Running] = {}
-        self._spent: dict[_Kind, list[float]] = {}  # kind -> [seconds, steps] of ended runs
+        self._spent: dict[_Kind, tuple[float, float]] = {}  # kind -> seconds, steps of ended runs
         self._most = 1  # runs at a time, as far as has been seen
         self.runs = 0
         self.ended = 0
@@ -96,10 +96,11 @@ class Pace:
             running = self._running.pop(key, None)
             self.ended += 1
             if running and isinstance(event, events.Finished) and event.step > running.first_step:
-                spent = self._spent.setdefault(running.kind, [0.0, 0.0])
-                spent[0] += now - running.started
-                # The steps it was given: one that diverged early tells that others will as well.
-                spent[1] += running.steps - running.first_step
+                # The latest weighs most: the first ones warm the machine up, and its load changes.
+                # Of the steps it was given: one that diverged early tells that others will too.
+                before, steps = self._spent.get(running.kind, (0.0, 0.0))
+                made = running.steps - running.first_step
+                self._spent[running.kind] = (before / 2 + now - running.started, steps / 2 + made)
         elif isinstance(event, events.Evaluated | events.Progress) and key in self._running:
             running = self._running[key]
             behind = running.first_step + FIRST_STEPS
