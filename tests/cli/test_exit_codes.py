@@ -348,3 +348,19 @@ def test_an_unfair_comparison_is_an_error_after_the_tables(cli, tmp_path, digits
     found = cli("compare", "tiny", "--json")
     assert found.code == 4
     assert json.loads(found.out)["fairness"]["backbones_identical"] is False
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", "tinny"),
+        ("show", "tinny/none"),
+        ("list", "runs", "tinny"),
+        ("rm", "tinny", "-y"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_verb_suggests_the_experiment_that_was_meant(cli, results, arguments):
+    done = cli(*arguments.split())
+    assert (done.code, done.out) == (4, "")
+    assert "did you mean 'tiny'?" in done.err

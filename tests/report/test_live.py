@@ -98,7 +98,7 @@ def test_names_shares_and_accuracies_are_whole_at_any_width(monkeypatch, width, 
     for run in plan:
         for event in finishes(CURVE)[:-1]:
             display.happened(run, event)
-    out = Console(file=io.StringIO(), width=width)
+    out = Console(file=io.StringIO(), width=width, color_system=None)
     out.print(live._Inset(display._progress))
     lines = out.file.getvalue().splitlines()
     assert len(lines) == 4
