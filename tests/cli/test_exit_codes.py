@@ -351,16 +351,9 @@ def test_an_unfair_comparison_is_an_error_after_the_tables(cli, tmp_path, digits
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("compare", "tinny"),
-        ("show", "tinny/none"),
-        ("list", "runs", "tinny"),
-        ("rm", "tinny", "-y"),
-    ],
-    ids=lambda arguments: arguments[0],
+    "line", ["compare tinny", "show tinny/none", "list runs tinny", "rm tinny --yes"]
 )
-def test_every_verb_suggests_the_experiment_that_was_meant(cli, results, arguments):
-    done = cli(*arguments.split())
+def test_every_verb_suggests_the_experiment_that_was_meant(cli, results, line):
+    done = cli(*line.split())
     assert (done.code, done.out) == (4, "")
     assert "did you mean 'tiny'?" in done.err
