@@ -11,7 +11,20 @@ import sys
 
 import typer
 
-from normbench.cli import claims, compare, cost, export, list_, probe, show, train, validate
+from normbench.cli import (
+    claims,
+    compare,
+    cost,
+    doctor,
+    export,
+    init,
+    list_,
+    probe,
+    rm,
+    show,
+    train,
+    validate,
+)
 from normbench.errors import NormbenchError
 
 INTERRUPTED = 130
@@ -24,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, compare, probe, cost, claims, export, validate, show, list_):
+for verb in (init, train, compare, probe, cost, claims, export, validate, show, list_, rm, doctor):
     app.command(verb.NAME)(verb.command)
 
 
@@ -46,6 +59,8 @@ def root(
 
 
 def _interrupted(number: int, frame: object) -> None:
+    if sys.stderr.isatty():  # what follows stands below the ^C, not behind it
+        print(file=sys.stderr)
     # Not KeyboardInterrupt: the library under the command line turns that into exit 1.
     sys.exit(INTERRUPTED)
 
@@ -54,7 +69,7 @@ def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
-        app()
+        app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

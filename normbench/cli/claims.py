@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -32,16 +32,7 @@ def command(
     set_: options.Set = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     data_dir: options.DataDir = None,
-    jobs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Runs at a time. Default: as many as fill the cores.",
-            show_default=False,
-        ),
-    ] = None,
+    jobs: options.Jobs = None,
     executor: options.Executor = "local",
     ray_address: options.RayAddress = None,
     json: options.Json = False,

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 NAME = "compare"
 
@@ -14,7 +14,10 @@ NAME = "compare"
 def command(
     names: Annotated[
         list[str],
-        typer.Argument(help="The experiment, as its config names it; several stand side by side."),
+        typer.Argument(
+            help="The experiment, as its config names it; several stand side by side.",
+            autocompletion=completion.experiments,
+        ),
     ],
     results: options.Results = options.RESULTS,
     all_pairs: Annotated[
@@ -28,6 +31,7 @@ def command(
             metavar="KEY",
             help="Spread one metric over the values of a swept key, such as model.depth.",
             show_default=False,
+            autocompletion=completion.swept,
         ),
     ] = None,
     metric: Annotated[

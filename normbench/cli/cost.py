@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 if TYPE_CHECKING:
     from normbench.layer_cost import CostRow
@@ -40,6 +40,7 @@ def command(
             metavar="NAME",
             help="A norm of `normbench list norms`. Repeatable. Default: all.",
             show_default=False,
+            autocompletion=completion.norms,
         ),
     ] = [],  # noqa: B006
     threads: Annotated[int, typer.Option("--threads", min=1, max=1024, help="CPU threads.")] = 1,

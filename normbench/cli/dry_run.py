@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from normbench.report.columns import Column, count, key_columns, norm_column, seconds
+from normbench.report.columns import (
+    Column,
+    count,
+    data_size,
+    key_columns,
+    norm_column,
+    seconds,
+)
 from normbench.report.tables import console, rich_table
 
 SHOWN_ROWS = 40
@@ -57,21 +64,13 @@ def print_estimate(
         Column("steps", lambda row: count(row["steps"])),
         Column("time/step", lambda row: seconds(row["seconds_per_step"])),
         Column("time/run", lambda row: seconds(row["seconds"])),
-        Column("disk", lambda row: _bytes(row["disk_bytes"]), weight=1),
+        Column("disk", lambda row: data_size(row["disk_bytes"]), weight=1),
     ]
     screen = console()
     title = f"{experiment.name}: {len(plan)} of {len(planned)} runs to train"
     screen.print(rich_table(title, frame.head(SHOWN_ROWS), columns, screen.width))
     if len(frame) > SHOWN_ROWS:
         screen.print(f"and {len(frame) - SHOWN_ROWS:,} rows more, which --json lists")
-    screen.print(f"about {seconds(total)} with {jobs} runs at a time, {_bytes(disk)} on disk")
+    screen.print(f"about {seconds(total)} with {jobs} runs at a time, {data_size(disk)} on disk")
     if experiment.tune:
         screen.print("and the runs at each norm's own best value, once that is known")
-
-
-def _bytes(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"

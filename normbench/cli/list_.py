@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 NAME = "list"
+
+UNFINISHED = ("interrupted", "running", "missing")
+STATES = ("finished", "diverged", "failed", *UNFINISHED, "unfinished")
 
 
 class What(StrEnum):
@@ -26,30 +29,63 @@ class What(StrEnum):
 
 def command(
     what: Annotated[What, typer.Argument(help="What to list.")],
+    name: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it at run time
+        typer.Argument(
+            help="With runs: only those of this experiment.",
+            show_default=False,
+            autocompletion=completion.experiments,
+        ),
+    ] = None,
+    norm: Annotated[
+        list[str],
+        typer.Option(
+            "--norm",
+            metavar="NAME",
+            help="With runs: only those of this norm. Repeatable.",
+            show_default=False,
+            autocompletion=completion.norms,
+        ),
+    ] = [],  # noqa: B006
+    state: Annotated[
+        list[str],
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help=f"With runs: only those that are {', '.join(STATES)}. Repeatable.",
+            show_default=False,
+            autocompletion=lambda: list(STATES),
+        ),
+    ] = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
     """List the norms, models, datasets, exporters or bundled configs, or the runs on disk."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    import pandas as pd
 
-    from normbench.report.tables import console
+    from normbench.report.columns import Column
+    from normbench.report.tables import console, rich_table
     from normbench.store.files import to_json
 
-    rows = _runs(results) if what is What.runs else _known(what)
+    if what is What.runs:
+        rows = _runs(results, name, norm, state)
+    elif name or norm or state:
+        raise typer.BadParameter("an experiment, --norm and --state go with `list runs`")
+    else:
+        rows = _known(what)
     if json:
         typer.echo(to_json({"schema": 1, what.value: rows}))
         return
     if not rows:
-        typer.echo(f"no {what.value} in {results}", err=True)
+        chosen = " of that norm and state" if norm or state else ""
+        typer.echo(f"no {what.value}{chosen} in {results}", err=True)
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in rows[0]:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    console().print(table)
+    columns = [
+        Column(heading, lambda row, key=heading: str(row[key]), left=True)  # type: ignore[misc]
+        for heading in rows[0]
+    ]
+    out = console()
+    out.print(rich_table(what.value, pd.DataFrame(rows), columns, out.width))
 
 
 def _known(what: What) -> list[dict[str, str]]:
@@ -77,15 +113,34 @@ def _heading(path: Path) -> str:
     return path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").strip()
 
 
-def _runs(results: Path) -> list[dict[str, str]]:
+def _runs(
+    results: Path, name: str | None, norms: list[str], states: list[str]
+) -> list[dict[str, str]]:
+    from normbench.errors import ConfigError, Problem, suggest
     from normbench.store import read_results
     from normbench.store.experiment import experiments
 
-    rows = []
-    for name in experiments(results):
-        for run in read_results(results, name, probes=False).runs.to_dict("records"):
-            row = {"experiment": name, "run": run["run"], "state": run["state"]}
+    wrong = [
+        Problem("--state", f"unknown state {state!r}", suggest(state, STATES))
+        for state in states
+        if state not in STATES
+    ]
+    if "unfinished" in states:
+        states = [*states, *UNFINISHED]
+    rows, known = [], set()
+    for experiment in [name] if name else experiments(results):
+        for run in read_results(results, experiment, probes=False).runs.to_dict("records"):
+            known.add(run["norm"])
+            row = {"experiment": experiment, "run": run["run"], "state": run["state"]}
             accuracy = run["val_accuracy"]
             row["val %"] = f"{100 * accuracy:.1f}" if accuracy == accuracy else "–"
-            rows.append(row)
+            if (not norms or run["norm"] in norms) and (not states or run["state"] in states):
+                rows.append(row)
+    wrong += [
+        Problem("--norm", f"no run has the norm {norm!r}", suggest(norm, known))
+        for norm in norms
+        if known and norm not in known
+    ]
+    if wrong:
+        raise ConfigError(wrong)
     return rows

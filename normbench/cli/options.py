@@ -8,7 +8,11 @@ from typing import Annotated, Optional
 
 import typer
 
+from normbench.cli import completion
+
 RESULTS = Path("results")
+
+CONFIG_HELP = "A YAML file, or the name of a bundled config (see `normbench list configs`)."
 
 
 class Format(StrEnum):
@@ -23,10 +27,13 @@ class Format(StrEnum):
 Config = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time
     typer.Argument(
-        help="A YAML file, or the name of a bundled config (see `normbench list configs`). "
-        "Without one: the bundled digits experiment, which needs no download.",
+        help=f"{CONFIG_HELP} Without one: the bundled digits experiment, which needs no download.",
         show_default=False,
+        autocompletion=completion.configs,
     ),
+]
+NeededConfig = Annotated[
+    str, typer.Argument(metavar="CONFIG", help=CONFIG_HELP, autocompletion=completion.configs)
 ]
 Set = Annotated[
     list[str],
@@ -35,6 +42,17 @@ Set = Annotated[
         metavar="KEY=VALUE",
         help="Change a key of the config, such as model.depth=40. Repeatable.",
         show_default=False,
+        autocompletion=completion.keys,
+    ),
+]
+Sweep = Annotated[
+    list[str],
+    typer.Option(
+        "--sweep",
+        metavar="KEY=V,V,...",
+        help="Train at every value of a key, such as optimizer.lr=0.01,0.1. Repeatable.",
+        show_default=False,
+        autocompletion=completion.sweep_keys,
     ),
 ]
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where the results are.")]
@@ -47,6 +65,17 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
+Jobs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Runs at a time. Default: as many as fill the cores.",
+        show_default=False,
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results.")]
 TableFormat = Annotated[Format, typer.Option("--format", help="How to print the tables.")]

@@ -1,4 +1,4 @@
-"""normbench show: a config with every default written out."""
+"""normbench show: a config with every default written out, or all about one run."""
 
 from __future__ import annotations
 
@@ -6,23 +6,70 @@ from typing import Annotated
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 NAME = "show"
 
 
 def command(
-    config: Annotated[str, typer.Argument(help="A YAML file or the name of a bundled config.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG|RUN",
+            help="A YAML file, the name of a bundled config, or a run: EXPERIMENT/RUN, its folder, "
+            "or the beginning of its name.",
+            autocompletion=completion.configs_or_runs,
+        ),
+    ],
     set_: options.Set = [],  # noqa: B006
+    results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """Show a config as normbench understands it, every default written out."""
+    """Show a config as normbench understands it, or what is known of a run.
+
+    A config comes with every default written out; a run with its config, events, curve, timings
+    and environment.
+    """
+    import difflib
+    from pathlib import Path
+
+    from normbench.bundled import bundled
+    from normbench.errors import StoreError
+    from normbench.store import find_run
+
+    names = [path.stem for path in bundled()]
+    if what in names or Path(what).is_file() or what.endswith((".yaml", ".yml")):
+        _show_config(what, set_, json=json)
+        return
+    if set_:
+        raise typer.BadParameter("--set goes with a config, not with a run")
+    try:
+        store, run = find_run(results, what)
+    except StoreError:
+        if "/" not in what and difflib.get_close_matches(what, names):
+            _show_config(what, set_, json=json)  # which tells the nearest config
+        raise
+    from normbench.report.run import as_dict, page
+    from normbench.report.tables import console
+    from normbench.store.files import to_json
+    from normbench.store.record import read_record
+
+    record = read_record(store, run)
+    if json:
+        typer.echo(to_json(as_dict(record)))
+        return
+    out = console()
+    for part in page(record, out.width):
+        out.print(part)
+
+
+def _show_config(name: str, overrides: list[str], *, json: bool) -> None:
     import yaml
 
     from normbench.api import load_config
     from normbench.store.files import to_json
 
-    resolved = load_config(config, overrides=set_).resolved()
+    resolved = load_config(name, overrides=overrides).resolved()
     if json:
         typer.echo(to_json(resolved))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,27 +17,10 @@ RUN_FAILED = 1
 def command(
     config: options.Config = None,
     set_: options.Set = [],  # noqa: B006
-    sweep: Annotated[
-        list[str],
-        typer.Option(
-            "--sweep",
-            metavar="KEY=V,V,...",
-            help="Train at every value of a key, such as optimizer.lr=0.01,0.1. Repeatable.",
-            show_default=False,
-        ),
-    ] = [],  # noqa: B006
+    sweep: options.Sweep = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     data_dir: options.DataDir = None,
-    jobs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Runs at a time. Default: as many as fill the cores.",
-            show_default=False,
-        ),
-    ] = None,
+    jobs: options.Jobs = None,
     executor: options.Executor = "local",
     ray_address: options.RayAddress = None,
     fresh: Annotated[

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from normbench.cli import options
@@ -12,13 +10,22 @@ NAME = "validate"
 
 
 def command(
-    config: Annotated[str, typer.Argument(help="A YAML file or the name of a bundled config.")],
+    config: options.NeededConfig,
     set_: options.Set = [],  # noqa: B006 - typer's way to say none
+    sweep: options.Sweep = [],  # noqa: B006
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check a config and report all its mistakes at once, without training anything."""
     from normbench.api import load_config
     from normbench.plan import expand
+    from normbench.store import SCHEMA
+    from normbench.store.files import to_json
 
-    experiment = load_config(config, overrides=set_)
+    experiment = load_config(config, overrides=set_, sweeps=sweep)
     runs = len(expand(experiment))
-    typer.echo(f"{config}: valid, {runs} runs ({', '.join(experiment.labels)})")
+    if json:
+        found = {"schema": SCHEMA, "config": config, "experiment": experiment.name, "runs": runs}
+        typer.echo(to_json({**found, "norms": experiment.labels, "seeds": experiment.seed_list}))
+    elif not quiet:
+        typer.echo(f"{config}: valid, {runs} runs ({', '.join(experiment.labels)})")

@@ -1,5 +1,6 @@
 """Configs: the schema, YAML with positions, overrides, and the bundled files."""
 
+from normbench.bundled import bundled
 from normbench.config.checks import image_shape
 from normbench.config.components import (
     AugmentConfig,
@@ -11,7 +12,7 @@ from normbench.config.components import (
 )
 from normbench.config.experiment import ExperimentConfig
 from normbench.config.grid import Point, TuneConfig
-from normbench.config.loader import bundled, find_config, load, parse_sweep
+from normbench.config.loader import find_config, load, parse_sweep
 from normbench.config.run import RunConfig
 from normbench.config.training import (
     AdamConfig,

@@ -84,10 +84,10 @@ class ModelConfig(Section):
 
     kind: str = Field(examples=["mlp"], description="a name of `normbench list models`")
     activation: Annotated[str, one_of("activation", ACTIVATIONS)] = Field(
-        "relu", description="the function after every hidden layer"
+        "relu", description=f"after every hidden layer: {', '.join(ACTIVATIONS)}"
     )
     init: Annotated[str, one_of("init", INITS)] = Field(
-        "he_normal", description="how weights are drawn"
+        "he_normal", description=f"how weights are drawn: {', '.join(INITS)}"
     )
     bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")
     placement: Placement = Field("pre", description="pre or post: norm before or after activation")

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from normbench.bundled import bundled
 from normbench.config.experiment import ExperimentConfig, read
 from normbench.config.messages import Path as KeyPath
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
@@ -82,16 +83,6 @@ def find_config(name: str | Path | None) -> Path:
     kind = "is a folder, not a config" if wanted.is_dir() else "no such config"
     hint = f"give a path, or the name of a bundled one; {suggest(stem, known)}"
     raise ConfigError([Problem("", kind, hint, source=str(wanted))])
-
-
-def bundled() -> list[Path]:
-    """The configs that come with normbench, sorted by name."""
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel they are inside the package, in a checkout beside it.
-    folder = package / "configs"
-    if not folder.is_dir():
-        folder = package.parent / "configs"
-    return sorted(folder.glob("*.yaml"))
 
 
 def _text(path: Path) -> str:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import getpass
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
-
-from normbench.data.catalog import Report
 
 CACHE_VARIABLE = "NORMBENCH_CACHE_DIR"
 DATA_VARIABLE = "NORMBENCH_DATA_DIR"
 
 
-def cache_root(report: Report) -> Path:
-    """``NORMBENCH_CACHE_DIR``, else the user's cache; a temporary folder if it is unwritable."""
+def cache_root(note: Callable[[str], None]) -> Path:
+    """``NORMBENCH_CACHE_DIR``, else the user's cache; a temporary folder if it is unwritable.
+
+    note: is told of the latter.
+    """
     named = os.environ.get(CACHE_VARIABLE)
     wanted = Path(named).expanduser().absolute() if named else _user_cache()
     if _writable(wanted):
         return wanted
     fallback = _temporary_cache()
-    report.note(
-        f"the cache {wanted} cannot be written; using {fallback} ({CACHE_VARIABLE} moves it)"
-    )
+    note(f"the cache {wanted} cannot be written; using {fallback} ({CACHE_VARIABLE} moves it)")
     return fallback
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +103,7 @@ def prepare(
 def _prepare(
     name: str, source: Source, data_dir: Path | None, offline: bool, report: Report
 ) -> Dataset:
-    cache = cache_root(report)
+    cache = cache_root(report.note)
     root = source.root(data_root(data_dir, cache))
     files = source.files(root)
     if not _missing(files) and (dataset := _cached(_folder(cache, name, source, root, files))):
@@ -124,6 +124,28 @@ def _prepare(
                 f"    make room, or name another folder with {CACHE_VARIABLE}"
             ) from None
     return load(folder)
+
+
+def state(
+    name: str, data_dir: Path | None = None
+) -> tuple[Literal["embedded", "prepared", "found", "absent"], Path, int] | None:
+    """How far a dataset is from being used, its folder, and how many of its files are missing.
+
+    A dataset of which there is nothing has none missing. None for a dataset that needs options to
+    be found. Changes nothing.
+    """
+    kind = DATASETS[name]
+    if any(field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
+        return None
+    source, cache = kind(), cache_root(silent)
+    root = source.root(data_root(data_dir, cache))
+    files = source.files(root)
+    if missing := _missing(files):
+        return "absent", root, len(missing) % len(files)
+    if source.embedded:
+        return "embedded", root, 0
+    prepared = _cached(_folder(cache, name, source, root, files)) is not None
+    return "prepared" if prepared else "found", root, 0
 
 
 def load(path: Path) -> Dataset:
@@ -150,7 +172,7 @@ def load(path: Path) -> Dataset:
 
 def find(fingerprint: str) -> Dataset | None:
     """The dataset of these very bytes in this machine's cache, from wherever it came."""
-    for folder in sorted((cache_root(Report()) / "prepared").glob("*-*")):
+    for folder in sorted((cache_root(Report().note) / "prepared").glob("*-*")):
         if (dataset := _cached(folder)) and dataset.fingerprint == fingerprint:
             return dataset
     return None
@@ -163,7 +185,7 @@ def adopt(name: str, fingerprint: str, bring: Callable[[], RawDataset]) -> Datas
     """
     if dataset := find(fingerprint):
         return dataset
-    cache = cache_root(Report())
+    cache = cache_root(Report().note)
     with _lock(cache, name, Report()):
         if dataset := find(fingerprint):  # another process was faster
             return dataset

@@ -40,6 +40,11 @@ def torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
+def mismatched() -> bool:
+    """Whether torchvision, imported above, is without its compiled part."""
+    return bool(_declared)
+
+
 def _declare_operators() -> None:
     import torch
 

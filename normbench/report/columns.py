@@ -77,6 +77,15 @@ def seconds(value: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
+def data_size(value: float) -> str:
+    """Bytes in the unit that reads best: 1,234,567 -> 1.23 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
 def share(value: float) -> str:
     """0.071 -> 7.1 %; two digits are enough."""
     if not math.isfinite(value):

@@ -6,8 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.table import Column
 
 from normbench.execution import Watch
 from normbench.plan import PlannedRun
@@ -18,6 +21,7 @@ from normbench.training import events
 
 PLAIN_SECONDS = 5.0
 SPARK_WIDTH = 8
+NARROW, WIDE = 60, 100  # columns: below without bars, from there on with long ones
 
 
 class Display(Watch):
@@ -45,7 +49,7 @@ class Display(Watch):
     def __enter__(self) -> Self:
         if not (self.quiet or self.plain):
             self._live = Live(
-                self._progress, console=self.console, transient=True, refresh_per_second=8
+                _Inset(self._progress), console=self.console, transient=True, refresh_per_second=8
             )
             self._live.start()
         return self
@@ -126,7 +130,7 @@ class Display(Watch):
                 self._last_text = running
                 self._print(f"{self.pace.share:4.0%} {self._left()}  {running}")
         elif self._total is not None:
-            tail = f"{self.pace.ended}/{self.pace.runs} runs  {self._left()}"
+            tail = f"{self.pace.ended} done  {self._left()}"
             self._progress.update(self._total, completed=self.pace.share, tail=tail)
 
     # -- inside -------------------------------------------------------------------------------
@@ -137,7 +141,7 @@ class Display(Watch):
         if loss is not None:
             losses.append(loss)
         tail = f"{sparkline(losses[-60:], SPARK_WIDTH):>{SPARK_WIDTH}}" if losses else ""
-        if loss is not None:
+        if loss is not None and self.console.width >= NARROW:
             tail += f" loss {loss:.3f}"
         if isinstance(event, events.Evaluated):
             self._texts[run.folder] = f"{name} {100 * event.val_accuracy:.1f}%"
@@ -171,11 +175,25 @@ class Display(Watch):
         self.console.print(text, markup=False, overflow="ignore", crop=False, soft_wrap=True)
 
     def _bars(self) -> Progress:
-        wide = self.console.width >= 100
+        width = self.console.width
+        bar = BarColumn(bar_width=None if width >= WIDE else 12)
+        whole = Column(no_wrap=True)
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None if wide else 12),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[tail]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=whole.copy()),
+            *([bar] if width >= NARROW else []),
+            TextColumn("{task.percentage:>3.0f}%", table_column=whole.copy()),
+            TextColumn("{task.fields[tail]}", markup=False, table_column=whole.copy()),
         ]
-        return Progress(*columns, console=self.console, expand=wide)
+        return Progress(*columns, console=self.console, expand=width >= WIDE)
+
+
+class _Inset:
+    """Leaves the terminal's last columns free: a ^C that is echoed behind a full line would wrap,
+    and the lines could not be cleared.
+    """
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Constrain(self.progress, max(1, options.max_width - 3))

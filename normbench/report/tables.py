@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -25,37 +27,83 @@ def cells(frame: pd.DataFrame, columns: Sequence[Column]) -> Cells:
 def rich_table(
     title: str, frame: pd.DataFrame, columns: Sequence[Column], width: int, note: str = ""
 ) -> RenderableType:
-    """A table at most ``width`` characters wide; what did not fit is named below it."""
+    """A table at most ``width`` characters wide; what did not fit is named below it.
+
+    Where even the columns that are never dropped would break words, each row is a block of lines.
+    """
     kept, dropped = list(columns), []
     while _width(cells(frame, kept), kept) > width and any(column.weight for column in kept):
         last = max(kept, key=lambda column: column.weight)
         kept.remove(last)
         dropped.append(last.heading)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in kept:
-        table.add_column(
-            column.heading, justify="left" if column.left else "right", overflow="fold"
-        )
-    previous: str | None = None
-    for row in cells(frame, kept):
-        shown = list(row)
-        if row[0] == previous:
-            shown[0] = ""
-        previous = row[0]
-        table.add_row(*(Text(text) for text in shown))
+    shown = cells(frame, kept)
+    widths = _widths(shown, kept, width)
+    body = _blocks(shown, kept) if widths is None else _table(shown, kept, widths)
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
-    return Group(Text(title, style="bold"), table, *(Text(text, style="dim") for text in notes))
+    return Group(Text(title, style="bold"), body, *(Text(text, style="dim") for text in notes))
+
+
+def _table(rows: Cells, columns: Sequence[Column], widths: Sequence[int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column, width in zip(columns, widths, strict=True):
+        side: JustifyMethod = "left" if column.left else "right"
+        table.add_column(column.heading, justify=side, overflow="fold", width=width)
+    previous: str | None = None
+    for first, *others in rows:
+        table.add_row(*(Text(text) for text in ("" if first == previous else first, *others)))
+        previous = first
+    return table
+
+
+def _blocks(rows: Cells, columns: Sequence[Column]) -> Group:
+    """Each row under its first cell, a line a column."""
+    headings = [column.heading for column in columns[1:]]
+    parts: list[RenderableType] = []
+    for first, *others in rows:
+        block = Table.grid(padding=(0, 2, 0, 0))
+        for heading, text in zip(headings, others, strict=True):
+            block.add_row(Text(heading), Text(text, overflow="fold"))
+        parts += [Text(first, style="bold"), Padding(block, (0, 0, 0, 2), expand=False)]
+    return Group(*parts)
 
 
 def _width(rows: Cells, columns: Sequence[Column]) -> int:
     """Characters of the widest line: each column has two beside its text, the edge one."""
-    texts = zip(*rows, strict=True) if rows else ([] for _ in columns)
-    return 1 + sum(
-        2 + max([len(column.heading), *map(len, body)])
-        for column, body in zip(columns, texts, strict=True)
-    )
+    return 1 + sum(2 + width for width in _natural(rows, columns))
+
+
+def _natural(rows: Cells, columns: Sequence[Column]) -> list[int]:
+    texts = _texts(rows, columns)
+    return [max(map(cell_len, [c.heading, *t])) for c, t in zip(columns, texts, strict=True)]
+
+
+def _texts(rows: Cells, columns: Sequence[Column]) -> list[list[str]]:
+    return [[row[i] for row in rows] for i in range(len(columns))]
+
+
+def _widths(rows: Cells, columns: Sequence[Column], width: int) -> list[int] | None:
+    """Widths that fit, the widest columns wrapped first; None where a word would break.
+
+    Headings and columns of words wrap between words, numbers not at all.
+    """
+    room = width - 1 - 2 * len(columns)
+    least = [
+        max(cell_len(part) for part in [*column.heading.split(), *_wholes(texts, column), ""])
+        for column, texts in zip(columns, _texts(rows, columns), strict=True)
+    ]
+    if sum(least) > room:
+        return None
+    widths = _natural(rows, columns)
+    while sum(widths) > room:
+        free = [i for i, found in enumerate(widths) if found > least[i]]
+        widths[max(free, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _wholes(texts: Sequence[str], column: Column) -> list[str]:
+    return [word for text in texts for word in text.split()] if column.left else list(texts)
 
 
 def plain_table(frame: pd.DataFrame, columns: Sequence[Column], form: str) -> str:

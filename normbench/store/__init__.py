@@ -1,7 +1,20 @@
 """Results on disk: run folders, journals, manifests, locks, and reading them back."""
 
-from normbench.store.experiment import ExperimentStore
-from normbench.store.read import Results, read_results
+from typing import TYPE_CHECKING, Any
+
+from normbench.store.experiment import ExperimentStore, find_run
 from normbench.store.run import SCHEMA, RunStore
 
-__all__ = ["SCHEMA", "ExperimentStore", "Results", "RunStore", "read_results"]
+if TYPE_CHECKING:
+    from normbench.store.read import Results, read_results
+
+__all__ = ["SCHEMA", "ExperimentStore", "Results", "RunStore", "find_run", "read_results"]
+
+
+def __getattr__(name: str) -> Any:
+    # Reading tables needs pandas; completing the name of an experiment must not wait for it.
+    if name in ("Results", "read_results"):
+        from normbench.store import read
+
+        return getattr(read, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

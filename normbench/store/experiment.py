@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from normbench.store.files import parsed, reported, to_json, write_atomically
 from normbench.store.run import SCHEMA, RunStore, check_record
 
 PLAN = "experiment.json"
+MOST_NAMED = 8  # of the runs that a text could mean
 
 
 class ExperimentStore:
@@ -41,6 +44,19 @@ class ExperimentStore:
         """Give the experiment free again."""
         self._lock.release()
 
+    def in_use(self) -> bool:
+        """Whether another process has claimed the experiment. Raises StoreError."""
+        if not Path(self._lock.lock_file).exists():
+            return False
+        try:
+            self.lock()
+        except StoreError as error:
+            if isinstance(error.__cause__, filelock.Timeout):
+                return True
+            raise
+        self.unlock()
+        return False
+
     def run(self, folder: str) -> RunStore:
         """The run in ``folder``, which need not exist yet."""
         return RunStore(self.path / folder)
@@ -58,10 +74,44 @@ class ExperimentStore:
             names = os.listdir(self.path) if self.path.exists() else []
             return sorted(n for n in names if os.path.exists(f"{self.path}/{n}/manifest.json"))
 
+    def find(self, text: str) -> str:
+        """The run folder that ``text`` names, or alone begins with it. Raises StoreError."""
+        if not (self.path / PLAN).is_file():
+            raise self._unknown()
+        runs = {folder: folder for folder in self.folders()}
+        return _one_of(text, runs, f"experiment {self.name!r}", self.name)
+
     def clear(self) -> None:
         """Forget every run of this experiment. Raises StoreError."""
         for folder in self.folders():
             self.run(folder).clear()
+
+    def disk_bytes(self, folder: str = ".") -> int:
+        """What the experiment, or one run's folder, takes on disk. Raises StoreError."""
+        with reported(self.path, "read"):
+            files = [path for path in (self.path / folder).rglob("*") if path.is_file()]
+            return sum(path.lstat().st_size for path in files)
+
+    def check_removable(self) -> None:
+        """Raise StoreError when this is no experiment of the results folder, or a link elsewhere.
+
+        A run that is a link counts too: only what is in the results folder may be deleted.
+        """
+        if self.name not in experiments(self.path.parent):
+            raise self._unknown()
+        for path in (self.path, *self.path.iterdir()):
+            if path.is_symlink():
+                raise StoreError(
+                    f"{path} is a link to {path.resolve()}, outside of these results\n"
+                    "    remove it by hand if that is what you want"
+                )
+
+    def remove(self) -> None:
+        """Delete the experiment with everything in its folder. Raises StoreError."""
+        with reported(self.path, "remove"):
+            # Without its plan it is no experiment: what a crash leaves behind is not read.
+            (self.path / PLAN).unlink(missing_ok=True)
+            shutil.rmtree(self.path)
 
     def write_plan(self, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
         """Record what was asked for: the resolved config and every planned run.
@@ -99,3 +149,43 @@ def experiments(results: Path) -> list[str]:
         return []
     with reported(results, "read"):
         return sorted(path.parent.name for path in results.glob(f"*/{PLAN}"))
+
+
+def find_run(results: Path, text: str) -> tuple[ExperimentStore, str]:
+    """The run meant by a path, ``EXPERIMENT/RUN``, or the run's name or its beginning alone.
+
+    Raises StoreError when there is none, or more than one.
+    """
+    place = Path(text)
+    if (place / "manifest.json").is_file():
+        place = place.resolve()
+        return ExperimentStore(place.parents[1], place.parent.name), place.name
+    name, slash, run = text.rstrip("/").partition("/")
+    if slash:
+        store = ExperimentStore(results, name)
+        return store, store.find(run)
+    names = experiments(results)
+    stores = {known: ExperimentStore(results, known) for known in names}
+    runs = {f"{known}/{run}": run for known in names for run in stores[known].folders()}
+    if text in names and text not in runs.values():
+        raise StoreError(
+            f"{text!r} is an experiment; name one of its runs, such as {text}/RUN\n"
+            f"    `normbench list runs {text}` lists them, `normbench compare {text}` compares them"
+        )
+    name, _, run = _one_of(text, runs, str(results)).partition("/")
+    return stores[name], run
+
+
+def _one_of(text: str, runs: Mapping[str, str], place: str, experiment: str = "") -> str:
+    """The key in ``runs`` whose folder is ``text``, or alone begins with it. Raises StoreError."""
+    found = [key for key, folder in runs.items() if folder == text]
+    found = found or [key for key, folder in runs.items() if text and folder.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
+        raise StoreError(f"{text!r} could be any of {len(found)} runs of {place}\n    {shown}")
+    close = difflib.get_close_matches(text, runs.values(), n=1, cutoff=0.4)
+    guess = f"did you mean {close[0]!r}?  " if close else ""
+    command = f"normbench list runs {experiment}".rstrip()
+    raise StoreError(f"no run {text!r} in {place}\n    {guess}`{command}` lists them")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tiny import TEXT
+from scripted import diverges, fails, finishes, play, stops
+from tiny import TEXT, experiment
 
 from normbench.cli import main
+from normbench.plan import PlannedRun
 
 
 class Done(NamedTuple):
@@ -51,3 +53,22 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(TEXT)
     return path
+
+
+@pytest.fixture
+def results(tmp_path: Path, digits) -> Path:
+    """``results/tiny``: of two seeds each, batch finished, none diverged, rms failed; layer's first
+    was interrupted and its second not begun.
+    """
+
+    def script(run: PlannedRun):
+        return {
+            "batch": finishes({0: 0.1, 5: 0.4, 12: 0.7}),
+            "none": diverges(3, 5),
+            "rms": fails("it broke"),
+            "layer": None if run.seed else stops(4),
+        }[run.norm]
+
+    folder = tmp_path / "results"
+    play(folder, experiment("norms=[none, batch, layer, rms]"), digits, script)
+    return folder

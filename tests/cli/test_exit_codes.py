@@ -350,3 +350,12 @@ def test_an_unfair_comparison_is_an_error_after_the_tables(cli, tmp_path, digits
     found = cli("compare", "tiny", "--json")
     assert found.code == 4
     assert json.loads(found.out)["fairness"]["backbones_identical"] is False
+
+
+@pytest.mark.parametrize(
+    "line", ["compare tinny", "show tinny/none", "list runs tinny", "rm tinny --yes"]
+)
+def test_every_verb_suggests_the_experiment_that_was_meant(cli, results, line):
+    done = cli(*line.split())
+    assert (done.code, done.out) == (4, "")
+    assert "did you mean 'tiny'?" in done.err

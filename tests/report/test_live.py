@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 from scripted import diverges, fails, finishes
 from tiny import experiment
 
@@ -94,3 +96,26 @@ def test_a_run_that_starts_again_after_its_node_died_keeps_one_bar(capsys, monke
         for step in (0, 0, 5):
             display.happened(run, events.Started(step, 12, 1234, "same"))
         assert [task.completed for task in display._progress.tasks if task.total == 12] == [5]
+
+
+@pytest.mark.parametrize(("width", "loss"), [(40, False), (80, True), (120, True)])
+def test_names_shares_and_accuracies_are_whole_at_any_width(monkeypatch, width, loss):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    display = Display()
+    plan = expand(experiment("norms=[none, batch, rms]", "seeds=1"))
+    display.planned(plan, [12] * 3, 0)
+    for run in plan:
+        for event in finishes(CURVE)[:-1]:
+            display.happened(run, event)
+    out = Console(file=io.StringIO(), width=width, color_system=None)
+    out.print(live._Inset(display._progress))
+    lines = out.file.getvalue().splitlines()
+    assert len(lines) == 4
+    assert max(len(line.rstrip()) for line in lines) <= width - 3
+    for line, run in zip(lines[1:], plan, strict=True):
+        assert line.startswith(f"{run.norm} s0")
+        assert "100%" in line
+        assert "▁▁" in line
+        assert ("loss 1.000" in line) is loss
+        assert line.rstrip().endswith("val 70.0%")

@@ -104,3 +104,15 @@ def test_latex_escapes_what_it_must_and_is_balanced():
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {2}
     assert r"50 \% \& more\_less \#1" in text
     assert not set("▁█–±µ") & set(text)
+
+
+def test_words_and_numbers_are_whole_at_any_width_above_the_longest():
+    for width in range(28, 100):
+        words = set(" ".join(printed(width)).split())
+        assert {"1.2e-09", "group(groups=4)"} <= words, width
+
+
+def test_where_columns_would_break_words_each_row_is_a_block():
+    lines = [line.rstrip() for line in printed(26)]
+    start = lines.index("group(groups=4)")
+    assert lines[start + 1] == "  a value  –"

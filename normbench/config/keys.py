@@ -1,0 +1,32 @@
+"""The keys a config may have, for those who look for one."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from normbench.config.components import DATA, MODEL, AugmentConfig
+from normbench.config.experiment import ExperimentConfig
+from normbench.config.families import Family, Section
+from normbench.config.training import OPTIMIZER, FixedTarget, PilotTarget
+
+_FAMILIES: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+
+
+def dotted_keys() -> list[str]:
+    """Every key that ``--set`` may name, of all kinds together, sorted.
+
+    A norm's own options, which stand in a list, and the swept keys are not among them.
+    """
+    found = {"tune.seeds"}
+    for name, field in ExperimentConfig.model_fields.items():
+        if name in _FAMILIES:
+            found |= {f"{name}.{key}" for key in _FAMILIES[name].keys() - {"augment"}}
+        elif inspect.isclass(field.annotation) and issubclass(field.annotation, Section):
+            found |= {f"{name}.{key}" for key in field.annotation.model_fields}
+        elif name not in ("target", "sweep", "tune"):
+            found.add(name)
+    found |= {f"data.augment.{key}" for key in AugmentConfig.model_fields}
+    targets = FixedTarget.model_fields | PilotTarget.model_fields
+    found |= {f"target.{field.alias or key}" for key, field in targets.items()}
+    return sorted(found)

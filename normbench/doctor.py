@@ -1,0 +1,285 @@
+"""Looks whether everything normbench needs is there, and says what to do where it is not.
+
+A check is a function that yields findings; ``CHECKS`` lists them. A broken installation is what
+they look for, so each imports what it needs itself.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from normbench.environment import package_version, processor
+
+if TYPE_CHECKING:
+    from normbench.store import ExperimentStore
+
+Level = Literal["ok", "note", "problem"]
+
+OLDEST_PYTHON = (3, 11)
+LITTLE_DISK, TOO_LITTLE_DISK = 2e9, 1e8  # bytes
+REINSTALL = "install again into a fresh environment, as the README's first command does"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """level: "note" is worth knowing, "problem" stops something from working."""
+
+    check: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to look."""
+
+    results: Path
+    data_dir: Path | None = None
+
+
+Found = Iterator[tuple[Level, str] | tuple[Level, str, str]]
+CHECKS: dict[str, Callable[[Places], Found]] = {}
+
+
+def examine(places: Places) -> Iterator[Finding]:
+    """The findings of every check, in order. A check that fails is a finding itself."""
+    for name, check in CHECKS.items():
+        try:
+            for found in check(places):
+                yield Finding(name, *found)
+        except Exception as error:  # what is broken here is what is looked for
+            yield Finding(name, "problem", f"cannot be checked: {_reason(error)}", REINSTALL)
+
+
+def _check(function: Callable[[Places], Found]) -> Callable[[Places], Found]:
+    CHECKS[function.__name__.strip("_")] = function
+    return function
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+# --- the installation ---
+
+
+@_check
+def _python(places: Places) -> Found:
+    text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < OLDEST_PYTHON:
+        yield (
+            "problem",
+            text,
+            f"normbench needs Python {'.'.join(map(str, OLDEST_PYTHON))} or newer",
+        )
+    else:
+        yield "ok", text
+
+
+@_check
+def _packages(places: Places) -> Found:
+    needed = [re.split(r"[^\w.-]", text)[0] for text in _requirements() if "extra ==" not in text]
+    if missing := [name for name in needed if package_version(name) is None]:
+        yield "problem", f"not installed: {', '.join(missing)}", REINSTALL
+    elif needed:
+        yield "ok", f"all {len(needed)} that normbench {package_version('normbench')} needs"
+    else:
+        yield "note", "normbench is not installed, only on the path", "pip install -e ."
+
+
+@_check
+def _torch(places: Places) -> Found:
+    try:
+        import torch
+    except Exception as error:
+        yield "problem", f"cannot be imported: {_reason(error)}", REINSTALL
+        return
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    yield "ok", f"{torch.__version__}, built for {build}"
+
+
+@_check
+def _torchvision(places: Places) -> Found:
+    from normbench.data.vision import mismatched, torchvision
+
+    try:
+        found = torchvision()
+    except Exception as error:
+        yield "problem", f"cannot be imported: {_reason(error)}", REINSTALL
+        return
+    if mismatched():
+        yield (
+            "note",
+            f"{found.__version__}, whose compiled part does not match this torch",
+            "nothing for normbench, which does without it; elsewhere `import torchvision` may fail",
+        )
+    else:
+        yield "ok", str(found.__version__)
+
+
+@_check
+def _extras(places: Places) -> Found:
+    for text in _requirements():
+        extra = re.search(r"extra == ['\"](\w+)['\"]", text)
+        if extra is None or extra[1] == "test":
+            continue
+        name = re.split(r"[^\w.-]", text)[0]
+        version = package_version(name)
+        yield "ok", f"{name} {version or f'not installed: pip install normbench[{extra[1]}]'}"
+
+
+def _requirements() -> list[str]:
+    try:
+        return metadata.requires("normbench") or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+# --- the machine ---
+
+
+@_check
+def _devices(places: Places) -> Found:
+    import torch
+
+    yield "ok", f"cpu: {processor()}"
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            yield "ok", f"cuda:{index}: {torch.cuda.get_device_name(index)}"
+    elif torch.version.cuda:
+        hint = "check the driver with nvidia-smi, or train on the CPU, which is the default"
+        yield "note", f"torch is built for CUDA {torch.version.cuda}, but sees no GPU", hint
+    elif shutil.which("nvidia-smi"):
+        hint = "install the CUDA build of torch to use it"
+        yield "note", "there seems to be a GPU, but torch is built for the CPU", hint
+
+
+@_check
+def _cores(places: Places) -> Found:
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    if usable < cores:
+        yield "note", f"{usable} of {cores} may be used", f"train with --jobs {usable}"
+    else:
+        yield "ok", f"{cores}; as many runs at a time, of one thread each"
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and int(threads) > usable:
+        text = f"OMP_NUM_THREADS is {threads}, more than there are cores"
+        yield "note", text, "nothing: runs take their threads from runtime.threads of the config"
+
+
+@_check
+def _compiler(places: Places) -> Found:
+    names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
+    if found := next((path for name in names if (path := shutil.which(name))), None):
+        yield "ok", f"{found}, for torch.compile in `normbench cost`"
+    else:
+        hint = "install g++ or clang, or give `normbench cost` --no-compile"
+        yield "note", "no C++ compiler, which torch.compile needs", hint
+
+
+# --- data and results ---
+
+
+@_check
+def _data(places: Places) -> Found:
+    from normbench.data import DATASETS
+    from normbench.data.places import DATA_VARIABLE, is_read_only
+    from normbench.data.prepared import state
+
+    for name in DATASETS.names():
+        if (found := state(name, places.data_dir)) is None:
+            continue
+        word, place, missing = found
+        if word != "absent":
+            yield "ok", f"{name}: {word}" + (f" in {place}" if word == "found" else "")
+        elif is_read_only(place):
+            text = f"{name}: not in {place}, which cannot be written to"
+            yield (
+                "note",
+                text,
+                f"name another folder with --data-dir or {DATA_VARIABLE}",
+            )
+        elif missing:
+            text = f"{name}: {missing} of its files are missing in {place}"
+            yield "note", text, "`normbench train` fetches them"
+        else:
+            yield "ok", f"{name}: not in {place}; fetched when first trained on"
+
+
+@_check
+def _results(places: Places) -> Found:
+    from normbench.errors import StoreError
+    from normbench.store import ExperimentStore
+    from normbench.store.experiment import experiments
+
+    try:
+        names = experiments(places.results)
+    except StoreError as error:
+        yield "problem", str(error).splitlines()[0], "name another folder with --results DIR"
+        return
+    if not names:
+        yield "ok", f"no experiment in {places.results} yet"
+    for name in names:
+        yield from _experiment(ExperimentStore(places.results, name))
+
+
+def _experiment(store: ExperimentStore) -> Found:
+    from normbench.errors import StoreError
+
+    states: dict[str, int] = {}
+    broken: list[str] = []
+    try:
+        store.read_plan()
+    except StoreError as error:
+        broken.append(str(error).splitlines()[0])
+    for folder in store.folders():
+        try:
+            state = (store.run(folder).read_manifest(("state",)) or {})["state"]
+            states[state] = states.get(state, 0) + 1
+        except StoreError as error:
+            broken.append(str(error).splitlines()[0])
+    counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs"
+    yield "ok", f"{store.name}: {counted}"
+    for text in broken:
+        yield "problem", text, "delete that folder and train again, or upgrade normbench"
+    in_use = store.in_use()
+    if states.get("running") and not in_use:
+        text = f"{store.name}: {states['running']} runs were cut off while they ran"
+        yield "note", text, "`normbench train` with its config continues them"
+    leftovers = [] if in_use else sorted(store.path.rglob(".*.tmp"))
+    if leftovers:
+        text = f"{store.name}: {len(leftovers)} half-written files were left by a crash"
+        yield "note", text, f"rm {' '.join(map(str, leftovers[:3]))}"
+
+
+@_check
+def _disk(places: Places) -> Found:
+    from normbench.data.places import cache_root
+
+    notes: list[str] = []
+    for what, place in (("results", places.results), ("cache", cache_root(notes.append))):
+        here = place.absolute()
+        while not here.exists():
+            here = here.parent
+        free = shutil.disk_usage(here).free
+        text = f"{free / 1e9:.1f} GB free for the {what} in {place}"
+        if free < TOO_LITTLE_DISK:
+            yield "problem", text, "make room: `normbench rm` deletes results"
+        elif free < LITTLE_DISK:
+            yield "note", text, "`normbench train --dry-run` tells what an experiment takes"
+        else:
+            yield "ok", text
+    for text in notes:
+        yield "note", text

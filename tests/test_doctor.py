@@ -1,0 +1,171 @@
+"""What the doctor finds: a check each, and never a crash."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from normbench import doctor
+from normbench.data import vision
+from normbench.doctor import CHECKS, Finding, Places, examine
+from normbench.store import SCHEMA, ExperimentStore
+
+
+def found(check: str, places: Places) -> list[Finding]:
+    return [finding for finding in examine(places) if finding.check == check]
+
+
+@pytest.fixture
+def places(tmp_path) -> Places:
+    return Places(tmp_path / "results", tmp_path / "data")
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """The findings of one check alone."""
+
+    def run(check: str, places: Places) -> list[Finding]:
+        monkeypatch.setattr(doctor, "CHECKS", {check: CHECKS[check]})
+        return list(examine(places))
+
+    return run
+
+
+def test_a_machine_that_runs_these_tests_has_no_problem(places):
+    findings = list(examine(places))
+    assert {finding.check for finding in findings} == set(CHECKS)
+    assert not [finding for finding in findings if finding.level == "problem"]
+    assert all(finding.remedy for finding in findings if finding.level != "ok")
+
+
+@pytest.mark.parametrize("module", ["torch", "torchvision"])
+def test_a_package_that_is_missing_is_a_problem_with_a_remedy(only, places, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    vision.torchvision.cache_clear()
+    try:
+        (finding,) = only(module, places)
+    finally:
+        vision.torchvision.cache_clear()
+    assert finding.level == "problem"
+    assert "cannot be imported" in finding.text
+    assert finding.remedy
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch, places):
+    def broken(places):
+        yield "ok", "first"
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"broken": broken, "disk": CHECKS["disk"]})
+    findings = list(examine(places))
+    assert [f.level for f in findings[:2]] == ["ok", "problem"]
+    assert "OSError: the disk is gone" in findings[1].text
+    assert findings[2].check == "disk"
+
+
+def test_without_torch_numpy_or_pandas_everything_else_is_still_checked():
+    code = (
+        "import sys; sys.modules.update(torch=None, numpy=None, pandas=None, torchvision=None)\n"
+        "sys.argv = ['normbench', 'doctor', '--json']\n"
+        "from normbench.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    report = json.loads(done.stdout)
+    assert report["well"] is False
+    levels = {finding["check"]: finding["level"] for finding in report["findings"]}
+    assert levels["torch"] == levels["torchvision"] == levels["data"] == "problem"
+    assert levels["python"] == levels["disk"] == "ok"
+
+
+def test_a_torchvision_of_another_build_is_a_note(only, places, monkeypatch):
+    monkeypatch.setattr(vision, "_declared", [object()])
+    (finding,) = only("torchvision", places)
+    assert finding.level == "note"
+    assert "does not match this torch" in finding.text
+
+
+def test_fewer_cores_than_the_machine_has_and_too_many_threads_are_notes(only, places, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    cores, threads = only("cores", places)
+    assert (cores.level, cores.text) == ("note", "2 of 8 may be used")
+    assert cores.remedy == "train with --jobs 2"
+    assert (threads.level, "16" in threads.text) == ("note", True)
+
+
+def test_without_a_compiler_there_is_a_note(only, places, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    (finding,) = only("compiler", places)
+    assert finding.level == "note"
+    assert "--no-compile" in finding.remedy
+
+
+@pytest.mark.parametrize(("free", "level"), [(1e7, "problem"), (1e9, "note"), (1e12, "ok")])
+def test_disk_space_is_judged(only, places, monkeypatch, free, level):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(free))
+    assert {finding.level for finding in only("disk", places)} == {level}
+
+
+def test_datasets_are_embedded_absent_incomplete_or_out_of_reach(only, places):
+    raw = places.data_dir / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    texts = [finding.text for finding in only("data", places)]
+    assert "digits: embedded" in texts
+    assert f"mnist: not in {places.data_dir}; fetched when first trained on" in texts
+    (raw / "train-images-idx3-ubyte").write_bytes(b"")
+    texts = [f.text for f in only("data", places) if f.level == "note"]
+    assert texts == [f"mnist: 3 of its files are missing in {places.data_dir}"]
+    places.data_dir.chmod(0o555)
+    notes = [f for f in only("data", places) if f.level == "note"]
+    assert len(notes) > 3
+    assert all("cannot be written to" in f.text and "--data-dir" in f.remedy for f in notes)
+    places.data_dir.chmod(0o755)
+
+
+def put(results: Path, name: str, **states: str) -> ExperimentStore:
+    store = ExperimentStore(results, name)
+    store.path.mkdir(parents=True)
+    store.write_plan({}, [])
+    for folder, state in states.items():
+        (store.path / folder).mkdir()
+        manifest = {"schema": SCHEMA, "state": state}
+        (store.path / folder / "manifest.json").write_text(json.dumps(manifest))
+    return store
+
+
+def test_results_are_counted_and_what_was_cut_off_is_told(only, places):
+    assert only("results", places)[0].text == f"no experiment in {places.results} yet"
+    store = put(places.results, "one", a="finished", b="finished", c="running")
+    (store.path / "a" / ".manifest.json.1.tmp").write_text("")
+    counted, cut, left = only("results", places)
+    assert (counted.level, counted.text) == ("ok", "one: 2 finished, 1 running")
+    assert (cut.level, left.level) == ("note", "note")
+    assert "1 runs were cut off" in cut.text
+    assert str(store.path / "a" / ".manifest.json.1.tmp") in left.remedy
+
+
+def test_an_experiment_in_use_has_nothing_to_clean_up(only, places):
+    store = put(places.results, "one", c="running")
+    (store.path / ".x.tmp").write_text("")
+    store.lock()
+    try:
+        assert [f.level for f in only("results", places)] == ["ok"]
+    finally:
+        store.unlock()
+
+
+@pytest.mark.parametrize("content", ["{", "{}", json.dumps({"schema": SCHEMA + 1, "state": "x"})])
+def test_what_cannot_be_read_is_a_problem(only, places, content):
+    store = put(places.results, "one", a="finished", b="finished")
+    (store.path / "b" / "manifest.json").write_text(content)
+    findings = only("results", places)
+    assert [f.level for f in findings] == ["ok", "problem"]
+    assert "b/manifest.json" in findings[1].text
