@@ -27,7 +27,7 @@ def print_comparison(
     compared on equal terms (after everything is printed).
     """
     if comparison.outcome is None:  # after training, that all runs failed is the result
-        require_outcomes(comparison)
+        comparison.require_outcomes()
     if json:
         typer.echo(to_json(comparison.to_dict(all_pairs=all_pairs)))
     else:
@@ -40,7 +40,7 @@ def print_comparison(
 
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
     """Print one metric against one sweep key. Raises ConfigError, StoreError."""
-    require_outcomes(comparison)
+    comparison.require_outcomes()
     section = by_key(comparison, by, metric, comparison.value(by))
     if json:
         out = {"schema": 1, "experiment": comparison.name, "by": by, "metric": metric}
@@ -55,7 +55,7 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
     Raises ConfigError when they cannot be compared.
     """
     for comparison in comparisons:
-        require_outcomes(comparison)
+        comparison.require_outcomes()
     differing = differing_keys(comparisons)
     if json:
         objects = [comparison.to_dict() for comparison in comparisons]
@@ -94,17 +94,3 @@ def print_sections(tables: Iterable[Section], form: Format) -> None:
         if form is not Format.csv or len(shown) > 1:
             typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))
         typer.echo(plain_table(rows, columns, form.value))
-
-
-def require_outcomes(comparison: Comparison) -> None:
-    """Raise StoreError when an experiment has no finished run to tabulate."""
-    runs = comparison.reported.results.runs
-    if runs["state"].isin(["finished", "diverged"]).any():
-        return
-    states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
-    reasons = sorted(set(comparison.results.reasons.values()))
-    detail = "".join(f"\n    {reason}" for reason in reasons[:5])
-    raise StoreError(
-        f"experiment {comparison.name!r} has no finished run ({states}){detail}\n"
-        "    `normbench train` with its config trains or continues them"
-    )
