@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, survival, tuning
-from normbench.analysis.fairness import Fairness, fairness
+from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.charts.base import CHARTS, Frames
 from normbench.errors import ConfigError, Problem, StoreError
 from normbench.frames import measured
@@ -21,8 +21,7 @@ from normbench.store import SCHEMA, Results
 from normbench.store.files import finite
 
 if TYPE_CHECKING:
-    import altair as alt
-
+    from normbench.charts.marks import Drawn
     from normbench.execution import Outcome
 
 
@@ -230,7 +229,7 @@ class Comparison:
             tuned_key=self.tuned_key,
         )
 
-    def chart(self, name: str) -> alt.TopLevelMixin:
+    def chart(self, name: str) -> Drawn:
         """A chart of the reporting runs by its name; a notebook shows it.
 
         Raises ConfigError for an unknown name, and where there is nothing to draw.
@@ -263,6 +262,11 @@ class Comparison:
             f"experiment {self.name!r} has no finished run ({states})"
             + "".join(f"\n    {line}" for line in lines)
         )
+
+    def require_fairness(self) -> None:
+        """Raise StoreError, naming the runs, when the norms were not compared on equal terms."""
+        if not self.fairness.equal_terms:
+            raise StoreError(fairness_line(self.fairness))
 
     def to_dict(self, *, all_pairs: bool = False) -> dict[str, Any]:
         """The object that ``--json`` prints; missing and infinite numbers are None."""

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, dash, panelled, shape, spread
+from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
 
 
 @chart("activations", title="Activation spread", place=60, scales=("y",))
-def activations(frames: Frames) -> alt.TopLevelMixin | None:
+def activations(frames: Frames) -> Drawn | None:
     """Standard deviation of the activation function's output by layer, first and last probe."""
     if frames.layers.empty:
         return None

@@ -11,7 +11,7 @@ import pandas as pd
 from normbench.registry import Registry, summary
 
 if TYPE_CHECKING:
-    import altair as alt
+    from normbench.charts.marks import Drawn
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Frames:
     tuned_key: str | None = None
 
 
-Draw = Callable[[Frames], "alt.TopLevelMixin | None"]
+Draw = Callable[[Frames], "Drawn | None"]
 
 
 @dataclass(frozen=True)

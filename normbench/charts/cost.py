@@ -6,11 +6,11 @@ import altair as alt
 import numpy as np
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, panelled, spread
+from normbench.charts.marks import Drawn, colour, panelled, spread
 
 
 @chart("cost", title="Time per step", place=90)
-def cost(frames: Frames) -> alt.TopLevelMixin | None:
+def cost(frames: Frames) -> Drawn | None:
     """Training time per step by norm: the median over runs, as the tables have it."""
     table = frames.convergence
     if table.empty or not np.isfinite(table["train_seconds_per_step"]).any():

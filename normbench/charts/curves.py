@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, dash, panelled, spread
+from normbench.charts.marks import Drawn, dash, line_colour, panelled, spread
 
 
 @chart("curves", title="Learning curves", place=10, scales=("x", "y"))
-def accuracy(frames: Frames) -> alt.TopLevelMixin | None:
+def accuracy(frames: Frames) -> Drawn | None:
     """Validation accuracy over steps: the median over seeds, and the range that they span."""
     target = alt.Chart().mark_rule(strokeDash=[2, 4]).encode(y=alt.datum(frames.target))
     last = _last(frames.accuracy, lambda value: f"{100 * value:.1f} %")
@@ -30,7 +30,7 @@ def accuracy(frames: Frames) -> alt.TopLevelMixin | None:
 
 
 @chart("loss", title="Training loss", place=20, scales=("x", "y"))
-def loss(frames: Frames) -> alt.TopLevelMixin | None:
+def loss(frames: Frames) -> Drawn | None:
     """Training loss over steps: the median over seeds, and the range that they span."""
     last = _last(frames.loss, lambda value: f"{value:.3g}")
     return _lines(
@@ -51,7 +51,7 @@ def _lines(
     kind: Literal["linear", "log"],
     description: str,
     further: list[alt.Chart],
-) -> alt.TopLevelMixin | None:
+) -> Drawn | None:
     if frame.empty:
         return None
     shown, panels, note = panelled(frame, frames.keys)
@@ -61,12 +61,14 @@ def _lines(
     band = (
         alt.Chart()
         .mark_area(opacity=0.18)
-        .encode(x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=colour(frames))
+        .encode(
+            x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=line_colour(frames)
+        )
     )
     line = (
         alt.Chart()
         .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames))
+        .encode(x=x, y=y, color=line_colour(frames), strokeDash=dash(frames))
     )
     # Invisible points, wide enough to be hit, carry the tooltip.
     point = (
@@ -75,7 +77,7 @@ def _lines(
         .encode(
             x=x,
             y=y,
-            color=colour(frames),
+            color=line_colour(frames),
             tooltip=[
                 alt.Tooltip("norm:N"),
                 alt.Tooltip("step:Q"),

@@ -6,11 +6,11 @@ import altair as alt
 import numpy as np
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, panelled, shape, spread
+from normbench.charts.marks import Drawn, colour, panelled, shape, spread
 
 
 @chart("growth", title="Growth per layer against theory", place=50, scales=("y",))
-def growth(frames: Frames) -> alt.TopLevelMixin | None:
+def growth(frames: Frames) -> Drawn | None:
     """Growth of the squared gradient per layer toward the input at step 0, beside theory."""
     frame = frames.growth.drop(columns=["theory_note"], errors="ignore")
     if frame.empty or not (np.isfinite(frame["growth"]) & (frame["growth"] > 0)).any():

@@ -6,11 +6,11 @@ import altair as alt
 import numpy as np
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import PANEL_HEIGHT, PANEL_WIDTH, panelled, source
+from normbench.charts.marks import PANEL_HEIGHT, PANEL_WIDTH, Drawn, panelled, source
 
 
 @chart("gradients", title="Gradients by layer and over time", place=40)
-def gradients(frames: Frames) -> alt.TopLevelMixin | None:
+def gradients(frames: Frames) -> Drawn | None:
     """Norm of dL/dz by layer and step, one panel a norm, all on one logarithmic colour scale."""
     if frames.layers.empty:
         return None

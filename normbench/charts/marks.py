@@ -19,6 +19,9 @@ WIDTH, HEIGHT = 640, 300
 PANEL_WIDTH, PANEL_HEIGHT = 290, 200
 MOST_PANELS = 12
 
+Drawn = alt.LayerChart | alt.FacetChart
+"""What a chart's function gives."""
+
 _INK = {"light": "#1f2328", "dark": "#e6e8eb"}
 _GRID = {"light": "#dfe3e8", "dark": "#353b44"}
 
@@ -39,6 +42,12 @@ def source(frame: pd.DataFrame) -> alt.InlineData:
 def colour(frames: Frames, **options: Any) -> alt.Color:
     """A norm's colour. The range is the theme's, so that one chart serves light and dark pages."""
     return alt.Color("norm:N", title=None, scale=alt.Scale(domain=frames.norms), **options)
+
+
+def line_colour(frames: Frames) -> alt.Color:
+    """The same, with strokes in the legend: a norm's dash shows there."""
+    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1)
+    return colour(frames, legend=legend)
 
 
 def dash(frames: Frames) -> alt.StrokeDash:
@@ -83,7 +92,7 @@ def spread(
     description: str,
     *,
     x: Literal["shared", "independent"] = "shared",
-) -> alt.TopLevelMixin:
+) -> Drawn:
     """The layers over one frame: a single chart, or small multiples, one for each panel.
 
     x: whether the panels share the horizontal axis; sweep points may differ in their budgets.
@@ -133,7 +142,7 @@ def theme(norms: Sequence[str], scheme: str = "light") -> dict[str, Any]:
     }
 
 
-def dressed(chart: alt.TopLevelMixin, norms: Sequence[str]) -> alt.TopLevelMixin:
+def dressed(chart: Drawn, norms: Sequence[str]) -> Drawn:
     """The chart with the theme of a light page, as it stands alone in a notebook or a file."""
     copy = chart.copy(deep=False)
     copy.config = alt.Config.from_dict(theme(norms))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import altair as alt
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, dash, panelled, spread
+from normbench.charts.marks import Drawn, dash, line_colour, panelled, spread
 
 
 @chart("survival", title="Not yet at target", place=30, scales=("x",))
-def survival(frames: Frames) -> alt.TopLevelMixin | None:
+def survival(frames: Frames) -> Drawn | None:
     """Share of runs that have not yet reached the target (Kaplan-Meier), over steps."""
     if frames.survival.empty:
         return None
@@ -25,7 +25,7 @@ def survival(frames: Frames) -> alt.TopLevelMixin | None:
     line = (
         alt.Chart()
         .mark_line(interpolate="step-after", strokeWidth=2)
-        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames))
+        .encode(x=x, y=y, color=line_colour(frames), strokeDash=dash(frames))
     )
     point = (
         alt.Chart()
@@ -33,7 +33,7 @@ def survival(frames: Frames) -> alt.TopLevelMixin | None:
         .encode(
             x=x,
             y=y,
-            color=colour(frames),
+            color=line_colour(frames),
             tooltip=[
                 alt.Tooltip("norm:N"),
                 alt.Tooltip("step:Q"),

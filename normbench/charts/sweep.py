@@ -7,11 +7,11 @@ import numpy as np
 
 from normbench.analysis.groups import sweep_points
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, dash, panelled, shape, spread
+from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
 
 
 @chart("sweep", title="Accuracy against the swept key", place=80)
-def sweep(frames: Frames) -> alt.TopLevelMixin | None:
+def sweep(frames: Frames) -> Drawn | None:
     """Final validation accuracy at each value of the first swept key."""
     table = frames.convergence
     if not frames.keys or table.empty or not np.isfinite(table["val_accuracy_mean"]).any():

@@ -5,21 +5,21 @@ from __future__ import annotations
 import altair as alt
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import colour, dash, panelled, shape, spread
+from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
 
 
 @chart("sensitivity", title="Sensitivity to the tuned value", place=70, scales=("x",))
-def sensitivity(frames: Frames) -> alt.TopLevelMixin | None:
+def sensitivity(frames: Frames) -> Drawn | None:
     """Validation accuracy at each value of the tuned key, on the tuning seeds."""
     if frames.sensitivity.empty:
         return None
     columns = ["norm", *frames.keys, "tuned", "val_accuracy_mean", "runs", "diverged"]
     shown, panels, note = panelled(frames.sensitivity[columns], frames.keys)
-    log = "log" if (shown["tuned"] > 0).all() else "linear"
+    log = bool((shown["tuned"] > 0).all())
     x = alt.X(
         "tuned:Q",
         title=frames.tuned_key,
-        scale=alt.Scale(type=log),
+        scale=alt.Scale(type="log" if log else "linear"),
         axis=alt.Axis(format="~g", values=sorted(set(shown["tuned"]))),
     )
     y = alt.Y(

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from normbench.cli import claims, compare, cost, list_, probe, show, train, validate
+from normbench.cli import claims, compare, cost, list_, probe, report, show, train, validate
 from normbench.errors import NormbenchError
 
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, compare, probe, cost, claims, validate, show, list_):
+for verb in (train, compare, report, probe, cost, claims, validate, show, list_):
     app.command(verb.NAME)(verb.command)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
 import typer
 
+from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import Format
 from normbench.comparison import Comparison, differing_keys, records
-from normbench.errors import StoreError
-from normbench.report.columns import Column, convergence_columns, percent
-from normbench.report.sections import CONVERGENCE_NOTE, Section, by_key, fairness_line, sections
+from normbench.report.sections import Section, by_key, sections, side_by_side
 from normbench.report.tables import console, plain_table, rich_table
 from normbench.store.files import to_json
 
@@ -34,8 +32,7 @@ def print_comparison(
         print_sections(sections(comparison, all_pairs=all_pairs), form)
         if form is Format.table:
             console().print(fairness_line(comparison.fairness), style="dim")
-    if not (comparison.fairness.backbones_identical and comparison.fairness.batches_identical):
-        raise StoreError(fairness_line(comparison.fairness))
+    comparison.require_fairness()
 
 
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
@@ -61,18 +58,7 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
         objects = [comparison.to_dict() for comparison in comparisons]
         typer.echo(to_json({"schema": 1, "experiments": objects, "differing": differing}))
         return
-    keys = list(dict.fromkeys(key for c in comparisons for key in c.results.keys))
-    parts = []
-    for c in comparisons:
-        fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
-        parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
-    rows = pd.concat(parts, ignore_index=True)
-    columns = [
-        Column("experiment", lambda row: str(row["experiment"]), left=True),
-        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
-    ]
-    names = " and ".join(c.name for c in comparisons)
-    print_sections([Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)], form)
+    print_sections([side_by_side(comparisons)], form)
     if form is Format.table:
         out = console()
         for key, values in differing.items():

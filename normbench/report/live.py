@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
+from normbench.charts.palette import Look, looks
 from normbench.execution import Watch
 from normbench.plan import PlannedRun
 from normbench.report.columns import seconds, sparkline
@@ -18,6 +20,13 @@ from normbench.training import events
 
 PLAIN_SECONDS = 5.0
 SPARK_WIDTH = 8
+
+
+class _Name(ProgressColumn):
+    """What a bar is of, a run in the colour of its norm."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, style=task.fields.get("style", ""))
 
 
 class Display(Watch):
@@ -35,6 +44,7 @@ class Display(Watch):
         self._losses: dict[str, list[float]] = {}
         self._texts: dict[str, str] = {}
         self._tasks: dict[str, Any] = {}
+        self._looks: dict[str, Look] = {}
         self._total: Any = None
         self._loading: dict[str, Any] = {}
         self._last_line = time.monotonic()
@@ -81,6 +91,7 @@ class Display(Watch):
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         """See ``Watch``."""
         self.pace.plan(runs, steps)
+        self._looks |= looks(run.norm for run in runs)
         if self.quiet:
             return
         if skipped:
@@ -104,7 +115,11 @@ class Display(Watch):
                 self._losses[run.folder] = []
                 if not self.plain:
                     self._tasks[run.folder] = self._progress.add_task(
-                        name, total=event.steps, completed=event.step, tail=""
+                        name,
+                        total=event.steps,
+                        completed=event.step,
+                        tail="",
+                        style=self._looks[run.norm].terminal,
                     )
             case events.Evaluated() | events.Progress():
                 self._trained(run, name, event)
@@ -171,7 +186,7 @@ class Display(Watch):
     def _bars(self) -> Progress:
         wide = self.console.width >= 100
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}", markup=False),
+            _Name(),
             BarColumn(bar_width=None if wide else 12),
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[tail]}", markup=False),

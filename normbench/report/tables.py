@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from normbench.charts.palette import looks
 from normbench.report.columns import Column
 
 Cells = list[list[str]]
@@ -37,16 +38,26 @@ def rich_table(
             column.heading, justify="left" if column.left else "right", overflow="fold"
         )
     previous: str | None = None
+    look = looks(labels(frame))
     for row in cells(frame, kept):
-        shown = list(row)
+        shown = [
+            Text(text, look[text].terminal if column.names_norm else "")
+            for text, column in zip(row, kept, strict=True)
+        ]
         if row[0] == previous:
-            shown[0] = ""
+            shown[0] = Text("")
         previous = row[0]
-        table.add_row(*(Text(text) for text in shown))
+        table.add_row(*shown)
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
     return Group(Text(title, style="bold"), table, *(Text(text, style="dim") for text in notes))
+
+
+def labels(frame: pd.DataFrame) -> list[str]:
+    """The norms that a table names, so that each has the look that it has in every other table."""
+    named = [frame[column].map(str) for column in ("norm", "baseline") if column in frame.columns]
+    return list(dict.fromkeys(pd.concat(named))) if named else []
 
 
 def _width(rows: Cells, columns: Sequence[Column]) -> int:
@@ -97,7 +108,7 @@ _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 def _latex(headings: list[str], rows: Cells, columns: Sequence[Column]) -> str:
     # Block characters have no place in a paper; a table of them is for terminals.
-    kept = [i for i, column in enumerate(columns) if not column.heading.endswith("by layer")]
+    kept = [i for i, column in enumerate(columns) if not column.picture]
     spec = "".join("l" if columns[i].left else "r" for i in kept)
     out = io.StringIO()
     out.write(f"\\begin{{tabular}}{{{spec}}}\n\\hline\n")
