@@ -26,7 +26,7 @@ def activations(frames: Frames) -> Drawn | None:
         "std:Q",
         title="std of activations",
         axis=alt.Axis(format="~g"),
-        scale=alt.Scale(type="log", zero=False, nice=False, padding=10),
+        scale=alt.Scale(type="log", nice=False, padding=10),
     )
     line = (
         alt.Chart()

@@ -16,7 +16,7 @@ from normbench.charts.marks import Drawn, dash, line_colour, panelled, spread
 @chart("curves", title="Learning curves", place=10, scales=("x", "y"))
 def accuracy(frames: Frames) -> Drawn | None:
     """Validation accuracy over steps: the median over seeds, and the range that they span."""
-    target = alt.Chart().mark_rule(strokeDash=[2, 4]).encode(y=alt.datum(frames.target))
+    target = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(frames.target))
     last = _last(frames.accuracy, lambda value: f"{100 * value:.1f} %")
     return _lines(
         frames,
@@ -56,7 +56,7 @@ def _lines(
         return None
     shown, panels, note = panelled(frame, frames.keys)
     x = alt.X("step:Q", title="step", axis=alt.Axis(format="~s"), scale=alt.Scale(nice=False))
-    scale = alt.Scale(type=kind, zero=False)
+    scale = alt.Scale(type=kind) if kind == "log" else alt.Scale(type=kind, zero=False)
     y = alt.Y("median:Q", axis=axis, scale=scale)
     band = (
         alt.Chart()

@@ -21,7 +21,7 @@ def growth(frames: Frames) -> Drawn | None:
     x = alt.X("norm:N", title=None, sort=frames.norms, axis=alt.Axis(labelAngle=0))
     axis = alt.Axis(title="growth per layer", format="~g")
     scale = alt.Scale(type="log", nice=False, padding=14)
-    one = alt.Chart().mark_rule(strokeDash=[2, 4]).encode(y=alt.datum(1))
+    one = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(1))
     theory = (
         alt.Chart()
         .mark_tick(thickness=3, size=56)

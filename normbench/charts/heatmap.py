@@ -28,7 +28,7 @@ def gradients(frames: Frames) -> Drawn | None:
         shown["panel"], order = shown["norm"], frames.norms
     cell = (
         alt.Chart()
-        .mark_rect()
+        .mark_rect(aria=False)
         .encode(
             x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("layer:O", title="layer, 1 at the input"),

@@ -208,11 +208,7 @@ def gradient_columns(keys: list[str]) -> list[Column]:
 
 def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:
     """The paired comparisons."""
-    versus = (
-        [Column("against", lambda row: str(row["baseline"]), left=True, names_norm=True)]
-        if all_pairs
-        else []
-    )
+    against = Column("against", lambda row: str(row["baseline"]), left=True, names_norm=True)
     return [
         norm_column(),
         *([against] if all_pairs else []),

@@ -10,7 +10,8 @@
     if (view.spec) rescale(view.spec, axis, type);
     const channel = view.encoding && view.encoding[axis];
     if (!channel) return;
-    channel.scale = { ...channel.scale, type };
+    channel.scale = { ...channel.scale, type, zero: false };
+    if (type === "log") delete channel.scale.zero;
     if (type === "log" && channel.field) {
       const positive = { filter: `datum["${channel.field}"] > 0` };
       view.transform = [...(view.transform || []), positive];
