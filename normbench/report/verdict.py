@@ -88,9 +88,8 @@ def _fastest_at_one_point(table: pd.DataFrame, target: str) -> str:
     if rest:
         text += f"; {joined([f'{quoted(norm)} took {count(steps[norm])}' for norm in rest])}"
     if never:
-        text += (
-            f"; half or more missed it of {joined([f'{quoted(n)} ({share[n]})' for n in never])}"
-        )
+        missed = joined(f"{quoted(norm)} ({share[norm]})" for norm in never)
+        text += f"; half or more of the runs missed it under {missed}"
     return f"{text}."
 
 

@@ -26,7 +26,9 @@
       return;
     }
     const own = spec.resolve && spec.resolve.scale && spec.resolve.scale.y === "independent";
-    spec.columns = Math.max(1, Math.min(3, Math.floor(width / 300)));
+    const most = Math.max(1, Math.min(3, Math.floor(width / 300)));
+    const panels = spec.facet.sort.length;
+    spec.columns = Math.ceil(panels / Math.ceil(panels / most)); // rows of like length
     spec.spacing = 16;
     const axes = 70 * (own ? spec.columns : 1) + 18 * (spec.columns - 1);
     spec.spec.width = Math.max(120, Math.floor((width - axes) / spec.columns));
