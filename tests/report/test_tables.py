@@ -104,3 +104,25 @@ def test_latex_escapes_what_it_must_and_is_balanced():
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {2}
     assert r"50 \% \& more\_less \#1" in text
     assert not set("▁█–±µ") & set(text)
+
+
+def coloured(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    out = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor")
+    out.print(rich_table("t", frame, [norm_column()], 200))
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_a_norms_name_has_its_colour_whatever_else_is_in_the_table(monkeypatch):
+    alone = coloured(pd.DataFrame({"norm": ["batch"]}), monkeypatch)
+    among = coloured(pd.DataFrame({"norm": ["rms", "batch", "none"]}), monkeypatch)
+    red, green, blue = bytes.fromhex(looks(["batch"])["batch"].terminal[1:])
+    wanted = f"\x1b[38;2;{red};{green};{blue}mbatch"
+    assert wanted in alone
+    assert wanted in among
+
+
+def test_no_color_is_honoured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "38;2" not in coloured(pd.DataFrame({"norm": ["batch"]}), monkeypatch)
