@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normbench.report.columns import Column, number
+from normbench.charts.palette import looks
+from normbench.report.columns import Column, norm_column, number
 from normbench.report.tables import cells, plain_table, rich_table
 
 FRAME = pd.DataFrame(
@@ -26,7 +27,7 @@ COLUMNS = [
     Column("norm", lambda row: row["norm"], left=True),
     Column("a value", lambda row: number(row["value"])),
     Column("what it says", lambda row: row["note"], weight=1, left=True),
-    Column("by layer", lambda row: "▁█", weight=2, left=True),
+    Column("by layer", lambda row: "▁█", weight=2, left=True, picture=True),
 ]
 
 
