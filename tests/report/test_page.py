@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 from reported import HOSTILE, put
-from scripted import fails, finishes, play
+from scripted import fails, finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
@@ -21,6 +21,7 @@ from normbench.report.verdict import caveats, verdict
 
 VOID = {"meta", "img", "br", "link", "input"}
 MOST_BYTES = 3_000_000
+QUANTITIES = vars(probed(0))["quantities"]
 
 
 class Page(HTMLParser):
@@ -159,7 +160,9 @@ def test_a_page_of_five_norms_and_eight_seeds_stays_small(tmp_path, digits):
     norms = "norms=[none, batch, layer, rms, {kind: group, groups: 4}]"
     wanted = experiment(norms, "seeds=8", "training.steps=600", "training.evaluate_every=5")
     curve = {step: 0.1 + step / 1000 for step in range(0, 601, 5)}
-    play(tmp_path, wanted, digits, lambda _: finishes(curve))
+    layers = dict.fromkeys(QUANTITIES, [0.123456789] * 40)
+    probes = [probed(step, **layers) for step in range(0, 600, 24)]
+    play(tmp_path, wanted, digits, lambda _: finishes(curve, probes=probes))
     assert len(render([compare("tiny", results=tmp_path)]).encode()) < MOST_BYTES
 
 
