@@ -99,7 +99,7 @@ def render(comparisons: Sequence[Comparison]) -> str:
     ]
     if several:
         contents = [
-            ("side", "side by side"),
+            ("side", "Side by side"),
             *((f"e{i}", c.name) for i, c in enumerate(comparisons)),
         ]
     else:
