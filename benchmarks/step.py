@@ -6,8 +6,8 @@ rate: the floating point operations of the MLP's matrix products a second of tra
 that the same process reaches in bare matrix products: large square ones, and ones of the very
 shapes of the network, which no implementation can exceed. Training and products take turns.
 
-probes: whole runs with probes at their default schedule against runs without; the same with hooks as
-one writes them first (norms, a mean and a standard deviation a layer and step, each fetched with
+probes: whole runs with probes at their default schedule against runs without; the same with hooks
+as one writes them first (norms, a mean and a standard deviation a layer and step, each fetched with
 ``.item()``); and, where it is installed, Cockpit's economy preset (without a norm layer: Cockpit's
 backend differentiates per example, which batch norm does not allow).
 """

@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, Literal
 from normbench.comparison import Comparison
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts
+from normbench.results import RESULTS
+from normbench.results import compare as compare
+from normbench.results import export as export
+from normbench.results import load as load
+from normbench.results import report as report
 from normbench.store import ExperimentStore, read_results
 
 if TYPE_CHECKING:
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
     from normbench.report.cost import Costs
     from normbench.statements import Claims
 
-RESULTS = Path("results")
 LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
 
@@ -153,24 +157,6 @@ def train(
         engine.close()
         store.unlock()
     return Comparison(read_results(*place), outcome)
-
-
-def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
-    """The tables of an experiment that was trained before. Raises StoreError."""
-    return Comparison(read_results(Path(results), name))
-
-
-def export(
-    name: str, to: str, *, out: str | Path | None = None, results: str | Path = RESULTS
-) -> list[Path]:
-    """Write a trained experiment for other tools; see ``normbench.exporters.export``.
-
-    to: a name of ``normbench list exporters``. Raises ConfigError, StoreError.
-    """
-    from normbench import exporters
-
-    found = read_results(Path(results), name, probes=False)
-    return exporters.export(found, to, Path(out) if out is not None else None)
 
 
 def probe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,12 +12,16 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, survival, tuning
-from normbench.analysis.fairness import Fairness, fairness
+from normbench.analysis.fairness import Fairness, fairness, fairness_line
+from normbench.charts.base import CHARTS, Frames
 from normbench.errors import ConfigError, Problem, StoreError
+from normbench.frames import measured
+from normbench.registry import UnknownName
 from normbench.store import SCHEMA, Results
 from normbench.store.files import finite
 
 if TYPE_CHECKING:
+    from normbench.charts.marks import Drawn
     from normbench.execution import Outcome
 
 
@@ -211,6 +216,57 @@ class Comparison:
         runs = self.results.runs
         grid = runs["tuned"].where(runs["role"] == "tune")
         return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
+
+    @cached_property
+    def frames(self) -> Frames:
+        """What the charts of the reporting runs are drawn from. Reads every probed step."""
+        tables = self.reported
+        return dataclasses.replace(
+            measured(tables.results, tables.norms, tables.baseline, self.targets[0]),
+            survival=tables.survival,
+            convergence=tables.convergence,
+            sensitivity=self.sensitivity if self.tuned_key else pd.DataFrame(),
+            tuned_key=self.tuned_key,
+        )
+
+    def chart(self, name: str) -> Drawn:
+        """A chart of the reporting runs by its name; a notebook shows it.
+
+        Raises ConfigError for an unknown name, and where there is nothing to draw.
+        """
+        from normbench.charts.marks import dressed
+
+        try:
+            chosen = CHARTS[name]
+        except UnknownName as error:
+            raise ConfigError([Problem("", error.message, error.hint)]) from None
+        drawn = chosen.draw(self.frames)
+        if drawn is None:
+            message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
+            raise ConfigError([Problem("", message, chosen.about)])
+        return dressed(drawn, self.frames.norms)
+
+    def require_outcomes(self) -> None:
+        """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""
+        runs = self.reported.results.runs
+        if runs["state"].isin(["finished", "diverged"]).any():
+            return
+        states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
+        lines = sorted(set(self.results.reasons.values()))[:5]
+        failed = runs.loc[runs["state"] == "failed", "run"]
+        if len(failed):
+            place = self.results.path / failed.iloc[0] / "manifest.json"
+            lines.append(f'where it broke stands under "details" in {place}')
+        lines.append("`normbench train` with its config trains or continues them")
+        raise StoreError(
+            f"experiment {self.name!r} has no finished run ({states})"
+            + "".join(f"\n    {line}" for line in lines)
+        )
+
+    def require_fairness(self) -> None:
+        """Raise StoreError, naming the runs, when the norms were not compared on equal terms."""
+        if not self.fairness.equal_terms:
+            raise StoreError(fairness_line(self.fairness))
 
     def to_dict(self, *, all_pairs: bool = False) -> dict[str, Any]:
         """The object that ``--json`` prints; missing and infinite numbers are None."""

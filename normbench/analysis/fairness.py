@@ -26,6 +26,11 @@ class Fairness:
     differing: tuple[str, ...]
     compared: int
 
+    @property
+    def equal_terms(self) -> bool:
+        """Whether nothing that was compared differs."""
+        return self.backbones_identical and self.batches_identical
+
 
 def fairness(runs: pd.DataFrame, keys: Sequence[str]) -> Fairness:
     """Compare the stored hashes across the norms, for each seed and sweep point.
@@ -72,3 +77,20 @@ def _differing(
     differs[frame["row"]] = (frame["hash"] != frame["group"].map(right)).to_numpy()
     compared[frame["row"]] = (group.groupby(group).transform("size") > 1).to_numpy()
     return differs, compared
+
+
+def fairness_line(fairness: Fairness) -> str:
+    """One line: identical, or which run differs."""
+    if not fairness.compared:
+        return "fairness: no two runs share a seed, so nothing could be compared"
+    if fairness.equal_terms:
+        return (
+            "fairness: backbones and batch orders identical across norms "
+            f"({fairness.compared} runs)"
+        )
+    checks = {
+        "backbone": fairness.backbones_identical,
+        "batch order": fairness.batches_identical,
+    }
+    what = " and ".join(word for word, same in checks.items() if not same)
+    return f"fairness: {what} differ in {', '.join(fairness.differing)}"

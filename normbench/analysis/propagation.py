@@ -16,6 +16,9 @@ from normbench.analysis import signal, theory
 
 FACTOR = 1e4
 
+CONVOLUTIONS = "convolutions: theory leaves out their borders and correlated positions"
+"""Why theory has no value for them."""
+
 # An energy slope of exactly 1 (all homogeneous activations) comes out of quadrature within this.
 _ROUNDING = 1e-6
 
@@ -58,7 +61,7 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
     if not ordinary:
         return np.nan, "the method replaces the weights or the activation"
     if conditions["spatial"]:
-        return np.nan, "convolutions: theory leaves out their borders and correlated positions"
+        return np.nan, CONVOLUTIONS
     if conditions["statistics"] == "batch" and conditions["placement"] == "pre":
         slope = theory.energy_slope(conditions["phi"], conditions["dphi"])
         if slope > 1 + _ROUNDING:

@@ -20,6 +20,7 @@ from normbench.cli import (
     init,
     list_,
     probe,
+    report,
     rm,
     show,
     train,
@@ -37,7 +38,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (init, train, compare, probe, cost, claims, export, validate, show, list_, rm, doctor):
+VERBS = (
+    init,
+    train,
+    compare,
+    report,
+    probe,
+    cost,
+    claims,
+    export,
+    validate,
+    show,
+    list_,
+    rm,
+    doctor,
+)
+for verb in VERBS:
     app.command(verb.NAME)(verb.command)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
 import typer
 
+from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import Format
 from normbench.comparison import Comparison, differing_keys, records
-from normbench.errors import StoreError
-from normbench.report.columns import Column, convergence_columns, percent
-from normbench.report.sections import CONVERGENCE_NOTE, Section, by_key, fairness_line, sections
+from normbench.report.sections import Section, by_key, sections, side_by_side
 from normbench.report.tables import console, plain_table, rich_table
 from normbench.store.files import to_json
 
@@ -27,20 +25,19 @@ def print_comparison(
     compared on equal terms (after everything is printed).
     """
     if comparison.outcome is None:  # after training, that all runs failed is the result
-        require_outcomes(comparison)
+        comparison.require_outcomes()
     if json:
         typer.echo(to_json(comparison.to_dict(all_pairs=all_pairs)))
     else:
         print_sections(sections(comparison, all_pairs=all_pairs), form)
         if form is Format.table:
             console().print(fairness_line(comparison.fairness), style="dim")
-    if not (comparison.fairness.backbones_identical and comparison.fairness.batches_identical):
-        raise StoreError(fairness_line(comparison.fairness))
+    comparison.require_fairness()
 
 
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
     """Print one metric against one sweep key. Raises ConfigError, StoreError."""
-    require_outcomes(comparison)
+    comparison.require_outcomes()
     section = by_key(comparison, by, metric, comparison.value(by))
     if json:
         out = {"schema": 1, "experiment": comparison.name, "by": by, "metric": metric}
@@ -55,24 +52,13 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
     Raises ConfigError when they cannot be compared.
     """
     for comparison in comparisons:
-        require_outcomes(comparison)
+        comparison.require_outcomes()
     differing = differing_keys(comparisons)
     if json:
         objects = [comparison.to_dict() for comparison in comparisons]
         typer.echo(to_json({"schema": 1, "experiments": objects, "differing": differing}))
         return
-    keys = list(dict.fromkeys(key for c in comparisons for key in c.results.keys))
-    parts = []
-    for c in comparisons:
-        fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
-        parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
-    rows = pd.concat(parts, ignore_index=True)
-    columns = [
-        Column("experiment", lambda row: str(row["experiment"]), left=True),
-        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
-    ]
-    names = " and ".join(c.name for c in comparisons)
-    print_sections([Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)], form)
+    print_sections([side_by_side(comparisons)], form)
     if form is Format.table:
         out = console()
         for key, values in differing.items():
@@ -94,17 +80,3 @@ def print_sections(tables: Iterable[Section], form: Format) -> None:
         if form is not Format.csv or len(shown) > 1:
             typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))
         typer.echo(plain_table(rows, columns, form.value))
-
-
-def require_outcomes(comparison: Comparison) -> None:
-    """Raise StoreError when an experiment has no finished run to tabulate."""
-    runs = comparison.reported.results.runs
-    if runs["state"].isin(["finished", "diverged"]).any():
-        return
-    states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
-    reasons = sorted(set(comparison.results.reasons.values()))
-    detail = "".join(f"\n    {reason}" for reason in reasons[:5])
-    raise StoreError(
-        f"experiment {comparison.name!r} has no finished run ({states}){detail}\n"
-        "    `normbench train` with its config trains or continues them"
-    )

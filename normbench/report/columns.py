@@ -26,12 +26,16 @@ class Column:
     """heading: in the field's terms, with units; text: a row's cell.
 
     weight: which columns go first when the terminal is narrow (0 never does). left: align left.
+    names_norm: the text is a norm's label and has its colour. picture: the text is a small chart
+    of characters, for terminals only.
     """
 
     heading: str
     text: Callable[[Row], str]
     weight: int = 0
     left: bool = False
+    names_norm: bool = False
+    picture: bool = False
 
 
 def count(value: float) -> str:
@@ -139,7 +143,7 @@ def sparkline(
 
 def norm_column() -> Column:
     """The norm's label."""
-    return Column("norm", lambda row: str(row["norm"]), left=True)
+    return Column("norm", lambda row: str(row["norm"]), left=True, names_norm=True)
 
 
 def key_columns(keys: list[str]) -> list[Column]:
@@ -204,17 +208,19 @@ def gradient_columns(keys: list[str]) -> list[Column]:
         Column("growth/layer", lambda row: number(row["growth_per_layer"])),
         Column("first layer", lambda row: number(row["first_layer_grad_norm"])),
         Column("last layer", lambda row: number(row["last_layer_grad_norm"])),
-        Column("by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2),
+        Column(
+            "by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2, picture=True
+        ),
         Column("dead", lambda row: share(row["dead_units"]), weight=1),
     ]
 
 
 def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:
     """The paired comparisons."""
-    versus = [Column("against", lambda row: str(row["baseline"]), left=True)] if all_pairs else []
+    against = Column("against", lambda row: str(row["baseline"]), left=True, names_norm=True)
     return [
         norm_column(),
-        *versus,
+        *([against] if all_pairs else []),
         *key_columns(keys),
         Column("metric", metric_name, left=True),
         Column("pairs", lambda row: count(row["pairs"])),

@@ -9,9 +9,11 @@ from typing import Any, Self
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.constrain import Constrain
 from rich.live import Live
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
+from rich.text import Text
 
+from normbench.charts.palette import Look, looks
 from normbench.execution import Watch
 from normbench.plan import PlannedRun
 from normbench.report.columns import seconds, sparkline
@@ -22,6 +24,13 @@ from normbench.training import events
 PLAIN_SECONDS = 5.0
 SPARK_WIDTH = 8
 NARROW, WIDE = 60, 100  # columns: below without bars, from there on with long ones
+
+
+class _Name(ProgressColumn):
+    """What a bar is of, a run in the colour of its norm."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, style=task.fields.get("style", ""))
 
 
 class Display(Watch):
@@ -39,6 +48,7 @@ class Display(Watch):
         self._losses: dict[str, list[float]] = {}
         self._texts: dict[str, str] = {}
         self._tasks: dict[str, Any] = {}
+        self._looks: dict[str, Look] = {}
         self._total: Any = None
         self._loading: dict[str, Any] = {}
         self._last_line = time.monotonic()
@@ -85,6 +95,7 @@ class Display(Watch):
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         """See ``Watch``."""
         self.pace.plan(runs, steps)
+        self._looks |= looks(run.norm for run in runs)
         if self.quiet:
             return
         if skipped:
@@ -110,7 +121,11 @@ class Display(Watch):
                     if run.folder in self._tasks:  # its node died, and it starts again
                         self._progress.remove_task(self._tasks[run.folder])
                     self._tasks[run.folder] = self._progress.add_task(
-                        name, total=event.steps, completed=event.step, tail=""
+                        name,
+                        total=event.steps,
+                        completed=event.step,
+                        tail="",
+                        style=self._looks[run.norm].terminal,
                     )
             case events.Evaluated() | events.Progress():
                 self._trained(run, name, event)
@@ -179,7 +194,7 @@ class Display(Watch):
         bar = BarColumn(bar_width=None if width >= WIDE else 12)
         whole = Column(no_wrap=True)
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}", markup=False, table_column=whole.copy()),
+            _Name(table_column=whole.copy()),
             *([bar] if width >= NARROW else []),
             TextColumn("{task.percentage:>3.0f}%", table_column=whole.copy()),
             TextColumn("{task.fields[tail]}", markup=False, table_column=whole.copy()),

@@ -99,9 +99,14 @@ def _columns(keys: list[str], trained: bool) -> list[Column]:
             lambda row: sparkline(row["activation_gradient"], 8),
             left=True,
             weight=2,
+            picture=True,
         ),
         Column(
-            "std by layer", lambda row: sparkline(row["activation_out_std"], 8), left=True, weight=4
+            "std by layer",
+            lambda row: sparkline(row["activation_out_std"], 8),
+            left=True,
+            weight=4,
+            picture=True,
         ),
         Column("dead", lambda row: _percent(row["dead_units"]), weight=3),
     ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from normbench.analysis.comparison import METRICS, needed_seeds
-from normbench.analysis.fairness import Fairness
 from normbench.analysis.pivot import pivot
 from normbench.analysis.versus import against_value
 from normbench.comparison import Comparison, Tables
@@ -58,37 +57,59 @@ def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Sec
     """Every table of an experiment, in reading order."""
     name, key = comparison.name, comparison.tuned_key
     shared = f", {key} as configured" if key else ""
-    yield from _tables(comparison.reported, f"{name}{shared}", all_pairs)
+    yield from table_sections(comparison.reported, f"{name}{shared}", all_pairs=all_pairs)
     if key:
-        yield from _tuning(comparison, key)
+        yield from tuning_sections(comparison, key)
     if comparison.best is not None:
-        yield from _tables(comparison.best, f"{name}, {key} at each norm's own best", all_pairs)
+        yield from table_sections(
+            comparison.best, f"{name}, {key} at each norm's own best", all_pairs=all_pairs
+        )
 
 
-def _tables(tables: Tables, name: str, all_pairs: bool) -> Iterator[Section]:
+def table_sections(tables: Tables, name: str, *, all_pairs: bool = False) -> list[Section]:
+    """Convergence, time to every target, gradients and paired comparison, in this order."""
     keys = tables.results.keys
     target = f"{percent(tables.targets[0])}%"
-    yield Section(
-        f"{name}: convergence",
-        tables.convergence,
-        convergence_columns(keys, target),
-        CONVERGENCE_NOTE,
-    )
-    yield Section(
-        f"{name}: steps to target, misses censored",
-        tables.by_target,
-        target_columns(keys),
-        f"{TARGET_NOTE} {tables.baseline}",
-    )
-    yield Section(f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE)
     paired = tables.paired(all_pairs=all_pairs)
     title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
-    yield Section(
-        f"{name}: {title}", paired, comparison_columns(keys, all_pairs=all_pairs), PAIRED_NOTE
-    )
+    return [
+        Section(
+            f"{name}: convergence",
+            tables.convergence,
+            convergence_columns(keys, target),
+            CONVERGENCE_NOTE,
+        ),
+        Section(
+            f"{name}: steps to target, misses censored",
+            tables.by_target,
+            target_columns(keys),
+            f"{TARGET_NOTE} {tables.baseline}",
+        ),
+        Section(f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE),
+        Section(
+            f"{name}: {title}", paired, comparison_columns(keys, all_pairs=all_pairs), PAIRED_NOTE
+        ),
+    ]
 
 
-def _tuning(comparison: Comparison, key: str) -> Iterator[Section]:
+def side_by_side(comparisons: Sequence[Comparison]) -> Section:
+    """The convergence of several experiments in one table."""
+    keys = list(dict.fromkeys(key for c in comparisons for key in c.results.keys))
+    parts = []
+    for c in comparisons:
+        fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
+        parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
+    columns = [
+        Column("experiment", lambda row: str(row["experiment"]), left=True),
+        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
+    ]
+    names = " and ".join(c.name for c in comparisons)
+    rows = pd.concat(parts, ignore_index=True)
+    return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)
+
+
+def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
+    """Each norm's own best value of the tuned key, and accuracy at every value of the grid."""
     keys = comparison.results.keys
     short = key.rsplit(".", 1)[-1]
     columns = [
@@ -113,6 +134,7 @@ def _tuning(comparison: Comparison, key: str) -> Iterator[Section]:
             "curve",
             lambda row: sparkline([row[v] for v in values], len(values), log=False, low=0, high=1),
             left=True,
+            picture=True,
         ),
         *(_value_column(number(value), value) for value in values),
     ]
@@ -182,20 +204,3 @@ def _cell(row: Any, value: Any, metric: str, budget: float) -> str:
     if not isinstance(verdict, str):
         return text
     return f"{text} {MARKS.get(verdict, '?')}"
-
-
-def fairness_line(fairness: Fairness) -> str:
-    """One line: identical, or which run differs."""
-    if not fairness.compared:
-        return "fairness: no two runs share a seed, so nothing could be compared"
-    if fairness.backbones_identical and fairness.batches_identical:
-        return (
-            "fairness: backbones and batch orders identical across norms "
-            f"({fairness.compared} runs)"
-        )
-    checks = {
-        "backbone": fairness.backbones_identical,
-        "batch order": fairness.batches_identical,
-    }
-    what = " and ".join(word for word, same in checks.items() if not same)
-    return f"fairness: {what} differ in {', '.join(fairness.differing)}"

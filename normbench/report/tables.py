@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from normbench.charts.palette import Look, looks
 from normbench.report.columns import Column
 
 Cells = list[list[str]]
@@ -37,36 +38,57 @@ def rich_table(
         kept.remove(last)
         dropped.append(last.heading)
     shown = cells(frame, kept)
+    styles = looks(labels(frame))
     widths = _widths(shown, kept, width)
-    body = _blocks(shown, kept) if widths is None else _table(shown, kept, widths)
+    body = _blocks(shown, kept, styles) if widths is None else _table(shown, kept, widths, styles)
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
     return Group(Text(title, style="bold"), body, *(Text(text, style="dim") for text in notes))
 
 
-def _table(rows: Cells, columns: Sequence[Column], widths: Sequence[int]) -> Table:
+def _table(
+    rows: Cells, columns: Sequence[Column], widths: Sequence[int], styles: Mapping[str, Look]
+) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, width in zip(columns, widths, strict=True):
         side: JustifyMethod = "left" if column.left else "right"
         table.add_column(column.heading, justify=side, overflow="fold", width=width)
     previous: str | None = None
-    for first, *others in rows:
-        table.add_row(*(Text(text) for text in ("" if first == previous else first, *others)))
-        previous = first
+    for row in rows:
+        first, *others = (
+            _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
+        )
+        table.add_row(Text("") if row[0] == previous else first, *others)
+        previous = row[0]
     return table
 
 
-def _blocks(rows: Cells, columns: Sequence[Column]) -> Group:
+def _cell(text: str, column: Column, styles: Mapping[str, Look]) -> Text:
+    """A norm's name in its colour."""
+    return Text(text, styles[text].terminal if column.names_norm else "")
+
+
+def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) -> Group:
     """Each row under its first cell, a line a column."""
-    headings = [column.heading for column in columns[1:]]
     parts: list[RenderableType] = []
-    for first, *others in rows:
+    for row in rows:
         block = Table.grid(padding=(0, 2, 0, 0))
-        for heading, text in zip(headings, others, strict=True):
-            block.add_row(Text(heading), Text(text, overflow="fold"))
-        parts += [Text(first, style="bold"), Padding(block, (0, 0, 0, 2), expand=False)]
+        first, *others = (
+            _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
+        )
+        for column, text in zip(columns[1:], others, strict=True):
+            text.overflow = "fold"
+            block.add_row(Text(column.heading), text)
+        first.stylize("bold")
+        parts += [first, Padding(block, (0, 0, 0, 2), expand=False)]
     return Group(*parts)
+
+
+def labels(frame: pd.DataFrame) -> list[str]:
+    """The norms that a table names, so that each has the look that it has in every other table."""
+    named = [frame[column].map(str) for column in ("norm", "baseline") if column in frame.columns]
+    return list(dict.fromkeys(pd.concat(named))) if named else []
 
 
 def _width(rows: Cells, columns: Sequence[Column]) -> int:
@@ -145,7 +167,7 @@ _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 def _latex(headings: list[str], rows: Cells, columns: Sequence[Column]) -> str:
     # Block characters have no place in a paper; a table of them is for terminals.
-    kept = [i for i, column in enumerate(columns) if not column.heading.endswith("by layer")]
+    kept = [i for i, column in enumerate(columns) if not column.picture]
     spec = "".join("l" if columns[i].left else "r" for i in kept)
     out = io.StringIO()
     out.write(f"\\begin{{tabular}}{{{spec}}}\n\\hline\n")

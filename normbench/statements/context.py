@@ -11,9 +11,7 @@ import pandas as pd
 import torch
 
 from normbench.comparison import Comparison
-from normbench.errors import StoreError
 from normbench.norms import Site
-from normbench.report.sections import fairness_line
 from normbench.statements import studies
 from normbench.statements.studies import Load, Place, label_of
 from normbench.training.run import Run
@@ -167,9 +165,7 @@ class Context:
             self.failed += outcome.failed
             if outcome.stopped:
                 raise Interrupted(outcome.signal)
-        fairness = comparison.fairness
-        if not (fairness.backbones_identical and fairness.batches_identical):
-            raise StoreError(fairness_line(fairness))
+        comparison.require_fairness()
         return Study(comparison, self.place.train(overrides, name))
 
     # -- networks to look into ----------------------------------------------------------------

@@ -6,14 +6,22 @@ from normbench.store.experiment import ExperimentStore, find_run
 from normbench.store.run import SCHEMA, RunStore
 
 if TYPE_CHECKING:
-    from normbench.store.read import Results, read_results
+    from normbench.store.read import Results, read_probes, read_results
 
-__all__ = ["SCHEMA", "ExperimentStore", "Results", "RunStore", "find_run", "read_results"]
+__all__ = [
+    "SCHEMA",
+    "ExperimentStore",
+    "Results",
+    "RunStore",
+    "find_run",
+    "read_probes",
+    "read_results",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Reading tables needs pandas; completing the name of an experiment must not wait for it.
-    if name in ("Results", "read_results"):
+    if name in ("Results", "read_probes", "read_results"):
         from normbench.store import read
 
         return getattr(read, name)

@@ -28,6 +28,11 @@ class ExperimentStore:
         self.name = name
         self._lock = filelock.FileLock(self.path / ".lock", blocking=False)
 
+    @staticmethod
+    def is_at(path: Path) -> bool:
+        """Whether an experiment stands in this folder."""
+        return (path / PLAN).is_file()
+
     def lock(self) -> None:
         """Claim the experiment for this process. Raises StoreError when another has it."""
         with reported(self.path, "write to"):

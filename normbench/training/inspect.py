@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from normbench.models import ACTIVATIONS
-from normbench.models.base import Placement
+from normbench.models.base import Network, Placement, build
 from normbench.norms import Method
 from normbench.probes import Tap
 from normbench.probes.landscape import (
@@ -52,7 +52,8 @@ class Conditions:
     weight_gain, first_gain: fan_in * mean(W^2) of the hidden layers after the first, averaged, and
     of the first; bias_variance: mean square of the former's biases; input_mean_square: [B], of
     each example of the first batch; group_size: values behind one statistic of one example.
-    ordinary: the method replaces neither the weights nor the activation.
+    ordinary: the method replaces neither the weights nor the activation. depth, first_gain and
+    input_mean_square are None where the input is not known.
     """
 
     ordinary: bool
@@ -66,9 +67,9 @@ class Conditions:
     batch_size: int
     group_size: int | None
     spatial: bool
-    depth: int
-    first_gain: float
-    input_mean_square: Floats
+    depth: int | None
+    first_gain: float | None
+    input_mean_square: Floats | None
 
 
 @dataclass(frozen=True)
@@ -190,14 +191,37 @@ def _flat(found: Surroundings | None) -> dict[str, Any]:
 
 def conditions(run: Run, dataset: Dataset) -> Conditions:
     """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
-    network, config = run.network, run.config
+    x, _ = run.next_batch()
+    known = _conditions(run.network, run.config, dataset.image_shape)
+    return replace(
+        known,
+        depth=len(run.network.layers),
+        first_gain=_gain(run.network.layers[0].linear),
+        input_mean_square=x.double().square().flatten(1).mean(1).cpu().numpy(),
+    )
+
+
+def conditions_without_data(config: RunConfig) -> Conditions:
+    """The same from the config alone, for a network that flattens its input."""
+    model = config.model
     method = config.norm.method(config.normalization)
-    site = type(network).sites(config.model.options(), dataset.image_shape)[-1]
+    network = build(model.kind, model.options(), model.common(), method, _ANY_IMAGE, 2, config.seed)
+    return _conditions(network, config, _ANY_IMAGE)
+
+
+# Neither its size nor the number of classes shows in a hidden layer of a flat network.
+_ANY_IMAGE = (1, 1, 1)
+
+
+def _conditions(
+    network: Network, config: RunConfig, image_shape: tuple[int, int, int]
+) -> Conditions:
+    method = config.norm.method(config.normalization)
+    site = type(network).sites(config.model.options(), image_shape)[-1]
     common = config.model.common()
-    first, *hidden = [block.linear for block in network.layers]
+    hidden = [block.linear for block in network.layers[1:]]
     biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
     phi, dphi = functions(common.activation)
-    x, _ = run.next_batch()
     return Conditions(
         ordinary=(
             type(method).weighted is Method.weighted
@@ -213,9 +237,9 @@ def conditions(run: Run, dataset: Dataset) -> Conditions:
         batch_size=config.data.batch_size,
         group_size=method.group_size(site),
         spatial=site.spatial,
-        depth=len(network.layers),
-        first_gain=_gain(first),
-        input_mean_square=x.double().square().flatten(1).mean(1).cpu().numpy(),
+        depth=None,
+        first_gain=None,
+        input_mean_square=None,
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from scripted import diverges, fails, finishes
 from tiny import experiment
 
+from normbench.charts.palette import looks
 from normbench.plan import expand
 from normbench.report import live
 from normbench.report.live import Display
@@ -78,6 +79,20 @@ def test_in_a_terminal_there_are_bars(capsys, monkeypatch):
     assert "\x1b[" in err
     assert "none s0: diverged at step 3" in err
     assert "rms s0: failed: it broke [red]badly[/red]" in err
+
+
+def test_a_bar_has_the_colour_of_its_norm(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("COLUMNS", "100")
+    display = Display()
+    (run,) = expand(experiment("norms=[batch]", "baseline=batch", "seeds=1"))
+    with display:
+        display.planned([run], [12], 0)
+        display.happened(run, events.Started(0, 12, 1, "same"))
+    red, green, blue = bytes.fromhex(looks(["batch"])["batch"].terminal[1:])
+    assert f"38;2;{red};{green};{blue}mbatch s0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", ["40", "80", "200"])

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normbench.report.columns import Column, number
+from normbench.charts.palette import looks
+from normbench.report.columns import Column, norm_column, number
 from normbench.report.tables import cells, plain_table, rich_table
 
 FRAME = pd.DataFrame(
@@ -26,7 +27,7 @@ COLUMNS = [
     Column("norm", lambda row: row["norm"], left=True),
     Column("a value", lambda row: number(row["value"])),
     Column("what it says", lambda row: row["note"], weight=1, left=True),
-    Column("by layer", lambda row: "▁█", weight=2, left=True),
+    Column("by layer", lambda row: "▁█", weight=2, left=True, picture=True),
 ]
 
 
@@ -116,3 +117,25 @@ def test_where_columns_would_break_words_each_row_is_a_block():
     lines = [line.rstrip() for line in printed(26)]
     start = lines.index("group(groups=4)")
     assert lines[start + 1] == "  a value  –"
+
+
+def coloured(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    out = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor")
+    out.print(rich_table("t", frame, [norm_column()], 200))
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_a_norms_name_has_its_colour_whatever_else_is_in_the_table(monkeypatch):
+    alone = coloured(pd.DataFrame({"norm": ["batch"]}), monkeypatch)
+    among = coloured(pd.DataFrame({"norm": ["rms", "batch", "none"]}), monkeypatch)
+    red, green, blue = bytes.fromhex(looks(["batch"])["batch"].terminal[1:])
+    wanted = f"\x1b[38;2;{red};{green};{blue}mbatch"
+    assert wanted in alone
+    assert wanted in among
+
+
+def test_no_color_is_honoured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "38;2" not in coloured(pd.DataFrame({"norm": ["batch"]}), monkeypatch)

@@ -1,0 +1,133 @@
+"""Many runs as few lines: the median over seeds and the range that they span.
+
+For charts: a line a norm and sweep point, thinned to what an eye can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from normbench.analysis.groups import OUTCOME_STATES, norm_codes, require, sweep_points
+
+MOST_STEPS = 80
+MOST_LAYERS = 40
+
+
+def bands(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    metric: str,
+    keys: Sequence[str],
+    norms: Sequence[str],
+    *,
+    most: int = MOST_STEPS,
+) -> pd.DataFrame:
+    """Median, lowest and highest of ``metric`` over seeds, at each evaluated step.
+
+    metric: val_accuracy, val_loss or train_loss. Returns norm, <keys>, step, median, low, high and
+    runs (with an outcome, at this step), at most ``most`` steps a line, the first and the last
+    among them. From the step of its divergence on a run counts as chance (accuracy) or infinite
+    (loss); the training loss has no value before the first update.
+
+    Raises ValueError for a lacking column.
+    """
+    require(runs, ["run", "norm", "state", "diverged_at", "num_classes"], "runs")
+    require(curves, ["run", "step", metric], "curves")
+    kept = runs[runs["state"].isin(OUTCOME_STATES)].reset_index(drop=True)
+    point, points = sweep_points(kept, keys)
+    norm = norm_codes(kept, norms)
+    place = pd.Index(kept["run"]).get_indexer(pd.Index(curves["run"]))
+    used = curves[place >= 0].assign(place=place[place >= 0])
+    parts = []
+    for code in np.unique(np.where(norm >= 0, point * len(norms) + norm, -1)):
+        if code < 0:
+            continue
+        members = np.flatnonzero(point * len(norms) + norm == code)
+        own = used[used["place"].isin(members)]
+        if own.empty:
+            continue
+        values = own.pivot(index="step", columns="place", values=metric).reindex(columns=members)
+        filled = _after_divergence(values, kept.iloc[members], metric)
+        filled = filled.iloc[thinned(len(filled), most)].dropna(how="all")
+        at, which = divmod(int(code), len(norms))
+        labels: Mapping[str, Any] = {"norm": norms[which], **points.iloc[at].to_dict()}
+        parts.append(
+            pd.DataFrame(
+                {
+                    **labels,
+                    "step": filled.index.to_numpy(),
+                    "median": filled.median(axis=1).to_numpy(),
+                    "low": filled.min(axis=1).to_numpy(),
+                    "high": filled.max(axis=1).to_numpy(),
+                    "runs": filled.notna().sum(axis=1).to_numpy(),
+                }
+            )
+        )
+    columns = ["norm", *keys, "step", "median", "low", "high", "runs"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _after_divergence(values: pd.DataFrame, runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """values: [steps, runs]; what a diverged run is worth from its divergence on."""
+    filled = values.to_numpy(dtype=float, copy=True)
+    steps = values.index.to_numpy()
+    for column, (state, at, classes) in enumerate(
+        zip(runs["state"], runs["diverged_at"], runs["num_classes"], strict=True)
+    ):
+        if state == "diverged":
+            lost = 1 / classes if metric == "val_accuracy" else np.inf
+            # Where the journal does not tell when, it is after the last evaluation.
+            known = values.iloc[:, column].last_valid_index()
+            since = at if np.isfinite(at) else (-1 if known is None else known + 1)
+            filled[steps >= since, column] = lost
+    return pd.DataFrame(filled, index=values.index)
+
+
+def layer_series(
+    probes: pd.DataFrame,
+    runs: pd.DataFrame,
+    quantities: Sequence[str],
+    keys: Sequence[str],
+    norms: Sequence[str],
+) -> pd.DataFrame:
+    """Quantities by layer and step, each the median over the runs with an outcome.
+
+    probes: any number of probed steps a run, with an array [L] a quantity. Returns norm, <keys>,
+    step, layer (from 1, at the input), depth (layers there are) and the quantities, for at most
+    ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps. Raises ValueError for a lacking
+    column.
+    """
+    columns = ["norm", *keys, "step", "layer", "depth", *quantities]
+    require(runs, ["run", "norm", "state"], "runs")
+    if probes.empty:
+        return pd.DataFrame(columns=columns)
+    require(probes, ["run", "step", *quantities], "probes")
+    kept = runs[runs["state"].isin(OUTCOME_STATES) & runs["norm"].isin(list(norms))]
+    point, points = sweep_points(kept, keys)
+    kept = kept.assign(point=point, place=norm_codes(kept, norms))
+    used = probes.merge(kept[["run", "point", "place"]], on="run")
+    rows = []
+    for (at, which), own in used.groupby(["point", "place"]):
+        steps = np.unique(own["step"])
+        chosen = set(steps[thinned(len(steps), MOST_STEPS)])
+        for step, group in own[own["step"].isin(chosen)].groupby("step"):
+            depth = int(np.size(group[quantities[0]].iloc[0]))
+            values = [np.median(np.stack(group[name].to_list()), axis=0) for name in quantities]
+            labels = [norms[which], *points.iloc[at].tolist(), step]
+            rows += [
+                [*labels, layer + 1, depth, *(value[layer] for value in values)]
+                for layer in thinned(depth, MOST_LAYERS)
+            ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def thinned(count: int, most: int) -> NDArray[np.int64]:
+    """Positions of at most ``most`` of ``count`` things, evenly spread, the ends among them."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))

@@ -1,0 +1,67 @@
+"""Spread of the activations by layer."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from normbench.charts.base import Frames, chart
+from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
+
+
+@chart("activations", title="Activation spread", place=60, scales=("y",))
+def activations(frames: Frames) -> Drawn | None:
+    """Standard deviation of the activation function's output by layer, first and last probe."""
+    if frames.layers.empty:
+        return None
+    columns = ["norm", *frames.keys, "step", "layer", "activation_out_std"]
+    frame = frames.layers[columns].rename(columns={"activation_out_std": "std"})
+    shown, panels, note = panelled(frame, frames.keys, most=6)
+    shown = _ends(shown, panels)
+    shown["std"] = shown["std"].where(shown["std"] > 0, np.nan)
+    order = list(dict.fromkeys(shown["panel"]))
+    x = alt.X("layer:Q", title="layer, 1 at the input", axis=alt.Axis(tickMinStep=1, format="d"))
+    y = alt.Y(
+        "std:Q",
+        title="std of activations",
+        axis=alt.Axis(format="~g"),
+        scale=alt.Scale(type="log", nice=False, padding=10),
+    )
+    line = (
+        alt.Chart()
+        .mark_line(strokeWidth=2)
+        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
+    )
+    point = (
+        alt.Chart()
+        .mark_point(filled=True, size=40)
+        .encode(
+            x=x,
+            y=y,
+            color=colour(frames),
+            shape=shape(frames),
+            tooltip=[
+                alt.Tooltip("norm:N"),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("layer:Q"),
+                alt.Tooltip("std:Q", format=".3g"),
+            ],
+        )
+    )
+    description = (
+        "Medians over seeds. A line that falls from left to right has activations that fade with "
+        f"depth; one that rises has activations that blow up.{note}"
+    )
+    return spread([line, point], shown, order, description)
+
+
+def _ends(frame: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
+    """The first and the last probed step of each panel, as panels of their own."""
+    parts = []
+    for panel in panels:
+        own = frame[frame["panel"] == panel]
+        for step in dict.fromkeys([own["step"].min(), own["step"].max()]):
+            name = ", ".join(filter(None, [panel, f"step {step:.0f}"]))
+            parts.append(own[own["step"] == step].assign(panel=name))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,81 @@
+"""What a chart is, and what it is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from normbench.registry import Registry, summary
+
+if TYPE_CHECKING:
+    from normbench.charts.marks import Drawn
+
+
+@dataclass(frozen=True)
+class Frames:
+    """An experiment's numbers as the charts take them. Empty frames are of what was not measured.
+
+    norms: labels in the config's order; keys: the sweep keys, a column each in every frame;
+    baseline: a norm's label; target: the primary one.
+    accuracy, loss: ``analysis.curves.bands`` of validation accuracy and training loss.
+    survival: ``analysis.survival.kaplan_meier`` by norm and sweep point.
+    convergence: the convergence table for the primary target.
+    layers: ``analysis.curves.layer_series`` of activation_gradient and activation_out_std.
+    growth: norm, <keys>, seed, growth (measured at step 0), theory, theory_note.
+    sensitivity: ``analysis.tuning.sensitivity``; tuned_key: what was tuned.
+    """
+
+    norms: list[str]
+    keys: list[str]
+    baseline: str
+    target: float
+    accuracy: pd.DataFrame = field(default_factory=pd.DataFrame)
+    loss: pd.DataFrame = field(default_factory=pd.DataFrame)
+    survival: pd.DataFrame = field(default_factory=pd.DataFrame)
+    convergence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    layers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    growth: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sensitivity: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tuned_key: str | None = None
+
+
+Draw = Callable[[Frames], "Drawn | None"]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One registered chart.
+
+    about: one line, what it shows; draw: the chart with a description in words, or None when there
+    is nothing to draw; place: its position in the story; scales: the axes ("x", "y") that may be
+    read on a linear or a logarithmic scale.
+    """
+
+    title: str
+    about: str
+    draw: Draw
+    place: int
+    scales: tuple[str, ...] = ()
+
+
+CHARTS: Registry[Chart] = Registry("chart", "normbench.charts")
+
+
+def chart(
+    name: str, *, title: str, place: int, scales: tuple[str, ...] = ()
+) -> Callable[[Draw], Draw]:
+    """Decorator: register a drawing function; the first line of its docstring is ``about``."""
+
+    def add(draw: Draw) -> Draw:
+        CHARTS.register(name)(Chart(title, summary(draw), draw, place, scales))
+        return draw
+
+    return add
+
+
+def story() -> list[str]:
+    """The names of all charts in reading order."""
+    return sorted(CHARTS.names(), key=lambda name: (CHARTS[name].place, name))

@@ -1,0 +1,56 @@
+"""Growth of the gradient per layer at initialization, measured and in theory."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+
+from normbench.charts.base import Frames, chart
+from normbench.charts.marks import Drawn, colour, panelled, shape, spread
+
+
+@chart("growth", title="Growth per layer against theory", place=50, scales=("y",))
+def growth(frames: Frames) -> Drawn | None:
+    """Growth of the squared gradient per layer toward the input at step 0, beside theory."""
+    frame = frames.growth.drop(columns=["theory_note"], errors="ignore")
+    if frame.empty or not (np.isfinite(frame["growth"]) & (frame["growth"] > 0)).any():
+        return None
+    shown, panels, note = panelled(frame, frames.keys)
+    # No logarithm of what has vanished altogether.
+    shown["growth"] = shown["growth"].where(shown["growth"] > 0, np.nan)
+    x = alt.X("norm:N", title=None, sort=frames.norms, axis=alt.Axis(labelAngle=0))
+    axis = alt.Axis(title="growth per layer", format="~g")
+    scale = alt.Scale(type="log", nice=False, padding=14)
+    one = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(1))
+    theory = (
+        alt.Chart()
+        .mark_tick(thickness=3, size=56)
+        .encode(
+            x=x,
+            y=alt.Y("theory:Q", axis=axis, scale=scale),
+            tooltip=[alt.Tooltip("norm:N"), alt.Tooltip("theory:Q", format=".4g")],
+        )
+    )
+    measured = (
+        alt.Chart()
+        .mark_point(size=80, opacity=0.75, filled=True)
+        .encode(
+            x=x,
+            y=alt.Y("growth:Q", axis=axis, scale=scale),
+            color=colour(frames, legend=None),
+            shape=shape(frames).copy(),
+            tooltip=[
+                alt.Tooltip("norm:N"),
+                alt.Tooltip("seed:N"),
+                alt.Tooltip("growth:Q", format=".4g", title="measured"),
+                alt.Tooltip("theory:Q", format=".4g"),
+            ],
+        )
+    )
+    measured.encoding.shape.legend = None
+    description = (
+        "Points are seeds as measured, bars are what theory says where it has a value. At 1 (the "
+        "dotted rule) gradients keep their size; below they vanish toward the input, above they "
+        f"explode.{note}"
+    )
+    return spread([one, theory, measured], shown, panels, description)

@@ -1,0 +1,149 @@
+"""What the charts share: data, the norm's encodings, small multiples, and the look of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from normbench.analysis.curves import thinned
+from normbench.analysis.groups import sweep_points
+from normbench.charts.base import Frames
+from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, looks
+from normbench.store.files import finite
+
+WIDTH, HEIGHT = 640, 300
+PANEL_WIDTH, PANEL_HEIGHT = 290, 200
+MOST_PANELS = 12
+
+Drawn = alt.LayerChart | alt.FacetChart
+"""What a chart's function gives."""
+
+_INK = {"light": "#1f2328", "dark": "#e6e8eb"}
+_GRID = {"light": "#dfe3e8", "dark": "#353b44"}
+
+
+def source(frame: pd.DataFrame) -> alt.InlineData:
+    """The frame's rows as a chart's data: five significant digits, null for what is not finite."""
+    rounded = frame.copy()
+    for name in rounded.columns:
+        if pd.api.types.is_float_dtype(rounded[name]):
+            rounded[name] = [float(f"{value:.5g}") for value in rounded[name]]
+    rows = [
+        {str(name): value.item() if isinstance(value, np.generic) else value for name, value in r}
+        for r in (row.items() for row in rounded.to_dict("records"))
+    ]
+    return alt.InlineData(values=finite(rows))
+
+
+def colour(frames: Frames, **options: Any) -> alt.Color:
+    """A norm's colour. The range is the theme's, so that one chart serves light and dark pages."""
+    return alt.Color("norm:N", title=None, scale=alt.Scale(domain=frames.norms), **options)
+
+
+def line_colour(frames: Frames) -> alt.Color:
+    """The same, with strokes in the legend: a norm's dash shows there."""
+    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1)
+    return colour(frames, legend=legend)
+
+
+def dash(frames: Frames) -> alt.StrokeDash:
+    """A norm's dash."""
+    look = looks(frames.norms)
+    scale = alt.Scale(domain=frames.norms, range=[list(look[n].dash) for n in frames.norms])
+    return alt.StrokeDash("norm:N", title=None, scale=scale)
+
+
+def shape(frames: Frames) -> alt.Shape:
+    """A norm's shape."""
+    look = looks(frames.norms)
+    scale = alt.Scale(domain=frames.norms, range=[look[n].shape for n in frames.norms])
+    return alt.Shape("norm:N", title=None, scale=scale)
+
+
+def panelled(
+    frame: pd.DataFrame, keys: Sequence[str], most: int = MOST_PANELS
+) -> tuple[pd.DataFrame, list[str], str]:
+    """The frame with its sweep points named in the column ``panel`` in place of the keys.
+
+    Returns also the names in order, and, when there are more than ``most`` of them, words that
+    say how many of how many are kept: evenly spread ones.
+    """
+    if not keys:
+        return frame.assign(panel=""), [""], ""
+    code, points = sweep_points(frame, keys)
+    names = [
+        ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point.items())
+        for point in points.to_dict("records")
+    ]
+    kept = thinned(len(names), most)
+    shown = frame.assign(panel=np.array(names, dtype=object)[code])[np.isin(code, kept)]
+    note = f" Drawn are {len(kept)} of {len(names)} sweep points." if len(kept) < len(names) else ""
+    return shown.drop(columns=list(keys)), [names[i] for i in kept], note
+
+
+def spread(
+    layers: Sequence[alt.Chart],
+    frame: pd.DataFrame,
+    panels: list[str],
+    description: str,
+    *,
+    x: Literal["shared", "independent"] = "shared",
+) -> Drawn:
+    """The layers over one frame: a single chart, or small multiples, one for each panel.
+
+    x: whether the panels share the horizontal axis; sweep points may differ in their budgets.
+    """
+    data = source(frame.drop(columns="panel") if len(panels) == 1 else frame)
+    if len(panels) == 1:
+        return alt.layer(*layers, data=data).properties(
+            width=WIDTH, height=HEIGHT, description=description
+        )
+    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    one = alt.layer(*layers, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    panes = one.facet(facet=facet, columns=2).properties(description=description)
+    return panes.resolve_scale(x=x) if x == "independent" else panes
+
+
+def theme(norms: Sequence[str], scheme: str = "light") -> dict[str, Any]:
+    """The Vega-Lite configuration of a page. scheme: light or dark."""
+    ink, grid = _INK[scheme], _GRID[scheme]
+    look = looks(norms)
+    text = {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12}
+    return {
+        "background": LIGHT_BACKGROUND if scheme == "light" else DARK_BACKGROUND,
+        "font": "system-ui, 'DejaVu Sans', sans-serif",
+        "axis": {
+            **text,
+            "titleFontWeight": "normal",
+            "gridColor": grid,
+            "domainColor": ink,
+            "tickColor": ink,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
+            "tickCount": 6,
+        },
+        "legend": {
+            **text,
+            "orient": "top",
+            "symbolSize": 120,
+            "symbolStrokeWidth": 2,
+        },
+        "header": {"labelColor": ink, "titleColor": ink},
+        "title": {"color": ink},
+        "text": {"color": ink},
+        "rule": {"color": ink},
+        "tick": {"color": ink},
+        "view": {"stroke": grid},
+        "range": {"category": [getattr(look[norm], scheme) for norm in norms]},
+    }
+
+
+def dressed(chart: Drawn, norms: Sequence[str]) -> Drawn:
+    """The chart with the theme of a light page, as it stands alone in a notebook or a file."""
+    copy = chart.copy(deep=False)
+    copy.config = alt.Config.from_dict(theme(norms))
+    return copy

@@ -1,0 +1,61 @@
+"""Validation accuracy against a swept key."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+
+from normbench.analysis.groups import sweep_points
+from normbench.charts.base import Frames, chart
+from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
+
+
+@chart("sweep", title="Accuracy against the swept key", place=80)
+def sweep(frames: Frames) -> Drawn | None:
+    """Final validation accuracy at each value of the first swept key."""
+    table = frames.convergence
+    if not frames.keys or table.empty or not np.isfinite(table["val_accuracy_mean"]).any():
+        return None
+    key, others = frames.keys[0], frames.keys[1:]
+    mean, std = table["val_accuracy_mean"], table["val_accuracy_std"].fillna(0)
+    frame = table[["norm", *others, "val_accuracy_mean", "runs", "reached"]].assign(
+        value=table[key].map(str), low=mean - std, high=mean + std
+    )
+    order = sweep_points(table, [key])[1][key].map(str).tolist()
+    shown, panels, note = panelled(frame, others)
+    x = alt.X("value:O", title=key, sort=order, axis=alt.Axis(labelAngle=0))
+    axis = alt.Axis(title="validation accuracy", format="%")
+    scale = alt.Scale(zero=False)
+    y = alt.Y("val_accuracy_mean:Q", axis=axis, scale=scale)
+    bar = (
+        alt.Chart()
+        .mark_rule(opacity=0.6)
+        .encode(x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=colour(frames))
+    )
+    line = (
+        alt.Chart()
+        .mark_line(strokeWidth=2)
+        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
+    )
+    point = (
+        alt.Chart()
+        .mark_point(filled=True, size=60)
+        .encode(
+            x=x,
+            y=y,
+            color=colour(frames),
+            shape=shape(frames),
+            tooltip=[
+                alt.Tooltip("norm:N"),
+                alt.Tooltip("value:O", title=key),
+                alt.Tooltip("val_accuracy_mean:Q", format=".1%", title="validation accuracy"),
+                alt.Tooltip("reached:Q", title="reached the target"),
+                alt.Tooltip("runs:Q"),
+            ],
+        )
+    )
+    description = (
+        f"Means over seeds by {key}, with one standard deviation either way; a diverged run counts "
+        f"as chance.{note}"
+    )
+    return spread([bar, line, point], shown, panels, description)

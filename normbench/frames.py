@@ -1,0 +1,76 @@
+"""What the charts are drawn from, measured run by run: read from the results, summed up by norm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normbench.analysis import curves, propagation, signal
+from normbench.charts.base import Frames
+from normbench.store import Results, read_probes
+
+
+def measured(results: Results, norms: list[str], baseline: str, target: float) -> Frames:
+    """The frames that come from the runs themselves; the rest are tables that stand elsewhere.
+
+    Reads every probed step of every run.
+    """
+    keys, runs = results.keys, results.runs
+    probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
+    probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
+    quantities = ["activation_gradient", "activation_out_std"]
+    return Frames(
+        norms,
+        keys,
+        baseline,
+        target,
+        accuracy=curves.bands(runs, results.curves, "val_accuracy", keys, norms),
+        loss=curves.bands(runs, results.curves, "train_loss", keys, norms),
+        layers=curves.layer_series(probes, runs, quantities, keys, norms),
+        growth=growth_at_start(results),
+    )
+
+
+def growth_at_start(results: Results) -> pd.DataFrame:
+    """Growth per layer of the activation gradient at step 0, run by run, beside theory.
+
+    norm, <keys>, seed, growth, theory, theory_note (why theory is NaN): see
+    ``analysis.propagation.expected``. The input of the network is not stored, so without a norm the
+    theory is that of layers far from it.
+    """
+    columns = ["norm", *results.keys, "seed", "growth", "theory", "theory_note"]
+    probes = results.probes
+    if probes.empty:
+        return pd.DataFrame(columns=columns)
+    start = probes[probes["step"] == 0].merge(results.runs, on="run")
+    known: dict[tuple[Any, ...], tuple[float, str]] = {}
+    rows = []
+    for row in start.to_dict("records"):
+        point = (row["norm"], *(row[key] for key in results.keys))
+        if point not in known:
+            known[point] = _theory(results.path / row["run"])
+        growth = signal.growth_per_layer(row["activation_gradient"])
+        rows.append([*point, row["seed"], growth, *known[point]])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _theory(folder: Path) -> tuple[float, str]:
+    """What theory expects of the network of a run on disk, and why where it has no value."""
+    import yaml
+    from pydantic import ValidationError
+
+    from normbench.config import RunConfig
+
+    try:
+        text = (folder / "config.yaml").read_text(encoding="utf-8")
+        config = RunConfig.model_validate(yaml.safe_load(text))
+    except (OSError, yaml.YAMLError, ValidationError):
+        return np.nan, "the run's config.yaml cannot be read"
+    if config.model.network().layout != "flat":
+        return np.nan, propagation.CONVOLUTIONS
+    from normbench.training.inspect import conditions_without_data
+
+    return propagation.expected(**vars(conditions_without_data(config)))

@@ -1,0 +1,127 @@
+"""What every number in a table means: the definitions that a page has one click away."""
+
+from __future__ import annotations
+
+import re
+
+GLOSSARY = {
+    "norm": (
+        "The normalization layer. All else is the same under every norm: for one seed the initial "
+        "weights outside the norm layers and the order of the batches, bit for bit."
+    ),
+    "seed": (
+        "Fixes the split, the initial weights, the batch order and the augmentation. Norms are "
+        "compared seed by seed."
+    ),
+    "target": "The validation accuracy to reach. It was fixed before the runs.",
+    "reached": (
+        "Runs whose validation accuracy reached the target, of all runs. A run that did not is "
+        "counted as a miss and never left out."
+    ),
+    "steps to target": (
+        "Steps (updates of the weights) until the first evaluation at or above the target: the "
+        "median over runs, a miss counting as infinite. “> 500” means that half or more missed it "
+        "within a budget of 500 steps."
+    ),
+    "val %": (
+        "Accuracy on the validation images at the end of training, in percent: mean ± standard "
+        "deviation over seeds. After a divergence accuracy counts as chance."
+    ),
+    "best val %": (
+        "The best validation accuracy of a run at any evaluation: mean ± standard deviation over "
+        "seeds."
+    ),
+    "test %": "Accuracy on the test images, evaluated once at the end and used for no choice.",
+    "AUC": (
+        "Area under the curve of validation accuracy over the whole budget, between 0 and 1. It "
+        "is defined for every run, also one that never reached the target."
+    ),
+    "time/step": (
+        "Training time of one step: forward, backward and update, without loading data, "
+        "evaluating or probing. The median over runs."
+    ),
+    "ended": (
+        "What became of the runs: “ok” where all finished. A run diverged when its training loss "
+        "was no longer finite, which is a result; it failed when it crashed, which is none."
+    ),
+    "restricted mean": "The mean over runs of min(steps to target, budget).",
+    "ERT": (
+        "Expected running time: the steps that all runs spent, failures included, over the number "
+        "of runs that reached the target."
+    ),
+    "seconds": "Training seconds until the target, the median over runs.",
+    "log-rank p": (
+        "Log-rank test that the norm and the baseline reach the target equally fast, misses "
+        "counted as censored at the budget. It does not use the pairing by seed."
+    ),
+    "step": "Updates of the weights before the measurement.",
+    "growth/layer": (
+        "How the squared norm of the gradient dL/dz changes per layer toward the input: the "
+        "exponential of the slope of a straight line through ln(norm²) over the middle layers. 1 "
+        "preserves, below 1 vanishes, above 1 explodes."
+    ),
+    "theory": (
+        "The growth per layer that mean field theory gives for wide layers at initialization; "
+        "empty where it has no value."
+    ),
+    "ratio": "Measured growth over the theory's.",
+    "first layer": "Norm of dL/dz of the hidden layer next to the input; the median over runs.",
+    "last layer": "Norm of dL/dz of the hidden layer next to the classifier; the median over runs.",
+    "dead": "Share of units that give zero for every example of the batch.",
+    "metric": (
+        "What is compared: steps to target, area under the curve, validation accuracy or test "
+        "accuracy at the end."
+    ),
+    "pairs": "Seeds with an outcome under both norms.",
+    "diff.": (
+        "Mean over pairs of the norm's value minus the baseline's. In steps a miss counts as the "
+        "budget; pp are percentage points."
+    ),
+    "95 % interval": "Bootstrap interval (symmetric bootstrap-t) of the mean difference.",
+    "p (Holm)": (
+        "Exact two-sided sign-flip test over the pairs, corrected by Holm for the number of norms "
+        "compared. With n pairs it cannot be below 2/2^n."
+    ),
+    "P(better)": "Share of pairs in which the norm is better, ties counting half.",
+    "verdict": (
+        "better or worse where p (Holm) is at most 0.05; too few seeds where no outcome of so few "
+        "pairs could have been; else no evidence of a difference."
+    ),
+    "largest that trains": (
+        "The largest tuned value at which the norm gains over chance at least half of what the "
+        "best norm and value gain."
+    ),
+    "best": (
+        "The tuned value with the highest mean validation accuracy on the tuning seeds, which are "
+        "never reported."
+    ),
+    "Kaplan-Meier": (
+        "Estimate of the share of runs that have not reached the target yet, in which runs that "
+        "missed it count as censored at the budget."
+    ),
+    "activation std": "Standard deviation of the activation function's output over a batch.",
+    "fairness": (
+        "For every seed, SHA-256 hashes of the initial weights outside the norm layers, and of "
+        "the batches that were drawn, are compared across the norms."
+    ),
+}
+"""Heading -> definition."""
+
+_PATTERNS = (
+    (re.compile(r"steps to |median steps"), "steps to target"),
+    (re.compile(r"best (?!val)"), "best"),
+    (re.compile(r"growth$"), "growth/layer"),
+)
+
+
+def entry(heading: str) -> str | None:
+    """The glossary's name for a column's heading; None for a swept key or a plain word."""
+    if heading in GLOSSARY:
+        return heading
+    return next((name for pattern, name in _PATTERNS if pattern.match(heading)), None)
+
+
+def anchor(name: str) -> str:
+    """The id of an entry on a page."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower().replace("%", "percent")).strip("-")
+    return f"def-{words}"

@@ -1,0 +1,298 @@
+"""An experiment, or several side by side, as one HTML page that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from normbench.charts.base import CHARTS, Frames, story
+from normbench.charts.marks import theme
+from normbench.charts.palette import Look, looks
+from normbench.comparison import Comparison, differing_keys
+from normbench.environment import package_version
+from normbench.report.columns import Column, key_columns, norm_column, number
+from normbench.report.glossary import GLOSSARY, anchor, entry
+from normbench.report.sections import (
+    Section,
+    by_key,
+    side_by_side,
+    table_sections,
+    tuning_sections,
+)
+from normbench.report.setting import Facts, environment, setting
+from normbench.report.tables import cells, labels
+from normbench.report.verdict import caveats, verdict
+
+AXES = {"x": "horizontal axis", "y": "vertical axis"}
+GROWTH_NOTE = (
+    "geometric mean over seeds; theory assumes wide layers at initialization and, without a norm, "
+    "layers far from the input, whose own spread is not stored"
+)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's heading; anchor: of its definition."""
+
+    text: str
+    anchor: str | None
+    left: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """look: of the norm that the text names."""
+
+    text: str
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the template takes it."""
+
+    caption: str
+    headings: list[Heading]
+    rows: list[list[Cell]]
+    note: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart as the template takes it. scales: the axes that can be switched, and how they are."""
+
+    id: str
+    title: str
+    about: str
+    description: str
+    scales: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One step of the story."""
+
+    id: str
+    title: str
+    items: list[Table | Figure] = field(default_factory=list)
+    facts: Facts = field(default_factory=list)
+    verdict: Sequence[str] = ()
+    caveats: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def render(comparisons: Sequence[Comparison]) -> str:
+    """The page. Raises ConfigError when several experiments cannot be compared."""
+    several = len(comparisons) > 1
+    differing = differing_keys(comparisons) if several else {}
+    specs: dict[str, Any] = {}
+    stories = [_parts(c, f"e{i}-", specs) for i, c in enumerate(comparisons)]
+    experiments = [
+        {"id": f"e{i}", "name": c.name, "parts": parts}
+        for i, (c, parts) in enumerate(zip(comparisons, stories, strict=True))
+    ]
+    if several:
+        contents = [
+            ("side", "Side by side"),
+            *((f"e{i}", c.name) for i, c in enumerate(comparisons)),
+        ]
+    else:
+        contents = [(part.id, part.title) for part in stories[0]]
+    return _template().render(
+        title=" and ".join(c.name for c in comparisons),
+        version=package_version("normbench"),
+        contents=[*contents, ("glossary", "What the numbers mean")],
+        side=_table(side_by_side(comparisons)) if several else None,
+        differing=_differing(differing, [c.name for c in comparisons]) if differing else None,
+        experiments=experiments,
+        glossary=[{"name": n, "text": t, "anchor": anchor(n)} for n, t in GLOSSARY.items()],
+        specs=specs,
+        library=library(),
+    )
+
+
+@lru_cache(maxsize=1)
+def library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, safe to stand within a page."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # it has a default
+    # Within a string of JavaScript the two mean the same; a page ends its script at the former.
+    return bundle.replace("</script", "<\\/script")
+
+
+def _template() -> jinja2.Template:
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("normbench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return found.get_template("page.html.j2")
+
+
+def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[Part]:
+    """The story of one experiment; the charts' specifications go into ``specs``."""
+    frames, tables, key = comparison.frames, comparison.reported, comparison.tuned_key
+    figures = dict(_figures(frames, prefix, specs))
+    shared = f"{comparison.name}, {key} as configured" if key else comparison.name
+    convergence, targets, gradients, paired = table_sections(tables, shared)
+
+    def charts(*names: str) -> list[Table | Figure]:
+        return [figures.pop(name) for name in names if name in figures]
+
+    warnings = caveats(comparison)
+    if not comparison.fairness.equal_terms:
+        warnings.insert(0, "The norms were not compared on equal terms: see fairness below.")
+    found = [
+        Part("verdict", "Verdict", verdict=verdict(comparison), caveats=warnings),
+        Part("setting", "What was compared, and on what", facts=setting(comparison)),
+        Part(
+            "convergence",
+            "How fast each converges",
+            [*_tables([convergence]), *charts("curves", "loss", "survival"), *_tables([targets])],
+        ),
+        Part("chance", "Is the difference more than chance?", _tables([paired])),
+        Part(
+            "signals",
+            "What gradients and activations do",
+            [
+                *charts("gradients"),
+                *_tables([gradients]),
+                *charts("growth"),
+                *_tables([_growth(frames)]),
+                *charts("activations"),
+            ],
+            notes=_theory_notes(frames),
+        ),
+    ]
+    if key:
+        best = comparison.best
+        own = f"{comparison.name}, {key} at each norm's own best"
+        found.append(
+            Part(
+                "tuning",
+                f"Tuning {key}",
+                [
+                    *charts("sensitivity"),
+                    *_tables(tuning_sections(comparison, key)),
+                    *_tables(table_sections(best, own) if best else []),
+                ],
+            )
+        )
+    if frames.keys:
+        pivots = [
+            by_key(comparison, swept, metric, comparison.value(swept))
+            for swept in frames.keys
+            for metric in ("val_accuracy", "steps_to_target")
+        ]
+        found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
+    found.append(Part("cost", "What it costs", charts("cost")))
+    found.append(Part("further", "Further charts", charts(*list(figures))))
+    found.append(Part("environment", "Fairness and environment", facts=environment(comparison)))
+    return [
+        Part(prefix + p.id, p.title, p.items, p.facts, p.verdict, p.caveats, p.notes)
+        for p in found
+        if p.items or p.facts or p.verdict
+    ]
+
+
+def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tuple[str, Figure]]:
+    themes = {scheme: theme(frames.norms, scheme) for scheme in ("light", "dark")}
+    for name in story():
+        chart = CHARTS[name]
+        drawn = chart.draw(frames)
+        if drawn is None:
+            continue
+        spec = drawn.to_dict()
+        spec.pop("config", None)  # Altair's own; the page has one a scheme
+        id_ = f"{prefix}chart-{name}"
+        specs[id_] = {"spec": spec, "themes": themes}
+        scales = [
+            {"axis": axis, "label": AXES[axis], "kind": _scale(spec, axis)} for axis in chart.scales
+        ]
+        yield name, Figure(id_, chart.title, chart.about, spec.get("description", ""), scales)
+
+
+def _scale(view: Mapping[str, Any], axis: str) -> str:
+    """The scale that the first view with this axis has."""
+    kind = view.get("encoding", {}).get(axis, {}).get("scale", {}).get("type")
+    parts = [*view.get("layer", []), *([view["spec"]] if "spec" in view else [])]
+    return kind or next((k for k in (_scale(p, axis) for p in parts) if k != "linear"), "linear")
+
+
+def _tables(sections: Iterable[Section]) -> list[Table | Figure]:
+    return [_table(section) for section in sections if len(section.rows)]
+
+
+def _table(section: Section) -> Table:
+    """A section of the terminal as a table of the page, less its charts of characters."""
+    columns = [column for column in section.columns if not column.picture]
+    look = looks(labels(section.rows))
+    return Table(
+        section.title,
+        [_heading(column) for column in columns],
+        [
+            [
+                Cell(text, look[text] if column.names_norm else None)
+                for text, column in zip(row, columns, strict=True)
+            ]
+            for row in cells(section.rows, columns)
+        ],
+        section.note,
+    )
+
+
+def _heading(column: Column) -> Heading:
+    known = entry(column.heading)
+    return Heading(column.heading, anchor(known) if known else None, column.left)
+
+
+def _growth(frames: Frames) -> Section:
+    """Growth per layer at step 0, over seeds, and what theory says."""
+    by = ["norm", *frames.keys]
+    table = frames.growth
+    with np.errstate(divide="ignore"):
+        logs = table.assign(growth=np.log(table["growth"].astype(float)))
+    means = logs.groupby(by, sort=False, dropna=False).agg(
+        growth=("growth", "mean"), theory=("theory", "first")
+    )
+    rows = means.assign(growth=np.exp(means["growth"])).reset_index()
+    columns = [
+        norm_column(),
+        *key_columns(frames.keys),
+        Column("growth", lambda row: number(row["growth"])),
+        Column("theory", lambda row: _or_empty(row["theory"])),
+        Column("ratio", lambda row: _or_empty(row["growth"] / row["theory"])),
+    ]
+    return Section("growth per layer at step 0, beside theory", rows, columns, GROWTH_NOTE)
+
+
+def _or_empty(value: float) -> str:
+    return "" if np.isnan(value) else number(value)
+
+
+def _theory_notes(frames: Frames) -> list[str]:
+    """Why there is no theory, one line a reason."""
+    table = frames.growth
+    lacking = table[table["theory"].isna()]
+    return [
+        f"No theory for {', '.join(dict.fromkeys(group['norm']))}: {reason}."
+        for reason, group in lacking.groupby("theory_note", sort=False)
+    ]
+
+
+def _differing(differing: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Table:
+    rows = pd.DataFrame([{"key": key, **dict(values)} for key, values in differing.items()])
+    columns = [
+        Column("key", lambda row: str(row["key"]), left=True),
+        *(Column(name, lambda row, name=name: str(row[name])) for name in names),  # type: ignore[misc]
+    ]
+    return _table(Section("keys in which the configs differ", rows, columns))

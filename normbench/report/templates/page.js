@@ -1,0 +1,75 @@
+"use strict";
+(() => {
+  const page = JSON.parse(document.getElementById("specs").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const figures = [...document.querySelectorAll("figure[data-chart]")];
+
+  // One axis of a view and of all its parts on another scale; zero has no place on a logarithm.
+  function rescale(view, axis, type) {
+    for (const part of view.layer || []) rescale(part, axis, type);
+    if (view.spec) rescale(view.spec, axis, type);
+    const channel = view.encoding && view.encoding[axis];
+    if (!channel) return;
+    channel.scale = { ...channel.scale, type, zero: false };
+    if (type === "log") delete channel.scale.zero;
+    if (type === "log" && channel.field) {
+      const positive = { filter: `datum["${channel.field}"] > 0` };
+      view.transform = [...(view.transform || []), positive];
+    }
+  }
+
+  // Small multiples wrap to the width there is; a single chart fills it.
+  function fit(spec, width) {
+    if (!spec.spec) {
+      spec.width = "container";
+      spec.autosize = { type: "fit-x", contains: "padding" };
+      return;
+    }
+    const own = spec.resolve && spec.resolve.scale && spec.resolve.scale.y === "independent";
+    const most = Math.max(1, Math.min(3, Math.floor(width / 300)));
+    const panels = spec.facet.sort.length;
+    spec.columns = Math.ceil(panels / Math.ceil(panels / most)); // rows of like length
+    spec.spacing = 16;
+    const axes = 70 * (own ? spec.columns : 1) + 18 * (spec.columns - 1);
+    spec.spec.width = Math.max(120, Math.floor((width - axes) / spec.columns));
+  }
+
+  async function draw(figure) {
+    const place = figure.querySelector(".chart");
+    const { spec, themes } = page[figure.dataset.chart];
+    const copy = structuredClone(spec);
+    const scheme = dark.matches ? "dark" : "light";
+    for (const select of figure.querySelectorAll("select")) {
+      rescale(copy, select.dataset.axis, select.value);
+    }
+    fit(copy, place.clientWidth);
+    const config = structuredClone(themes[scheme]);
+    config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 110));
+    try {
+      await vegaEmbed(place, copy, {
+        actions: false, renderer: "svg", config, tooltip: { theme: scheme },
+      });
+      figure.dataset.drawn = scheme;
+    } catch (error) {
+      place.textContent = `This chart could not be drawn: ${error.message}`;
+      console.error(error);
+    }
+  }
+
+  let width = document.documentElement.clientWidth;
+  let waiting = 0;
+  const all = () => figures.forEach(draw);
+  addEventListener("resize", () => {
+    if (document.documentElement.clientWidth === width) return;
+    width = document.documentElement.clientWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(all, 150);
+  });
+  dark.addEventListener("change", all);
+  for (const figure of figures) {
+    for (const select of figure.querySelectorAll("select")) {
+      select.addEventListener("change", () => draw(figure));
+    }
+  }
+  all();
+})();

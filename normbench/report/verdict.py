@@ -1,0 +1,152 @@
+"""What an experiment says, in two sentences of plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from normbench.comparison import Comparison, Tables
+from normbench.report.columns import METRICS, count, percent
+
+
+def verdict(comparison: Comparison) -> tuple[str, str]:
+    """Which norm was fastest to the target, and what of that is more than chance.
+
+    With a tuning that is done, of the runs at each norm's own best value.
+    """
+    tables = comparison.best or comparison.reported
+    first, second = _fastest(tables), _evidence(tables)
+    if comparison.best is not None:
+        first = f"With each norm at its own best {comparison.tuned_key}, {_lower(first)}"
+    return first, second
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """What a reader must know before believing a number; often nothing."""
+    runs = comparison.results.runs
+    lost = runs.loc[~runs["state"].isin(["finished", "diverged"]), "state"]
+    found = []
+    if len(lost):
+        words = {"missing": "not run"}
+        states = [f"{n} {words.get(s, s)}" for s, n in lost.value_counts().items()]
+        found.append(
+            f"{len(lost)} of {len(runs)} runs have no result ({joined(states)}); they are counted "
+            "in the tables and stand for nothing else."
+        )
+    diverged = int((comparison.reported.results.runs["state"] == "diverged").sum())
+    if diverged:
+        found.append(
+            f"{diverged} of {len(comparison.reported.results.runs)} reported runs diverged; "
+            "that is a result, and counts as chance accuracy and as a miss of the target."
+        )
+    for row in comparison.choices.to_dict("records") if comparison.tuned_key else ():
+        if row["at_edge"]:
+            found.append(
+                f"The best {comparison.tuned_key} of {quoted(row['norm'])} lies at the "
+                f"{row['at_edge']} end of the grid: the true best may lie outside."
+            )
+    return found
+
+
+def _fastest(tables: Tables) -> str:
+    table, keys = tables.convergence, tables.results.keys
+    target = f"{percent(tables.targets[0])} % validation accuracy"
+    if not keys:
+        return _fastest_at_one_point(table, target)
+    wins = dict.fromkeys(tables.norms, 0)
+    points = 0
+    for _, part in table.groupby(keys, sort=False, dropna=False):
+        points += 1
+        steps = part["steps_to_target"]
+        for norm in part["norm"][np.isfinite(steps) & (steps == steps.min())]:
+            wins[norm] += 1
+    told = [f"{quoted(norm)} at {n}" for norm, n in sorted(wins.items(), key=lambda w: -w[1]) if n]
+    if not told:
+        return f"At none of {points} sweep points did any norm reach {target} in half of its runs."
+    return f"Of {points} sweep points, fastest to {target} (in the median) was {joined(told)}."
+
+
+def _fastest_at_one_point(table: pd.DataFrame, target: str) -> str:
+    steps = dict(zip(table["norm"], table["steps_to_target"], strict=True))
+    share = {
+        row["norm"]: f"{row['reached']} of {row['runs']} runs" for row in table.to_dict("records")
+    }
+    finite = sorted({value for value in steps.values() if np.isfinite(value)})
+    never = [norm for norm in steps if not np.isfinite(steps[norm])]
+    if not finite:
+        return (
+            f"No norm reached {target} in more than half of its runs "
+            f"({', '.join(f'{quoted(norm)}: {share[norm]}' for norm in steps)})."
+        )
+    fastest = [norm for norm in steps if steps[norm] == finite[0]]
+    runs = joined(list(dict.fromkeys(share[norm] for norm in fastest)))
+    text = f"{joined(map(quoted, fastest))} reached {target} first, "
+    text += f"in a median of {count(finite[0])} steps ({runs})"
+    rest = [norm for norm in steps if norm not in fastest and norm not in never]
+    if rest:
+        text += f"; {joined([f'{quoted(norm)} took {count(steps[norm])}' for norm in rest])}"
+    if never:
+        missed = joined(f"{quoted(norm)} ({share[norm]})" for norm in never)
+        text += f"; half or more of the runs missed it under {missed}"
+    return f"{text}."
+
+
+def _evidence(tables: Tables) -> str:
+    """What the paired tests say of time to target, else of the first metric there is."""
+    table = tables.comparisons
+    if table.empty:
+        return "There is one norm only, so nothing is compared."
+    table = table[table["target"] == tables.targets[0]]
+    metric = table["metric"].iloc[0]
+    table = table[table["metric"] == metric]
+    what = METRICS.get(metric, metric).replace("steps", "steps to target")
+    pairs = f"{count(table['pairs'].min())} to {count(table['pairs'].max())}"
+    pairs = count(table["pairs"].max()) if table["pairs"].nunique() == 1 else pairs
+    lead = f"Against {quoted(tables.baseline)}, paired by seed ({pairs} pairs, {what})"
+    if table["verdict"].str.startswith("too few seeds").all():
+        need = table["verdict"].iloc[0].partition("(")[2].rstrip(")")
+        return (
+            f"{lead}, there are too few seeds for any verdict ({need}): what the table shows may "
+            "be chance."
+        )
+    if tables.results.keys:
+        return f"{lead}, {_by_point(table)}."
+    parts = []
+    for word, norms in table.groupby("verdict", sort=False)["norm"]:
+        parts.append(_said(str(word), [quoted(norm) for norm in norms]))
+    return f"{lead}, {joined(parts)}."
+
+
+def _said(word: str, norms: Sequence[str]) -> str:
+    be = "is" if len(norms) == 1 else "are"
+    if word in ("better", "worse"):
+        return f"{joined(norms)} {be} {word}"
+    if word.startswith("too few"):
+        return f"there are {word} for {joined(norms)}"
+    return f"there is {word} for {joined(norms)}"
+
+
+def _by_point(table: pd.DataFrame) -> str:
+    parts = []
+    for norm, own in table.groupby("norm", sort=False):
+        words = own["verdict"].str.replace(r" \(.*", "", regex=True)
+        told = [f"{word} at {n}" for word, n in words.value_counts().items()]
+        parts.append(f"{quoted(norm)}: {', '.join(told)} of {len(own)} sweep points")
+    return "; ".join(parts)
+
+
+def quoted(norm: str) -> str:
+    """The label as a sentence can bear it: none would read as nobody."""
+    return f"“{norm}”" if norm == "none" else norm
+
+
+def joined(parts: Iterable[str]) -> str:
+    """a, b and c."""
+    names = list(parts)
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:] if text.startswith(("No ", "Of ", "At ")) else text

@@ -1,0 +1,158 @@
+"""Every registered chart, from made-up experiments of every sort."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert
+from reported import SWEEP, TUNED, put
+
+from normbench.charts.base import CHARTS, Frames, story
+from normbench.charts.marks import MOST_PANELS, dressed, panelled, source, theme
+from normbench.comparison import Comparison
+from normbench.data import Dataset
+from normbench.errors import ConfigError
+
+NAMES = CHARTS.names()
+ONLY = {"sweep": "swept", "sensitivity": "tuned"}
+"""Charts that only one sort of experiment has."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> dict[str, Comparison]:
+    results: Path = tmp_path_factory.mktemp("results")
+    found = [put(results, digits), put(results, digits, *SWEEP), put(results, digits, *TUNED)]
+    return {comparison.name: comparison for comparison in found}
+
+
+def views(spec: dict) -> list[dict]:
+    """Every view of a specification that holds marks."""
+    parts = [*spec.get("layer", []), *([spec["spec"]] if "spec" in spec else [])]
+    return [spec] * ("mark" in spec) + [view for part in parts for view in views(part)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sort", ["tiny", "swept", "tuned"])
+def test_a_chart_is_drawn_or_there_is_nothing_to_draw(made, name, sort):
+    drawn = CHARTS[name].draw(made[sort].frames)
+    if ONLY.get(name, sort) != sort:
+        assert drawn is None
+        return
+    spec = drawn.to_dict()
+    assert len(spec["description"]) > 40
+    picture = vl_convert.vegalite_to_svg(dressed(drawn, made[sort].frames.norms).to_json())
+    assert picture.startswith("<svg")
+    assert "NaN" not in picture
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_chart_says_what_it_is(name):
+    chart = CHARTS[name]
+    assert chart.title
+    assert chart.about.endswith(".")
+    assert set(chart.scales) <= {"x", "y"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_numbers_there_is_no_chart(name):
+    assert CHARTS[name].draw(Frames(["none"], [], "none", 0.9)) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mark_that_has_a_norms_colour_lists_all_norms_in_order(made, name):
+    sort = ONLY.get(name, "tiny")
+    spec = CHARTS[name].draw(made[sort].frames).to_dict()
+    domains = [
+        view["encoding"]["color"]["scale"]["domain"]
+        for view in views(spec)
+        if view["encoding"].get("color", {}).get("field") == "norm"
+    ]
+    assert all(domain == ["none", "batch", "rms"] for domain in domains)
+    assert domains or name == "gradients"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_chart_holds_a_number_that_json_has_not(made, name):
+    sort = ONLY.get(name, "tiny")
+    frames = made[sort].frames
+    json.dumps(CHARTS[name].draw(frames).to_dict(), allow_nan=False)
+
+
+def test_the_story_has_every_chart_once():
+    assert sorted(story()) == NAMES
+    assert story()[0] == "curves"
+
+
+def test_a_comparison_gives_its_charts_by_name(made):
+    chart = made["tiny"].chart("curves")
+    category = chart.to_dict()["config"]["range"]["category"]
+    assert category == theme(["none", "batch", "rms"])["range"]["category"]
+
+
+def test_an_unknown_chart_is_told_with_the_nearest(made):
+    with pytest.raises(ConfigError, match="did you mean 'curves'"):
+        made["tiny"].chart("curvs")
+
+
+def test_a_chart_without_anything_to_draw_is_told(made):
+    with pytest.raises(ConfigError, match="nothing to draw for the chart 'sweep'"):
+        made["tiny"].chart("sweep")
+
+
+def test_the_curve_of_a_diverged_run_ends_at_chance(made):
+    frame = made["tiny"].frames.accuracy
+    last = frame[(frame["norm"] == "rms") & (frame["step"] == 12)].iloc[0]
+    assert last["low"] == pytest.approx(0.1)
+    assert last["runs"] == 3
+
+
+def test_theory_stands_beside_the_measured_growth(made):
+    frame = made["tiny"].frames.growth
+    none = frame[frame["norm"] == "none"]
+    assert len(none) == 3
+    # He initialization and ReLU: a preserved gradient, but for the drawn weights' own variance.
+    assert none["theory"].iloc[0] == pytest.approx(1, abs=0.2)
+    assert none["growth"].iloc[0] == pytest.approx(0.25)
+    batch = frame[frame["norm"] == "batch"]["theory"].iloc[0]
+    assert 1.4 < batch < 1.7
+
+
+def test_convolutions_have_no_theory_and_the_frame_says_why(tmp_path, digits):
+    found = put(tmp_path, digits, "name=cnn", "model={kind: cnn, depth: 4, stages: 2, width: 4}")
+    assert found.frames.growth["theory"].isna().all()
+    assert found.frames.growth["theory_note"].str.contains("convolutions").all()
+    assert CHARTS["growth"].draw(found.frames) is not None
+
+
+def test_data_keep_five_digits_and_nothing_infinite():
+    frame = pd.DataFrame({"a": [1.23456789, np.inf, np.nan], "b": [1, 2, 3]})
+    assert source(frame).to_dict()["values"] == [
+        {"a": 1.2346, "b": 1},
+        {"a": None, "b": 2},
+        {"a": None, "b": 3},
+    ]
+
+
+def test_of_many_sweep_points_evenly_spread_ones_are_drawn_and_the_rest_is_told():
+    frame = pd.DataFrame({"norm": "none", "model.depth": range(50), "x": 1.0})
+    shown, panels, note = panelled(frame, ["model.depth"])
+    assert len(panels) == len(shown) == MOST_PANELS
+    assert panels[0] == "depth=0"
+    assert panels[-1] == "depth=49"
+    assert "12 of 50 sweep points" in note
+
+
+def test_a_vanished_gradient_breaks_no_chart(made):
+    frames = made["tiny"].frames
+    layers = frames.layers.assign(activation_gradient=0.0, activation_out_std=0.0)
+    growth = frames.growth.assign(growth=0.0)
+    broken = replace(frames, layers=layers, growth=growth)
+    for name in ("gradients", "activations", "growth"):
+        drawn = CHARTS[name].draw(broken)
+        if drawn is not None:
+            vl_convert.vegalite_to_svg(drawn.to_json())

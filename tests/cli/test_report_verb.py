@@ -1,0 +1,148 @@
+"""``normbench report`` from the outside: what it writes, where, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+
+import pytest
+from reported import put
+from scripted import fails, finishes, play
+from tiny import experiment
+
+import normbench as nb
+from normbench.charts.base import CHARTS
+from normbench.errors import StoreError
+from normbench.store import SCHEMA
+
+CURVE = {0: 0.1, 5: 0.4, 12: 0.7}
+
+
+@pytest.fixture
+def made(tmp_path, digits):
+    return put(tmp_path / "results", digits)
+
+
+def test_the_page_stands_in_the_experiments_folder_and_its_path_is_all_that_is_printed(
+    cli, made, tmp_path
+):
+    done = cli("report", "tiny")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{os.path.join('results', 'tiny', 'report.html')}\n"
+    text = (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+
+
+def test_the_page_goes_where_it_is_told_and_makes_the_way(cli, made, tmp_path):
+    done = cli("report", "tiny", "--out", "a/b/page.html", "--json")
+    assert json.loads(done.out) == {"schema": 1, "files": [os.path.join("a", "b", "page.html")]}
+    assert (tmp_path / "a/b/page.html").exists()
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_every_chart_becomes_a_picture(cli, made, tmp_path, form):
+    done = cli("report", "tiny", "--format", form)
+    drawn = [name for name in CHARTS if CHARTS[name].draw(made.frames) is not None]
+    files = sorted((tmp_path / "results/tiny/charts").iterdir())
+    assert [path.name for path in files] == sorted(f"tiny-{name}.{form}" for name in drawn)
+    assert len(done.out.splitlines()) == len(files)
+    for path in files:
+        if form == "svg":
+            assert path.read_text(encoding="utf-8").startswith("<svg")
+        else:
+            content = path.read_bytes()
+            assert content.startswith(b"\x89PNG")
+            width, height = struct.unpack(">II", content[16:24])
+            assert width > 1000
+            assert height > 300
+
+
+def test_several_experiments_make_one_page(cli, made, tmp_path, digits):
+    put(tmp_path / "results", digits, "name=other", "optimizer.lr=0.2")
+    done = cli("report", "tiny", "other")
+    assert done.out.strip() == os.path.join("results", "report-tiny-other.html")
+    text = (tmp_path / done.out.strip()).read_text(encoding="utf-8")
+    assert "tiny and other: convergence" in text
+
+
+def test_experiments_that_cannot_be_compared_are_refused(cli, made, tmp_path, digits):
+    put(tmp_path / "results", digits, "name=other", "target={val_accuracy: 0.6}")
+    done = cli("report", "tiny", "other")
+    assert done.code == 2
+    assert "cannot be compared" in done.err
+    assert not list(tmp_path.glob("results/*.html"))
+
+
+def test_unequal_terms_are_an_error_after_the_page(cli, tmp_path, digits):
+    def script(run):
+        backbone = "other" if (run.norm, run.seed) == ("batch", 1) else "same"
+        return finishes(CURVE, backbone=backbone)
+
+    play(tmp_path / "results", experiment("norms=[none, rms, batch]"), digits, script)
+    done = cli("report", "tiny")
+    assert done.code == 4
+    assert "backbone differ in batch-s1-" in done.err
+    page = (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
+    assert "not compared on equal terms" in page
+
+
+@pytest.mark.parametrize("verb", ["report", "compare"])
+def test_an_unknown_experiment_is_told_with_the_nearest(cli, made, verb):
+    done = cli(verb, "tny")
+    assert done.code == 4
+    assert "did you mean 'tiny'" in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize("verb", ["report", "compare"])
+def test_when_all_runs_failed_it_says_so_and_where_to_look(cli, tmp_path, digits, verb):
+    play(tmp_path / "results", experiment(), digits, lambda _: fails("no memory"))
+    done = cli(verb, "tiny")
+    assert done.code == 4
+    assert "has no finished run (4 failed)" in done.err
+    assert "no memory" in done.err
+    assert 'under "details" in' in done.err
+    assert not (tmp_path / "results/tiny/report.html").exists()
+
+
+@pytest.mark.parametrize("verb", ["report", "compare"])
+@pytest.mark.parametrize("part", ["experiment.json", "*/manifest.json"])
+def test_results_of_a_newer_normbench_are_not_read(cli, made, tmp_path, verb, part):
+    path = next((tmp_path / "results/tiny").glob(part))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": SCHEMA + 1}))
+    done = cli(verb, "tiny")
+    assert done.code == 4
+    assert "was written by a newer normbench" in done.err
+    assert "upgrade normbench" in done.err
+
+
+def test_a_place_that_cannot_be_written_is_named(cli, made, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    done = cli("report", "tiny", "--out", "taken/page.html")
+    assert done.code == 4
+    assert "taken" in done.err
+
+
+# --- from Python ---
+
+
+def test_load_takes_a_folder_or_a_name(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for found in (
+        nb.load("results/tiny"),
+        nb.load(tmp_path / "results" / "tiny"),
+        nb.load("tiny"),
+        nb.load("tiny", results="results"),
+    ):
+        assert found.convergence.equals(made.convergence)
+    monkeypatch.chdir(tmp_path / "results" / "tiny")
+    assert nb.load(".").name == "tiny"
+
+
+def test_load_refuses_what_compare_refuses(tmp_path, digits):
+    with pytest.raises(StoreError, match="no experiment 'tiny'"):
+        nb.load(tmp_path / "results" / "tiny")
+    play(tmp_path / "results", experiment(), digits, lambda _: fails("no memory"))
+    with pytest.raises(StoreError, match="no memory"):
+        nb.load(tmp_path / "results" / "tiny")

@@ -1,0 +1,46 @@
+"""Small experiments on disk to report on, made up; ``from reported import ...``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from scripted import diverges, finishes, play, probed
+from tiny import experiment
+
+from normbench.api import compare
+from normbench.comparison import Comparison
+from normbench.data import Dataset
+from normbench.plan import PlannedRun
+from normbench.training.events import Event
+
+HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
+
+
+def script(run: PlannedRun) -> list[Event]:
+    """Batch is faster than none; rms diverges under its last seed."""
+    place = ("none", "batch", "rms").index(run.norm)
+    if run.norm == "rms" and run.seed == 2:
+        return diverges(3, 5)
+    curve = {0: 0.1, 5: 0.2 + 0.2 * place + 0.01 * run.seed, 12: 0.4 + 0.2 * place}
+    gradients = [0.1 * 0.5 ** (2 - layer) * (1 + place) for layer in range(3)]
+    probes = [probed(step, activation_gradient=gradients) for step in (0, 1, 11)]
+    return finishes(curve, test=0.4, probes=probes)
+
+
+def put(results: Path, dataset: Dataset, *overrides: str) -> Comparison:
+    """The tiny experiment under three norms and three seeds, with changes, as it is read back."""
+    wanted = experiment("norms=[none, batch, rms]", "seeds=3", *overrides)
+    play(results, wanted, dataset, script)
+    return compare(wanted.name, results=results)
+
+
+def hostile(comparison: Comparison) -> Comparison:
+    """The same with markup in the experiment's name and in a norm's label."""
+    results = comparison.results
+    runs = results.runs.assign(norm=results.runs["norm"].replace("batch", HOSTILE))
+    return Comparison(dataclasses.replace(results, name=HOSTILE, runs=runs))
+
+
+SWEEP = ("name=swept", "sweep={model.depth: [3, 4]}")
+TUNED = ("name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
