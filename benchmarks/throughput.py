@@ -34,6 +34,7 @@ from benchmarks.common import write_result
 HERE = Path(__file__).parent
 CORES = len(os.sched_getaffinity(0))
 NORMS = ("none", "batch", "layer", "rms")
+SEEDS = 4  # of normbench, a turn
 BF16 = "training.precision=bf16"
 
 Outcome = tuple[float, list[float]]  # seconds a run, test accuracies
@@ -62,12 +63,12 @@ def reference(module: str, **task: Any) -> Callable[[int], Outcome]:
 
 
 def ours(config: str, data: str, *overrides: str, jobs: int = CORES) -> Callable[[int], Outcome]:
-    """A turn of normbench: an experiment of a few seeds."""
+    """A turn of normbench: an experiment of a few seeds, others every turn."""
 
-    def turn(seed: int) -> Outcome:
-        [found] = lines(
-            "benchmarks.ours", str(HERE / config), str(jobs), data, *overrides, threads=1
-        )
+    def turn(number: int) -> Outcome:
+        seeds = [*range(number * SEEDS, (number + 1) * SEEDS)]
+        changes = (f"seeds={seeds}", *overrides)
+        [found] = lines("benchmarks.ours", str(HERE / config), str(jobs), data, *changes, threads=1)
         return found["seconds_per_run"], found["test_accuracy"]
 
     return turn
@@ -132,8 +133,8 @@ def mlp(mnist: str, repeats: int) -> dict[str, Any]:
     contestants = {
         "plain script": reference("plain", **task),
         "Lightning": reference("with_lightning", **task),
-        "normbench": ours("mnist-mlp.yaml", mnist, "seeds=4"),
-        "normbench bf16": ours("mnist-mlp.yaml", mnist, "seeds=4", BF16),
+        "normbench": ours("mnist-mlp.yaml", mnist),
+        "normbench bf16": ours("mnist-mlp.yaml", mnist, BF16),
     }
     if importlib.util.find_spec("lightning") is None:
         print("  Lightning is not installed: benchmarks/requirements.txt", file=sys.stderr)
@@ -147,11 +148,11 @@ def cnn(cifar: str, repeats: int, images: int = 6000) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         part = take_images(Path(cifar), Path(folder), images)
         task = {"kind": "cnn", "root": str(part), "depth": 9, "width": 32, "epochs": 2}
-        options = (f"data.path={part}", "seeds=4")
+        data = f"data.path={part}"
         contestants = {
             "plain script": reference("plain", validation=500, **task),
-            "normbench": ours("cifar-cnn.yaml", "", *options),
-            "normbench bf16": ours("cifar-cnn.yaml", "", *options, BF16),
+            "normbench": ours("cifar-cnn.yaml", "", data),
+            "normbench bf16": ours("cifar-cnn.yaml", "", data, BF16),
         }
         found = take_turns(contestants, repeats)
     check_accuracy(found)
@@ -170,7 +171,7 @@ def take_images(source: Path, folder: Path, images: int) -> Path:
     return folder
 
 
-def experiment(mnist: str, repeats: int, seeds: int = 4) -> dict[str, Any]:
+def experiment(mnist: str, repeats: int, seeds: int = SEEDS) -> dict[str, Any]:
     runs = [
         {"kind": "mlp", "root": mnist, "norm": norm, "seed": seed}
         for seed in range(seeds)
@@ -211,7 +212,7 @@ def experiment(mnist: str, repeats: int, seeds: int = 4) -> dict[str, Any]:
 
 def workers(mnist: str, repeats: int) -> dict[str, Any]:
     contestants = {
-        f"{jobs} worker{'s' * (jobs > 1)}": ours("mnist-mlp.yaml", mnist, "seeds=4", jobs=jobs)
+        f"{jobs} worker{'s' * (jobs > 1)}": ours("mnist-mlp.yaml", mnist, jobs=jobs)
         for jobs in (1, CORES)
     }
     found = take_turns(contestants, repeats)

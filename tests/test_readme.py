@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from normbench.config import bundled, load
@@ -32,15 +36,50 @@ def test_every_bundled_config_is_valid(path):
     assert load(path).name == path.stem
 
 
-def test_every_verb_of_the_readme_exists():
+def commands() -> list[list[str]]:
+    """The normbench commands of the README, in words, without their comments."""
+    lines = [line for block in BLOCKS for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("normbench ")]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_of_the_readme_is_one_the_command_line_takes(words):
+    from typer.main import get_command
+
     from normbench.cli import app
 
-    verbs = {command.name for command in app.registered_commands}
-    named = {
-        line.split()[1]
-        for block in BLOCKS
-        for line in block.splitlines()
-        if line.startswith("normbench ")
+    group = get_command(app)
+    assert isinstance(group, click.Group)
+    if words[1].startswith("-"):
+        assert words[1] in {name for option in group.params for name in option.opts}
+        return
+    group.commands[words[1]].make_context(words[1], words[2:])  # parses, and runs nothing
+
+
+def test_every_verb_has_its_example_in_the_readme():
+    from normbench.cli import app
+
+    assert {verb.name for verb in app.registered_commands} == {
+        words[1] for words in commands() if not words[1].startswith("-")
     }
-    assert named
-    assert named <= verbs
+
+
+def test_the_readmes_own_norm_works_as_it_stands():
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "NORMS" in b]
+    check = """
+import torch
+from normbench.config import find_config, load
+from normbench.norms import make_norm
+x = torch.randn(4, 6)
+torch.testing.assert_close(make_norm("mean_only", Site(6))(x), x - x.mean(1, keepdim=True))
+assert "mean_only" in load(find_config(None), ["norms=[none, mean_only]"]).labels
+"""
+    done = subprocess.run([sys.executable, "-c", block + check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_the_readme_links_to_is_there():
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
