@@ -77,8 +77,11 @@ def prepare_data(
 
 
 def default_jobs(experiment: ExperimentConfig) -> int:
-    """As many runs at a time as fill the cores."""
-    return max(1, (os.cpu_count() or 1) // experiment.runtime.threads)
+    """As many runs at a time as fill the cores or, on cuda, one GPU by their share of it."""
+    runtime = experiment.runtime
+    if runtime.device != "cpu":
+        return int(1 / (runtime.gpus or 1) + 1e-9)
+    return max(1, (os.cpu_count() or 1) // runtime.threads)
 
 
 def train(
@@ -111,12 +114,9 @@ def train(
     from normbench.plan import best_runs, expand, settle
 
     experiment = load_config(config, overrides=overrides)
-    if executor == "ray" and experiment.runtime.stack > 1:
-        hint = "on a GPU, runtime.gpus: 0.25 puts four runs side by side"
-        message = "a stack is trained by local processes, not by ray"
-        raise ConfigError([Problem("runtime.stack", message, hint)])
     engine = make_engine(
         executor,
+        experiment.runtime,
         jobs=jobs,
         fill=default_jobs(experiment),
         ray_address=ray_address,

@@ -74,6 +74,11 @@ class RunConfig(Section):
         """The norm's label, as in every table."""
         return self.norm.label
 
+    @property
+    def slot(self) -> int:
+        """The run's place in a stack: its last bits depend on it, so the config settles it."""
+        return self.seed % self.runtime.stack
+
     def resolved(self) -> dict[str, Any]:
         """Plain JSON-able values, every default written out."""
         return self.model_dump(mode="json", by_alias=True, serialize_as_any=True)

@@ -51,7 +51,8 @@ class _Attempt:
     stream: Any  # of references to events
     step: int = 0  # of the last checkpoint
     deaths: int = 0  # since then
-    begun: bool = False
+    begun: bool = False  # since it was last submitted
+    opened: bool = False  # the driver has a record of it
 
 
 class RayEngine:
@@ -151,7 +152,7 @@ class RayEngine:
             event = Failed(_first_sentence(error), str(error))
         except (RayError, StopIteration) as error:
             return self._died(key, attempt, error)
-        attempt.begun = True
+        attempt.begun = attempt.opened = True
         if isinstance(event, Checkpointed):
             attempt.task = replace(attempt.task, resume=event.state)
             attempt.step, attempt.deaths = event.step, 0
@@ -163,7 +164,10 @@ class RayEngine:
         """Start the run again, or let it fail."""
         attempt.deaths += 1
         reason = f"its process or node died ({_first_sentence(error)})"
-        if self._stopping or attempt.deaths > RETRIES:
+        if self._stopping:  # the same command continues it
+            del self._running[key]
+            return (key, Stopped(attempt.step)) if attempt.opened else None
+        if attempt.deaths > RETRIES:
             del self._running[key]
             return key, Failed(f"{reason}, {attempt.deaths} times without a checkpoint between")
         self._note(f"{key}: {reason}; started again from step {attempt.step}")
@@ -176,7 +180,7 @@ class RayEngine:
             if not attempt.begun:
                 ray.cancel(attempt.stream)
                 del self._running[key]
-                if attempt.deaths:
+                if attempt.opened:
                     yield key, Stopped(attempt.step)
 
     def _give_up_lost(self) -> Iterator[tuple[str, Event]]:
@@ -347,9 +351,14 @@ def _check_versions(here: dict[str, Any], driver: dict[str, Any]) -> None:
     """Raise NormbenchError where other versions would give other numbers."""
     ours = {**here["packages"], "normbench": here["normbench"]}
     theirs = {**driver["packages"], "normbench": driver["normbench"]}
-    if different := [name for name in theirs if ours[name] != theirs[name]]:
+
+    def public(version: str) -> str:
+        return version.partition("+")[0]  # a head without a GPU may have the build for CPUs
+
+    names = [name for name in theirs if public(ours.get(name, "no")) != public(theirs[name])]
+    if names:
         raise NormbenchError(
             "this node has "
-            + ", ".join(f"{name} {ours[name]} (not {theirs[name]})" for name in different)
+            + ", ".join(f"{n} {ours.get(n, 'missing')} (not {theirs[n]})" for n in names)
             + "; install the driver's versions on every node"
         )

@@ -6,8 +6,9 @@ Finished runs are skipped, unfinished ones continued from their last checkpoint,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
 from typing import Protocol
 
 from normbench.data import Dataset
@@ -101,15 +102,18 @@ def execute(
     writers: dict[str, _Writer] = {}
 
     def tasks() -> Iterator[Task]:
-        for folders in _stacks(runs, set(pending)):
-            states = _checkpoints([store.run(folder) for folder in folders])
+        for folders in _stacks([runs[folder] for folder in pending]):
             first, *others = (
-                Task(folder, runs[folder].config.resolved(), str(dataset.path), state)
-                for folder, state in zip(folders, states, strict=True)
+                Task(
+                    folder,
+                    runs[folder].config.resolved(),
+                    str(dataset.path),
+                    store.run(folder).checkpoint(),
+                )
+                for folder in folders
             )
             for folder in folders:
-                if folder in pending:
-                    writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
+                writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
             yield replace(first, beside=tuple(others))
 
     stopping = False
@@ -121,8 +125,6 @@ def execute(
             watch.idle()
             continue
         folder, event = item
-        if folder not in writers:  # done before, and trained again for the sake of its stack
-            continue
         state = writers[folder].write(event)
         if state is not None:
             del writers[folder]
@@ -157,40 +159,19 @@ def _pending(
     return pending
 
 
-def _stacks(runs: Mapping[str, PlannedRun], pending: set[str]) -> Iterator[list[str]]:
-    """Folders to train in step with each other: seeds of one norm, ``runtime.stack`` at a time.
-
-    Which seeds share a stack depends on the plan alone, not on what is done already, since a run's
-    last bits depend on its company.
-    """
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for folder, run in runs.items():
-        kinds.setdefault((run.config.context(), run.config.method_sha256()), []).append(folder)
-    places = {folder: place for place, folder in enumerate(runs)}
+def _stacks(pending: Sequence[PlannedRun]) -> Iterator[list[str]]:
+    """Folders to train in step with each other: seeds of one norm, each in a slot of its own."""
+    kinds: dict[tuple[str, str], dict[int, list[str]]] = {}
+    for run in pending:
+        kind = (run.config.context(), run.config.method_sha256())
+        kinds.setdefault(kind, {}).setdefault(run.config.slot, []).append(run.folder)
     stacks = [
-        folders[start : start + size]
-        for folders in kinds.values()
-        for size in [runs[folders[0]].config.runtime.stack]
-        for start in range(0, len(folders), size)
+        [folder for folder in stack if folder is not None]
+        for slots in kinds.values()
+        for stack in zip_longest(*slots.values())
     ]
-    for stack in sorted(stacks, key=lambda folders: places[folders[0]]):
-        if pending.intersection(stack):
-            yield stack
-
-
-def _checkpoints(runs: Sequence[RunStore]) -> list[bytes | None]:
-    """Where each run continues; all from the start unless they stand at the same step."""
-    states = [run.checkpoint() for run in runs]
-    if len(runs) == 1:
-        return states
-    manifests = [run.read_manifest(MANIFEST_KEYS) or {} for run in runs]
-    steps = {manifest.get("checkpoint_step") for manifest in manifests}
-    if len(steps) > 1 or None in states or any(run.done for run in runs):
-        for run in runs:
-            if not run.done:
-                run.clear()
-        return [None] * len(runs)
-    return states
+    places = {run.folder: place for place, run in enumerate(pending)}
+    yield from sorted(stacks, key=lambda folders: min(map(places.__getitem__, folders)))
 
 
 class _Writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from normbench.config import RuntimeConfig
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.execution.engine import Engine
 from normbench.execution.local import LocalEngine
@@ -13,13 +14,14 @@ EXECUTORS = ("local", "ray")
 
 def make_engine(
     name: str,
+    runtime: RuntimeConfig,
     *,
     jobs: int | None,
     fill: int,
     ray_address: str | None,
     note: Callable[[str], None],
 ) -> Engine:
-    """The engine called ``name``.
+    """The engine called ``name``, for runs that compute on ``runtime``.
 
     jobs: runs at a time; None is ``fill`` on this machine, and on a cluster what its resources
     allow. note: is told what the user should see. Raises ConfigError for a name, an address or a
@@ -33,6 +35,13 @@ def make_engine(
             hint = "add --executor ray"
             raise ConfigError([Problem("ray-address", "the executor is local", hint)])
         return LocalEngine(jobs or fill)
+    if runtime.stack > 1:
+        hint = "on a GPU, runtime.gpus: 0.25 puts four runs side by side"
+        message = "a stack is trained by local processes, not by ray"
+        raise ConfigError([Problem("runtime.stack", message, hint)])
+    if ":" in runtime.device:
+        hint = "write  device: cuda ; Ray says which GPU a run gets"
+        raise ConfigError([Problem("runtime.device", "ray gives a run its GPU", hint)])
     try:
         from normbench.execution.cluster import RayEngine
     except ModuleNotFoundError as error:

@@ -19,13 +19,22 @@ from normbench.training.events import ENDS, Event, Failed
 
 POLL_SECONDS = 0.2
 
-# Every step frees and allocates the same large tensors. glibc would hand each back to the system
-# and fault it in again page by page, a tenth of a CNN's training time; this keeps them, in huge
-# pages where the system has them for the asking. Other allocators ignore it.
-ALLOCATOR = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
-    ":glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=4294967296"
-}
+
+def allocator() -> dict[str, str]:
+    """Environment variables for processes that train.
+
+    Every step frees and allocates the same large tensors. glibc would hand each back to the system
+    and fault it in again page by page, a tenth of a CNN's training time; with these it keeps them,
+    in huge pages where the system gives those for the asking. Nothing for other allocators, nor
+    for a glibc before 2.35, which knows no huge pages and refuses so high a threshold.
+    """
+    name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    if name != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
+        return {}
+    tunables = {"hugetlb": 1, "mmap_threshold": 2**30, "trim_threshold": 2**32}
+    return {
+        "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{key}={value}" for key, value in tunables.items())
+    }
 
 
 @contextmanager
@@ -77,7 +86,7 @@ class LocalEngine:
         if "forkserver" in methods:
             self._context.set_forkserver_preload(["normbench.execution.worker"])
             # It imports torch for seconds before it ignores interrupts itself.
-            with _ignoring_interrupts(), _environment(**ALLOCATOR):
+            with _ignoring_interrupts(), _environment(**allocator()):
                 forkserver.ensure_running()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:

@@ -5,6 +5,7 @@ Nothing here writes results: whoever drives the experiment does.
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 import torch._dynamo  # the first optimizer would, in every worker; the fork server does it once
 
-from normbench.config import RunConfig
+from normbench.config import RunConfig, RuntimeConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
 from normbench.execution.engine import Task
@@ -49,8 +50,8 @@ def _train(task: Task, connection: Connection) -> None:
         asked = asked or (connection.poll() and connection.recv() == STOP)
         return asked
 
-    for told_ in told(task, lambda: load(Path(task.dataset)), should_stop):
-        connection.send(told_)
+    for item in told(task, lambda: load(Path(task.dataset)), should_stop):
+        connection.send(item)
 
 
 def told(
@@ -63,16 +64,32 @@ def told(
     going = [run.key for run in task.runs]
     try:
         configs = [RunConfig.model_validate(run.config) for run in task.runs]
-        torch.set_num_threads(configs[0].runtime.threads)
+        compute_on(configs[0].runtime)
         resume = [run.resume for run in task.runs]
-        told_ = train_together(configs, dataset(), resume=resume, should_stop=should_stop)
-        for index, event in told_:
+        for index, event in train_together(
+            configs, dataset(), resume=resume, should_stop=should_stop
+        ):
             key = task.runs[index].key
             if isinstance(event, ENDS):
                 going.remove(key)
             yield key, event
     except Exception as error:
         yield from ((key, _failure(error)) for key in going)
+
+
+def compute_on(runtime: RuntimeConfig) -> None:
+    """Set this process up so that the same run gives the same bits.
+
+    On CUDA: kernels without atomics, and fp32 that is fp32; TF32, cuDNN's default, keeps 10 bits
+    of the mantissa.
+    """
+    torch.set_num_threads(runtime.threads)
+    if runtime.device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
 
 
 def _failure(error: Exception) -> Event:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+import torch._dynamo
 from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
@@ -22,6 +23,12 @@ from normbench.training.optimizers import make_optimizer, parameter_names
 from normbench.training.run import Run
 
 Quantities = dict[str, list[float]]
+
+COUNT = "step"
+"""Adam's count of its steps: the one part of an optimizer's state that all runs share."""
+
+RECORDINGS = 3
+"""Calls until a CUDA graph is compiled, tried, and recorded."""
 
 
 class Crew(Protocol):
@@ -99,10 +106,15 @@ class Stack:
         self.optimizer = make_optimizer(decayed, plain, self.config.optimizer)
         self._step_losses = vmap(self._loss)
         if self.config.runtime.compile:
-            # On a CUDA device this mode replays the step as CUDA graphs.
-            mode = "reduce-overhead" if runs[0].device.type == "cuda" else "default"
+            # On a CUDA device this mode replays forward and backward as CUDA graphs, for which the
+            # weights must be known to stay where they are.
+            cuda = runs[0].device.type == "cuda"
+            for tensor in (*self.parameters.values(), *self.buffers.values()):
+                torch._dynamo.mark_static_address(tensor)
+            mode = "reduce-overhead" if cuda else "default"
             self._step_losses = torch.compile(self._step_losses, mode=mode)
-            self._warm_up()
+            for _ in range(RECORDINGS if cuda else 1):
+                self._warm_up()
 
     def _loss(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
@@ -156,15 +168,12 @@ class Stack:
 
     def resumed(self) -> None:
         """See ``Crew``: the optimizer takes its state from those of the runs."""
-        names = [name for name, _ in self.runs[0].network.named_parameters()]
-        for name in names:
+        if not self.runs[0].optimizer.state:
+            return  # stopped before the first step
+        for name, stacked in self.parameters.items():
             states = [run.optimizer.state[run.network.get_parameter(name)] for run in self.runs]
-            if not states[0]:
-                continue  # stopped before the first step
-            self.optimizer.state[self.parameters[name]] = {
-                key: torch.stack([state[key] for state in states])
-                if value.ndim
-                else value.clone()  # Adam's count of steps, the same for all
+            self.optimizer.state[stacked] = {
+                key: value.clone() if key == COUNT else torch.stack([s[key] for s in states])
                 for key, value in states[0].items()
             }
         self._share_optimizer_state()
@@ -173,14 +182,16 @@ class Stack:
         for name, stacked in self.parameters.items():
             for index, run in enumerate(self.runs):
                 run.optimizer.state[run.network.get_parameter(name)] = {
-                    key: value[index] if value.ndim else value
+                    key: value if key == COUNT else value[index]
                     for key, value in self.optimizer.state[stacked].items()
                 }
 
     def _clip(self, most: float) -> None:
         """Each run's whole gradient to a norm of at most ``most``, as for a run alone."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients])  # [tensors, K]
+        squares = torch.stack(
+            [g.reshape(len(g), -1).square().sum(1) for g in gradients]
+        )  # [tensors, K]
         factors = (most / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
@@ -202,7 +213,6 @@ def _stacked(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 
 def make_crew(runs: Sequence[Run]) -> Crew:
-    """A stack of several runs, or of one whose step is compiled; else the run alone."""
-    if len(runs) == 1 and not runs[0].config.runtime.compile:
-        return Alone(runs[0])
-    return Stack(runs)
+    """A stack, or the run alone: which one, the runs' config says."""
+    runtime = runs[0].config.runtime
+    return Stack(runs) if runtime.stack > 1 or runtime.compile else Alone(runs[0])

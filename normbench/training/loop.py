@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from normbench.errors import NormbenchError
 from normbench.probes import probe_steps
 from normbench.training import events
 from normbench.training.crew import Crew, make_crew
-from normbench.training.run import Run
+from normbench.training.run import Run, step_of
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -54,32 +53,52 @@ def train_together(
 ) -> Iterator[tuple[int, events.Event]]:
     """Train runs in step, several seeds of one norm at once; yield (index, event).
 
-    configs: equal but for the seed. resume: a state of each, all of the same step, or None for
-    all; the rest as for ``train``. Each run's training time is an equal share of the whole.
+    configs: equal but for the seed, each of another slot; resume: a state of each, or None; the
+    rest as for ``train``. Runs that stand at different steps are trained one group after
+    the other. Each run's training time is an equal share of its group's.
     """
-    runs = [Run(configs[0], dataset)]
-    runs += [Run(config, dataset, beside=runs[0]) for config in configs[1:]]
+    groups: dict[int | None, list[int]] = {}
+    for index, state in enumerate(resume):
+        groups.setdefault(None if state is None else step_of(state), []).append(index)
+    for group in groups.values():
+        here = [(configs[index], resume[index]) for index in group]
+        for place, event in _train_group(here, dataset, should_stop):
+            yield group[place], event
+
+
+def _train_group(
+    wanted: Sequence[tuple[RunConfig, bytes | None]],
+    dataset: Dataset,
+    should_stop: Callable[[], bool],
+) -> Iterator[tuple[int, events.Event]]:
+    # Each run stands in its own slot; in those that stay empty stands the first run, of which
+    # nothing more is told: a run's last bits depend on its slot and on how many there are.
+    slots = {config.slot: index for index, (config, _) in enumerate(wanted)}
+    filled = [wanted[slots.get(slot, 0)] for slot in range(wanted[0][0].runtime.stack)]
+    first = Run(filled[0][0], dataset)
+    runs = [first, *(Run(config, dataset, beside=first) for config, _ in filled[1:])]
     crew = make_crew(runs)
-    states = [state for state in resume if state is not None]
-    if states:
-        for run, state in zip(runs, states, strict=True):
+    resumed = wanted[0][1] is not None
+    for run, (_, state) in zip(runs, filled, strict=True):
+        if state is not None:
             run.restore(state)
-        if len({run.step for run in runs}) > 1:
-            raise NormbenchError("checkpoints of runs in one stack are of different steps")
-        crew.resumed()
-    for index, run in enumerate(runs):
         run.network.train()
-        yield index, events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
-        if not states:
-            yield index, _evaluated(run)
-    yield from _train_to_end(crew, should_stop)
+    if resumed:
+        crew.resumed()
+    active = {slot: runs[slot] for slot in slots}
+    for slot, run in active.items():
+        yield slots[slot], events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
+        if not resumed:
+            yield slots[slot], _evaluated(run)
+    for slot, event in _train_to_end(crew, active, should_stop):
+        yield slots[slot], event
 
 
 def _train_to_end(
-    crew: Crew, should_stop: Callable[[], bool]
+    crew: Crew, active: dict[int, Run], should_stop: Callable[[], bool]
 ) -> Iterator[tuple[int, events.Event]]:
+    """active: the runs to tell of, less those that have diverged, which go on unseen."""
     lead = crew.runs[0]
-    active = dict(enumerate(crew.runs))  # those that have not diverged
     probed = set(_probe_schedule(lead))
     last_checkpoint = last_progress = time.monotonic()
     mark = lead.clock.now()
@@ -129,7 +148,7 @@ def _train_to_end(
                     yield index, _evaluated(run)
                     if due:
                         yield index, run.checkpoint()
-            for run in crew.runs:  # those that have diverged go on beside the others, unseen
+            for run in crew.runs:
                 run.first_loss_step = run.step
             last_checkpoint = now if due else last_checkpoint
             mark = lead.clock.now()

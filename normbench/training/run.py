@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -185,8 +186,9 @@ class Run:
         buffer = io.BytesIO()
         state = {
             "step": self.step,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            # Copies: in a stack these are views, and a view is saved with all that it is a view of.
+            "network": _copied(self.network.state_dict()),
+            "optimizer": _copied(self.optimizer.state_dict()),
             "batches_sha256": self.batches_sha256,
             "losses": self.logged_losses(),
             "first_loss_step": self.first_loss_step,
@@ -207,3 +209,19 @@ class Run:
         self.clock = Clock(self.device, **saved["clock"])
         if self.step % self.per_epoch:
             self._draw_order(self.step // self.per_epoch)
+
+
+def step_of(state: bytes) -> int:
+    """The step at which a checkpoint was made."""
+    saved = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+    assert isinstance(saved["step"], int)
+    return saved["step"]
+
+
+def _copied(values: Any) -> Any:
+    """The same nested dicts and lists with tensors of their own."""
+    if isinstance(values, Tensor):
+        return values.clone()
+    if isinstance(values, Mapping):
+        return {key: _copied(value) for key, value in values.items()}
+    return [_copied(value) for value in values] if isinstance(values, list) else values

@@ -6,12 +6,15 @@ import sys
 
 import pytest
 
+from normbench.config import RuntimeConfig
 from normbench.errors import ConfigError
 from normbench.execution import LocalEngine, make_engine
 
 
-def make(name: str, address: str | None = None):
-    return make_engine(name, jobs=None, fill=3, ray_address=address, note=print)
+def make(name: str, address: str | None = None, **runtime):
+    return make_engine(
+        name, RuntimeConfig(**runtime), jobs=None, fill=3, ray_address=address, note=print
+    )
 
 
 def test_the_local_engine_fills_the_cores_unless_told():
@@ -45,3 +48,12 @@ def test_what_is_no_address_is_told(address):
     pytest.importorskip("ray")
     with pytest.raises(ConfigError, match="is not an address"):
         make("ray", address)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "remedy"),
+    [({"stack": 2}, "runtime.gpus"), ({"device": "cuda:1"}, "device: cuda")],
+)
+def test_what_ray_decides_itself_is_no_business_of_the_config(runtime, remedy):
+    with pytest.raises(ConfigError, match=remedy):
+        make("ray", **runtime)

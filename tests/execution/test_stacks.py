@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from scripted import manifest
 from test_driver import Recorder
 from tiny import experiment, journals
 
-from normbench.config import ExperimentConfig
+from normbench.config import ExperimentConfig, RuntimeConfig
 from normbench.errors import ConfigError
 from normbench.execution import LocalEngine, Outcome, Task, execute
-from normbench.execution.worker import told
+from normbench.execution.worker import compute_on, told
 from normbench.plan import expand
-from normbench.store import ExperimentStore
+from normbench.store import ExperimentStore, RunStore
 from normbench.training import events, loop
 
 STACKED = ("runtime.stack=2", "seeds=3", "optimizer.lr=0.05")
@@ -100,6 +101,28 @@ def test_after_a_crash_anywhere_the_same_command_ends_in_the_same_bytes(
     assert journals(tmp_path / "tiny") == undisturbed
 
 
+@pytest.mark.parametrize("missed", [2, 3, 4, 5])
+def test_a_crash_between_a_checkpoint_and_its_manifest_loses_nothing(
+    tmp_path, digits, undisturbed, monkeypatch, missed
+):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    update, count = RunStore.update, 0
+
+    def crash(self: RunStore, **fields: object) -> None:
+        nonlocal count
+        count += "checkpoint_step" in fields
+        if count == missed:
+            raise Crash
+        update(self, **fields)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "update", crash)
+        with pytest.raises(Crash):
+            carry_out(tmp_path, digits)
+    carry_out(tmp_path, digits)
+    assert journals(tmp_path / "tiny") == undisturbed
+
+
 def test_stopped_runs_of_a_stack_continue_together(tmp_path, digits, undisturbed):
     stop = False
 
@@ -137,3 +160,18 @@ def test_a_stack_is_for_local_processes(tmp_path):
 
     with pytest.raises(ConfigError, match="stack"):
         normbench.train(experiment(*STACKED), results=tmp_path, executor="ray")
+
+
+def test_on_cuda_a_process_computes_without_atomics_and_in_full_fp32(monkeypatch):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    for name, value in (("deterministic", False), ("benchmark", True), ("allow_tf32", True)):
+        monkeypatch.setattr(cudnn, name, value)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    compute_on(RuntimeConfig(device="cuda"))
+    assert cudnn.deterministic
+    assert not cudnn.benchmark
+    assert not cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+    torch.set_float32_matmul_precision(precision)

@@ -15,11 +15,13 @@ from tiny import (
     record,
     run_config,
     same,
+    state,
     trained,
     weights,
 )
 
 from normbench.config import RunConfig
+from normbench.errors import ConfigError
 from normbench.norms import NORMS
 from normbench.training import events
 from normbench.training.crew import Alone, Stack, make_crew
@@ -28,14 +30,20 @@ from normbench.training.run import Run
 
 STEPS = 11
 BUDGET = (*SHORT_EPOCHS, f"training={{steps: {STEPS}, evaluate_every: 3}}")
-CASES = {"sgd": BUDGET, "everything": (*BUDGET, *EVERYTHING)}
+CASES = {
+    "sgd": BUDGET,
+    "everything": (*BUDGET, *EVERYTHING),
+    "cnn": (*BUDGET, *CNN),
+    "bf16": (*BUDGET, f"training={{steps: {STEPS}, evaluate_every: 3, precision: bf16}}"),
+}
 SEEDS = range(3)
+STACKED = f"runtime.stack={len(SEEDS)}"
 
 Told = list[list[events.Event]]
 
 
 def configs(*overrides: str, norm: str = "batch") -> list[RunConfig]:
-    return [run_config(*overrides, norm=norm, seed=seed) for seed in SEEDS]
+    return [run_config(STACKED, *overrides, norm=norm, seed=seed) for seed in SEEDS]
 
 
 def together(
@@ -60,7 +68,7 @@ def fits(norm: str, overrides: tuple[str, ...]) -> bool:
     """Whether the norm makes sense in the tiny network."""
     try:
         run_config(*overrides, norm=norm)
-    except Exception:
+    except ConfigError:
         return False
     return True
 
@@ -82,7 +90,9 @@ def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model
         pytest.skip(f"{norm} does not go with this network")
     runs = configs(*overrides, norm=OPTIONS.get(norm, norm))
     for told, config in zip(together(runs, digits), runs, strict=True):
-        alone = trained(config, digits)
+        alone = trained(
+            run_config(*overrides, norm=OPTIONS.get(norm, norm), seed=config.seed), digits
+        )
         assert lasting(told) == lasting(alone)
         assert only(told, events.EpochStarted) == only(alone, events.EpochStarted)
         for name, tensor in weights(alone).items():
@@ -113,6 +123,46 @@ def test_a_stack_stopped_anywhere_continues_as_if_it_had_not(digits, case, stop_
         assert same(weights(second), weights(undisturbed))
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_runs_bits_do_not_depend_on_its_company(digits, case):
+    runs = configs(*CASES[case])
+    whole = together(runs, digits)
+    for company in ([0], [2, 0], [1, 2]):
+        found = together([runs[seed] for seed in company], digits)
+        for seed, told in zip(company, found, strict=True):
+            assert record(told) == record(whole[seed]), company
+            assert same(weights(told), weights(whole[seed]))
+
+
+@pytest.mark.parametrize("case", ["sgd", "everything"])
+def test_stopped_at_the_first_step_and_again_a_stack_keeps_its_optimizer(digits, case):
+    runs = configs(*CASES[case])
+    told = together(runs, digits, stop_at=0)
+    for stop_at in (4, 7, None):
+        told = together(runs, digits, resume=[t[-2].state for t in told], stop_at=stop_at)
+    for found, undisturbed in zip(told, together(runs, digits), strict=True):
+        assert same(state(found)["optimizer"], state(undisturbed)["optimizer"])
+        assert same(weights(found), weights(undisturbed))
+
+
+def test_runs_that_stand_at_different_steps_are_trained_in_groups(digits):
+    runs = configs(*BUDGET)
+    whole = together(runs, digits)
+    early, late = (together(runs, digits, stop_at=step) for step in (2, 7))
+    told = together(
+        runs, digits, resume=[early[0][-2].state, late[1][-2].state, early[2][-2].state]
+    )
+    for found, undisturbed in zip(told, whole, strict=True):
+        assert same(weights(found), weights(undisturbed))
+
+
+def test_a_checkpoint_of_a_stack_is_as_large_as_one_of_a_run_alone(digits):
+    [told, *_] = together(configs(*BUDGET), digits)
+    alone = trained(run_config(*BUDGET), digits)
+    sizes = [len(only(t, events.Checkpointed)[-1].state) for t in (told, alone)]
+    assert sizes[0] < 1.1 * sizes[1]
+
+
 def test_probes_only_observe(digits):
     probed, plain = (
         together(configs(*CASES["everything"], f"probes={probes}"), digits)
@@ -125,11 +175,11 @@ def test_probes_only_observe(digits):
 
 
 def started(runs: list[RunConfig], dataset) -> list[Run]:
-    states = [Run(config, dataset) for config in runs]
-    for state in states:
-        state.network.train()
-        state.start_epoch()
-    return states
+    made = [Run(config, dataset) for config in runs]
+    for run in made:
+        run.network.train()
+        run.start_epoch()
+    return made
 
 
 def test_a_run_that_diverges_leaves_the_others_as_they_are(digits, monkeypatch):
@@ -182,8 +232,7 @@ def test_one_run_is_stacked_only_where_its_step_is_compiled(digits, monkeypatch)
 def test_the_warm_up_of_a_compiled_step_leaves_no_trace(digits, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, mode: function)
     plain, compiled = (
-        together([run_config(*BUDGET, *more), run_config(*BUDGET, *more, seed=1)], digits)
-        for more in ((), ("runtime.compile=true",))
+        together(configs(*BUDGET, *more), digits) for more in ((), ("runtime.compile=true",))
     )
     for one, other in zip(plain, compiled, strict=True):
         assert record(one) == record(other)
