@@ -48,8 +48,8 @@ def report(
 ) -> list[Path]:
     """Write experiments as one page, or their charts as pictures, and return the paths.
 
-    out: the page's file or folder, or the pictures' folder; by default report.html and charts/ in the
-    experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
+    out: the page's file or folder, or the pictures' folder; by default report.html and charts/ in
+    the experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
     StoreError for an experiment that cannot be read or has no finished run, and, once everything
     is written, when the norms were not compared on equal terms; ConfigError for several that
     cannot be compared.

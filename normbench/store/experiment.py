@@ -30,6 +30,7 @@ class ExperimentStore:
 
     def __init__(self, results: Path, name: str):
         self.name = name.rstrip("/")
+        self.results = results
         self.path = results / self.name
         self._lock = filelock.FileLock(self.path / ".lock", timeout=LOCK_SECONDS)
 
@@ -105,7 +106,7 @@ class ExperimentStore:
 
         A run that is a link counts too: only what is in the results folder may be deleted.
         """
-        if self.name not in experiments(self.path.parent):
+        if self.name not in experiments(self.results):
             raise self._unknown()
         with reported(self.path, "read"):
             links = [path for path in (self.path, *self.path.iterdir()) if path.is_symlink()]
@@ -155,10 +156,9 @@ class ExperimentStore:
         return self.name not in ("", "..") and Path(self.name).name == self.name
 
     def _unknown(self) -> StoreError:
-        results = self.path.parent
-        known = experiments(results)
+        known = experiments(self.results)
         hint = suggest(self.name, known) if known else "none yet: `normbench train` makes one"
-        return StoreError(f"no experiment {self.name!r} in {results}\n    {hint}")
+        return StoreError(f"no experiment {self.name!r} in {self.results}\n    {hint}")
 
 
 def experiments(results: Path) -> list[str]:

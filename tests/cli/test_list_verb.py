@@ -8,6 +8,9 @@ import pytest
 from scripted import diverges, evaluated, finishes, play
 from tiny import experiment
 
+from normbench.plan import best_runs, expand, settle
+from normbench.store import ExperimentStore
+
 
 def listed(done) -> list[str]:
     assert done.code == 0, done.err
@@ -55,16 +58,20 @@ def test_a_diverged_runs_last_accuracy_counts_for_nothing(cli, tmp_path, digits)
 
 
 def test_a_run_with_two_roles_is_listed_once(cli, tmp_path, digits):
-    wanted = experiment("norms=[none]", "target={from: none}", "seeds=1", "pilot_seeds=[0]")
+    wanted = experiment("norms=[none]", "seeds=1", "tune={optimizer.lr: [0.1, 0.2], seeds: 1}")
     play(tmp_path / "results", wanted, digits, lambda _: finishes({0: 0.1, 12: 0.7}))
-    (row,) = json.loads(cli("list", "runs", "--json").out)["runs"]
-    assert row["role"] == "pilot+report"
+    store = ExperimentStore(tmp_path / "results", "tiny")
+    best = best_runs(wanted, {("none", ()): 0.1})  # what the config says already
+    plan = settle([*expand(wanted), *best], store.folders())
+    store.write_plan(wanted.resolved(), [run.record() for run in plan])
+    rows = json.loads(cli("list", "runs", "--json").out)["runs"]
+    assert [row["role"] for row in rows] == ["tune", "tune", "report+best"]
 
 
 def test_a_kind_of_norm_chooses_all_its_variants(cli, tmp_path, digits):
     wanted = experiment("norms=[none, {kind: group, groups: 8}, {kind: group, groups: 4}]")
     play(tmp_path / "results", wanted, digits, lambda _: finishes({0: 0.1, 12: 0.7}))
-    for norm, count in (("group", 4), ("group(groups=8)", 2), ("none", 2)):
+    for norm, count in (("group", 4), ("group(groups=4)", 2), ("none", 2)):
         rows = json.loads(cli("list", "runs", "--norm", norm, "--json").out)["runs"]
         assert len(rows) == count
 

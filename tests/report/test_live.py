@@ -101,7 +101,7 @@ def test_a_bar_keeps_its_colour_when_other_norms_are_done(capsys, monkeypatch):
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("COLUMNS", "100")
     labels = ["aaa", "bbb"]
-    named = "norms=[{kind: rms, name: aaa}, {kind: rms, eps: 0.1, name: bbb}]"
+    named = "norms=[{kind: group, groups: 4, name: aaa}, {kind: group, name: bbb}]"
     plan = expand(experiment(named, "baseline=aaa", "seeds=1"))
     with Display(norms=labels) as display:
         display.planned(plan[1:], [12], 0)

@@ -201,7 +201,7 @@ def test_a_plan_of_an_older_normbench_is_told_with_the_remedy(mixed, key):
     for entry in plan["runs"]:
         del entry[key]
     path.write_text(json.dumps(plan))
-    with pytest.raises(StoreError, match="an older normbench, or is damaged\n.*writes it anew"):
+    with pytest.raises(StoreError, match=r"an older normbench, or is damaged\n.*writes it anew"):
         read_results(mixed, "tiny")
 
 
