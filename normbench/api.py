@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from normbench.comparison import Comparison
+from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts
-from normbench.results import RESULTS
-from normbench.results import compare as compare
-from normbench.results import export as export
-from normbench.results import load as load
-from normbench.results import report as report
+from normbench.reading import compare as compare
+from normbench.reading import export as export
+from normbench.reading import load as load
+from normbench.reading import report as report
 from normbench.store import ExperimentStore, read_results
 
 if TYPE_CHECKING:

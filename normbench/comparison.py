@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ import pandas as pd
 from normbench.analysis import comparison, convergence, signal, survival, tuning
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.charts.base import CHARTS, Frames
+from normbench.conventions import OUTCOME_STATES, SCHEMA
+from normbench.dotted import at, flat
 from normbench.errors import ConfigError, Problem, StoreError
 from normbench.frames import measured
 from normbench.registry import UnknownName
-from normbench.store import SCHEMA, Results
+from normbench.store import Results
 from normbench.store.files import finite
 
 if TYPE_CHECKING:
@@ -156,7 +158,7 @@ class Comparison:
 
     def value(self, key: str) -> Any:
         """What the config says at a dotted key, before any sweep; None where it says nothing."""
-        return _flat(self.results.config).get(key)
+        return at(self.results.config, key)
 
     @property
     def tuned_key(self) -> str | None:
@@ -249,7 +251,7 @@ class Comparison:
     def require_outcomes(self) -> None:
         """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""
         runs = self.reported.results.runs
-        if runs["state"].isin(["finished", "diverged"]).any():
+        if runs["state"].isin(OUTCOME_STATES).any():
             return
         states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
         lines = sorted(set(self.results.reasons.values()))[:5]
@@ -328,12 +330,12 @@ def differing_keys(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any
     Raises ConfigError when they differ in what makes their numbers comparable: the dataset, its
     validation split, or the target.
     """
-    flat = {c.name: _flat(c.results.config) | {"target": c.targets} for c in comparisons}
-    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    configs = {c.name: _settings(c) for c in comparisons}
+    keys = dict.fromkeys(key for values in configs.values() for key in values)
     differing = {
-        key: {name: values.get(key) for name, values in flat.items()}
+        key: {name: values.get(key) for name, values in configs.items()}
         for key in keys
-        if len({repr(values.get(key)) for values in flat.values()}) > 1
+        if len({repr(values.get(key)) for values in configs.values()}) > 1
     }
     wrong = [
         Problem(key, "differs", ", ".join(f"{n}: {v}" for n, v in differing[key].items()))
@@ -341,18 +343,13 @@ def differing_keys(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any
         if key in differing
     ]
     if wrong:
-        names = " and ".join(flat)
+        names = " and ".join(configs)
         raise ConfigError([Problem("", f"{names} cannot be compared"), *wrong])
     return differing
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if not prefix and key in _FREE | {"target"}:
-            continue
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _settings(comparison: Comparison) -> dict[str, Any]:
+    """Dotted key -> value, but for the keys that are free; the target as the numbers it is."""
+    config = comparison.results.config
+    kept = {key: value for key, value in config.items() if key not in _FREE}
+    return flat({**kept, "target": comparison.targets})

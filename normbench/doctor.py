@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from normbench.environment import package_version, processor
+from normbench.errors import NormbenchError, StoreError
 
 if TYPE_CHECKING:
     from normbench.store import ExperimentStore
@@ -27,6 +29,12 @@ Level = Literal["ok", "note", "problem"]
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK, TOO_LITTLE_DISK = 2e9, 1e8  # bytes
 REINSTALL = "install again into a fresh environment, as the README's first command does"
+ELSEWHERE = {
+    "data": "make the place readable, or name another with --data-dir",
+    "results": "make the place readable, or name another with --results",
+    "disk": "make the places readable, or name others with --results and NORMBENCH_CACHE_DIR",
+}
+"""check -> the remedy where it is not the installation that keeps it from an answer."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,10 @@ def examine(places: Places) -> Iterator[Finding]:
             for found in check(places):
                 yield Finding(name, *found)
         except Exception as error:  # what is broken here is what is looked for
-            yield Finding(name, "problem", f"cannot be checked: {_reason(error)}", REINSTALL)
+            remedy = REINSTALL
+            if not isinstance(error, ImportError):
+                remedy = ELSEWHERE.get(name, REINSTALL)
+            yield Finding(name, "problem", f"cannot be checked: {_reason(error)}", remedy)
 
 
 def _check(function: Callable[[Places], Found]) -> Callable[[Places], Found]:
@@ -69,6 +80,12 @@ def _check(function: Callable[[Places], Found]) -> Callable[[Places], Found]:
 def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _told(error: NormbenchError) -> tuple[Level, str, str]:
+    """A problem with the remedy that the error itself names, on its later lines."""
+    text, _, remedy = str(error).partition("\n")
+    return "problem", text, remedy.strip()
 
 
 # --- the installation ---
@@ -220,48 +237,49 @@ def _data(places: Places) -> Found:
 
 @_check
 def _results(places: Places) -> Found:
-    from normbench.errors import StoreError
     from normbench.store import ExperimentStore
     from normbench.store.experiment import experiments
 
     try:
         names = experiments(places.results)
     except StoreError as error:
-        yield "problem", str(error).splitlines()[0], "name another folder with --results DIR"
+        yield _told(error)
         return
     if not names:
         yield "ok", f"no experiment in {places.results} yet"
     for name in names:
-        yield from _experiment(ExperimentStore(places.results, name))
+        try:
+            yield from _experiment(ExperimentStore(places.results, name))
+        except StoreError as error:
+            yield _told(error)
 
 
 def _experiment(store: ExperimentStore) -> Found:
-    from normbench.errors import StoreError
-
     states: dict[str, int] = {}
-    broken: list[str] = []
+    broken: list[StoreError] = []
     try:
         store.read_plan()
     except StoreError as error:
-        broken.append(str(error).splitlines()[0])
+        broken.append(error)
     for folder in store.folders():
         try:
             state = (store.run(folder).read_manifest(("state",)) or {})["state"]
             states[state] = states.get(state, 0) + 1
         except StoreError as error:
-            broken.append(str(error).splitlines()[0])
+            broken.append(error)
     counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs"
     yield "ok", f"{store.name}: {counted}"
-    for text in broken:
-        yield "problem", text, "delete that folder and train again, or upgrade normbench"
+    yield from map(_told, broken)
     in_use = store.in_use()
     if states.get("running") and not in_use:
-        text = f"{store.name}: {states['running']} runs were cut off while they ran"
+        text = (
+            f"{store.name}: cut off while they ran: {states['running']} of {sum(states.values())}"
+        )
         yield "note", text, "`normbench train` with its config continues them"
     leftovers = [] if in_use else sorted(store.path.rglob(".*.tmp"))
     if leftovers:
-        text = f"{store.name}: {len(leftovers)} half-written files were left by a crash"
-        yield "note", text, f"rm {' '.join(map(str, leftovers[:3]))}"
+        text = f"{store.name}: half-written files, left by a crash: {len(leftovers)}"
+        yield "note", text, f"find {shlex.quote(str(store.path))} -name '.*.tmp' -delete"
 
 
 @_check

@@ -143,13 +143,17 @@ def put(results: Path, name: str, **states: str) -> ExperimentStore:
 
 def test_results_are_counted_and_what_was_cut_off_is_told(only, places):
     assert only("results", places)[0].text == f"no experiment in {places.results} yet"
+    places = Places(places.results / "with 'signs' and spaces")
     store = put(places.results, "one", a="finished", b="finished", c="running")
     (store.path / "a" / ".manifest.json.1.tmp").write_text("")
     counted, cut, left = only("results", places)
     assert (counted.level, counted.text) == ("ok", "one: 2 finished, 1 running")
     assert (cut.level, left.level) == ("note", "note")
-    assert "1 runs were cut off" in cut.text
-    assert str(store.path / "a" / ".manifest.json.1.tmp") in left.remedy
+    assert cut.text == "one: cut off while they ran: 1 of 3"
+    assert left.text == "one: half-written files, left by a crash: 1"
+    subprocess.run(left.remedy, shell=True, check=True)
+    assert [f.level for f in only("results", places)] == ["ok", "note"]
+    assert (store.path / "a" / "manifest.json").exists()
 
 
 def test_an_experiment_in_use_has_nothing_to_clean_up(only, places):
@@ -162,10 +166,38 @@ def test_an_experiment_in_use_has_nothing_to_clean_up(only, places):
         store.unlock()
 
 
-@pytest.mark.parametrize("content", ["{", "{}", json.dumps({"schema": SCHEMA + 1, "state": "x"})])
-def test_what_cannot_be_read_is_a_problem(only, places, content):
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ("{", "delete its folder and train again"),
+        ("{}", "delete its folder and train again"),
+        (json.dumps({"schema": SCHEMA + 1, "state": "x"}), "upgrade normbench to read it"),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem_with_its_own_remedy(only, places, content, remedy):
     store = put(places.results, "one", a="finished", b="finished")
     (store.path / "b" / "manifest.json").write_text(content)
     findings = only("results", places)
     assert [f.level for f in findings] == ["ok", "problem"]
     assert "b/manifest.json" in findings[1].text
+    assert findings[1].remedy == remedy
+
+
+def test_looking_whether_an_experiment_is_in_use_makes_nothing(only, places):
+    store = put(places.results, "one", a="finished")
+    before = sorted(store.path.rglob("*"))
+    assert [f.level for f in only("results", places)] == ["ok"]
+    assert sorted(store.path.rglob("*")) == before
+
+
+def test_an_installation_is_not_blamed_for_what_is_on_disk(monkeypatch, places):
+    def broken(places):
+        yield "ok", "first"
+        raise PermissionError("closed")
+
+    monkeypatch.setattr(doctor, "CHECKS", dict.fromkeys(("data", "results", "disk"), broken))
+    problems = [found for found in examine(places) if found.level == "problem"]
+    assert [found.check for found in problems] == ["data", "results", "disk"]
+    for found in problems:
+        assert "readable" in found.remedy
+        assert "install" not in found.remedy

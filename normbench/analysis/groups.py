@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Codes = NDArray[np.int64]
+from normbench.conventions import OUTCOME_STATES as OUTCOME_STATES
 
-OUTCOME_STATES = ("finished", "diverged")
-"""The states in which a run has a result. The others (failed, interrupted, running, missing) are
-counted and shown, and never stand in for a result."""
+Codes = NDArray[np.int64]
 
 
 def require(frame: pd.DataFrame, columns: Iterable[str], what: str) -> None:

@@ -45,9 +45,9 @@ def command(
     command continues what was interrupted and trains nothing twice.
     """
     from normbench.api import claims
+    from normbench.cli.output import print_json
     from normbench.report.claims import print_claims
     from normbench.report.live import Display
-    from normbench.store.files import to_json
 
     with Display(quiet=quiet) as display:
         found = claims(
@@ -73,7 +73,7 @@ def command(
         typer.echo("interrupted; the same command continues", err=True)
         raise typer.Exit(128 + (found.signal or signal.SIGINT))
     if json:
-        typer.echo(to_json(found.to_dict()))
+        print_json(found.to_dict())
     else:
         print_claims(found.to_dict(), form.value)
     if found.failed:

@@ -18,6 +18,7 @@ from typing import Any
 import typer
 
 from normbench.bundled import bundled
+from normbench.conventions import RESULTS
 
 
 def norms(incomplete: str) -> list[str]:
@@ -39,6 +40,16 @@ def datasets(incomplete: str) -> list[str]:
 def models(incomplete: str) -> list[str]:
     """Names of models."""
     return _beginning(incomplete, _vocabulary()["models"])
+
+
+def exporters(incomplete: str) -> list[str]:
+    """Names of exporters."""
+    return _beginning(incomplete, _vocabulary()["exporters"])
+
+
+def executors(incomplete: str) -> list[str]:
+    """Names of executors."""
+    return _beginning(incomplete, _vocabulary()["executors"])
 
 
 def keys(incomplete: str) -> list[str]:
@@ -97,7 +108,7 @@ def _given(ctx: typer.Context) -> list[str]:
 
 
 def _results(ctx: typer.Context) -> Path:
-    return Path(ctx.params.get("results") or "results")
+    return Path(ctx.params.get("results") or RESULTS)
 
 
 def _experiments(ctx: typer.Context) -> list[str]:
@@ -160,6 +171,8 @@ def _ask() -> dict[str, list[str]]:
     from normbench.config.grid import sweepable
     from normbench.config.keys import dotted_keys
     from normbench.data import DATASETS
+    from normbench.execution.engines import EXECUTORS
+    from normbench.exporters import EXPORTERS
     from normbench.models import MODELS
     from normbench.norms import NORMS
 
@@ -167,6 +180,8 @@ def _ask() -> dict[str, list[str]]:
         "norms": NORMS.names(),
         "models": MODELS.names(),
         "datasets": DATASETS.names(),
+        "exporters": EXPORTERS.names(),
+        "executors": list(EXECUTORS),
         "keys": dotted_keys(),
         "sweep": sorted(sweepable()),
     }

@@ -58,10 +58,10 @@ def command(
     PyTorch's own LayerNorm and RMSNorm stand beside them. Run nothing else meanwhile.
     """
     from normbench.api import COST_SHAPES, cost
+    from normbench.cli.output import print_json
     from normbench.cli.tables import print_sections
     from normbench.report.columns import seconds
     from normbench.report.cost import flat, sections, shape_text
-    from normbench.store.files import to_json
 
     def watch(row: CostRow) -> None:
         if not quiet:
@@ -78,6 +78,6 @@ def command(
         watch=watch,
     )
     if json:
-        typer.echo(to_json({"schema": 1, "cost": [flat(row) for row in found.rows]}))
+        print_json({"cost": [flat(row) for row in found.rows]})
     else:
         print_sections(sections(found.rows), form)

@@ -28,13 +28,15 @@ def command(
     from rich.table import Table
     from rich.text import Text
 
+    from normbench.conventions import SCHEMA
     from normbench.doctor import Places, examine
 
+    # Its own JSON and console: the others need packages that may be what is broken.
     findings = list(examine(Places(results, data_dir)))
     broken = any(finding.level == "problem" for finding in findings)
     if json:
         found = [asdict(finding) for finding in findings]
-        typer.echo(dumps({"schema": 1, "well": not broken, "findings": found}))
+        typer.echo(dumps({"schema": SCHEMA, "well": not broken, "findings": found}))
     else:
         table = Table.grid(padding=(0, 2, 0, 0))
         styles = {"ok": "green", "note": "yellow", "problem": "bold red"}

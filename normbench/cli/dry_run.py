@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from normbench.cli.output import print_json
 from normbench.report.columns import (
     Column,
     count,
@@ -37,7 +38,6 @@ def print_estimate(
     from normbench.execution.estimate import estimate
     from normbench.plan import expand, settle
     from normbench.store import ExperimentStore
-    from normbench.store.files import to_json
 
     store = ExperimentStore(results, experiment.name)
     planned = settle(expand(experiment), store.folders())
@@ -52,8 +52,8 @@ def print_estimate(
     total = float(frame["elapsed_seconds"].sum())
     disk = float(frame["disk_bytes"].sum())
     if json:
-        out = {"schema": 1, "experiment": experiment.name, "jobs": jobs, "runs": records(frame)}
-        typer.echo(to_json({**out, "elapsed_seconds": total, "disk_bytes": disk}))
+        out = {"experiment": experiment.name, "jobs": jobs, "runs": records(frame)}
+        print_json({**out, "elapsed_seconds": total, "disk_bytes": disk})
         return
     keys = list(experiment.sweep) + ([experiment.tune.key] if experiment.tune else [])
     columns = [

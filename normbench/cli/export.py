@@ -7,17 +7,25 @@ from typing import Annotated, Optional
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 NAME = "export"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="The experiment, as its config names it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The experiment, as its config names it.", autocompletion=completion.experiments
+        ),
+    ],
     to: Annotated[
         str,
         typer.Option(
-            "--to", metavar="FORMAT", help="csv, parquet, tensorboard: see `list exporters`."
+            "--to",
+            metavar="FORMAT",
+            help="csv, parquet, tensorboard: see `list exporters`.",
+            autocompletion=completion.exporters,
         ),
     ],
     out: Annotated[
@@ -40,11 +48,11 @@ def command(
     tensorboard: one log folder a run, for `tensorboard --logdir DIR`.
     """
     from normbench.api import export
-    from normbench.store.files import to_json
+    from normbench.cli.output import print_json
 
     files = export(name, to, out=out, results=results)
     if json:
         paths = [str(path) for path in files]
-        typer.echo(to_json({"schema": 1, "experiment": name, "format": to, "files": paths}))
+        print_json({"experiment": name.rstrip("/"), "format": to, "files": paths})
     else:
         typer.echo("\n".join(map(str, files)))

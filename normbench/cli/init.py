@@ -83,15 +83,18 @@ def command(
     import sys
     from dataclasses import replace
 
+    from normbench.cli.output import print_json
     from normbench.config import load
     from normbench.config.starter import starter, suggested
     from normbench.data import DATASETS
+    from normbench.errors import ConfigError, Problem
     from normbench.models import MODELS
     from normbench.plan import expand
-    from normbench.store import SCHEMA
-    from normbench.store.files import to_json
 
     if path is not None:
+        if path.name in ("", ".."):
+            hint = "name the file: normbench init NAME.yaml"
+            raise ConfigError([Problem("", "is a folder", hint, source=str(path))])
         path = path if path.suffix else path.with_suffix(".yaml")
         _check_free(path)
     asking = sys.stdin.isatty() and not yes
@@ -131,8 +134,7 @@ def command(
     experiment = load(path)
     runs = len(expand(experiment))
     if json:
-        out = {"schema": SCHEMA, "path": str(path), "experiment": experiment.name, "runs": runs}
-        typer.echo(to_json(out))
+        print_json({"path": str(path), "experiment": experiment.name, "runs": runs})
     else:
         typer.echo(f"wrote {path}: {runs} runs ({', '.join(experiment.labels)})")
         typer.echo(f"next: normbench train {path}    (--dry-run tells how long it takes)", err=True)

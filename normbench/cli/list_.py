@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from normbench.cli import completion, options
+from normbench.conventions import STATES, UNFINISHED_STATES
+
+if TYPE_CHECKING:
+    from normbench.report.columns import Column
+    from normbench.store import Results
 
 NAME = "list"
 
-UNFINISHED = ("interrupted", "running", "missing")
-STATES = ("finished", "diverged", "failed", *UNFINISHED, "unfinished")
+UNFINISHED = "unfinished"
+CHOICES = (*STATES, UNFINISHED)
 
 
 class What(StrEnum):
@@ -42,7 +47,7 @@ def command(
         typer.Option(
             "--norm",
             metavar="NAME",
-            help="With runs: only those of this norm. Repeatable.",
+            help="With runs: only those of this norm or kind of norm. Repeatable.",
             show_default=False,
             autocompletion=completion.norms,
         ),
@@ -52,9 +57,9 @@ def command(
         typer.Option(
             "--state",
             metavar="STATE",
-            help=f"With runs: only those that are {', '.join(STATES)}. Repeatable.",
+            help=f"With runs: only those that are {', '.join(CHOICES)}. Repeatable.",
             show_default=False,
-            autocompletion=lambda: list(STATES),
+            autocompletion=lambda: list(CHOICES),
         ),
     ] = [],  # noqa: B006
     results: options.Results = options.RESULTS,
@@ -63,29 +68,37 @@ def command(
     """List the norms, models, datasets, exporters or bundled configs, or the runs on disk."""
     import pandas as pd
 
-    from normbench.report.columns import Column
+    from normbench.cli.output import print_json
+    from normbench.errors import StoreError
+    from normbench.report.columns import Column, percent
     from normbench.report.tables import console, rich_table
-    from normbench.store.files import to_json
 
+    unread: list[str] = []
     if what is What.runs:
-        rows = _runs(results, name, norm, state)
+        rows = _runs(results, name, norm, state, unread)
+        columns = [_column(heading) for heading in ("experiment", "run", "state")]
+        columns.append(Column("val %", lambda row: percent(row["val_accuracy"])))
     elif name or norm or state:
         raise typer.BadParameter("an experiment, --norm and --state go with `list runs`")
     else:
         rows = _known(what)
+        columns = [_column(heading) for heading in ("name", "what")]
     if json:
-        typer.echo(to_json({"schema": 1, what.value: rows}))
-        return
-    if not rows:
+        print_json({what.value: rows})
+    elif rows:
+        out = console()
+        out.print(rich_table(what.value, pd.DataFrame(rows), columns, out.width))
+    else:
         chosen = " of that norm and state" if norm or state else ""
         typer.echo(f"no {what.value}{chosen} in {results}", err=True)
-        return
-    columns = [
-        Column(heading, lambda row, key=heading: str(row[key]), left=True)  # type: ignore[misc]
-        for heading in rows[0]
-    ]
-    out = console()
-    out.print(rich_table(what.value, pd.DataFrame(rows), columns, out.width))
+    if unread:
+        raise StoreError("\n".join(unread))
+
+
+def _column(heading: str) -> Column:
+    from normbench.report.columns import Column
+
+    return Column(heading, lambda row: str(row[heading]), left=True)
 
 
 def _known(what: What) -> list[dict[str, str]]:
@@ -114,27 +127,34 @@ def _heading(path: Path) -> str:
 
 
 def _runs(
-    results: Path, name: str | None, norms: list[str], states: list[str]
-) -> list[dict[str, str]]:
-    from normbench.errors import ConfigError, Problem, suggest
+    results: Path, name: str | None, norms: list[str], states: list[str], unread: list[str]
+) -> list[dict[str, Any]]:
+    """One row a run of one experiment, or of all; those that cannot be read go to ``unread``."""
+    from normbench.errors import ConfigError, Problem, StoreError, suggest
     from normbench.store import read_results
     from normbench.store.experiment import experiments
 
     wrong = [
-        Problem("--state", f"unknown state {state!r}", suggest(state, STATES))
+        Problem("--state", f"unknown state {state!r}", suggest(state, CHOICES))
         for state in states
-        if state not in STATES
+        if state not in CHOICES
     ]
-    if "unfinished" in states:
-        states = [*states, *UNFINISHED]
-    rows, known = [], set()
+    if UNFINISHED in states:
+        states = [*states, *UNFINISHED_STATES]
+    rows: list[dict[str, Any]] = []
+    known: set[str] = set()
     for experiment in [name] if name else experiments(results):
-        for run in read_results(results, experiment, probes=False).runs.to_dict("records"):
-            known.add(run["norm"])
-            row = {"experiment": experiment, "run": run["run"], "state": run["state"]}
-            accuracy = run["val_accuracy"]
-            row["val %"] = f"{100 * accuracy:.1f}" if accuracy == accuracy else "–"
-            if (not norms or run["norm"] in norms) and (not states or run["state"] in states):
+        try:
+            found = _table(read_results(results, experiment, probes=False))
+        except StoreError as error:
+            if name:
+                raise
+            unread.append(str(error))
+            continue
+        for row in found:
+            names = {row["norm"], row["norm"].partition("(")[0]}  # group(groups=8) is a group
+            known |= names
+            if (not norms or names & set(norms)) and (not states or row["state"] in states):
                 rows.append(row)
     wrong += [
         Problem("--norm", f"no run has the norm {norm!r}", suggest(norm, known))
@@ -144,3 +164,17 @@ def _runs(
     if wrong:
         raise ConfigError(wrong)
     return rows
+
+
+def _table(found: Results) -> list[dict[str, Any]]:
+    """One row a run, with all its roles. A diverged run's accuracy is chance, as in every table."""
+    runs = found.runs
+    if runs.empty:
+        return []
+    roles = runs.groupby("run", sort=False)["role"].agg("+".join)
+    accuracy = runs["val_accuracy"].where(runs["state"] != "diverged", 1 / runs["num_classes"])
+    columns = ["experiment", "run", "norm", "seed", "role", "state", "val_accuracy"]
+    once = runs.assign(
+        experiment=found.name, role=runs["run"].map(roles), val_accuracy=accuracy
+    ).drop_duplicates("run")
+    return once[columns].to_dict("records")

@@ -9,8 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from normbench.cli import completion
-
-RESULTS = Path("results")
+from normbench.conventions import RESULTS as RESULTS
 
 CONFIG_HELP = "A YAML file, or the name of a bundled config (see `normbench list configs`)."
 
@@ -82,7 +81,10 @@ TableFormat = Annotated[Format, typer.Option("--format", help="How to print the 
 Executor = Annotated[
     str,
     typer.Option(
-        "--executor", metavar="local|ray", help="Processes of this machine, or a Ray cluster."
+        "--executor",
+        metavar="local|ray",
+        help="Processes of this machine, or a Ray cluster.",
+        autocompletion=completion.executors,
     ),
 ]
 RayAddress = Annotated[

@@ -44,10 +44,10 @@ def command(
     Growth per layer toward the input, beside theory, and what it means. Nothing is stored.
     """
     from normbench.api import probe
+    from normbench.cli.output import print_json
     from normbench.cli.tables import print_sections
     from normbench.report.live import Display
     from normbench.report.propagation import as_dict, sections
-    from normbench.store.files import to_json
 
     with Display(quiet=quiet) as display:
         found = probe(
@@ -61,6 +61,6 @@ def command(
             note=display.note,
         )
     if json:
-        typer.echo(to_json(as_dict(found)))
+        print_json(as_dict(found))
     else:
         print_sections(sections(found), form)

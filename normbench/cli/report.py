@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 NAME = "report"
 
@@ -24,7 +24,10 @@ class Form(StrEnum):
 def command(
     names: Annotated[
         list[str],
-        typer.Argument(help="The experiment, as its config names it; several stand side by side."),
+        typer.Argument(
+            help="The experiment, as its config names it; several stand side by side.",
+            autocompletion=completion.experiments,
+        ),
     ],
     results: options.Results = options.RESULTS,
     form: Annotated[
@@ -35,7 +38,7 @@ def command(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="Where to: the page's file, or the pictures' folder. "
+            help="Where to: the page's file or folder, or the pictures' folder. "
             "Default: report.html, or charts/, in the experiment's results.",
             show_default=False,
         ),
@@ -46,12 +49,15 @@ def command(
 
     The paths written go to stdout.
     """
-    from normbench.api import report
-    from normbench.store.files import to_json
+    from normbench.cli.output import print_json
+    from normbench.reading import load_each
+    from normbench.report.files import write
 
-    files = report(names, results=results, form=form.value, out=out)
+    comparisons = load_each(names, results)
+    files = write(comparisons, form.value, results, out)
     if json:
-        typer.echo(to_json({"schema": 1, "files": [str(path) for path in files]}))
-        return
-    for path in files:
-        typer.echo(path)
+        print_json({"files": [str(path) for path in files]})
+    else:
+        typer.echo("\n".join(map(str, files)))
+    for comparison in comparisons:  # once the paths of what was written are told
+        comparison.require_fairness()

@@ -36,10 +36,10 @@ def command(
     """Delete an experiment, or some of its runs. Says what and how much, and asks."""
     import sys
 
+    from normbench.cli.output import print_json
     from normbench.errors import ConfigError
     from normbench.report.columns import data_size
-    from normbench.store import SCHEMA, ExperimentStore
-    from normbench.store.files import to_json
+    from normbench.store import ExperimentStore
 
     store = ExperimentStore(results, name)
     store.check_removable()
@@ -49,21 +49,22 @@ def command(
     store.lock()
     try:
         size = sum(store.disk_bytes(folder) for folder in folders or ["."])
-        count = len(folders or store.folders())
+        gone = folders or store.folders()
         if not quiet or not yes:
             what = ", ".join(folders) if folders else f"all of {store.path}"
-            plural = "run" if count == 1 else "runs"
-            typer.echo(f"{what}: {count} {plural}, {data_size(size)}", err=True)
-        if not yes and not typer.confirm("delete?", err=True):
-            typer.echo("nothing was deleted", err=True)
-            return
-        _remove(store, folders)
+            plural = "run" if len(gone) == 1 else "runs"
+            typer.echo(f"{what}: {len(gone)} {plural}, {data_size(size)}", err=True)
+        agreed = yes or typer.confirm("delete?", err=True)
+        if agreed:
+            _remove(store, folders)
     finally:
         store.unlock()
+    if not agreed:
+        typer.echo("nothing was deleted", err=True)
+        gone, size = [], 0
     if json:
-        out = {"schema": SCHEMA, "experiment": name, "runs": folders or None, "bytes": size}
-        typer.echo(to_json(out))
-    elif not quiet:
+        print_json({"experiment": store.name, "removed": gone, "bytes": size})
+    elif agreed and not quiet:
         typer.echo(f"deleted, {data_size(size)} freed", err=True)
 
 

@@ -49,14 +49,14 @@ def command(
         if "/" not in what and difflib.get_close_matches(what, names):
             _show_config(what, set_, json=json)  # which tells the nearest config
         raise
+    from normbench.cli.output import print_json
     from normbench.report.run import as_dict, page
     from normbench.report.tables import console
-    from normbench.store.files import to_json
     from normbench.store.record import read_record
 
     record = read_record(store, run)
     if json:
-        typer.echo(to_json(as_dict(record)))
+        print_json(as_dict(record))
         return
     out = console()
     for part in page(record, out.width):

@@ -8,10 +8,10 @@ import typer
 
 from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import Format
+from normbench.cli.output import print_json
 from normbench.comparison import Comparison, differing_keys, records
 from normbench.report.sections import Section, by_key, sections, side_by_side
 from normbench.report.tables import console, plain_table, rich_table
-from normbench.store.files import to_json
 
 TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
 
@@ -27,7 +27,7 @@ def print_comparison(
     if comparison.outcome is None:  # after training, that all runs failed is the result
         comparison.require_outcomes()
     if json:
-        typer.echo(to_json(comparison.to_dict(all_pairs=all_pairs)))
+        print_json(comparison.to_dict(all_pairs=all_pairs))
     else:
         print_sections(sections(comparison, all_pairs=all_pairs), form)
         if form is Format.table:
@@ -40,8 +40,8 @@ def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: 
     comparison.require_outcomes()
     section = by_key(comparison, by, metric, comparison.value(by))
     if json:
-        out = {"schema": 1, "experiment": comparison.name, "by": by, "metric": metric}
-        typer.echo(to_json({**out, "rows": records(section.rows)}))
+        out = {"experiment": comparison.name, "by": by, "metric": metric}
+        print_json({**out, "rows": records(section.rows)})
     else:
         print_sections([section], form)
 
@@ -56,7 +56,7 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
     differing = differing_keys(comparisons)
     if json:
         objects = [comparison.to_dict() for comparison in comparisons]
-        typer.echo(to_json({"schema": 1, "experiments": objects, "differing": differing}))
+        print_json({"experiments": objects, "differing": differing})
         return
     print_sections([side_by_side(comparisons)], form)
     if form is Format.table:

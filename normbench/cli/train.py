@@ -47,7 +47,7 @@ def command(
 
         print_estimate(experiment, data_dir, results, jobs, json=json)
         return
-    with Display(quiet=quiet) as display:
+    with Display(quiet=quiet, norms=experiment.labels) as display:
         result = train(
             experiment,
             results=results,

@@ -18,14 +18,13 @@ def command(
 ) -> None:
     """Check a config and report all its mistakes at once, without training anything."""
     from normbench.api import load_config
+    from normbench.cli.output import print_json
     from normbench.plan import expand
-    from normbench.store import SCHEMA
-    from normbench.store.files import to_json
 
     experiment = load_config(config, overrides=set_, sweeps=sweep)
     runs = len(expand(experiment))
     if json:
-        found = {"schema": SCHEMA, "config": config, "experiment": experiment.name, "runs": runs}
-        typer.echo(to_json({**found, "norms": experiment.labels, "seeds": experiment.seed_list}))
+        found = {"config": config, "experiment": experiment.name, "runs": runs}
+        print_json({**found, "norms": experiment.labels, "seeds": experiment.seed_list})
     elif not quiet:
         typer.echo(f"{config}: valid, {runs} runs ({', '.join(experiment.labels)})")

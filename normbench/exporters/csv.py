@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from normbench.exporters.base import EXPORTERS, Files
-from normbench.exporters.frames import tables
+from normbench.exporters.tables import tables
 from normbench.store import Results
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from normbench.exporters.base import EXPORTERS, Files, needs
-from normbench.exporters.frames import tables
+from normbench.exporters.tables import tables
 from normbench.store import Results
 
 

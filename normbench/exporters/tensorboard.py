@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis.signal import growth_of_rows
+from normbench.dotted import at
 from normbench.exporters.base import EXPORTERS, Files, needs
 from normbench.store import Results
 from normbench.store.read import read_probes
@@ -83,19 +84,11 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
     tuned = table.pop("tuned")
     for key in results.config.get("tune") or {}:
         if key != "seeds":
-            table[key] = tuned.fillna(_value(results.config, key))
+            table[key] = tuned.fillna(at(results.config, key))
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])
         table[name] = table[name].map(float if number else str).astype(object)
     return {str(run): dict(row) for run, row in table.iterrows()}
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    """What a config says at a dotted key."""
-    value: Any = config
-    for part in key.split("."):
-        value = value[part]
-    return value
 
 
 def _add_curve(steps: dict[int, Summary], curve: pd.DataFrame, run: pd.Series) -> None:

@@ -15,17 +15,40 @@ from normbench.store.files import reported, to_json, write_atomically
 PIXELS_PER_POINT = 2.0
 
 
+def write(
+    comparisons: Sequence[Comparison],
+    form: Literal["html", "png", "svg"],
+    results: Path,
+    out: Path | None,
+) -> list[Path]:
+    """The report in the form asked for. results: the folder for a page of several experiments.
+
+    Raises StoreError, ConfigError.
+    """
+    if form == "html":
+        return [write_page(comparisons, results, out)]
+    return [path for c in comparisons for path in write_pictures(c, form, out)]
+
+
 def write_page(comparisons: Sequence[Comparison], results: Path, out: Path | None) -> Path:
-    """The page of one experiment, or of several side by side. Raises StoreError, ConfigError."""
-    if out is None and len(comparisons) == 1:
-        out = comparisons[0].results.path / "report.html"
-    elif out is None:
+    """The page of one experiment, or of several side by side. Raises StoreError, ConfigError.
+
+    out: its file, or a folder that is there.
+    """
+    if len(comparisons) == 1:
+        folder, name = comparisons[0].results.path, "report.html"
+    else:
         # File systems take 255 bytes.
-        out = results / f"{'-'.join(['report', *(c.name for c in comparisons)])[:200]}.html"
+        joined = "-".join(["report", *(c.name for c in comparisons)])[:200]
+        folder, name = results, f"{joined}.html"
+    path = folder / name
+    if out is not None:
+        path = out / name if out.is_dir() else out
     text = render(comparisons)
-    _make(out.parent)
-    write_atomically(out, text)
-    return out
+    option = _option(out)
+    _make(path.parent, option)
+    write_atomically(path, text, option)
+    return path
 
 
 def write_pictures(
@@ -34,8 +57,9 @@ def write_pictures(
     """Each chart that has something to draw, as <experiment>-<chart>.<form>. Raises StoreError."""
     import vl_convert
 
-    folder = out or comparison.results.path / "charts"
-    _make(folder)
+    folder = comparison.results.path / "charts" if out is None else out
+    option = _option(out)
+    _make(folder, option)
     files = []
     for name in story():
         drawn = CHARTS[name].draw(comparison.frames)
@@ -44,13 +68,19 @@ def write_pictures(
         spec = to_json(dressed(drawn, comparison.frames.norms).to_dict())
         path = folder / f"{comparison.name}-{name}.{form}"
         if form == "png":
-            write_atomically(path, vl_convert.vegalite_to_png(spec, scale=PIXELS_PER_POINT))
+            picture = vl_convert.vegalite_to_png(spec, scale=PIXELS_PER_POINT)
+            write_atomically(path, picture, option)
         else:
-            write_atomically(path, vl_convert.vegalite_to_svg(spec))
+            write_atomically(path, vl_convert.vegalite_to_svg(spec), option)
         files.append(path)
     return files
 
 
-def _make(folder: Path) -> None:
-    with reported(folder, "write to"):
+def _option(out: Path | None) -> str:
+    """The option that chooses another place."""
+    return "--results" if out is None else "--out"
+
+
+def _make(folder: Path, option: str) -> None:
+    with reported(folder, "write to", option):
         folder.mkdir(parents=True, exist_ok=True)

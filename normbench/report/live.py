@@ -36,19 +36,22 @@ class _Name(ProgressColumn):
 class Display(Watch):
     """One bar a running run, with its loss and accuracy, and one for the whole with time left.
 
-    Where stderr is no terminal: a line when a run ends, and one every few seconds in between.
-    quiet: nothing at all but notes. Use as a context.
+    Where stderr is no terminal that moves its cursor: a line when a run ends, and one every few
+    seconds in between. quiet: nothing at all but notes. norms: the labels of the experiment, of
+    which not all may be left to train, so that colours are those of its tables. Use as a context.
     """
 
-    def __init__(self, *, quiet: bool = False):
+    def __init__(self, *, quiet: bool = False, norms: Sequence[str] = ()):
         self.quiet = quiet
+        self.norms = norms
         self.console = console(stderr=True)
-        self.plain = not self.console.is_terminal
+        self.plain = not self.console.is_terminal or self.console.is_dumb_terminal
         self.pace = Pace()
         self._losses: dict[str, list[float]] = {}
         self._texts: dict[str, str] = {}
         self._tasks: dict[str, Any] = {}
         self._looks: dict[str, Look] = {}
+        self._diverged: set[str] = set()
         self._total: Any = None
         self._loading: dict[str, Any] = {}
         self._last_line = time.monotonic()
@@ -95,7 +98,7 @@ class Display(Watch):
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         """See ``Watch``."""
         self.pace.plan(runs, steps)
-        self._looks |= looks(run.norm for run in runs)
+        self._looks |= looks([*self.norms, *(run.norm for run in runs)])
         if self.quiet:
             return
         if skipped:
@@ -117,6 +120,7 @@ class Display(Watch):
         match event:
             case events.Started():
                 self._losses[run.folder] = []
+                self._diverged.discard(run.folder)
                 if not self.plain:
                     if run.folder in self._tasks:  # its node died, and it starts again
                         self._progress.remove_task(self._tasks[run.folder])
@@ -169,8 +173,10 @@ class Display(Watch):
     def _ended(self, run: PlannedRun, name: str, event: events.Event) -> None:
         if isinstance(event, events.Diverged):
             self._print(f"{name}: diverged at step {event.step}")
+            self._diverged.add(run.folder)
             return
-        if self.plain and isinstance(event, events.Finished):
+        diverged = run.folder in self._diverged
+        if self.plain and isinstance(event, events.Finished) and not diverged:
             self._print(f"{self._texts.get(run.folder, name)}  finished, step {event.step}")
         if isinstance(event, events.Failed):
             self._print(f"{name}: failed: {event.reason}")

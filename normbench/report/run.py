@@ -12,9 +12,9 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from normbench.conventions import SCHEMA
 from normbench.report.columns import Column, count, number, percent, seconds, sparkline
 from normbench.report.tables import rich_table
-from normbench.store import SCHEMA
 from normbench.store.record import RunRecord
 
 MOST_ROWS = 12  # of a long curve, evenly spaced
@@ -45,11 +45,11 @@ def page(record: RunRecord, width: int) -> Iterator[RenderableType]:
         yield Padding(Text("\n".join(lines)), (0, 0, 0, 2), expand=False)
     yield Text()
     evaluations = pd.DataFrame(record.of("eval"), dtype=object)
-    if not len(evaluations):
+    if len(evaluations):
+        curve = evaluations[[column for column in evaluations if column != "event"]].astype(float)
+        yield from _curve(curve, width)
+    else:
         yield Text("no evaluation yet")
-        return
-    curve = evaluations[[column for column in evaluations if column != "event"]].astype(float)
-    yield from _curve(curve, width)
     if manifest.get("details"):
         yield Text("traceback", style="bold")
         yield Padding(Text(manifest["details"].rstrip()), (0, 0, 0, 2), expand=False)
@@ -115,7 +115,8 @@ def _happened(record: RunRecord) -> list[dict[str, Any]]:
                 "details": manifest.get("details"),
             }
         )
-    elif manifest["state"] != "running":
+    # A divergence is told with its step already; that the run then ended adds nothing.
+    elif manifest["state"] != "running" and not record.of(manifest["state"]):
         found.append({"event": manifest["state"], "step": manifest.get("steps_done")})
     return found
 
@@ -131,11 +132,8 @@ def _events(record: RunRecord) -> list[str]:
         "finished": lambda e: f"finished after {e['step']} steps",
         "interrupted": lambda e: f"interrupted after {e['step']} steps; `train` continues it",
     }
-    found = _happened(record)
-    # A divergence is told with its step already; that the run then ended adds nothing.
-    if any(event["event"] == "diverged" for event in found[:-1]):
-        found = found[:-1]
-    return [words[event["event"]](event) for event in found] or ["none yet"]
+    found = [words[event["event"]](event) for event in _happened(record)]
+    return found or ["none yet"]
 
 
 def _timings(record: RunRecord) -> list[str]:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from normbench.conventions import SCHEMA
 from normbench.store.experiment import ExperimentStore, find_run
-from normbench.store.run import SCHEMA, RunStore
+from normbench.store.run import RunStore
 
 if TYPE_CHECKING:
     from normbench.store.read import Results, read_probes, read_results

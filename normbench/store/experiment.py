@@ -12,21 +12,27 @@ from typing import Any
 import filelock
 from pydantic_core import from_json
 
+from normbench.conventions import SCHEMA
 from normbench.errors import StoreError, suggest
 from normbench.store.files import parsed, reported, to_json, write_atomically
-from normbench.store.run import SCHEMA, RunStore, check_record
+from normbench.store.run import RunStore, check_record
 
 PLAN = "experiment.json"
+LOCK_SECONDS = 0.2  # who looks whether an experiment is in use has its lock for less
 MOST_NAMED = 8  # of the runs that a text could mean
 
 
 class ExperimentStore:
-    """The folder of one experiment below the results folder."""
+    """The folder of one experiment below the results folder.
+
+    name: the folder's name; a slash at its end, as shells complete it, is no part of it.
+    """
 
     def __init__(self, results: Path, name: str):
-        self.path = results / name
-        self.name = name
-        self._lock = filelock.FileLock(self.path / ".lock", blocking=False)
+        self.name = name.rstrip("/")
+        self.results = results
+        self.path = results / self.name
+        self._lock = filelock.FileLock(self.path / ".lock", timeout=LOCK_SECONDS)
 
     @staticmethod
     def is_at(path: Path) -> bool:
@@ -51,15 +57,13 @@ class ExperimentStore:
 
     def in_use(self) -> bool:
         """Whether another process has claimed the experiment. Raises StoreError."""
-        if not Path(self._lock.lock_file).exists():
-            return False
-        try:
-            self.lock()
-        except StoreError as error:
-            if isinstance(error.__cause__, filelock.Timeout):
+        with reported(self.path, "read"):
+            try:
+                if Path(self._lock.lock_file).exists():  # it would be made
+                    with self._lock.acquire(timeout=0):
+                        pass
+            except filelock.Timeout:
                 return True
-            raise
-        self.unlock()
         return False
 
     def run(self, folder: str) -> RunStore:
@@ -81,7 +85,7 @@ class ExperimentStore:
 
     def find(self, text: str) -> str:
         """The run folder that ``text`` names, or alone begins with it. Raises StoreError."""
-        if not (self.path / PLAN).is_file():
+        if not (self._is_named() and self.is_at(self.path)):
             raise self._unknown()
         runs = {folder: folder for folder in self.folders()}
         return _one_of(text, runs, f"experiment {self.name!r}", self.name)
@@ -102,21 +106,27 @@ class ExperimentStore:
 
         A run that is a link counts too: only what is in the results folder may be deleted.
         """
-        if self.name not in experiments(self.path.parent):
+        if self.name not in experiments(self.results):
             raise self._unknown()
-        for path in (self.path, *self.path.iterdir()):
-            if path.is_symlink():
-                raise StoreError(
-                    f"{path} is a link to {path.resolve()}, outside of these results\n"
-                    "    remove it by hand if that is what you want"
-                )
+        with reported(self.path, "read"):
+            links = [path for path in (self.path, *self.path.iterdir()) if path.is_symlink()]
+        for path in links:
+            raise StoreError(
+                f"{path} is a link to {path.resolve()}, outside of these results\n"
+                "    remove it by hand if that is what you want"
+            )
 
     def remove(self) -> None:
         """Delete the experiment with everything in its folder. Raises StoreError."""
+        self.clear()
         with reported(self.path, "remove"):
-            # Without its plan it is no experiment: what a crash leaves behind is not read.
-            (self.path / PLAN).unlink(missing_ok=True)
-            shutil.rmtree(self.path)
+            # The plan goes last: what a crash leaves behind is an experiment that can be removed.
+            for path in sorted(self.path.iterdir(), key=lambda path: path.name == PLAN):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            self.path.rmdir()
 
     def write_plan(self, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
         """Record what was asked for: the resolved config and every planned run.
@@ -129,6 +139,8 @@ class ExperimentStore:
     def read_plan(self) -> dict[str, Any]:
         """What was last asked for. Raises StoreError when there is no such experiment."""
         path = self.path / PLAN
+        if not self._is_named():
+            raise self._unknown()
         try:
             with reported(path, "read"), parsed(path):
                 plan = from_json(path.read_bytes())
@@ -139,11 +151,14 @@ class ExperimentStore:
         check_record(plan, path, ("config", "runs"))
         return plan
 
+    def _is_named(self) -> bool:
+        """Whether the name is one of a folder in the results folder, not a way to elsewhere."""
+        return self.name not in ("", "..") and Path(self.name).name == self.name
+
     def _unknown(self) -> StoreError:
-        results = self.path.parent
-        known = experiments(results)
+        known = experiments(self.results)
         hint = suggest(self.name, known) if known else "none yet: `normbench train` makes one"
-        return StoreError(f"no experiment {self.name!r} in {results}\n    {hint}")
+        return StoreError(f"no experiment {self.name!r} in {self.results}\n    {hint}")
 
 
 def experiments(results: Path) -> list[str]:

@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
-from normbench.store.experiment import ExperimentStore
+from normbench.errors import StoreError
+from normbench.store.experiment import PLAN, ExperimentStore
 from normbench.store.files import parsed, read_json_lines, reported
 from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 
 NAN = float("nan")
+_PLANNED = {"folder", "norm", "seed", "role", "point", "tuned", "context", "method"}
 _CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
 _evaluation = itemgetter(*_CURVE)
 
@@ -72,7 +74,13 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
     """
     store = ExperimentStore(results, name)
     plan = store.read_plan()
-    entries = [*plan["runs"], *_unplanned(store, plan["runs"])]
+    planned = plan["runs"]
+    if not all(isinstance(entry, dict) and entry.keys() >= _PLANNED for entry in planned):
+        raise StoreError(
+            f"{store.path / PLAN} was written by an older normbench, or is damaged\n"
+            "    `normbench train` with its config writes it anew and keeps the runs"
+        )
+    entries = [*planned, *_unplanned(store, planned)]
     keys = list(plan["config"].get("sweep") or {})
     rows, curves, probed = [], _Curves(), _Probes()
     reasons: dict[str, str] = {}
@@ -91,7 +99,7 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
                 probed.add(run)
         rows.append(row | outcomes[run.name])
     return Results(
-        name,
+        store.name,
         store.path,
         plan["config"],
         keys,

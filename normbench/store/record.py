@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from normbench.dotted import flat
 from normbench.store.experiment import ExperimentStore
 from normbench.store.files import parsed, read_json_lines, reported
 from normbench.store.run import MANIFEST_KEYS, RunStore
@@ -43,7 +44,7 @@ def read_record(store: ExperimentStore, folder: str) -> RunRecord:
         manifest = RunStore(path).read_manifest(MANIFEST_KEYS) or {}
         config = _config(path / "config.yaml")
         events = read_json_lines(path / "metrics.jsonl")
-    own, whole = _flat(config), _flat(store.read_plan()["config"])
+    own, whole = flat(config), flat(store.read_plan()["config"])
     both = own.keys() & whole.keys()
     differs = {key: (own[key], whole[key]) for key in own if key in both and own[key] != whole[key]}
     return RunRecord(
@@ -61,14 +62,3 @@ def _config(path: Path) -> dict[str, Any]:
             return dict(yaml.safe_load(content))
         except (yaml.YAMLError, TypeError) as error:
             raise ValueError("not a config") from error
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic_core import from_json
 
+from normbench.conventions import SCHEMA
 from normbench.errors import StoreError
 from normbench.store.files import (
     parsed,
@@ -28,8 +29,6 @@ from normbench.store.files import (
     to_json,
     write_atomically,
 )
-
-SCHEMA = 1
 
 # Journal events that a continued run makes again when they stand at the checkpoint's own step.
 _MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
@@ -113,8 +112,13 @@ class RunStore:
     def clear(self) -> None:
         """Forget everything about this run. Raises StoreError."""
         with reported(self.path, "remove"):
-            if self.path.exists():
-                shutil.rmtree(self.path)
+            if not self.path.exists():
+                return
+            # First what makes it a run, so that a crash leaves nothing that looks like one, nor a
+            # checkpoint to continue without its journals.
+            for name in ("DONE", "checkpoint.pt", "manifest.json"):
+                (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path)
 
     def open(self, config: dict[str, Any], manifest: dict[str, Any], step: int | None) -> None:
         """Start writing: from scratch, or continuing after the checkpoint of ``step`` updates.

@@ -53,6 +53,9 @@ def tab(cli, monkeypatch):
         ("normbench init --model c", ["cnn"]),
         ("normbench init --norms none,ba", ["none,batch"]),
         ("normbench compare nowhere", []),
+        ("normbench export tiny --to c", ["csv"]),
+        ("normbench train --executor r", ["ray"]),
+        ("normbench compare tiny --format m", ["markdown"]),
     ],
 )
 def test_names_and_keys_are_offered(tab, line, expected):
@@ -67,6 +70,8 @@ def test_every_norm_and_dataset_is_offered(tab):
 def test_experiments_and_runs_of_the_results_folder_are_offered(tab, results):
     assert tab("normbench compare ti") == ["tiny"]
     assert tab("normbench compare tiny ti") == []
+    assert tab("normbench report ti") == ["tiny"]
+    assert tab("normbench export ti") == ["tiny"]
     runs = sorted(path.name for path in results.glob("tiny/batch-*"))
     assert tab("normbench rm tiny batch") == runs
     assert tab("normbench list runs ") == ["tiny"]

@@ -116,6 +116,9 @@ def test_nothing_is_overwritten(cli, tmp_path, target):
         (("--norms", "btach"), "did you mean 'batch'"),
         (("--target", "1.5"), "val_accuracy"),
         (("absent/x.yaml",), "cannot be written"),
+        ((".",), "is a folder"),
+        (("..",), "is a folder"),
+        (("",), "is a folder"),
     ],
 )
 def test_a_wrong_option_is_told_and_nothing_is_written(cli, tmp_path, options, told):

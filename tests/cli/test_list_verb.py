@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from scripted import diverges, evaluated, finishes, play
+from tiny import experiment
+
+from normbench.plan import best_runs, expand, settle
+from normbench.store import ExperimentStore
 
 
 def listed(done) -> list[str]:
@@ -24,6 +29,62 @@ def listed(done) -> list[str]:
 )
 def test_runs_are_filtered(cli, results, options, expected):
     assert listed(cli("list", "runs", *options, "--json")) == expected
+
+
+def test_json_holds_numbers_and_a_diverged_run_shows_chance(cli, results):
+    rows = json.loads(cli("list", "runs", "--json").out)["runs"]
+    shown = {(row["norm"], row["seed"]): row for row in rows}
+    (name,) = [path.name for path in results.glob("tiny/batch-s0-*")]
+    assert shown["batch", 0] == {
+        "experiment": "tiny",
+        "run": name,
+        "norm": "batch",
+        "seed": 0,
+        "role": "report",
+        "state": "finished",
+        "val_accuracy": 0.7,
+    }
+    assert shown["none", 0]["val_accuracy"] == 0.1
+    assert shown["layer", 1]["val_accuracy"] is None
+    assert "70.0" in cli("list", "runs").out
+
+
+def test_a_diverged_runs_last_accuracy_counts_for_nothing(cli, tmp_path, digits):
+    begun, *middle, end = diverges(3, 5)
+    told = [begun, evaluated(0, 0.9), *(e for e in middle if type(e) is not type(evaluated(0, 0)))]
+    play(tmp_path / "results", experiment("norms=[none]"), digits, lambda _: [*told, end])
+    rows = json.loads(cli("list", "runs", "--json").out)["runs"]
+    assert [row["val_accuracy"] for row in rows] == [0.1, 0.1]
+
+
+def test_a_run_with_two_roles_is_listed_once(cli, tmp_path, digits):
+    wanted = experiment("norms=[none]", "seeds=1", "tune={optimizer.lr: [0.1, 0.2], seeds: 1}")
+    play(tmp_path / "results", wanted, digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    store = ExperimentStore(tmp_path / "results", "tiny")
+    best = best_runs(wanted, {("none", ()): 0.1})  # what the config says already
+    plan = settle([*expand(wanted), *best], store.folders())
+    store.write_plan(wanted.resolved(), [run.record() for run in plan])
+    rows = json.loads(cli("list", "runs", "--json").out)["runs"]
+    assert [row["role"] for row in rows] == ["tune", "tune", "report+best"]
+
+
+def test_a_kind_of_norm_chooses_all_its_variants(cli, tmp_path, digits):
+    wanted = experiment("norms=[none, {kind: group, groups: 8}, {kind: group, groups: 4}]")
+    play(tmp_path / "results", wanted, digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    for norm, count in (("group", 4), ("group(groups=4)", 2), ("none", 2)):
+        rows = json.loads(cli("list", "runs", "--norm", norm, "--json").out)["runs"]
+        assert len(rows) == count
+
+
+def test_one_damaged_experiment_hides_no_other(cli, results, digits):
+    play(results, experiment("name=broken"), digits, lambda _: None)
+    (results / "broken" / "experiment.json").write_text("{")
+    for options in ((), ("--json",)):
+        done = cli("list", "runs", *options)
+        assert done.code == 4
+        assert "batch-s0" in done.out
+        assert "broken/experiment.json is damaged" in done.err
+    assert cli("list", "runs", "tiny").code == 0
 
 
 @pytest.mark.parametrize(

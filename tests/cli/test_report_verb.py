@@ -40,6 +40,33 @@ def test_the_page_goes_where_it_is_told_and_makes_the_way(cli, made, tmp_path):
     assert (tmp_path / "a/b/page.html").exists()
 
 
+@pytest.mark.parametrize("out", [".", "", "folder", "folder/", ".."])
+def test_a_folder_that_is_there_takes_the_page(cli, made, tmp_path, monkeypatch, out):
+    (tmp_path / "folder").mkdir()
+    if out == "..":
+        monkeypatch.chdir(tmp_path / "folder")
+    done = cli("report", "tiny", "--results", tmp_path / "results", "--out", out)
+    assert (done.code, done.err) == (0, "")
+    place = tmp_path / "folder" if out.startswith("folder") else tmp_path
+    assert (place / "report.html").exists()
+
+
+def test_a_slash_after_the_name_changes_nothing(cli, made, tmp_path):
+    done = cli("report", "tiny/", "tiny", "--format", "svg")
+    assert done.code == 0
+    files = done.out.splitlines()
+    assert all(file.startswith("results/tiny/charts/tiny-") for file in files)
+    assert len(files) == len(set(files))
+
+
+@pytest.mark.parametrize("verb", ["report", "compare", "export --to csv"])
+@pytest.mark.parametrize("name", ["../results/tiny", "results/tiny", "../tiny"])
+def test_a_way_to_elsewhere_is_no_name(cli, made, tmp_path, verb, name):
+    done = cli(*verb.split(), name)
+    assert (done.code, done.out) == (4, "")
+    assert f"no experiment {name!r} in results" in done.err
+
+
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_chart_becomes_a_picture(cli, made, tmp_path, form):
     done = cli("report", "tiny", "--format", form)
@@ -83,6 +110,7 @@ def test_unequal_terms_are_an_error_after_the_page(cli, tmp_path, digits):
     done = cli("report", "tiny")
     assert done.code == 4
     assert "backbone differ in batch-s1-" in done.err
+    assert done.out == f"{os.path.join('results', 'tiny', 'report.html')}\n"
     page = (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
     assert "not compared on equal terms" in page
 
@@ -122,6 +150,11 @@ def test_a_place_that_cannot_be_written_is_named(cli, made, tmp_path):
     done = cli("report", "tiny", "--out", "taken/page.html")
     assert done.code == 4
     assert "taken" in done.err
+    assert "--out" in done.err
+    assert "--results" not in done.err
+    done = cli("report", "tiny", "--format", "svg", "--out", "taken")
+    assert done.code == 4
+    assert "choose another place with --out" in done.err
 
 
 # --- from Python ---

@@ -35,11 +35,29 @@ def test_an_experiment_goes_with_everything_in_it(cli, results):
 def test_runs_go_alone_and_count_as_not_run(cli, results):
     done = cli("rm", "tiny", "batch-s0", "none-s1", "--yes", "--json")
     found = json.loads(done.out)
-    assert [run.rsplit("-", 1)[0] for run in found["runs"]] == ["batch-s0", "none-s1"]
+    assert [run.rsplit("-", 1)[0] for run in found["removed"]] == ["batch-s0", "none-s1"]
     assert found["bytes"] > 0
     assert not list(results.glob("tiny/batch-s0-*"))
     assert list(results.glob("tiny/batch-s1-*"))
     assert '"missing"' in cli("list", "runs", "--state", "missing", "--json").out
+
+
+def test_json_names_all_runs_of_an_experiment_and_none_when_nothing_was_deleted(
+    cli, results, answer
+):
+    answer("n\n")
+    kept = cli("rm", "tiny/", "--json")
+    assert json.loads(kept.out) == {
+        "schema": 1,
+        "experiment": "tiny",
+        "removed": [],
+        "bytes": 0,
+    }
+    assert "nothing was deleted" in kept.err
+    runs = sorted(path.parent.name for path in results.glob("tiny/*/manifest.json"))
+    gone = json.loads(cli("rm", "tiny", "--yes", "--json").out)
+    assert gone["removed"] == runs
+    assert gone["bytes"] > 0
 
 
 @pytest.mark.parametrize(("text", "left"), [("y\n", False), ("n\n", True), ("\n", True)])
@@ -70,6 +88,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_deleted(cli, results, mon
         (("..",), "no experiment"),
         ((".",), "no experiment"),
         (("",), "no experiment"),
+        (("/",), "no experiment"),
         (("../results/tiny",), "no experiment"),
         (("other",), "no experiment"),
     ],

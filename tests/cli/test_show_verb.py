@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
-from scripted import finishes, play
+from scripted import finishes, play, started
 from tiny import experiment
 
 from normbench.report.run import as_dict, page
 from normbench.report.tables import console
 from normbench.store import find_run
 from normbench.store.record import read_record
+from normbench.training import events
 
 
 def test_a_finished_run_shows_config_events_curve_timings_and_environment(cli, results):
@@ -47,6 +49,25 @@ def test_what_became_of_a_run_is_told(results, run, told, capsys):
     for part in page(read_record(*find_run(results, run)), 80):
         console().print(part)
     assert told in capsys.readouterr().out
+
+
+def test_a_run_that_failed_before_any_evaluation_shows_its_traceback(cli, tmp_path, digits):
+    told = [started(), events.Failed("no memory", "Traceback (of the run)")]
+    play(tmp_path / "results", experiment("norms=[none]", "seeds=1"), digits, lambda _: told)
+    parts = page(read_record(*find_run(tmp_path / "results", "none-s0")), 80)
+    out = console(file=io.StringIO())
+    for part in parts:
+        out.print(part)
+    for text in ("no evaluation yet", "failed: no memory", "Traceback (of the run)"):
+        assert text in out.file.getvalue()
+
+
+def test_a_divergence_is_told_once(cli, results):
+    events = json.loads(cli("show", "tiny/none-s0", "--json").out)["events"]
+    assert [event for event in events if event["event"] == "diverged"] == [
+        {"event": "diverged", "step": 3}
+    ]
+    assert events[-1]["event"] == "diverged"
 
 
 def test_what_differs_from_the_experiment_is_named(cli, tmp_path, digits):

@@ -12,7 +12,7 @@ import pytest
 from everything import CURVE, LABEL, REASON
 
 from normbench.exporters import EXPORTERS
-from normbench.exporters.frames import tables
+from normbench.exporters.tables import tables
 from normbench.store import Results
 
 Read = Callable[[bytes], pd.DataFrame]

@@ -45,7 +45,7 @@ def test_where_there_is_no_terminal_a_line_tells_how_each_run_ended(capsys):
     lines = err.splitlines()
     assert "the cache is elsewhere" in lines
     assert any("2 runs were done before, 3 to train" in line for line in lines)
-    assert any("none s0: diverged at step 3" in line for line in lines)
+    assert [line for line in lines if line.startswith("none")] == ["none s0: diverged at step 3"]
     assert any(line.startswith("batch s0 70.0%") and "finished" in line for line in lines)
     assert "rms s0: failed: it broke [red]badly[/red]" in lines
 
@@ -93,6 +93,28 @@ def test_a_bar_has_the_colour_of_its_norm(capsys, monkeypatch):
         display.happened(run, events.Started(0, 12, 1, "same"))
     red, green, blue = bytes.fromhex(looks(["batch"])["batch"].terminal[1:])
     assert f"38;2;{red};{green};{blue}mbatch s0" in capsys.readouterr().err
+
+
+def test_a_bar_keeps_its_colour_when_other_norms_are_done(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("COLUMNS", "100")
+    labels = ["aaa", "bbb"]
+    named = "norms=[{kind: group, groups: 4, name: aaa}, {kind: group, name: bbb}]"
+    plan = expand(experiment(named, "baseline=aaa", "seeds=1"))
+    with Display(norms=labels) as display:
+        display.planned(plan[1:], [12], 0)
+        display.happened(plan[1], events.Started(0, 12, 1, "same"))
+    assert looks(["bbb"])["bbb"] != looks(labels)["bbb"]
+    red, green, blue = bytes.fromhex(looks(labels)["bbb"].terminal[1:])
+    assert f"38;2;{red};{green};{blue}mbbb s0" in capsys.readouterr().err
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    assert Display().plain
 
 
 @pytest.mark.parametrize("width", ["40", "80", "200"])

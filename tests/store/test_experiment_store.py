@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from normbench.errors import StoreError
 from normbench.store import SCHEMA, ExperimentStore
-from normbench.store.experiment import PLAN, experiments
+from normbench.store.experiment import LOCK_SECONDS, PLAN, experiments
 
 
 def planned(results: Path, *names: str) -> None:
@@ -79,6 +82,58 @@ def test_a_damaged_plan_is_refused_by_name(tmp_path):
         ExperimentStore(tmp_path, "one").read_plan()
 
 
+def test_a_slash_at_the_end_is_no_part_of_a_name(tmp_path):
+    planned(tmp_path, "one")
+    store = ExperimentStore(tmp_path, "one/")
+    assert (store.name, store.path) == ("one", tmp_path / "one")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../one", "inside/one", "./one", "/"])
+def test_only_a_folder_of_the_results_is_an_experiment(tmp_path, name):
+    planned(tmp_path, "one", "results")
+    planned(tmp_path / "results", "known")
+    planned(tmp_path / "results" / "inside", "one")
+    (tmp_path / PLAN).write_text((tmp_path / "one" / PLAN).read_text())
+    store = ExperimentStore(tmp_path / "results", name)
+    for read in (store.read_plan, lambda: store.find("a")):
+        with pytest.raises(StoreError, match=r"no experiment .*\n.*known: known"):
+            read()
+
+
+# --- removing ---
+
+
+@pytest.mark.parametrize("reached", range(3))
+def test_a_removal_that_is_cut_off_leaves_no_run_and_can_be_done_again(
+    tmp_path, monkeypatch, reached
+):
+    planned(tmp_path, "one")
+    store = ExperimentStore(tmp_path, "one")
+    for name in ("a", "b", "charts"):
+        (store.path / name).mkdir()
+        (store.path / name / "x.png").write_text("")
+    for name in ("a", "b"):
+        for file in ("DONE", "checkpoint.pt", "manifest.json", "metrics.jsonl"):
+            (store.path / name / file).write_text("{}")
+    calls = 0
+
+    def cut(path: str | Path, rmtree=shutil.rmtree) -> None:
+        nonlocal calls
+        if calls == reached:
+            raise KeyboardInterrupt
+        calls += 1
+        rmtree(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", cut)
+        with pytest.raises(KeyboardInterrupt):
+            store.remove()
+    assert store.folders() == ["b"][reached:]
+    assert experiments(tmp_path) == ["one"]
+    store.remove()
+    assert not store.path.exists()
+
+
 # --- the lock ---
 
 
@@ -91,6 +146,31 @@ def test_an_experiment_belongs_to_one_process_at_a_time(tmp_path):
     ExperimentStore(tmp_path, "other").lock()
     first.unlock()
     second.lock()
+
+
+def test_who_looks_at_the_lock_neither_takes_it_for_long_nor_makes_it(tmp_path):
+    first, second = ExperimentStore(tmp_path, "one"), ExperimentStore(tmp_path, "one")
+    assert not first.in_use()
+    assert not first.path.exists()
+    first.lock()
+    assert second.in_use()
+    first.unlock()
+    assert not second.in_use()
+
+
+def test_who_begins_waits_for_someone_who_only_looks(tmp_path):
+    taken = threading.Event()
+
+    def look() -> None:
+        other = ExperimentStore(tmp_path, "one")
+        other.lock()
+        taken.set()
+        time.sleep(LOCK_SECONDS / 4)
+        other.unlock()
+
+    threading.Thread(target=look).start()
+    assert taken.wait(10)
+    ExperimentStore(tmp_path, "one").lock()
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path):

@@ -194,6 +194,17 @@ def test_a_damaged_manifest_names_its_file(mixed):
         read_results(mixed, "tiny")
 
 
+@pytest.mark.parametrize("key", ["method", "context", "tuned"])
+def test_a_plan_of_an_older_normbench_is_told_with_the_remedy(mixed, key):
+    path = mixed / "tiny" / "experiment.json"
+    plan = json.loads(path.read_text())
+    for entry in plan["runs"]:
+        del entry[key]
+    path.write_text(json.dumps(plan))
+    with pytest.raises(StoreError, match=r"an older normbench, or is damaged\n.*writes it anew"):
+        read_results(mixed, "tiny")
+
+
 # --- what else is on disk ---
 
 

@@ -46,6 +46,21 @@ def lines(store: RunStore, name: str) -> list[tuple[str, int]]:
     return [(e["event"], e["step"]) for e in map(json.loads, text.splitlines())]
 
 
+def test_a_run_that_is_being_cleared_is_none_any_more(store, monkeypatch):
+    store.write_checkpoint(b"state")
+    store.close("finished", done=True)
+
+    def cut(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module.shutil, "rmtree", cut)
+    with pytest.raises(KeyboardInterrupt):
+        store.clear()
+    assert not store.done
+    assert store.read_manifest() is None
+    assert store.checkpoint() is None
+
+
 # --- names ---
 
 

@@ -1,4 +1,4 @@
-"""What was trained before: its tables, its charts, and reports of it."""
+"""Reading what was trained before: its tables, its charts, reports and exports of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from normbench.comparison import Comparison
+from normbench.conventions import RESULTS
 from normbench.store import ExperimentStore, read_results
-
-RESULTS = Path("results")
 
 
 def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
@@ -34,6 +33,12 @@ def load(experiment: str | Path, *, results: str | Path | None = None) -> Compar
     return found
 
 
+def load_each(names: Sequence[str], results: str | Path) -> list[Comparison]:
+    """Several experiments of one results folder, each once. Raises as ``load`` does."""
+    once = dict.fromkeys(name.rstrip("/") for name in names)
+    return [load(name, results=results) for name in once]
+
+
 def report(
     names: str | Sequence[str],
     *,
@@ -43,21 +48,17 @@ def report(
 ) -> list[Path]:
     """Write experiments as one page, or their charts as pictures, and return the paths.
 
-    out: the page's file or the pictures' folder; by default report.html and charts/ in the
-    experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
+    out: the page's file or folder, or the pictures' folder; by default report.html and charts/ in
+    the experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
     StoreError for an experiment that cannot be read or has no finished run, and, once everything
     is written, when the norms were not compared on equal terms; ConfigError for several that
     cannot be compared.
     """
-    from normbench.report.files import write_page, write_pictures
+    from normbench.report.files import write
 
-    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    comparisons = [load(name, results=results) for name in names]
+    comparisons = load_each([names] if isinstance(names, str) else names, results)
     place = Path(out) if out is not None else None
-    if form == "html":
-        files = [write_page(comparisons, Path(results), place)]
-    else:
-        files = [path for c in comparisons for path in write_pictures(c, form, place)]
+    files = write(comparisons, form, Path(results), place)
     for comparison in comparisons:
         comparison.require_fairness()
     return files

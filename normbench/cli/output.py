@@ -1,0 +1,16 @@
+"""The one object that ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+
+def print_json(found: Mapping[str, Any]) -> None:
+    """Print an object to stdout, with the schema's number before its own keys."""
+    from normbench.conventions import SCHEMA
+    from normbench.store.files import to_json
+
+    typer.echo(to_json({"schema": SCHEMA, **found}))

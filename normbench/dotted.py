@@ -1,0 +1,25 @@
+"""Configs as trees, and the dotted keys that name their parts, such as ``optimizer.lr``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value, for every leaf. An empty mapping is a leaf."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def at(tree: Mapping[str, Any], key: str) -> Any:
+    """What stands at a dotted key; None where nothing does."""
+    value: Any = tree
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
