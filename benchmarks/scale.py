@@ -1,6 +1,6 @@
 """Time and memory of `compare --json` and `train --dry-run --json` as the number of runs grows.
 
-    python benchmarks/scale.py [--most 100000] [--folder FOLDER]
+    python -m benchmarks.scale [--most 100000] [--folder FOLDER]
 
 Each is measured as a whole process, start-up included, on made-up runs of a real run's size (see
 make_runs.py; 100,000 of them take 10 GB in FOLDER, by default a temporary one). Of two times in a
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import write_result
+from benchmarks.common import write_result
 
 COUNTS = (10, 100, 1_000, 10_000, 100_000)
 PLANNED = """

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,7 @@ from benchmarks.common import write_result
 from normbench.api import load_config, prepare_data
 from normbench.config import RunConfig
 from normbench.data import Dataset
+from normbench.execution.local import allocator
 from normbench.plan import expand
 from normbench.training import events
 from normbench.training.loop import train
@@ -214,6 +217,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["rate", "probes"])
     parser.add_argument("--mnist", default="data")
     options = parser.parse_args()
+    if missing := {k: v for k, v in allocator().items() if k not in os.environ}:
+        # As the workers train; the C library reads it when a process starts.
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **missing})
     torch.set_num_threads(1)
     dataset = prepare_data(load_config(CONFIG), options.mnist)
     for name in options.parts:
