@@ -15,7 +15,7 @@ from normbench.analysis import comparison, convergence, signal, survival, tuning
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
-from normbench.dotted import at, flat
+from normbench.dotted import flat
 from normbench.errors import ConfigError, Problem, StoreError
 from normbench.frames import measured
 from normbench.registry import UnknownName
@@ -158,7 +158,7 @@ class Comparison:
 
     def value(self, key: str) -> Any:
         """What the config says at a dotted key, before any sweep; None where it says nothing."""
-        return at(self.results.config, key)
+        return flat(self.results.config).get(key)
 
     @property
     def tuned_key(self) -> str | None:

@@ -44,10 +44,13 @@ def print_estimate(
     dataset = prepare_data(experiment, data_dir)
     check_fit(planned, dataset)
     plan = [run for run in planned if not store.run(run.folder).done]
+    jobs = jobs or default_jobs(experiment)
     if not plan:
         typer.echo(f"{experiment.name}: all {len(planned)} runs are done", err=True)
+        if json:
+            done = {"experiment": experiment.name, "jobs": jobs, "runs": []}
+            print_json({**done, "elapsed_seconds": 0.0, "disk_bytes": 0.0})
         return
-    jobs = jobs or default_jobs(experiment)
     frame = estimate(plan, dataset, jobs)
     total = float(frame["elapsed_seconds"].sum())
     disk = float(frame["disk_bytes"].sum())

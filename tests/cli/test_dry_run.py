@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+from scripted import finishes, play
+from tiny import experiment
+
 
 def test_a_long_plan_is_cut_short_in_the_table_and_whole_as_json(cli, config, monkeypatch):
     monkeypatch.setattr("normbench.cli.dry_run.SHOWN_ROWS", 3)
@@ -12,3 +15,11 @@ def test_a_long_plan_is_cut_short_in_the_table_and_whole_as_json(cli, config, mo
     assert shown.count("none") + shown.count("batch") == 3
     assert "and 3 rows more, which --json lists" in shown
     assert len(json.loads(cli("train", config, "--dry-run", sweep, "--json").out)["runs"]) == 6
+
+
+def test_when_all_is_done_json_is_still_one_object(cli, config, tmp_path, digits):
+    play(tmp_path / "results", experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    done = cli("train", config, "--dry-run", "--json")
+    assert "all 4 runs are done" in done.err
+    found = json.loads(done.out)
+    assert (found["schema"], found["runs"], found["elapsed_seconds"]) == (1, [], 0)
