@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 from normbench.config import bundled, load
@@ -44,12 +43,13 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_of_the_readme_is_one_the_command_line_takes(words):
+    from typer.core import TyperGroup
     from typer.main import get_command
 
     from normbench.cli import app
 
     group = get_command(app)
-    assert isinstance(group, click.Group)
+    assert isinstance(group, TyperGroup)
     if words[1].startswith("-"):
         assert words[1] in {name for option in group.params for name in option.opts}
         return
