@@ -75,12 +75,12 @@
     waiting = setTimeout(all, 150);
   });
   dark.addEventListener("change", all);
-  addEventListener("beforeprint", () => {
-    if (dark.matches) figures.forEach((figure) => draw(figure, "light"));
+  // Paper is white, whatever the screen is; a drawing takes no timers, so it is done before layout.
+  const turn = (scheme) => figures.forEach((figure) => {
+    if (figure.dataset.drawn !== scheme) draw(figure, scheme);
   });
-  addEventListener("afterprint", () => {
-    if (dark.matches) all();
-  });
+  addEventListener("beforeprint", () => turn("light"));
+  addEventListener("afterprint", () => turn(dark.matches ? "dark" : "light"));
   for (const figure of figures) {
     for (const select of figure.querySelectorAll("select")) {
       select.addEventListener("change", () => draw(figure));
