@@ -63,7 +63,8 @@ def gradients(frames: Frames) -> Drawn | None:
     description = (
         "Rows are layers, columns are probed steps; the colour is the median over the seeds that "
         "had not diverged. A panel whose colour changes from top to bottom has a gradient that "
-        f"vanishes or explodes on its way to the input.{note}{layers_left_out(frames.layers)}"
+        "vanishes or explodes on its way to the input; one of zero, or beyond floating point, is "
+        f"not drawn.{note}{layers_left_out(frames.layers)}"
     )
     data = source(shown.drop(columns="norm"))
     one = alt.layer(cell, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
