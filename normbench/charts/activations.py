@@ -76,6 +76,6 @@ def _ends(frame: pd.DataFrame, panels: list[str]) -> tuple[pd.DataFrame, str]:
             name = ", ".join(filter(None, [panel, f"step {step:.0f}"]))
             part = own[own["step"] == step]
             parts.append(part.assign(panel=name))
-            gone = dict.fromkeys(norm for norm in own["norm"] if norm not in set(part["norm"]))
-            absent += f" Not measured at {name}: {', '.join(gone)}." if gone else ""
+            gone = own.loc[~own["norm"].isin(part["norm"]), "norm"].unique()
+            absent += f" Not measured at {name}: {', '.join(gone)}." if len(gone) else ""
     return pd.concat(parts, ignore_index=True), absent
