@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,23 +36,20 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
 def growth_at_start(results: Results) -> pd.DataFrame:
     """Growth per layer of the activation gradient at step 0, run by run, beside theory.
 
-    norm, <keys>, seed, growth, theory, theory_note (why theory is NaN): see
-    ``analysis.propagation.expected``. The input of the network is not stored, so without a norm the
-    theory is that of layers far from it.
+    norm, <keys>, seed, growth, theory (of the weights that this seed drew), theory_note (why theory
+    is NaN): see ``analysis.propagation.expected``. The input of the network is not stored, so
+    without a norm the theory is that of layers far from it.
     """
     columns = ["norm", *results.keys, "seed", "growth", "theory", "theory_note"]
     probes = results.probes
     if probes.empty:
         return pd.DataFrame(columns=columns)
     start = probes[probes["step"] == 0].merge(results.runs, on="run")
-    known: dict[tuple[Any, ...], tuple[float, str]] = {}
     rows = []
     for row in start.to_dict("records"):
-        point = (row["norm"], *(row[key] for key in results.keys))
-        if point not in known:
-            known[point] = _theory(results.path / row["run"])
+        labels = [row[name] for name in ("norm", *results.keys, "seed")]
         growth = signal.growth_per_layer(row["activation_gradient"])
-        rows.append([*point, row["seed"], growth, *known[point]])
+        rows.append([*labels, growth, *_theory(results.path / row["run"])])
     return pd.DataFrame(rows, columns=columns)
 
 

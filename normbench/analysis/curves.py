@@ -32,11 +32,13 @@ def bands(
     metric: val_accuracy, val_loss or train_loss. Returns norm, <keys>, step, median, low, high and
     runs (with an outcome, at this step), at most ``most`` steps a line, the first and the last
     among them. From the step of its divergence on a run counts as chance (accuracy) or infinite
-    (loss); the training loss has no value before the first update.
+    (loss), at every step at which another run of the sweep point is evaluated and at the end of the
+    budget; the training loss has no value before the first update.
 
     Raises ValueError for a lacking column.
     """
-    require(runs, ["run", "norm", "state", "diverged_at", "num_classes"], "runs")
+    columns = ["run", "norm", "state", "diverged_at", "steps_planned", "num_classes"]
+    require(runs, columns, "runs")
     require(curves, ["run", "step", metric], "curves")
     kept = runs[runs["state"].isin(OUTCOME_STATES)].reset_index(drop=True)
     point, points = sweep_points(kept, keys)
@@ -47,14 +49,18 @@ def bands(
     for code in np.unique(np.where(norm >= 0, point * len(norms) + norm, -1)):
         if code < 0:
             continue
-        members = np.flatnonzero(point * len(norms) + norm == code)
-        own = used[used["place"].isin(members)]
-        if own.empty:
-            continue
-        values = own.pivot(index="step", columns="place", values=metric).reindex(columns=members)
-        filled = _after_divergence(values, kept.iloc[members], metric)
-        filled = filled.iloc[thinned(len(filled), most)].dropna(how="all")
         at, which = divmod(int(code), len(norms))
+        members = np.flatnonzero((point == at) & (norm == which))
+        own = used[used["place"].isin(members)]
+        # A norm whose runs all diverged has no evaluation of its own after that.
+        steps = np.union1d(
+            used.loc[used["place"].isin(np.flatnonzero(point == at)), "step"],
+            kept["steps_planned"].iloc[members].dropna(),
+        ).astype(np.int64)
+        values = own.pivot(index="step", columns="place", values=metric)
+        values = values.reindex(index=steps, columns=members)
+        filled = _after_divergence(values, kept.iloc[members], metric).dropna(how="all")
+        filled = filled.iloc[thinned(len(filled), most)]
         labels: Mapping[str, Any] = {"norm": norms[which], **points.iloc[at].to_dict()}
         parts.append(
             pd.DataFrame(
@@ -98,11 +104,12 @@ def layer_series(
     """Quantities by layer and step, each the median over the runs with an outcome.
 
     probes: any number of probed steps a run, with an array [L] a quantity. Returns norm, <keys>,
-    step, layer (from 1, at the input), depth (layers there are) and the quantities, for at most
-    ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps. Raises ValueError for a lacking
-    column.
+    step, layer (from 1, at the input), depth (layers there are), probed (steps there are), runs
+    (the fewest behind any of the quantities: a run that had diverged by then is not among them)
+    and the quantities, for at most ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
+    NaN are left out of the medians. Raises ValueError for a lacking column.
     """
-    columns = ["norm", *keys, "step", "layer", "depth", *quantities]
+    columns = ["norm", *keys, "step", "layer", "depth", "probed", "runs", *quantities]
     require(runs, ["run", "norm", "state"], "runs")
     if probes.empty:
         return pd.DataFrame(columns=columns)
@@ -117,10 +124,12 @@ def layer_series(
         chosen = set(steps[thinned(len(steps), MOST_STEPS)])
         for step, group in own[own["step"].isin(chosen)].groupby("step"):
             depth = int(np.size(group[quantities[0]].iloc[0]))
-            values = [np.median(np.stack(group[name].to_list()), axis=0) for name in quantities]
+            stacked = [pd.DataFrame(group[name].to_list()) for name in quantities]  # [runs, L]
+            values = [found.median().to_numpy() for found in stacked]
+            known = np.min([found.count() for found in stacked], axis=0)
             labels = [norms[which], *points.iloc[at].tolist(), step]
             rows += [
-                [*labels, layer + 1, depth, *(value[layer] for value in values)]
+                [*labels, layer + 1, depth, len(steps), known[layer], *(v[layer] for v in values)]
                 for layer in thinned(depth, MOST_LAYERS)
             ]
     return pd.DataFrame(rows, columns=columns)

@@ -7,18 +7,24 @@ import numpy as np
 import pandas as pd
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
+from normbench.charts.marks import Drawn, colour, dash, layers_left_out, panelled, shape, spread
 
 
-@chart("activations", title="Activation spread", place=60, scales=("y",))
+@chart(
+    "activations",
+    title="Activation spread",
+    place=60,
+    scales=("y",),
+    defines=("activation std", "step"),
+)
 def activations(frames: Frames) -> Drawn | None:
     """Standard deviation of the activation function's output by layer, first and last probe."""
     if frames.layers.empty:
         return None
-    columns = ["norm", *frames.keys, "step", "layer", "activation_out_std"]
+    columns = ["norm", *frames.keys, "step", "layer", "runs", "activation_out_std"]
     frame = frames.layers[columns].rename(columns={"activation_out_std": "std"})
     shown, panels, note = panelled(frame, frames.keys, most=6)
-    shown = _ends(shown, panels)
+    shown, absent = _ends(shown, panels)
     shown["std"] = shown["std"].where(shown["std"] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
     x = alt.X("layer:Q", title="layer, 1 at the input", axis=alt.Axis(tickMinStep=1, format="d"))
@@ -46,22 +52,30 @@ def activations(frames: Frames) -> Drawn | None:
                 alt.Tooltip("step:Q"),
                 alt.Tooltip("layer:Q"),
                 alt.Tooltip("std:Q", format=".3g"),
+                alt.Tooltip("runs:Q"),
             ],
         )
     )
     description = (
-        "Medians over seeds. A line that falls from left to right has activations that fade with "
-        f"depth; one that rises has activations that blow up.{note}"
+        "Medians over the seeds that had not diverged. A line that falls from left to right has "
+        "activations that fade with depth; one that rises has activations that blow up."
+        f"{absent}{note}{layers_left_out(frames.layers, steps=False)}"
     )
     return spread([line, point], shown, order, description)
 
 
-def _ends(frame: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
-    """The first and the last probed step of each panel, as panels of their own."""
-    parts = []
+def _ends(frame: pd.DataFrame, panels: list[str]) -> tuple[pd.DataFrame, str]:
+    """The first and the last probed step of each panel, as panels of their own.
+
+    Returns also words that say which norms have left by the last step.
+    """
+    parts, absent = [], ""
     for panel in panels:
         own = frame[frame["panel"] == panel]
         for step in dict.fromkeys([own["step"].min(), own["step"].max()]):
             name = ", ".join(filter(None, [panel, f"step {step:.0f}"]))
-            parts.append(own[own["step"] == step].assign(panel=name))
-    return pd.concat(parts, ignore_index=True)
+            part = own[own["step"] == step]
+            parts.append(part.assign(panel=name))
+            gone = own.loc[~own["norm"].isin(part["norm"]), "norm"].unique()
+            absent += f" Not measured at {name}: {', '.join(gone)}." if len(gone) else ""
+    return pd.concat(parts, ignore_index=True), absent

@@ -51,7 +51,7 @@ class Chart:
 
     about: one line, what it shows; draw: the chart with a description in words, or None when there
     is nothing to draw; place: its position in the story; scales: the axes ("x", "y") that may be
-    read on a linear or a logarithmic scale.
+    read on a linear or a logarithmic scale; defines: what it shows, as the glossary names it.
     """
 
     title: str
@@ -59,18 +59,24 @@ class Chart:
     draw: Draw
     place: int
     scales: tuple[str, ...] = ()
+    defines: tuple[str, ...] = ()
 
 
 CHARTS: Registry[Chart] = Registry("chart", "normbench.charts")
 
 
 def chart(
-    name: str, *, title: str, place: int, scales: tuple[str, ...] = ()
+    name: str,
+    *,
+    title: str,
+    place: int,
+    scales: tuple[str, ...] = (),
+    defines: tuple[str, ...] = (),
 ) -> Callable[[Draw], Draw]:
     """Decorator: register a drawing function; the first line of its docstring is ``about``."""
 
     def add(draw: Draw) -> Draw:
-        CHARTS.register(name)(Chart(title, summary(draw), draw, place, scales))
+        CHARTS.register(name)(Chart(title, summary(draw), draw, place, scales, defines))
         return draw
 
     return add

@@ -9,7 +9,7 @@ from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, colour, panelled, spread
 
 
-@chart("cost", title="Time per step", place=90)
+@chart("cost", title="Time per step", place=90, defines=("time/step",))
 def cost(frames: Frames) -> Drawn | None:
     """Training time per step by norm: the median over runs, as the tables have it."""
     table = frames.convergence

@@ -13,7 +13,13 @@ from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, dash, line_colour, panelled, spread
 
 
-@chart("curves", title="Learning curves", place=10, scales=("x", "y"))
+@chart(
+    "curves",
+    title="Learning curves",
+    place=10,
+    scales=("x", "y"),
+    defines=("val %", "step", "target", "ended"),
+)
 def accuracy(frames: Frames) -> Drawn | None:
     """Validation accuracy over steps: the median over seeds, and the range that they span."""
     target = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(frames.target))
@@ -24,12 +30,12 @@ def accuracy(frames: Frames) -> Drawn | None:
         alt.Axis(title="validation accuracy", format="%"),
         "linear",
         f"Lines are medians over seeds, bands reach from the lowest to the highest seed, and the "
-        f"dotted rule is the target. {last}",
+        f"dotted rule is the target; after a divergence a seed counts as chance. {last}",
         [target],
     )
 
 
-@chart("loss", title="Training loss", place=20, scales=("x", "y"))
+@chart("loss", title="Training loss", place=20, scales=("x", "y"), defines=("step", "ended"))
 def loss(frames: Frames) -> Drawn | None:
     """Training loss over steps: the median over seeds, and the range that they span."""
     last = _last(frames.loss, lambda value: f"{value:.3g}")

@@ -9,7 +9,13 @@ from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, colour, panelled, shape, spread
 
 
-@chart("growth", title="Growth per layer against theory", place=50, scales=("y",))
+@chart(
+    "growth",
+    title="Growth per layer against theory",
+    place=50,
+    scales=("y",),
+    defines=("growth/layer", "theory"),
+)
 def growth(frames: Frames) -> Drawn | None:
     """Growth of the squared gradient per layer toward the input at step 0, beside theory."""
     frame = frames.growth.drop(columns=["theory_note"], errors="ignore")
@@ -38,7 +44,7 @@ def growth(frames: Frames) -> Drawn | None:
             x=x,
             y=alt.Y("growth:Q", axis=axis, scale=scale),
             color=colour(frames, legend=None),
-            shape=shape(frames).copy(),
+            shape=shape(frames, legend=None),
             tooltip=[
                 alt.Tooltip("norm:N"),
                 alt.Tooltip("seed:N"),
@@ -47,7 +53,6 @@ def growth(frames: Frames) -> Drawn | None:
             ],
         )
     )
-    measured.encoding.shape.legend = None
     description = (
         "Points are seeds as measured, bars are what theory says where it has a value. At 1 (the "
         "dotted rule) gradients keep their size; below they vanish toward the input, above they "

@@ -57,11 +57,11 @@ def dash(frames: Frames) -> alt.StrokeDash:
     return alt.StrokeDash("norm:N", title=None, scale=scale)
 
 
-def shape(frames: Frames) -> alt.Shape:
+def shape(frames: Frames, **options: Any) -> alt.Shape:
     """A norm's shape."""
     look = looks(frames.norms)
     scale = alt.Scale(domain=frames.norms, range=[look[n].shape for n in frames.norms])
-    return alt.Shape("norm:N", title=None, scale=scale)
+    return alt.Shape("norm:N", title=None, scale=scale, **options)
 
 
 def panelled(
@@ -83,6 +83,20 @@ def panelled(
     shown = frame.assign(panel=np.array(names, dtype=object)[code])[np.isin(code, kept)]
     note = f" Drawn are {len(kept)} of {len(names)} sweep points." if len(kept) < len(names) else ""
     return shown.drop(columns=list(keys)), [names[i] for i in kept], note
+
+
+def layers_left_out(layers: pd.DataFrame, *, steps: bool = True) -> str:
+    """Words that say how many layers, and probed steps, are drawn where not all are.
+
+    layers: see ``analysis.curves.layer_series``; of networks of several depths the deepest counts.
+    """
+    said = []
+    for drawn, there, what in (("layer", "depth", "layers"), ("step", "probed", "probed steps")):
+        most = layers[there].max()
+        count = layers.loc[layers[there] == most, drawn].nunique()
+        if count < most and (steps or drawn == "layer"):
+            said.append(f"{count} of {most} {what}")
+    return f" Drawn are {' and '.join(said)}." if said else ""
 
 
 def spread(

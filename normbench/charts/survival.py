@@ -8,7 +8,13 @@ from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, dash, line_colour, panelled, spread
 
 
-@chart("survival", title="Not yet at target", place=30, scales=("x",))
+@chart(
+    "survival",
+    title="Not yet at target",
+    place=30,
+    scales=("x",),
+    defines=("Kaplan-Meier", "target", "reached"),
+)
 def survival(frames: Frames) -> Drawn | None:
     """Share of runs that have not yet reached the target (Kaplan-Meier), over steps."""
     if frames.survival.empty:

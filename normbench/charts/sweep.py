@@ -10,7 +10,7 @@ from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
 
 
-@chart("sweep", title="Accuracy against the swept key", place=80)
+@chart("sweep", title="Accuracy against the swept key", place=80, defines=("val %", "reached"))
 def sweep(frames: Frames) -> Drawn | None:
     """Final validation accuracy at each value of the first swept key."""
     table = frames.convergence

@@ -8,7 +8,13 @@ from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
 
 
-@chart("sensitivity", title="Sensitivity to the tuned value", place=70, scales=("x",))
+@chart(
+    "sensitivity",
+    title="Sensitivity to the tuned value",
+    place=70,
+    scales=("x",),
+    defines=("val %", "best"),
+)
 def sensitivity(frames: Frames) -> Drawn | None:
     """Validation accuracy at each value of the tuned key, on the tuning seeds."""
     if frames.sensitivity.empty:

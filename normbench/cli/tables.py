@@ -73,9 +73,9 @@ def print_sections(tables: Iterable[Section], form: Format) -> None:
     """
     out = console()
     shown = [section for section in tables if len(section.rows)]
-    for title, rows, columns, note in shown:
+    for title, rows, columns, note, norms, _ in shown:
         if form is Format.table:
-            out.print(rich_table(title, rows, columns, out.width, note))
+            out.print(rich_table(title, rows, columns, out.width, note, norms))
             continue
         if form is not Format.csv or len(shown) > 1:
             typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))

@@ -56,6 +56,7 @@ def flat(row: CostRow) -> dict[str, Any]:
 def sections(rows: Sequence[CostRow]) -> list[Section]:
     """One table a shape, a row a norm: eager, and its time when compiled."""
     found = []
+    norms = list(dict.fromkeys(row.norm for row in rows))
     for shape in dict.fromkeys(row.shape for row in rows):
         here = [row for row in rows if row.shape == shape]
         first = here[0]
@@ -63,7 +64,7 @@ def sections(rows: Sequence[CostRow]) -> list[Section]:
         title = f"{shape_text(shape)}, {first.dtype}, {first.device}, {threads}"
         compiled = any(row.mode == "compiled" for row in here)
         notes = "\n".join([NOTE, *_notes(here)])
-        found.append(Section(title, _beside(here), _columns(compiled), notes))
+        found.append(Section(title, _beside(here), _columns(compiled), notes, norms))
     return found
 
 

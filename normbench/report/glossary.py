@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from normbench.analysis.statistics import EXACT_PAIRS, RANDOM_FLIPS
+
 GLOSSARY = {
     "norm": (
         "The normalization layer. All else is the same under every norm: for one seed the initial "
@@ -13,7 +15,10 @@ GLOSSARY = {
         "Fixes the split, the initial weights, the batch order and the augmentation. Norms are "
         "compared seed by seed."
     ),
-    "target": "The validation accuracy to reach. It was fixed before the runs.",
+    "target": (
+        "The validation accuracy to reach, as the config gives it, or the median final accuracy of "
+        "pilot runs on seeds of their own."
+    ),
     "reached": (
         "Runs whose validation accuracy reached the target, of all runs. A run that did not is "
         "counted as a miss and never left out."
@@ -46,8 +51,8 @@ GLOSSARY = {
     ),
     "restricted mean": "The mean over runs of min(steps to target, budget).",
     "ERT": (
-        "Expected running time: the steps that all runs spent, failures included, over the number "
-        "of runs that reached the target."
+        "Expected running time: the steps that all runs with a result spent, misses and "
+        "divergences included, over the number of them that reached the target."
     ),
     "seconds": "Training seconds until the target, the median over runs.",
     "log-rank p": (
@@ -79,8 +84,10 @@ GLOSSARY = {
     ),
     "95 % interval": "Bootstrap interval (symmetric bootstrap-t) of the mean difference.",
     "p (Holm)": (
-        "Exact two-sided sign-flip test over the pairs, corrected by Holm for the number of norms "
-        "compared. With n pairs it cannot be below 2/2^n."
+        "Two-sided sign-flip test over the pairs, of the differences (of their signed ranks for "
+        "steps to target), corrected by Holm for the number of norms compared. Up to "
+        f"{EXACT_PAIRS} pairs all flips are counted, and with n pairs it cannot be below 2/2^n; "
+        f"above, {RANDOM_FLIPS:,} random ones."
     ),
     "P(better)": "Share of pairs in which the norm is better, ties counting half.",
     "verdict": (
@@ -109,13 +116,21 @@ GLOSSARY = {
 
 _PATTERNS = (
     (re.compile(r"steps to |median steps"), "steps to target"),
-    (re.compile(r"best (?!val)"), "best"),
+    (re.compile(r"best (?!val)|tuning$"), "best"),
     (re.compile(r"growth$"), "growth/layer"),
+    (re.compile(r"norms$"), "norm"),
+    (re.compile(r"seeds$"), "seed"),
+    # metrics as JSON and --by name them
+    (re.compile(r"steps_to_target$"), "steps to target"),
+    (re.compile(r"val_accuracy(_mean)?$"), "val %"),
+    (re.compile(r"test_accuracy(_mean)?$"), "test %"),
+    (re.compile(r"best_val_accuracy(_mean)?$"), "best val %"),
+    (re.compile(r"auc(_mean)?$"), "AUC"),
 )
 
 
 def entry(heading: str) -> str | None:
-    """The glossary's name for a column's heading; None for a swept key or a plain word."""
+    """The glossary's name for a heading, a fact or a metric; None for a swept key or plain word."""
     if heading in GLOSSARY:
         return heading
     return next((name for pattern, name in _PATTERNS if pattern.match(heading)), None)

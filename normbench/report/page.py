@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import theme
-from normbench.charts.palette import Look, looks
+from normbench.charts.palette import Look
 from normbench.comparison import Comparison, differing_keys
 from normbench.environment import package_version
 from normbench.report.columns import Column, key_columns, norm_column, number
@@ -26,14 +26,24 @@ from normbench.report.sections import (
     tuning_sections,
 )
 from normbench.report.setting import Facts, environment, setting
-from normbench.report.tables import cells, labels
+from normbench.report.tables import cells, norm_looks
 from normbench.report.verdict import caveats, verdict
 
 AXES = {"x": "horizontal axis", "y": "vertical axis"}
 GROWTH_NOTE = (
-    "geometric mean over seeds; theory assumes wide layers at initialization and, without a norm, "
-    "layers far from the input, whose own spread is not stored"
+    "geometric means over seeds, theory's too, which takes the weights that each seed drew; theory "
+    "assumes wide layers at initialization and, without a norm, layers far from the input, whose "
+    "own spread is not stored"
 )
+VERDICT_DEFINES = ("target", "reached", "steps to target", "p (Holm)", "verdict", "ended")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A name of the glossary and the id of its entry; None for a word that has none."""
+
+    text: str
+    anchor: str | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Table:
     headings: list[Heading]
     rows: list[list[Cell]]
     note: str
+    defines: list[Link]
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Figure:
     about: str
     description: str
     scales: list[dict[str, str]]
+    defines: list[Link]
 
 
 @dataclass(frozen=True)
@@ -81,10 +93,11 @@ class Part:
     id: str
     title: str
     items: list[Table | Figure] = field(default_factory=list)
-    facts: Facts = field(default_factory=list)
+    facts: list[tuple[Link, str]] = field(default_factory=list)
     verdict: Sequence[str] = ()
     caveats: Sequence[str] = ()
     notes: Sequence[str] = ()
+    defines: Sequence[Link] = ()
 
 
 def render(comparisons: Sequence[Comparison]) -> str:
@@ -143,7 +156,7 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
     frames, tables, key = comparison.frames, comparison.reported, comparison.tuned_key
     figures = dict(_figures(frames, prefix, specs))
     shared = f"{comparison.name}, {key} as configured" if key else comparison.name
-    convergence, targets, gradients, paired = table_sections(tables, shared)
+    convergence, targets, gradients, paired = table_sections(tables, shared, frames.norms)
 
     def charts(*names: str) -> list[Table | Figure]:
         return [figures.pop(name) for name in names if name in figures]
@@ -152,8 +165,14 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
     if not comparison.fairness.equal_terms:
         warnings.insert(0, "The norms were not compared on equal terms: see fairness below.")
     found = [
-        Part("verdict", "Verdict", verdict=verdict(comparison), caveats=warnings),
-        Part("setting", "What was compared, and on what", facts=setting(comparison)),
+        Part(
+            "verdict",
+            "Verdict",
+            verdict=verdict(comparison),
+            caveats=warnings,
+            defines=_links(VERDICT_DEFINES),
+        ),
+        Part("setting", "What was compared, and on what", facts=_facts(setting(comparison))),
         Part(
             "convergence",
             "How fast each converges",
@@ -183,7 +202,7 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
                 [
                     *charts("sensitivity"),
                     *_tables(tuning_sections(comparison, key)),
-                    *_tables(table_sections(best, own) if best else []),
+                    *_tables(table_sections(best, own, frames.norms) if best else []),
                 ],
             )
         )
@@ -196,12 +215,10 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
         found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
     found.append(Part("cost", "What it costs", charts("cost")))
     found.append(Part("further", "Further charts", charts(*list(figures))))
-    found.append(Part("environment", "Fairness and environment", facts=environment(comparison)))
-    return [
-        Part(prefix + p.id, p.title, p.items, p.facts, p.verdict, p.caveats, p.notes)
-        for p in found
-        if p.items or p.facts or p.verdict
-    ]
+    found.append(
+        Part("environment", "Fairness and environment", facts=_facts(environment(comparison)))
+    )
+    return [replace(p, id=prefix + p.id) for p in found if p.items or p.facts or p.verdict]
 
 
 def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tuple[str, Figure]]:
@@ -218,7 +235,11 @@ def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tup
         scales = [
             {"axis": axis, "label": AXES[axis], "kind": _scale(spec, axis)} for axis in chart.scales
         ]
-        yield name, Figure(id_, chart.title, chart.about, spec.get("description", ""), scales)
+        described = spec.get("description", "")
+        yield (
+            name,
+            Figure(id_, chart.title, chart.about, described, scales, _links(chart.defines)),
+        )
 
 
 def _scale(view: Mapping[str, Any], axis: str) -> str:
@@ -235,7 +256,7 @@ def _tables(sections: Iterable[Section]) -> list[Table | Figure]:
 def _table(section: Section) -> Table:
     """A section of the terminal as a table of the page, less its charts of characters."""
     columns = [column for column in section.columns if not column.picture]
-    look = looks(labels(section.rows))
+    look = norm_looks(section.rows, section.norms)
     return Table(
         section.title,
         [_heading(column) for column in columns],
@@ -247,12 +268,25 @@ def _table(section: Section) -> Table:
             for row in cells(section.rows, columns)
         ],
         section.note,
+        _links(section.defines),
     )
 
 
 def _heading(column: Column) -> Heading:
-    known = entry(column.heading)
-    return Heading(column.heading, anchor(known) if known else None, column.left)
+    return Heading(column.heading, _link(column.heading).anchor, column.left)
+
+
+def _link(word: str) -> Link:
+    known = entry(word)
+    return Link(word, anchor(known) if known else None)
+
+
+def _links(words: Iterable[str]) -> list[Link]:
+    return [_link(word) for word in words]
+
+
+def _facts(facts: Facts) -> list[tuple[Link, str]]:
+    return [(_link(word), text) for word, text in facts]
 
 
 def _growth(frames: Frames) -> Section:
@@ -260,11 +294,9 @@ def _growth(frames: Frames) -> Section:
     by = ["norm", *frames.keys]
     table = frames.growth
     with np.errstate(divide="ignore"):
-        logs = table.assign(growth=np.log(table["growth"].astype(float)))
-    means = logs.groupby(by, sort=False, dropna=False).agg(
-        growth=("growth", "mean"), theory=("theory", "first")
-    )
-    rows = means.assign(growth=np.exp(means["growth"])).reset_index()
+        logs = np.log(table[["growth", "theory"]].astype(float))
+    means = logs.join(table[by]).groupby(by, sort=False, dropna=False)[["growth", "theory"]].mean()
+    rows = np.exp(means).reset_index()
     columns = [
         norm_column(),
         *key_columns(frames.keys),
@@ -272,7 +304,8 @@ def _growth(frames: Frames) -> Section:
         Column("theory", lambda row: _or_empty(row["theory"])),
         Column("ratio", lambda row: _or_empty(row["growth"] / row["theory"])),
     ]
-    return Section("growth per layer at step 0, beside theory", rows, columns, GROWTH_NOTE)
+    title = "growth per layer at step 0, beside theory"
+    return Section(title, rows, columns, GROWTH_NOTE, frames.norms)
 
 
 def _or_empty(value: float) -> str:

@@ -62,18 +62,21 @@ def sections(propagation: Propagation) -> list[Section]:
     trained = bool((rows["step"] > 0).any())
     when = "before and after training" if trained else "at initialization"
     plural = "" if seeds == 1 else "s"
+    norms = list(dict.fromkeys(rows["norm"]))
     return [
         Section(
             f"{propagation.experiment}: signals {when}, {seeds} seed{plural}",
             rows,
             _columns(keys, trained),
             "\n".join([GROWTH_NOTE, *_theory_notes(propagation)]),
+            norms,
         ),
         Section(
             f"{propagation.experiment}: the loss around the weights",
             propagation.landscape,
             _landscape_columns(keys),
             LANDSCAPE_NOTE,
+            norms,
         ),
     ]
 

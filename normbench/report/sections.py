@@ -25,6 +25,7 @@ from normbench.report.columns import (
     steps,
     target_columns,
 )
+from normbench.report.glossary import entry
 
 CONVERGENCE_NOTE = (
     "± is the standard deviation over seeds; after a divergence accuracy counts as chance"
@@ -45,29 +46,41 @@ MARKS = {"better": "▲", "worse": "▼", "no evidence of a difference": "="}
 
 
 class Section(NamedTuple):
-    """One table to print. rows that are empty are not shown."""
+    """One table to print. rows that are empty are not shown.
+
+    norms: those of the whole experiment, whatever stands in the rows: they decide on colours.
+    defines: the glossary's names for numbers whose headings do not say what they are.
+    """
 
     title: str
     rows: pd.DataFrame
     columns: list[Column]
     note: str = ""
+    norms: Sequence[str] = ()
+    defines: Sequence[str] = ()
 
 
 def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Section]:
     """Every table of an experiment, in reading order."""
     name, key = comparison.name, comparison.tuned_key
     shared = f", {key} as configured" if key else ""
-    yield from table_sections(comparison.reported, f"{name}{shared}", all_pairs=all_pairs)
+    norms = comparison.reported.norms
+    yield from table_sections(comparison.reported, f"{name}{shared}", norms, all_pairs=all_pairs)
     if key:
         yield from tuning_sections(comparison, key)
     if comparison.best is not None:
         yield from table_sections(
-            comparison.best, f"{name}, {key} at each norm's own best", all_pairs=all_pairs
+            comparison.best, f"{name}, {key} at each norm's own best", norms, all_pairs=all_pairs
         )
 
 
-def table_sections(tables: Tables, name: str, *, all_pairs: bool = False) -> list[Section]:
-    """Convergence, time to every target, gradients and paired comparison, in this order."""
+def table_sections(
+    tables: Tables, name: str, norms: Sequence[str], *, all_pairs: bool = False
+) -> list[Section]:
+    """Convergence, time to every target, gradients and paired comparison, in this order.
+
+    norms: those of the experiment.
+    """
     keys = tables.results.keys
     target = f"{percent(tables.targets[0])}%"
     paired = tables.paired(all_pairs=all_pairs)
@@ -78,16 +91,24 @@ def table_sections(tables: Tables, name: str, *, all_pairs: bool = False) -> lis
             tables.convergence,
             convergence_columns(keys, target),
             CONVERGENCE_NOTE,
+            norms,
         ),
         Section(
             f"{name}: steps to target, misses censored",
             tables.by_target,
             target_columns(keys),
             f"{TARGET_NOTE} {tables.baseline}",
+            norms,
         ),
-        Section(f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE),
         Section(
-            f"{name}: {title}", paired, comparison_columns(keys, all_pairs=all_pairs), PAIRED_NOTE
+            f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE, norms
+        ),
+        Section(
+            f"{name}: {title}",
+            paired,
+            comparison_columns(keys, all_pairs=all_pairs),
+            PAIRED_NOTE,
+            norms,
         ),
     ]
 
@@ -105,7 +126,8 @@ def side_by_side(comparisons: Sequence[Comparison]) -> Section:
     ]
     names = " and ".join(c.name for c in comparisons)
     rows = pd.concat(parts, ignore_index=True)
-    return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE)
+    norms = list(dict.fromkeys(norm for c in comparisons for norm in c.reported.norms))
+    return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE, norms)
 
 
 def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
@@ -124,6 +146,7 @@ def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
         f"{comparison.name}: {key}, chosen by validation on tuning seeds",
         comparison.choices,
         columns,
+        norms=comparison.reported.norms,
     )
     wide = pivot(comparison.sensitivity, "val_accuracy_mean", "tuned", [*keys, "tuned"])
     values = list(wide.columns)
@@ -139,7 +162,11 @@ def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
         *(_value_column(number(value), value) for value in values),
     ]
     yield Section(
-        f"{comparison.name}: validation accuracy (%) by {key}", wide.reset_index(), columns
+        f"{comparison.name}: validation accuracy (%) by {key}",
+        wide.reset_index(),
+        columns,
+        norms=comparison.reported.norms,
+        defines=("val %",),
     )
 
 
@@ -184,7 +211,14 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
             for value in values
         ),
     ]
-    return Section(f"{comparison.name}: {metric.replace('_', ' ')} by {by}", rows, columns, note)
+    return Section(
+        f"{comparison.name}: {metric.replace('_', ' ')} by {by}",
+        rows,
+        columns,
+        note,
+        tables.norms,
+        [*filter(None, [entry(metric)]), *(["verdict"] if note else [])],
+    )
 
 
 def _changes_steps(key: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normbench.analysis.fairness import fairness_line
@@ -15,21 +15,27 @@ Facts = list[tuple[str, str]]
 
 
 def setting(comparison: Comparison) -> Facts:
-    """Dataset, network, norms, optimizer, budget, target, seeds and what was swept or tuned."""
+    """Everything in the config that changes the numbers, and the budget and target it led to."""
     config, runs = comparison.results.config, comparison.reported.results.runs
-    data, optimizer = dict(config["data"]), dict(config["optimizer"])
     seeds = sorted(set(runs["seed"]))
     budgets = sorted(set(runs["steps_planned"].dropna()))
+    data = dict(config["data"])
+    fixed = data.pop("split_seed", None)
+    split = "each seed's own" if fixed is None else f"one for all seeds (split_seed {fixed})"
     facts = [
         ("norms", ", ".join(comparison.reported.norms)),
         ("baseline", str(config["baseline"])),
-        ("data", _section(data, ("dataset", "path", "validation", "batch_size", "augment"))),
+        ("data", _section(data)),
+        ("validation split", split),
         ("network", _section(config["model"])),
         ("normalization", _section(config["normalization"])),
-        ("optimizer", _section(optimizer)),
+        ("optimizer", _section(config["optimizer"])),
+        ("training", _section(config["training"])),
         ("budget", " or ".join(f"{count(budget)} steps" for budget in budgets) or "–"),
-        ("target", ", ".join(f"{percent(t)} % validation accuracy" for t in comparison.targets)),
+        ("target", _target(config["target"], comparison.targets)),
         ("seeds", f"{len(seeds)} ({_listed(seeds)})"),
+        ("probes", _section(config["probes"])),
+        ("runtime", _section(config["runtime"])),
     ]
     for key, values in (config.get("sweep") or {}).items():
         facts.append(("sweep", f"{key}: {', '.join(map(str, values))}"))
@@ -58,12 +64,24 @@ def _counted(word: str, values: list[Any]) -> Facts:
     texts = Counter(_text(value) for value in values if value is not None)
     if len(texts) < 2:
         return [(word, text) for text in texts]
-    return [(word, "; ".join(f"{text} ({n} runs)" for text, n in texts.items()))]
+    runs = {text: f"{n} run{'' if n == 1 else 's'}" for text, n in texts.items()}
+    return [(word, "; ".join(f"{text} ({n})" for text, n in runs.items()))]
 
 
-def _section(section: Mapping[str, Any], keys: tuple[str, ...] | None = None) -> str:
-    """A section of the config in one line: what is off or not given is left out."""
-    shown = {key: section[key] for key in keys or section if section.get(key) is not None}
+def _target(target: Mapping[str, Any], values: Sequence[float]) -> str:
+    """The targets, and how they came to be."""
+    text = ", ".join(f"{percent(value)} % validation accuracy" for value in values)
+    if "from" in target:
+        return (
+            f"{text}: the median final accuracy of {target['pilot_seeds']} pilot runs of "
+            f"{target['from']}, on seeds of their own"
+        )
+    return f"{text}, as configured"
+
+
+def _section(section: Mapping[str, Any]) -> str:
+    """A section of the config in one line; what is not given is left out."""
+    shown = {key: value for key, value in section.items() if value is not None}
     kind = [str(shown.pop(name)) for name in ("kind", "dataset") if name in shown]
     return ", ".join([*kind, *(f"{key} {_text(value)}" for key, value in shown.items())])
 

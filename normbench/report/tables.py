@@ -26,11 +26,17 @@ def cells(frame: pd.DataFrame, columns: Sequence[Column]) -> Cells:
 
 
 def rich_table(
-    title: str, frame: pd.DataFrame, columns: Sequence[Column], width: int, note: str = ""
+    title: str,
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    width: int,
+    note: str = "",
+    norms: Sequence[str] = (),
 ) -> RenderableType:
     """A table at most ``width`` characters wide; what did not fit is named below it.
 
-    Where even the columns that are never dropped would break words, each row is a block of lines.
+    norms: those of the whole experiment, which decide on colours. Where even the columns that are
+    never dropped would break words, each row is a block of lines.
     """
     kept, dropped = list(columns), []
     while _width(cells(frame, kept), kept) > width and any(column.weight for column in kept):
@@ -38,7 +44,7 @@ def rich_table(
         kept.remove(last)
         dropped.append(last.heading)
     shown = cells(frame, kept)
-    styles = looks(labels(frame))
+    styles = norm_looks(frame, norms)
     widths = _widths(shown, kept, width)
     body = _blocks(shown, kept, styles) if widths is None else _table(shown, kept, widths, styles)
     notes = [note] if note else []
@@ -85,10 +91,14 @@ def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) 
     return Group(*parts)
 
 
-def labels(frame: pd.DataFrame) -> list[str]:
-    """The norms that a table names, so that each has the look that it has in every other table."""
-    named = [frame[column].map(str) for column in ("norm", "baseline") if column in frame.columns]
-    return list(dict.fromkeys(pd.concat(named))) if named else []
+def norm_looks(frame: pd.DataFrame, norms: Sequence[str]) -> dict[str, Look]:
+    """The look of each norm that a table names.
+
+    norms: those of the whole experiment, whatever the table holds, so that each looks the same in
+    every table and chart of it.
+    """
+    named = {str(label) for name in ("norm", "baseline") for label in frame.get(name, ())}
+    return looks(named.union(norms))
 
 
 def _width(rows: Cells, columns: Sequence[Column]) -> int:

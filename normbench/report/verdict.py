@@ -7,33 +7,41 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from normbench.analysis.groups import OUTCOME_STATES
 from normbench.comparison import Comparison, Tables
-from normbench.report.columns import METRICS, count, percent
+from normbench.report.columns import METRICS, Row, count, percent
+
+ENDED = (*OUTCOME_STATES, "failed")
 
 
 def verdict(comparison: Comparison) -> tuple[str, str]:
     """Which norm was fastest to the target, and what of that is more than chance.
 
-    With a tuning that is done, of the runs at each norm's own best value.
+    With a tuning, of the runs at each norm's own best value once all of them have ended.
     """
-    tables = comparison.best or comparison.reported
+    best = comparison.best
+    done = best is not None and best.results.runs["state"].isin(ENDED).all()
+    tables = best if best is not None and done else comparison.reported
     first, second = _fastest(tables), _evidence(tables)
-    if comparison.best is not None:
-        first = f"With each norm at its own best {comparison.tuned_key}, {_lower(first)}"
+    if key := comparison.tuned_key:
+        how = f"each norm at its own best {key}" if done else f"{key} as configured"
+        first = f"With {how}, {_lower(first)}"
     return first, second
 
 
 def caveats(comparison: Comparison) -> list[str]:
     """What a reader must know before believing a number; often nothing."""
-    runs = comparison.results.runs
-    lost = runs.loc[~runs["state"].isin(["finished", "diverged"]), "state"]
+    # One run may be planned in two roles.
+    runs = comparison.results.runs.drop_duplicates("run")
+    lost = runs.loc[~runs["state"].isin(OUTCOME_STATES), "state"]
     found = []
     if len(lost):
         words = {"missing": "not run"}
         states = [f"{n} {words.get(s, s)}" for s, n in lost.value_counts().items()]
+        verb = "has" if len(lost) == 1 else "have"
         found.append(
-            f"{len(lost)} of {len(runs)} runs have no result ({joined(states)}); they are counted "
-            "in the tables and stand for nothing else."
+            f"{len(lost)} of {len(runs)} runs {verb} no result ({joined(states)}); they are "
+            "counted in the tables and stand for nothing else."
         )
     diverged = int((comparison.reported.results.runs["state"] == "diverged").sum())
     if diverged:
@@ -62,35 +70,52 @@ def _fastest(tables: Tables) -> str:
         steps = part["steps_to_target"]
         for norm in part["norm"][np.isfinite(steps) & (steps == steps.min())]:
             wins[norm] += 1
+    unknown = table.loc[table["steps_to_target"].isna(), "norm"].value_counts(sort=False)
+    open_ = "".join(
+        f"; no run of {quoted(norm)} has a result yet at {n} of them" for norm, n in unknown.items()
+    )
     told = [f"{quoted(norm)} at {n}" for norm, n in sorted(wins.items(), key=lambda w: -w[1]) if n]
     if not told:
-        return f"At none of {points} sweep points did any norm reach {target} in half of its runs."
-    return f"Of {points} sweep points, fastest to {target} (in the median) was {joined(told)}."
+        return (
+            f"At none of {points} sweep points did any norm reach {target} in more than half of "
+            f"its runs{open_}."
+        )
+    return (
+        f"Of {points} sweep points, fastest to {target} (in the median) was {joined(told)}{open_}."
+    )
 
 
 def _fastest_at_one_point(table: pd.DataFrame, target: str) -> str:
     steps = dict(zip(table["norm"], table["steps_to_target"], strict=True))
-    share = {
-        row["norm"]: f"{row['reached']} of {row['runs']} runs" for row in table.to_dict("records")
-    }
+    share = {row["norm"]: _share(row) for row in table.to_dict("records")}
     finite = sorted({value for value in steps.values() if np.isfinite(value)})
-    never = [norm for norm in steps if not np.isfinite(steps[norm])]
+    never = [norm for norm in steps if np.isposinf(steps[norm])]
+    unknown = [norm for norm in steps if np.isnan(steps[norm])]
+    open_ = f"; no run of {joined(map(quoted, unknown))} has a result yet" if unknown else ""
+    if not finite and not never:
+        return "No run has a result yet."
     if not finite:
         return (
             f"No norm reached {target} in more than half of its runs "
-            f"({', '.join(f'{quoted(norm)}: {share[norm]}' for norm in steps)})."
+            f"({', '.join(f'{quoted(norm)}: {share[norm]}' for norm in never)}){open_}."
         )
     fastest = [norm for norm in steps if steps[norm] == finite[0]]
     runs = joined(list(dict.fromkeys(share[norm] for norm in fastest)))
     text = f"{joined(map(quoted, fastest))} reached {target} first, "
     text += f"in a median of {count(finite[0])} steps ({runs})"
-    rest = [norm for norm in steps if norm not in fastest and norm not in never]
+    rest = [norm for norm in steps if norm not in (*fastest, *never, *unknown)]
     if rest:
         text += f"; {joined([f'{quoted(norm)} took {count(steps[norm])}' for norm in rest])}"
     if never:
         missed = joined(f"{quoted(norm)} ({share[norm]})" for norm in never)
         text += f"; half or more of the runs missed it under {missed}"
-    return f"{text}."
+    return f"{text}{open_}."
+
+
+def _share(row: Row) -> str:
+    """How many runs reached the target, of those that have a result."""
+    known = row["finished"] + row["diverged"]
+    return f"{row['reached']} of {known} runs{' with a result' if known < row['runs'] else ''}"
 
 
 def _evidence(tables: Tables) -> str:

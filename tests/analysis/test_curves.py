@@ -17,6 +17,7 @@ def made(accuracies: dict[str, list[float]], **changes) -> tuple[pd.DataFrame, p
             "norm": "none",
             "state": "finished",
             "diverged_at": np.nan,
+            "steps_planned": 10.0 * (max(map(len, accuracies.values())) - 1),
             "num_classes": 10.0,
         }
     )
@@ -46,6 +47,30 @@ def test_after_its_divergence_a_run_counts_as_chance_or_as_an_infinite_loss():
     table = bands(runs, curves, "val_accuracy", [], ["none"])
     assert table["low"].tolist() == pytest.approx([0.1, 0.8, 0.1])
     assert np.isinf(bands(runs, curves, "train_loss", [], ["none"])["high"].iloc[-1])
+
+
+def test_where_every_seed_diverged_the_curve_goes_on_to_the_end_of_the_budget():
+    runs, curves = made(
+        {"a": [0.1, 0.9]}, state=["diverged"], diverged_at=[12.0], steps_planned=[40.0]
+    )
+    table = bands(runs, curves, "val_accuracy", [], ["none"])
+    assert table["step"].tolist() == [0, 10, 40]
+    assert table["median"].tolist() == pytest.approx([0.1, 0.9, 0.1])
+    assert np.isinf(bands(runs, curves, "train_loss", [], ["none"])["median"].iloc[-1])
+
+
+def test_a_diverged_norm_is_at_chance_wherever_another_norm_is_evaluated():
+    runs, curves = made(
+        {"a": [0.1, 0.9], "b": [0.1, 0.5, 0.6, 0.7], "c": []},
+        norm=["none", "batch", "rms"],
+        state=["diverged", "finished", "diverged"],
+        diverged_at=[12.0, np.nan, 0.0],
+    )
+    table = bands(runs, curves, "val_accuracy", [], ["none", "batch", "rms"])
+    lines = table.groupby("norm")["median"].agg(list).to_dict()
+    assert lines["none"] == pytest.approx([0.1, 0.9, 0.1, 0.1])
+    assert lines["rms"] == pytest.approx([0.1] * 4)
+    assert lines["batch"] == [0.1, 0.5, 0.6, 0.7]
 
 
 def test_a_failed_run_is_in_no_curve():
@@ -86,6 +111,19 @@ def test_layers_are_medians_over_runs_from_the_input():
     assert table[["layer", "g", "depth"]].to_numpy().tolist() == [[1, 2, 2], [2, 20, 2]]
 
 
+def test_a_layer_that_one_run_has_no_number_for_is_the_median_of_the_others():
+    runs = pd.DataFrame({"run": ["a", "b"], "norm": "none", "state": "finished"})
+    probes = pd.DataFrame(
+        [
+            {"run": "a", "step": 0, "g": np.array([np.nan, 1.0, np.nan])},
+            {"run": "b", "step": 0, "g": np.array([3.0, 2.0, np.nan])},
+        ]
+    )
+    table = layer_series(probes, runs, ["g"], [], ["none"])
+    assert table["g"].tolist() == pytest.approx([3.0, 1.5, np.nan], nan_ok=True)
+    assert table["runs"].tolist() == [1, 2, 0]
+
+
 def test_a_very_deep_network_is_thinned():
     runs = pd.DataFrame({"run": ["a"], "norm": "none", "state": "finished"})
     probes = pd.DataFrame([{"run": "a", "step": 0, "g": np.arange(200.0)}])
@@ -93,3 +131,4 @@ def test_a_very_deep_network_is_thinned():
     assert len(table) == MOST_LAYERS
     assert table["layer"].iloc[[0, -1]].tolist() == [1, 200]
     assert (table["g"] == table["layer"] - 1).all()
+    assert set(table["depth"]) == {200}

@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 import vl_convert
 from reported import SWEEP, TUNED, put
+from scripted import diverges, evaluated, finishes, play, probed
+from tiny import experiment
 
+from normbench.api import compare
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import MOST_PANELS, dressed, panelled, source, theme
 from normbench.comparison import Comparison
 from normbench.data import Dataset
 from normbench.errors import ConfigError
+from normbench.report.glossary import GLOSSARY
 
 NAMES = CHARTS.names()
 ONLY = {"sweep": "swept", "sensitivity": "tuned"}
@@ -111,6 +115,46 @@ def test_the_curve_of_a_diverged_run_ends_at_chance(made):
     assert last["runs"] == 3
 
 
+def test_what_became_of_a_norm_that_diverged_under_every_seed_is_told(tmp_path, digits):
+    def told(run):
+        curve = {0: 0.1, 5: 0.6, 12: 0.7}
+        probes = [probed(step) for step in (0, 11)]
+        if run.norm == "none":
+            return finishes(curve, probes=probes)
+        return [*diverges(7, 8)[:-2], evaluated(5, 0.9, 0.4), *diverges(7, 8)[-2:]]
+
+    play(tmp_path, experiment(), digits, told)
+    frames = compare("tiny", results=tmp_path).frames
+    captions = {name: CHARTS[name].draw(frames).to_dict()["description"] for name in story()[:2]}
+    assert "At the end: none 70.0 %, batch 10.0 %." in captions["curves"]
+    assert "At the end: none 1, batch diverged." in captions["loss"]
+    spread = CHARTS["activations"].draw(frames).to_dict()["description"]
+    assert "Not measured at step 11: batch." in spread
+
+
+def test_layers_and_steps_that_are_left_out_are_told(made):
+    frames = made["tiny"].frames
+    described = CHARTS["gradients"].draw(frames).to_dict()["description"]
+    assert "Drawn are" not in described
+    deep = replace(frames, layers=frames.layers.assign(depth=80, probed=100))
+    described = CHARTS["gradients"].draw(deep).to_dict()["description"]
+    assert described.endswith("Drawn are 3 of 80 layers and 3 of 100 probed steps.")
+    described = CHARTS["activations"].draw(deep).to_dict()["description"]
+    assert described.endswith("Drawn are 3 of 80 layers.")
+
+
+def test_a_sweep_of_one_value_names_it_in_every_panel(tmp_path, digits):
+    found = put(tmp_path, digits, "name=single", "sweep={model.depth: [3]}")
+    facet = CHARTS["gradients"].draw(found.frames).to_dict()["facet"]
+    assert facet["sort"] == ["none, depth=3", "batch, depth=3", "rms, depth=3"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_chart_names_the_definitions_of_what_it_shows(name):
+    assert CHARTS[name].defines
+    assert set(CHARTS[name].defines) <= set(GLOSSARY)
+
+
 def test_theory_stands_beside_the_measured_growth(made):
     frame = made["tiny"].frames.growth
     none = frame[frame["norm"] == "none"]
@@ -118,8 +162,10 @@ def test_theory_stands_beside_the_measured_growth(made):
     # He initialization and ReLU: a preserved gradient, but for the drawn weights' own variance.
     assert none["theory"].iloc[0] == pytest.approx(1, abs=0.2)
     assert none["growth"].iloc[0] == pytest.approx(0.25)
-    batch = frame[frame["norm"] == "batch"]["theory"].iloc[0]
-    assert 1.4 < batch < 1.7
+    assert none["theory"].nunique() == 3
+    batch = frame[frame["norm"] == "batch"]["theory"]
+    assert 1.4 < batch.iloc[0] < 1.7
+    assert batch.nunique() == 1
 
 
 def test_convolutions_have_no_theory_and_the_frame_says_why(tmp_path, digits):

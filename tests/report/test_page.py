@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
-from reported import HOSTILE, put
+from reported import HOSTILE, SWEEP, put
 from scripted import fails, finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
 from normbench.charts.base import CHARTS
-from normbench.report.glossary import GLOSSARY, entry
+from normbench.comparison import Comparison
+from normbench.report.glossary import GLOSSARY, anchor, entry
 from normbench.report.page import library, render
 from normbench.report.sections import sections
+from normbench.report.setting import setting
 from normbench.report.verdict import caveats, verdict
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -166,6 +170,31 @@ def test_a_page_of_five_norms_and_eight_seeds_stays_small(tmp_path, digits):
     assert len(render([compare("tiny", results=tmp_path)]).encode()) < MOST_BYTES
 
 
+def test_every_definition_is_linked_from_some_page(pages):
+    linked = {a["href"] for name in ("swept", "tuned") for a in Page(pages[name]).all("a")}
+    assert {name for name in GLOSSARY if f"#{anchor(name)}" not in linked} == set()
+
+
+def test_every_table_of_an_experiment_knows_all_its_norms(made):
+    for comparison in made.values():
+        for section in sections(comparison):
+            assert list(section.norms) == ["none", "batch", "rms"]
+
+
+def test_the_setting_tells_what_changes_the_numbers(made, tmp_path, digits):
+    told = dict(setting(made["tiny"]))
+    assert "precision fp32" in told["training"]
+    assert "evaluate_every 5" in told["training"]
+    assert told["validation split"] == "each seed's own"
+    assert told["runtime"] == "threads 1, device cpu, stack 1, compile no"
+    assert told["probes"] == "steps log"
+    assert told["target"] == "50.0 % validation accuracy, as configured"
+    fixed = put(tmp_path, digits, "data.split_seed=3", "target={from: batch, pilot_seeds: 2}")
+    told = dict(setting(fixed))
+    assert told["validation split"] == "one for all seeds (split_seed 3)"
+    assert "the median final accuracy of 2 pilot runs of batch" in told["target"]
+
+
 # --- the verdict ---
 
 
@@ -195,6 +224,62 @@ def test_nobody_at_the_target_is_told(tmp_path, digits):
     play(tmp_path, experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.2}))
     first, _ = verdict(compare("tiny", results=tmp_path))
     assert first.startswith("No norm reached 50.0 %")
+
+
+def test_a_norm_without_any_result_has_missed_nothing(tmp_path, digits):
+    def script(run):
+        if run.norm == "rms":
+            return fails()
+        return (
+            fails() if run.seed == 2 else finishes({0: 0.1, 12: 0.9 if run.norm != "none" else 0.2})
+        )
+
+    play(tmp_path, experiment("norms=[none, batch, rms]", "seeds=3"), digits, script)
+    first, _ = verdict(compare("tiny", results=tmp_path))
+    assert first == (
+        "batch reached 50.0 % validation accuracy first, in a median of 12 steps (2 of 2 runs with "
+        "a result); half or more of the runs missed it under “none” (0 of 2 runs with a result); "
+        "no run of rms has a result yet."
+    )
+
+
+def test_in_a_sweep_a_norm_without_any_result_is_told(tmp_path, digits):
+    def script(run):
+        return fails() if run.norm == "batch" and run.point["model.depth"] == 4 else found
+
+    found = finishes({0: 0.1, 12: 0.2})
+    play(tmp_path, experiment(*SWEEP), digits, script)
+    first, _ = verdict(compare("swept", results=tmp_path))
+    assert first == (
+        "At none of 2 sweep points did any norm reach 50.0 % validation accuracy in more than half "
+        "of its runs; no run of batch has a result yet at 1 of them."
+    )
+
+
+def test_until_all_runs_at_the_best_values_have_ended_the_verdict_is_of_the_others(made):
+    tuned = made["tuned"]
+    assert verdict(tuned)[0].startswith("With optimizer.lr as configured, ")
+    runs = tuned.results.runs
+    best = runs[runs["role"] == "report"].assign(role="best", tuned=0.1)
+
+    def told(state: str) -> str:
+        ended = best.assign(state=[state, *best["state"].iloc[1:]])
+        results = replace(tuned.results, runs=pd.concat([runs, ended], ignore_index=True))
+        return verdict(Comparison(results))[0]
+
+    assert told("finished").startswith("With each norm at its own best optimizer.lr, ")
+    assert told("missing").startswith("With optimizer.lr as configured, ")
+
+
+def test_a_run_in_two_roles_is_counted_once(tmp_path, digits):
+    play(
+        tmp_path, experiment(), digits, lambda r: fails() if r.seed else finishes({0: 0.1, 12: 0.7})
+    )
+    found = compare("tiny", results=tmp_path)
+    runs = found.results.runs
+    twice = pd.concat([runs, runs.assign(role="best", tuned=0.1)], ignore_index=True)
+    (told,) = caveats(Comparison(replace(found.results, runs=twice)))
+    assert told.startswith("2 of 4 runs have no result (2 failed)")
 
 
 def test_a_sweeps_verdict_counts_its_points(made):

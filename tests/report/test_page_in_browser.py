@@ -161,6 +161,42 @@ def test_in_the_dark_page_and_charts_turn_dark_without_a_reload(window):
     assert all(sum(bytes.fromhex(colour[1:])) / 3 > 200 for colour in found)
 
 
+def test_a_dark_page_is_printed_with_light_charts_and_is_dark_again_after(window):
+    window.show("tiny", scheme="dark")
+    # A browser lays the print out when the event has been handled, without waiting for timers.
+    printing = (
+        "const done = arguments[0];"
+        "setTimeout(() => {"
+        "  dispatchEvent(new Event('beforeprint'));"
+        "  const figures = [...document.querySelectorAll('figure')];"
+        "  setTimeout(() => done(figures.map(figure => figure.dataset.drawn)));"
+        "});"
+    )
+    assert set(window.driver.execute_async_script(printing)) == {"light"}
+    assert set(window.ask(BACKGROUNDS)) == {"rgb(255, 255, 255)"}
+    window.ask("dispatchEvent(new Event('afterprint'))")
+    window.drawn("dark")
+
+
+def test_step_zero_is_there_on_a_logarithm_and_a_chart_is_drawn_once(window):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select
+
+    window.show("tiny")
+    figure = window.driver.find_element(By.CSS_SELECTOR, "[data-chart$=chart-survival]")
+    points = "return arguments[0].querySelectorAll('.mark-symbol.role-mark path').length"
+    before = window.ask(points, figure)
+    left = "return arguments[0].querySelector('.role-axis-label text').textContent"
+    Select(figure.find_element(By.CSS_SELECTOR, "select[data-axis=x]")).select_by_value("log")
+    labels = (
+        "return [...arguments[0].querySelectorAll('.role-axis-label text')].map(t => t.textContent)"
+    )
+    window.wait.until(lambda _: "10" in window.ask(labels, figure))
+    assert window.ask(points, figure) == before
+    assert window.ask(left, figure) == "0"
+    assert window.ask("return document.querySelectorAll('#vg-tooltip-element').length") <= 1
+
+
 def test_an_axis_can_be_read_on_a_logarithm(window):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import Select

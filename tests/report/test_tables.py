@@ -136,6 +136,19 @@ def test_a_norms_name_has_its_colour_whatever_else_is_in_the_table(monkeypatch):
     assert wanted in among
 
 
+def test_a_norms_name_has_the_colour_that_its_experiment_gives_it(monkeypatch):
+    # Both without a colour of their own: the second in the alphabet takes the second one left.
+    norms = ["alpha", "beta"]
+    column = [norm_column()]
+    monkeypatch.setenv("TERM", "xterm-256color")
+    out = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor")
+    out.print(rich_table("t", pd.DataFrame({"norm": ["beta"]}), column, 200, norms=norms))
+    assert isinstance(out.file, io.StringIO)
+    red, green, blue = bytes.fromhex(looks(norms)["beta"].terminal[1:])
+    assert looks(norms)["beta"] != looks(["beta"])["beta"]
+    assert f"\x1b[38;2;{red};{green};{blue}mbeta" in out.file.getvalue()
+
+
 def test_no_color_is_honoured(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert "38;2" not in coloured(pd.DataFrame({"norm": ["batch"]}), monkeypatch)

@@ -3,13 +3,21 @@
   const page = JSON.parse(document.getElementById("specs").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const figures = [...document.querySelectorAll("figure[data-chart]")];
+  const drawn = new Map();
+  const DECADES = [0, ...Array.from({ length: 10 }, (_, power) => 10 ** power)];
 
-  // One axis of a view and of all its parts on another scale; zero has no place on a logarithm.
+  // One axis of a view and of all its parts on another scale. Zero has no place on a logarithm;
+  // step 0 keeps its own on a scale that is linear up to 1.
   function rescale(view, axis, type) {
     for (const part of view.layer || []) rescale(part, axis, type);
     if (view.spec) rescale(view.spec, axis, type);
     const channel = view.encoding && view.encoding[axis];
     if (!channel) return;
+    if (type === "log" && channel.field === "step") {
+      channel.scale = { ...channel.scale, type: "symlog" };
+      channel.axis = { ...channel.axis, values: DECADES };
+      return;
+    }
     channel.scale = { ...channel.scale, type, zero: false };
     if (type === "log") delete channel.scale.zero;
     if (type === "log" && channel.field) {
@@ -34,21 +42,22 @@
     spec.spec.width = Math.max(120, Math.floor((width - axes) / spec.columns));
   }
 
-  async function draw(figure) {
+  async function draw(figure, scheme = dark.matches ? "dark" : "light") {
     const place = figure.querySelector(".chart");
     const { spec, themes } = page[figure.dataset.chart];
     const copy = structuredClone(spec);
-    const scheme = dark.matches ? "dark" : "light";
     for (const select of figure.querySelectorAll("select")) {
       rescale(copy, select.dataset.axis, select.value);
     }
     fit(copy, place.clientWidth);
     const config = structuredClone(themes[scheme]);
     config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 110));
+    drawn.get(figure)?.finalize(); // its listeners and its tooltip would stay
+    drawn.delete(figure);
     try {
-      await vegaEmbed(place, copy, {
+      drawn.set(figure, await vegaEmbed(place, copy, {
         actions: false, renderer: "svg", config, tooltip: { theme: scheme },
-      });
+      }));
       figure.dataset.drawn = scheme;
     } catch (error) {
       place.textContent = `This chart could not be drawn: ${error.message}`;
@@ -58,7 +67,7 @@
 
   let width = document.documentElement.clientWidth;
   let waiting = 0;
-  const all = () => figures.forEach(draw);
+  const all = () => figures.forEach((figure) => draw(figure));
   addEventListener("resize", () => {
     if (document.documentElement.clientWidth === width) return;
     width = document.documentElement.clientWidth;
@@ -66,6 +75,12 @@
     waiting = setTimeout(all, 150);
   });
   dark.addEventListener("change", all);
+  // Paper is white, whatever the screen is; a drawing takes no timers, so it is done before layout.
+  const turn = (scheme) => figures.forEach((figure) => {
+    if (figure.dataset.drawn !== scheme) draw(figure, scheme);
+  });
+  addEventListener("beforeprint", () => turn("light"));
+  addEventListener("afterprint", () => turn(dark.matches ? "dark" : "light"));
   for (const figure of figures) {
     for (const select of figure.querySelectorAll("select")) {
       select.addEventListener("change", () => draw(figure));
