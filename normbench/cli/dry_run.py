@@ -71,7 +71,8 @@ def print_estimate(
     ]
     screen = console()
     title = f"{experiment.name}: {len(plan)} of {len(planned)} runs to train"
-    screen.print(rich_table(title, frame.head(SHOWN_ROWS), columns, screen.width))
+    shown = frame.head(SHOWN_ROWS)
+    screen.print(rich_table(title, shown, columns, screen.width, norms=experiment.labels))
     if len(frame) > SHOWN_ROWS:
         screen.print(f"and {len(frame) - SHOWN_ROWS:,} rows more, which --json lists")
     screen.print(f"about {seconds(total)} with {jobs} runs at a time, {data_size(disk)} on disk")
