@@ -9,7 +9,7 @@ import pandas as pd
 
 from normbench.analysis.groups import OUTCOME_STATES
 from normbench.comparison import Comparison, Tables
-from normbench.report.columns import METRICS, Row, count, percent
+from normbench.report.columns import Row, count, percent
 
 ENDED = (*OUTCOME_STATES, "failed")
 
@@ -119,14 +119,21 @@ def _share(row: Row) -> str:
 
 
 def _evidence(tables: Tables) -> str:
-    """What the paired tests say of time to target, else of the first metric there is."""
+    """What the paired tests say of time to target.
+
+    Where no norm reached it in more than half of its runs, steps hardly tell norms apart: then of
+    the area under the curve, which is defined for every run.
+    """
     table = tables.comparisons
     if table.empty:
         return "There is one norm only, so nothing is compared."
     table = table[table["target"] == tables.targets[0]]
     metric = table["metric"].iloc[0]
+    if not np.isfinite(tables.convergence["steps_to_target"]).any():
+        metric = "auc" if (table["metric"] == "auc").any() else metric
     table = table[table["metric"] == metric]
-    what = METRICS.get(metric, metric).replace("steps", "steps to target")
+    words = {"steps_to_target": "steps to target", "auc": "area under the validation curve"}
+    what = words.get(metric, metric)
     pairs = f"{count(table['pairs'].min())} to {count(table['pairs'].max())}"
     pairs = count(table["pairs"].max()) if table["pairs"].nunique() == 1 else pairs
     lead = f"Against {quoted(tables.baseline)}, paired by seed ({pairs} pairs, {what})"

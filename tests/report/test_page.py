@@ -226,6 +226,14 @@ def test_nobody_at_the_target_is_told(tmp_path, digits):
     assert first.startswith("No norm reached 50.0 %")
 
 
+def test_where_nobody_reaches_the_target_the_area_under_the_curve_decides(tmp_path, digits):
+    levels = {"none": 0.2, "batch": 0.4}
+    wanted = experiment("seeds=8")
+    play(tmp_path, wanted, digits, lambda run: finishes({0: 0.1, 12: levels[run.norm]}))
+    _, second = verdict(compare("tiny", results=tmp_path))
+    assert "(8 pairs, area under the validation curve), batch is better" in second
+
+
 def test_a_norm_without_any_result_has_missed_nothing(tmp_path, digits):
     def script(run):
         if run.norm == "rms":
