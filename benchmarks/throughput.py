@@ -1,4 +1,4 @@
-"""Runs an hour, against what a user would write instead: ratios within one session.
+"""Runs an hour, against what a user would write instead: ratios within one run of this script.
 
     python -m benchmarks.throughput --mnist DIR --cifar DIR [mlp cnn experiment workers]
 
