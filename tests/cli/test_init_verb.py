@@ -126,3 +126,13 @@ def test_a_wrong_option_is_told_and_nothing_is_written(cli, tmp_path, options, t
     assert (done.code, done.out) == (2, "")
     assert told in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_validate_says_when_the_seeds_are_too_few_for_a_verdict(cli):
+    for seeds, told in ((6, "6 seeds can give no verdict on 2 norms; 7 can"), (7, "")):
+        flags = ("--norms", "none,batch,rms", "--seeds", str(seeds), "--yes")
+        assert cli("init", f"{seeds}.yaml", *flags).code == 0
+        done = cli("validate", f"{seeds}.yaml")
+        assert done.code == 0
+        assert told in done.err
+        assert ("verdict" in done.err) is bool(told)
