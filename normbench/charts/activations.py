@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, dash, layers_left_out, panelled, shape, spread
+from normbench.charts.marks import (
+    Drawn,
+    layers_left_out,
+    lines_and_points,
+    panelled,
+    spread,
+)
 
 
 @chart(
@@ -34,34 +40,20 @@ def activations(frames: Frames) -> Drawn | None:
         axis=alt.Axis(format="~g"),
         scale=alt.Scale(type="log", nice=False, padding=10),
     )
-    line = (
-        alt.Chart()
-        .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
-    )
-    point = (
-        alt.Chart()
-        .mark_point(filled=True, size=40)
-        .encode(
-            x=x,
-            y=y,
-            color=colour(frames),
-            shape=shape(frames),
-            tooltip=[
-                alt.Tooltip("norm:N"),
-                alt.Tooltip("step:Q"),
-                alt.Tooltip("layer:Q"),
-                alt.Tooltip("std:Q", format=".3g"),
-                alt.Tooltip("runs:Q"),
-            ],
-        )
-    )
+    tooltip = [
+        alt.Tooltip("norm:N"),
+        alt.Tooltip("step:Q"),
+        alt.Tooltip("layer:Q"),
+        alt.Tooltip("std:Q", format=".3g"),
+        alt.Tooltip("runs:Q"),
+    ]
+    marks = lines_and_points(frames, x, y, tooltip, size=40)
     description = (
         "Medians over the seeds that had not diverged. A line that falls from left to right has "
         "activations that fade with depth; one that rises has activations that blow up."
         f"{absent}{note}{layers_left_out(frames.layers, steps=False)}"
     )
-    return spread([line, point], shown, order, description)
+    return spread(marks, shown, order, description)
 
 
 def _ends(frame: pd.DataFrame, panels: list[str]) -> tuple[pd.DataFrame, str]:

@@ -99,6 +99,23 @@ def layers_left_out(layers: pd.DataFrame, *, steps: bool = True) -> str:
     return f" Drawn are {' and '.join(said)}." if said else ""
 
 
+def lines_and_points(
+    frames: Frames, x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip], size: int = 60
+) -> list[alt.Chart]:
+    """A line a norm and its points, which tell their values; size: of a point, in square pixels."""
+    line = (
+        alt.Chart()
+        .mark_line(strokeWidth=2)
+        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
+    )
+    point = (
+        alt.Chart()
+        .mark_point(filled=True, size=size)
+        .encode(x=x, y=y, color=colour(frames), shape=shape(frames), tooltip=tooltip)
+    )
+    return [line, point]
+
+
 def spread(
     layers: Sequence[alt.Chart],
     frame: pd.DataFrame,

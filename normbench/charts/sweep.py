@@ -7,7 +7,7 @@ import numpy as np
 
 from normbench.analysis.groups import sweep_points
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
+from normbench.charts.marks import Drawn, colour, lines_and_points, panelled, spread
 
 
 @chart("sweep", title="Accuracy against the swept key", place=80, defines=("val %", "reached"))
@@ -32,30 +32,16 @@ def sweep(frames: Frames) -> Drawn | None:
         .mark_rule(opacity=0.6)
         .encode(x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=colour(frames))
     )
-    line = (
-        alt.Chart()
-        .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
-    )
-    point = (
-        alt.Chart()
-        .mark_point(filled=True, size=60)
-        .encode(
-            x=x,
-            y=y,
-            color=colour(frames),
-            shape=shape(frames),
-            tooltip=[
-                alt.Tooltip("norm:N"),
-                alt.Tooltip("value:O", title=key),
-                alt.Tooltip("val_accuracy_mean:Q", format=".1%", title="validation accuracy"),
-                alt.Tooltip("reached:Q", title="reached the target"),
-                alt.Tooltip("runs:Q"),
-            ],
-        )
-    )
+    tooltip = [
+        alt.Tooltip("norm:N"),
+        alt.Tooltip("value:O", title=key),
+        alt.Tooltip("val_accuracy_mean:Q", format=".1%", title="validation accuracy"),
+        alt.Tooltip("reached:Q", title="reached the target"),
+        alt.Tooltip("runs:Q"),
+    ]
+    marks = lines_and_points(frames, x, y, tooltip)
     description = (
         f"Means over seeds by {key}, with one standard deviation either way; a diverged run counts "
         f"as chance.{note}"
     )
-    return spread([bar, line, point], shown, panels, description)
+    return spread([bar, *marks], shown, panels, description)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, dash, panelled, shape, spread
+from normbench.charts.marks import Drawn, lines_and_points, panelled, spread
 
 
 @chart(
@@ -34,30 +34,16 @@ def sensitivity(frames: Frames) -> Drawn | None:
         axis=alt.Axis(format="%"),
         scale=alt.Scale(domain=[0, 1]),
     )
-    line = (
-        alt.Chart()
-        .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
-    )
-    point = (
-        alt.Chart()
-        .mark_point(filled=True, size=60)
-        .encode(
-            x=x,
-            y=y,
-            color=colour(frames),
-            shape=shape(frames),
-            tooltip=[
-                alt.Tooltip("norm:N"),
-                alt.Tooltip("tuned:Q", title=frames.tuned_key),
-                alt.Tooltip("val_accuracy_mean:Q", format=".1%", title="validation accuracy"),
-                alt.Tooltip("runs:Q"),
-                alt.Tooltip("diverged:Q"),
-            ],
-        )
-    )
+    tooltip = [
+        alt.Tooltip("norm:N"),
+        alt.Tooltip("tuned:Q", title=frames.tuned_key),
+        alt.Tooltip("val_accuracy_mean:Q", format=".1%", title="validation accuracy"),
+        alt.Tooltip("runs:Q"),
+        alt.Tooltip("diverged:Q"),
+    ]
+    marks = lines_and_points(frames, x, y, tooltip)
     description = (
         "Means over the tuning seeds, a diverged run at chance. The broader a line's high part, "
         f"the less the norm minds the value.{note}"
     )
-    return spread([line, point], shown, panels, description)
+    return spread(marks, shown, panels, description)

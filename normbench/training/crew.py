@@ -133,9 +133,7 @@ class Stack:
     def update(self) -> None:
         """See ``Crew``."""
         first = self.runs[0]
-        x, y = (
-            torch.stack(parts) for parts in zip(*(r.next_batch() for r in self.runs), strict=True)
-        )
+        x, y = _stacked([run.next_batch() for run in self.runs])
         for group in self.optimizer.param_groups:
             group["lr"] = first.learning_rate()
         losses = self._backward(x, y)

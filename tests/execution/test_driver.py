@@ -343,13 +343,8 @@ def test_a_crash_after_a_divergence_leaves_one_line_of_it(tmp_path, digits):
     assert [line["event"] for line in journal(folder / "metrics.jsonl")].count("diverged") == 1
 
 
-@pytest.mark.parametrize(("steps", "missed"), [(9, 1), (9, 3), (7, 3)])
-def test_a_crash_between_a_checkpoint_and_its_manifest_loses_nothing(
-    tmp_path, digits, monkeypatch, steps, missed
-):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
-    budget = f"training={{steps: {steps}, evaluate_every: 2}}"
-    train_for_real(tmp_path / "whole", digits, budget)
+def crash_before_manifest(patch: pytest.MonkeyPatch, missed: int) -> None:
+    """Crash once ``missed`` checkpoints are on disk, before the manifest tells of the last."""
     update, count = RunStore.update, 0
 
     def crash(self: RunStore, **fields: object) -> None:
@@ -359,8 +354,18 @@ def test_a_crash_between_a_checkpoint_and_its_manifest_loses_nothing(
             raise Crash
         update(self, **fields)
 
+    patch.setattr(RunStore, "update", crash)
+
+
+@pytest.mark.parametrize(("steps", "missed"), [(9, 1), (9, 3), (7, 3)])
+def test_a_crash_between_a_checkpoint_and_its_manifest_loses_nothing(
+    tmp_path, digits, monkeypatch, steps, missed
+):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    budget = f"training={{steps: {steps}, evaluate_every: 2}}"
+    train_for_real(tmp_path / "whole", digits, budget)
     with monkeypatch.context() as patch:
-        patch.setattr(RunStore, "update", crash)
+        crash_before_manifest(patch, missed)
         with pytest.raises(Crash):
             train_for_real(tmp_path / "cut", digits, budget)
     train_for_real(tmp_path / "cut", digits, budget)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from scripted import manifest
-from test_driver import Recorder
+from test_driver import Crash, Recorder, crash_before_manifest
 from tiny import experiment, journals
 
 from normbench.config import ExperimentConfig, RuntimeConfig
@@ -16,14 +16,10 @@ from normbench.errors import ConfigError
 from normbench.execution import LocalEngine, Outcome, Task, execute
 from normbench.execution.worker import compute_on, told
 from normbench.plan import expand
-from normbench.store import ExperimentStore, RunStore
+from normbench.store import ExperimentStore
 from normbench.training import events, loop
 
 STACKED = ("runtime.stack=2", "seeds=3", "optimizer.lr=0.05")
-
-
-class Crash(Exception):
-    """The process is gone."""
 
 
 class InProcess:
@@ -106,17 +102,8 @@ def test_a_crash_between_a_checkpoint_and_its_manifest_loses_nothing(
     tmp_path, digits, undisturbed, monkeypatch, missed
 ):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    update, count = RunStore.update, 0
-
-    def crash(self: RunStore, **fields: object) -> None:
-        nonlocal count
-        count += "checkpoint_step" in fields
-        if count == missed:
-            raise Crash
-        update(self, **fields)
-
     with monkeypatch.context() as patch:
-        patch.setattr(RunStore, "update", crash)
+        crash_before_manifest(patch, missed)
         with pytest.raises(Crash):
             carry_out(tmp_path, digits)
     carry_out(tmp_path, digits)
