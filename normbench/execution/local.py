@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ def allocator() -> dict[str, str]:
     in huge pages where the system gives those for the asking. Nothing for other allocators, nor
     for a glibc before 2.35, which knows no huge pages and refuses so high a threshold.
     """
-    name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    name, version = platform.libc_ver()
     if name != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
         return {}
     tunables = {"hugetlb": 1, "mmap_threshold": 2**30, "trim_threshold": 2**32}

@@ -16,7 +16,7 @@ from tiny import EVERYTHING, experiment, journals, only, run_config, same, state
 
 import normbench
 from normbench.comparison import Comparison
-from normbench.execution import LocalEngine, Outcome, Silent, execute
+from normbench.execution import LocalEngine, Outcome, Silent, execute, local
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore
 from normbench.training import events
@@ -178,3 +178,12 @@ def test_closing_ends_workers_whatever_they_are_doing(tmp_path, digits):
     engine.close()
     assert not multiprocessing.active_children()
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize(
+    ("libc", "tuned"),
+    [(("glibc", "2.36"), True), (("glibc", "2.31"), False), (("", ""), False)],
+)
+def test_only_an_allocator_that_knows_them_gets_tunables(monkeypatch, libc, tuned):
+    monkeypatch.setattr("platform.libc_ver", lambda: libc)
+    assert ("GLIBC_TUNABLES" in local.allocator()) is tuned
