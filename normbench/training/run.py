@@ -135,7 +135,7 @@ class Run:
         with tap.watching() if tap else nullcontext():
             loss = self.backward(x, y)
         if tap:
-            tap.after_backward()
+            tap.after_backward(self.learning_rate())
         if self.config.optimizer.clip_norm is not None:
             clip = self.config.optimizer.clip_norm
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
