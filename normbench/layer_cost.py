@@ -149,7 +149,7 @@ def _candidates(
         found.append(_Candidate(name, make, normalizes, method.centered, problem))
     inner, eps, affine = shape[1:], setting.eps, setting.affine
     for kind, centered in ((nn.LayerNorm, True), (nn.RMSNorm, False)):
-        make = partial(kind, inner, eps, affine)
+        make = partial(kind, inner, eps, affine)  # type: ignore[assignment]
         found.append(_Candidate(f"torch.nn.{kind.__name__}", make, True, centered))
     return found
 

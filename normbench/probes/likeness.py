@@ -2,8 +2,8 @@
 
 A gradient that neither vanishes nor explodes is no use where every example looks the same:
 Daneshmand et al. 2020, arXiv:2003.01652. The representation of an example is the output of the
-activation function, all its channels and positions; at most the first ``base.EXAMPLES`` of the batch
-are looked at.
+activation function, all its channels and positions; at most ``base.EXAMPLES`` examples are looked
+at, the first of the batch.
 """
 
 import torch
