@@ -27,6 +27,8 @@ from normbench.analysis.quadrature import gaussian, pairs, sphere
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
+FEW = 32
+
 ANGLES = 65
 """At so many angles between examples a map is integrated; between them it is interpolated."""
 
@@ -41,6 +43,7 @@ def mean_cosines(
     bias_variance: float,
     input_products: ArrayLike,
     batch_size: int | None = None,
+    group_size: int | None = None,
 ) -> Array:
     """Mean cosine between two examples' activation outputs at each hidden layer. [L]
 
@@ -48,9 +51,12 @@ def mean_cosines(
     examples; the rest as for ``theory.growth``. For batch norm the value that deep layers settle
     at stands at the last layer alone, NaN at the others. Without a norm all examples are taken to
     have the batch's mean square from the first layer's output on, which matters where phi is not
-    homogeneous.
+    homogeneous. A norm that centres few values of an example takes away a part of what examples
+    share, which is left out: NaN below ``FEW`` of them.
     """
     depth = len(gains)
+    if statistics == "example" and group_size is not None and group_size < FEW:
+        return np.full(depth, np.nan)
     if statistics == "batch":
         settled = np.full(depth, np.nan)
         settled[-1] = _settled(phi, placement, gains[-1], batch_size)

@@ -157,9 +157,9 @@ def gradient_table(
     dead_units (share; mean over layers and runs); weight_growth_per_layer (the same fit to
     norm(dL/dW)), activation_std_first and activation_std_last (of the activation function's
     output; medians), update_ratio (median over layers, then runs), effective_rank and
-    example_cosine (of the last layer; medians; NaN for runs of an older normbench), runs (probed at this step),
-    vanished (runs with a growth of exactly 0), by_layer (float array [L], input first: median over
-    runs of the activation gradient norm).
+    example_cosine (of the last layer; medians; NaN for runs of an older normbench), runs (probed
+    at this step), vanished (runs with a growth of exactly 0), by_layer (float array [L], input
+    first: median over runs of the activation gradient norm).
 
     NaN are left out of means and medians. Raises ValueError for a lacking column.
     """

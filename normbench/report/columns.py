@@ -232,6 +232,7 @@ def gradient_columns(keys: list[str]) -> list[Column]:
         Column(
             "by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2, picture=True
         ),
+        Column("rank", lambda row: number(row["effective_rank"]), weight=3),
         Column("dead", lambda row: share(row["dead_units"]), weight=1),
     ]
 

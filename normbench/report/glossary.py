@@ -72,7 +72,8 @@ GLOSSARY = {
     "growth/layer": (
         "How the squared norm of the gradient dL/dz changes per layer toward the input: the "
         "exponential of the slope of a straight line through ln(norm²) over the middle layers. 1 "
-        "preserves, below 1 vanishes, above 1 explodes."
+        "preserves, below 1 vanishes, above 1 explodes. In a CNN the line has one slope but a "
+        "height of its own in each stage."
     ),
     "theory": (
         "The growth per layer that mean field theory gives for wide layers at initialization; "
@@ -115,6 +116,15 @@ GLOSSARY = {
         "Estimate of the share of runs that have not reached the target yet, in which runs that "
         "missed it count as censored at the budget."
     ),
+    "effective rank": (
+        "Of a batch's activations at a layer: the exponential of the entropy of their normalized "
+        "squared singular values, over at most 128 examples. 1 if all examples point one way, at "
+        "most the number of examples or units."
+    ),
+    "example cosine": (
+        "Mean cosine between the activations of two different examples of a batch. 1 if all are "
+        "alike."
+    ),
     "activation std": "Standard deviation of the activation function's output over a batch.",
     "fairness": (
         "For every seed, SHA-256 hashes of the initial weights outside the norm layers, and of "
@@ -127,6 +137,7 @@ _PATTERNS = (
     (re.compile(r"steps to |median steps"), "steps to target"),
     (re.compile(r"best (?!val)|tuning$"), "best"),
     (re.compile(r"growth$"), "growth/layer"),
+    (re.compile(r"rank$"), "effective rank"),
     (re.compile(r"norms$"), "norm"),
     (re.compile(r"seeds$"), "seed"),
     # metrics as JSON and --by name them
