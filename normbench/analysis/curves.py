@@ -107,7 +107,8 @@ def layer_series(
     probes: any number of probed steps a run, with an array [L] a quantity. Returns norm, <keys>,
     step, layer (from 1, at the input), depth (layers there are), probed (steps there are), runs
     (the fewest behind any of the quantities: a run that had diverged by then is not among them)
-    and the quantities (NaN where a run of an older normbench lacks one), for at most ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
+    and the quantities (NaN where a run of an older normbench lacks one), for at most
+    ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
     NaN are left out of the medians. Raises ValueError for a lacking column.
     """
     columns = ["norm", *keys, "step", "layer", "depth", "probed", "runs", *quantities]

@@ -193,6 +193,13 @@ def convergence_columns(
         Column("ended", ended),
     ]
     some = {"train %": "train_accuracy_mean", "precise %": "val_accuracy_precise_mean"}
+    return _measured(columns, some, table)
+
+
+def _measured(
+    columns: list[Column], some: Mapping[str, str], table: pd.DataFrame | None
+) -> list[Column]:
+    """Without those of ``some`` (heading -> name) that have no value in the table."""
     lacking = {h for h, name in some.items() if table is not None and table[name].isna().all()}
     return [column for column in columns if column.heading not in lacking]
 
@@ -220,9 +227,12 @@ def ended(row: Row) -> str:
     return ", ".join(parts) or "ok"
 
 
-def gradient_columns(keys: list[str]) -> list[Column]:
-    """The gradient table: a row for the first and the last probed step of each norm."""
-    return [
+def gradient_columns(keys: list[str], table: pd.DataFrame | None = None) -> list[Column]:
+    """The gradient table: a row for the first and the last probed step of each norm.
+
+    table: leave out the effective rank where no run has one.
+    """
+    columns = [
         norm_column(),
         *key_columns(keys),
         Column("step", lambda row: count(row["step"])),
@@ -235,6 +245,7 @@ def gradient_columns(keys: list[str]) -> list[Column]:
         Column("rank", lambda row: number(row["effective_rank"]), weight=3),
         Column("dead", lambda row: share(row["dead_units"]), weight=1),
     ]
+    return _measured(columns, {"rank": "effective_rank"}, table)
 
 
 def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:

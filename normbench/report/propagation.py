@@ -24,8 +24,8 @@ from normbench.store import SCHEMA
 
 GROWTH_NOTE = (
     "growth: of the squared norm of dL/dz, L the training loss, per layer toward the input within "
-    "a CNN's stages (1 preserves, below 1 vanishes, above 1 explodes), ± over seeds; z: how many of "
-    "theory's standard errors the ratio is off; undecided: growth ± 2 standard errors crosses a "
+    "a CNN's stages (1 preserves, below 1 vanishes, above 1 explodes), ± over seeds; z: how many "
+    "of theory's standard errors the ratio is off; undecided: growth ± 2 standard errors crosses a "
     "border; all layers: the factor over this network's depth; 1e4 in: layers until it is 1e4, the "
     "norm's 100; rank: effective rank of the last layer's activations over the batch, 1 if all "
     "examples are alike; cosine: mean between two examples there, in brackets theory's; W growth: "

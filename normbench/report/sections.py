@@ -101,7 +101,11 @@ def table_sections(
             norms,
         ),
         Section(
-            f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE, norms
+            f"{name}: gradients",
+            tables.gradients,
+            gradient_columns(keys, tables.gradients),
+            GRADIENT_NOTE,
+            norms,
         ),
         Section(
             f"{name}: {title}",
