@@ -75,7 +75,7 @@ def test_growth_is_the_geometric_mean_over_seeds_beside_theory():
 
 
 @pytest.mark.parametrize(
-    ("growth", "verdict"), [(0.5, "vanishes"), (1.01, "preserves"), (1.467, "explodes")]
+    ("growth", "verdict"), [(0.5, "vanishes"), (1.002, "preserves"), (1.467, "explodes")]
 )
 def test_the_verdict_and_its_depth_are_of_the_squared_norm(growth, verdict):
     (row,) = make(reading(seen=signals(growth))).to_dict("records")

@@ -87,7 +87,7 @@ def test_the_conditions_of_convolutions_are_those_at_the_middle_layer(digits):
     run = start(run_config(*CNN, norm="instance"), digits)
     found = conditions(run, digits)
     assert [len(shape) for shape in found.shapes] == [3] * len(run.network.layers)
-    channels, height, width = found.shapes[len(found.shapes) // 2]
+    _, height, width = found.shapes[len(found.shapes) // 2]
     assert found.batch_size == 32 * height * width
     assert (found.group_size, found.channels) == (height * width, 1)
     x, _ = run.next_batch()
