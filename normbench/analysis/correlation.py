@@ -103,6 +103,13 @@ def _settled(phi: Function, placement: str, gain: float, size: int | None) -> fl
     return float(weight @ (first * second) / (weight @ first**2))
 
 
+def unit_map(phi: Function) -> tuple[Array, Array]:
+    """Angles between examples, ascending, and E[phi(u) phi(v)] / E[phi^2] at unit variance."""
+    cosines, product, _ = _map(phi, 1.0)
+    square = product[0] if product[0] > 0 else np.nan
+    return np.arccos(cosines), product / square
+
+
 @lru_cache(maxsize=256)
 def _map(phi: Function, variance: float) -> tuple[Array, Array, float]:
     """E[phi(u) phi(v)] at correlations of u, v ~ N(0, variance): (correlations, values, E[phi])."""

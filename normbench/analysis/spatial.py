@@ -5,9 +5,9 @@ and p' is that of the layer below, summed over the same offsets of the kernel fr
 inside of an image two positions are to each other what two examples are (Xiao et al. 2018,
 arXiv:1806.05393). Hence the law of fully connected layers with fan_in = k k C. What differs:
 
-- zero padding takes energy away at the border. Without a norm it is followed here position by
-  position. Norms divide the loss away again: what is left is a few percent, on small images, where
-  a norm centres;
+- zero padding takes energy away at the border, which is followed position by position: without a
+  norm here, with one in ``analysis.padding``. Norms divide most of the loss away again: a few
+  percent are left on small images where a norm centres;
 - statistics over the positions of one channel alone (instance norm) make of the positions what
   batch norm makes of the examples;
 - statistics over the positions of a few channels (group norm) lie between that and layer norm.
@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from normbench.analysis.padding import box, padded_growth, spread
 from normbench.analysis.quadrature import gaussian
 from normbench.analysis.signal import growth_of_rows
 from normbench.seeding import stream
@@ -31,9 +33,7 @@ Function = Callable[[Array], Array]
 MANY = 128
 """Channels a statistic from which on the centring of each channel is neglected."""
 
-KERNEL = 3
-
-_SAMPLES = 2**15
+_SAMPLES = 2**14
 
 
 def growth_without_norm(
@@ -58,7 +58,8 @@ def growth_without_norm(
     below = np.ones((height, width)) if input_map is None else np.asarray(input_map, dtype=float)
     slopes: list[Array] = []
     for layer, (_, height, width) in enumerate(shapes):
-        variance = gain[layer] * _box(below)[:: _stride(below, height), :: _stride(below, height)]
+        stride = 1 if len(below) == height else 2
+        variance = gain[layer] * box(below)[::stride, ::stride]
         variance += bias
         assert variance.shape == (height, width)
         at = np.sqrt(variance)[:, :, None] * z
@@ -68,15 +69,56 @@ def growth_without_norm(
     for layer in range(len(shapes) - 1, -1, -1):
         channels, height, width = shapes[layer]
         if layer + 1 < len(shapes):
-            spread = np.zeros((height, width))
-            stride = _stride(spread, len(gradient))
-            spread[::stride, ::stride] = gradient
             out = gain[layer + 1] * shapes[layer + 1][0] / channels
-            gradient = slopes[layer] * out * _box(spread)
+            gradient = slopes[layer] * out * box(spread(gradient, height, width))
         norms.append(np.sqrt(channels * gradient.sum()))
     sizes = [int(np.prod(shape)) for shape in shapes]
     found = float(growth_of_rows(np.array(norms[::-1])[None], np.array(sizes)[None])[0])
     return found if np.isfinite(found) and found > 0 else None
+
+
+def padding_factor(
+    phi: Function,
+    dphi: Function,
+    gains: ArrayLike,
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    centring: Literal["channel", "example", "none"],
+    placement: Literal["pre", "post"],
+) -> float:
+    """Growth of this chain over that of the law without a border, and with gains all alike.
+
+    1 where the images are too large for it to matter. Gains count to 1 % of their median, so that
+    networks that differ by their drawn weights alone are integrated once.
+    """
+    gain = np.asarray(gains, dtype=np.float64)
+    middle = float(np.median(gain))
+    ratios = np.round(gain / middle, 2)
+    ratios[0] = 1.0  # the first layer stands at the edge, where nothing is fitted
+    found = _padding_factor(
+        phi, dphi, round(middle, 2), tuple(ratios), tuple(shapes), centring, placement
+    )
+    return float(found) if np.isfinite(found) else 1.0
+
+
+@lru_cache(maxsize=64)
+def _padding_factor(
+    phi: Function,
+    dphi: Function,
+    gain: float,
+    ratios: tuple[float, ...],
+    shapes: tuple[tuple[int, ...], ...],
+    centring: Literal["channel", "example", "none"],
+    placement: Literal["pre", "post"],
+) -> float:
+    z, weight = gaussian()
+    one = np.sqrt(1.0 if placement == "pre" else gain)
+    mean, square = float(weight @ phi(one * z)), float(weight @ phi(one * z) ** 2)
+    taken = mean**2 if centring == "channel" or (centring, placement) == ("example", "post") else 0
+    law = one**2 * float(weight @ dphi(one * z) ** 2) / (square - taken)
+    gains = gain * np.array(ratios)
+    found = padded_growth(phi, dphi, gains, shapes, centring=centring, placement=placement)
+    return found / law if law > 0 else np.nan
 
 
 def growth_of_channels(
@@ -88,15 +130,12 @@ def growth_of_channels(
     mean of the group's channels goes, their differences stay. The correlation between positions
     settles where the layers bring it; the group's variance varies with the channels that it has.
     """
-    if not bias:
-        gain = 1.0  # it cancels
-    return _growth_of_channels(phi, dphi, gain, bias, channels)
+    # A gain cancels. Biases count to a percent of it, so that seeds are integrated once.
+    return _growth_of_channels(phi, dphi, round(bias / gain, 2), channels)
 
 
 @lru_cache(maxsize=64)
-def _growth_of_channels(
-    phi: Function, dphi: Function, gain: float, bias: float, channels: int
-) -> float | None:
+def _growth_of_channels(phi: Function, dphi: Function, bias: float, channels: int) -> float | None:
     shared = stream(0, "theory").standard_normal((_SAMPLES // channels, channels))
     shared -= shared.mean(1, keepdims=True)
     square = (shared**2).mean(1, keepdims=True)
@@ -114,27 +153,13 @@ def _growth_of_channels(
     correlation = 0.5
     for _ in range(300):
         values = phi(passed(correlation)[0])
-        variance = gain * float((values**2 @ weight).mean()) + bias
-        new = min((gain * float(((values @ weight) ** 2).mean()) + bias) / variance, 1 - 1e-9)
+        variance = float((values**2 @ weight).mean()) + bias
+        new = min((float(((values @ weight) ** 2).mean()) + bias) / variance, 1 - 1e-9)
         step, correlation = abs(new - correlation), new
         if step < 1e-5:
             break
     at, below = passed(correlation)
     values = phi(at)
-    variance = gain * float((values**2 @ weight).mean()) + bias
-    slope = gain * float((dphi(at) ** 2 @ weight / below).mean())
+    variance = float((values**2 @ weight).mean()) + bias
+    slope = float((dphi(at) ** 2 @ weight / below).mean())
     return slope / variance if variance > 0 and np.isfinite(slope) else None
-
-
-def _box(values: Array) -> Array:
-    """The mean over the kernel around each position, zeros beyond the border. [H, W] -> [H, W]"""
-    edge = KERNEL // 2
-    height, width = values.shape
-    padded = np.pad(values, edge)
-    parts = [padded[i : i + height, j : j + width] for i in range(KERNEL) for j in range(KERNEL)]
-    return np.sum(parts, axis=0) / KERNEL**2
-
-
-def _stride(large: Array, height: int) -> int:
-    """1 or 2: by which a map of this height was made from, or is spread to, a larger one."""
-    return 1 if len(large) == height else 2

@@ -34,7 +34,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from normbench.analysis.quadrature import gaussian, sphere
 from normbench.analysis.signal import middle_layers
-from normbench.analysis.spatial import MANY, growth_of_channels, growth_without_norm
+from normbench.analysis.spatial import (
+    MANY,
+    growth_of_channels,
+    growth_without_norm,
+    padding_factor,
+)
 from normbench.seeding import stream
 
 Array = NDArray[np.float64]
@@ -102,22 +107,37 @@ def growth(
     size = batch_size if statistics == "batch" else group_size
     if size is not None and size < LEAST:
         return None
-    batch = statistics == "batch"
-    if spatial and not batch and channels is not None:
-        over_positions = size is None or size > channels
-        if one_channel(shapes=shapes, group_size=size, channels=channels) and centered:
-            batch = True  # the positions of a channel are to it what examples are to batch norm
-        elif over_positions and channels < MANY and centered and placement == "pre":
-            return growth_of_channels(*law, channels)
-        elif placement == "pre":
-            size = channels  # deep down all positions of a channel are alike
-    if placement == "post":
-        if size is None or size >= LARGE:
-            return _growth_post(batch, centered, *law)
-        return _growth_post_finite(batch, centered, *law, size)
-    if batch:
-        return _growth_pre_batch(phi, dphi, size)
-    return _growth_pre_example(centered, *law, size)
+    # The positions of a channel are to instance norm what examples are to batch norm.
+    alone = one_channel(shapes=shapes, group_size=group_size, channels=channels) and centered
+    batch = statistics == "batch" or alone
+    few = False
+    if spatial and not batch and channels is not None and placement == "pre":
+        few = centered and channels < MANY and (size is None or size > channels)
+        size = channels  # deep down all positions of a channel are alike
+    if few:
+        value = growth_of_channels(*law, channels or 1)
+    elif placement == "post":
+        finite = size is not None and size < LARGE
+        value = (
+            _growth_post_finite(batch, centered, *law, size or 0)
+            if finite
+            else _growth_post(batch, centered, *law)
+        )
+    elif batch:
+        value = _growth_pre_batch(phi, dphi, size)
+    else:
+        value = _growth_pre_example(centered, *law, size)
+    if value is None or not spatial or gains is None:
+        return value
+    each = batch or few
+    return value * padding_factor(
+        phi,
+        dphi,
+        gains,
+        shapes,
+        centring="channel" if each else "example" if centered else "none",
+        placement=placement,
+    )
 
 
 def one_channel(
