@@ -66,6 +66,8 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
         return np.nan, UNDECLARED
     if not ordinary:
         return np.nan, "the method replaces the weights or the activation"
+    if conditions["statistics"] == "none" and conditions["centered"]:
+        return np.nan, "theory does not cover centring alone"
     known = {name: value for name, value in conditions.items() if name in _OF_GROWTH}
     batch = conditions["statistics"] == "batch" or theory.one_channel(
         **{name: conditions[name] for name in ("shapes", "group_size", "channels")}
@@ -96,6 +98,8 @@ def expected_cosines(*, ordinary: bool, **conditions: Any) -> signal.Floats | No
     known = {name: value for name, value in conditions.items() if name in _OF_COSINES}
     flat = len(conditions["shapes"][0]) == 1
     if not ordinary or not flat or any(known[n] is None for n in ("statistics", "centered")):
+        return None
+    if known["statistics"] == "none" and known["centered"]:
         return None
     return None if known["input_products"] is None else correlation.mean_cosines(**known)
 
