@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from normbench.analysis.padding import box, padded_growth, spread
 from normbench.analysis.quadrature import gaussian
-from normbench.analysis.signal import growth_of_rows
+from normbench.analysis.signal import growth_of_rows, middle_layers
 from normbench.seeding import stream
 
 Array = NDArray[np.float64]
@@ -94,7 +94,8 @@ def padding_factor(
     gain = np.asarray(gains, dtype=np.float64)
     middle = float(np.median(gain))
     ratios = np.round(gain / middle, 2)
-    ratios[0] = 1.0  # the first layer stands at the edge, where nothing is fitted
+    if middle_layers(len(ratios)).start > 0:
+        ratios[0] = 1.0  # the first layer, whose inputs are few, is not among those fitted
     found = _padding_factor(
         phi, dphi, round(middle, 2), tuple(ratios), tuple(shapes), centring, placement
     )
