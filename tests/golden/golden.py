@@ -91,7 +91,9 @@ def _cases() -> Iterator[tuple[str, Case]]:
                     yield f"{model}-{name}-{precision}", case
         everything = (*BUDGET, *network, *EVERYTHING)
         yield f"{model}-everything", Case(everything, "batch", "fp32")
-        yield f"{model}-stack", Case((*BUDGET, *network), "batch", "fp32", stacked=True)
+        for precision, bits in PRECISIONS.items():
+            case = Case((*BUDGET, *network, *bits), "batch", precision, stacked=True)
+            yield f"{model}-stack-{precision}", case
         yield f"{model}-resumed", Case(everything, "batch", "fp32", resumed=True)
 
 

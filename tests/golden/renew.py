@@ -1,4 +1,4 @@
-"""Renew the golden runs and show what moved: ``python tests/golden/renew.py [WORD ...] [--dry-run]``.
+"""Renew the golden runs and show what moved: ``tests/golden/renew.py [WORD ...] [--dry-run]``.
 
 WORD: only cases whose name contains it. --dry-run: show what would move, and write nothing. A case
 that has not moved is left as it is.
