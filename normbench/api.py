@@ -7,12 +7,13 @@ result.convergence            # a DataFrame
 
 from __future__ import annotations
 
+import importlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from normbench.comparison import Comparison
 from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts
@@ -20,14 +21,15 @@ from normbench.reading import compare as compare
 from normbench.reading import export as export
 from normbench.reading import load as load
 from normbench.reading import report as report
-from normbench.store import ExperimentStore, read_results
+from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
+    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
-    from normbench.execution import Watch
+    from normbench.execution import Outcome, Watch
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
@@ -110,6 +112,10 @@ def train(
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
     """
+    from normbench.execution import processes
+
+    if executor == "local":
+        processes.prepare()  # first of all: they import while this process does
     from normbench.execution import Outcome, Silent, execute, make_engine
     from normbench.plan import best_runs, expand, settle
 
@@ -139,6 +145,8 @@ def train(
                 plan = settle(plan, store.folders())
                 done += plan
                 store.write_plan(experiment.resolved(), [run.record() for run in done])
+                # What the tables need is imported while the workers train.
+                threading.Thread(target=_load_tables, daemon=True).start()
                 outcome += execute(
                     plan,
                     store,
@@ -151,11 +159,22 @@ def train(
                 if outcome.stopped or tuned:
                     break
                 # What each norm's own best value is, only the tuning runs can tell.
-                plan = best_runs(experiment, Comparison(read_results(*place)).chosen)
+                plan = best_runs(experiment, _read(place).chosen)
         outcome.signal = interrupts.signal
     finally:
         engine.close()
         store.unlock()
+    return _read(place, outcome)
+
+
+def _load_tables() -> None:
+    importlib.import_module("normbench.comparison")
+
+
+def _read(place: tuple[Path, str], outcome: Outcome | None = None) -> Comparison:
+    from normbench.comparison import Comparison
+    from normbench.store import read_results
+
     return Comparison(read_results(*place), outcome)
 
 

@@ -16,7 +16,7 @@ from tiny import EVERYTHING, experiment, journals, only, run_config, same, state
 
 import normbench
 from normbench.comparison import Comparison
-from normbench.execution import LocalEngine, Outcome, Silent, execute, local
+from normbench.execution import LocalEngine, Outcome, Silent, execute, processes
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore
 from normbench.training import events
@@ -186,4 +186,4 @@ def test_closing_ends_workers_whatever_they_are_doing(tmp_path, digits):
 )
 def test_only_an_allocator_that_knows_them_gets_tunables(monkeypatch, libc, tuned):
     monkeypatch.setattr("platform.libc_ver", lambda: libc)
-    assert ("GLIBC_TUNABLES" in local.allocator()) is tuned
+    assert ("GLIBC_TUNABLES" in processes.allocator()) is tuned
