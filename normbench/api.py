@@ -7,10 +7,9 @@ result.convergence            # a DataFrame
 
 from __future__ import annotations
 
-import importlib
 import os
-import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
-    from normbench.execution import Outcome, Watch
+    from normbench.execution import Watch
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
@@ -128,8 +127,7 @@ def train(
         ray_address=ray_address,
         note=note,
     )
-    place = (Path(results), experiment.name)
-    store = ExperimentStore(*place)
+    store = ExperimentStore(Path(results), experiment.name)
     outcome = Outcome()
     try:
         dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
@@ -145,8 +143,7 @@ def train(
                 plan = settle(plan, store.folders())
                 done += plan
                 store.write_plan(experiment.resolved(), [run.record() for run in done])
-                # What the tables need is imported while the workers train.
-                threading.Thread(target=_load_tables, daemon=True).start()
+                processes.meanwhile("normbench.comparison")
                 outcome += execute(
                     plan,
                     store,
@@ -159,23 +156,12 @@ def train(
                 if outcome.stopped or tuned:
                     break
                 # What each norm's own best value is, only the tuning runs can tell.
-                plan = best_runs(experiment, _read(place).chosen)
+                plan = best_runs(experiment, compare(experiment.name, results=results).chosen)
         outcome.signal = interrupts.signal
     finally:
         engine.close()
         store.unlock()
-    return _read(place, outcome)
-
-
-def _load_tables() -> None:
-    importlib.import_module("normbench.comparison")
-
-
-def _read(place: tuple[Path, str], outcome: Outcome | None = None) -> Comparison:
-    from normbench.comparison import Comparison
-    from normbench.store import read_results
-
-    return Comparison(read_results(*place), outcome)
+    return replace(compare(experiment.name, results=results), outcome=outcome)
 
 
 def probe(

@@ -6,6 +6,7 @@ Nothing here imports torch: a command starts the processes first, and imports wh
 from __future__ import annotations
 
 import atexit
+import importlib
 import multiprocessing
 import os
 import platform
@@ -73,6 +74,11 @@ def _give_up(server: int | None) -> None:
     if server is not None and not _started:
         with suppress(OSError):
             os.kill(server, signal.SIGKILL)
+
+
+def meanwhile(module: str) -> None:
+    """Import in a thread what this process will need when the workers are done."""
+    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
 
 
 def start(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
