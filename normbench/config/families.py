@@ -129,6 +129,11 @@ class Family(Generic[S]):
         except UnknownName:
             return name
 
+    def required(self, kind: str) -> set[str]:
+        """The keys of a kind that have no default."""
+        fields = self.member(kind).model_fields
+        return {key for key, field in fields.items() if field.is_required()}
+
     def keys(self) -> set[str]:
         """The keys of all kinds together."""
         return {key for kind in self.names() for key in self.member(kind).model_fields}
