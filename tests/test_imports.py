@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "store": [],
         "plan": ["config", "store"],
         "training": ["norms", "models", "data", "probes", "config"],
-        "execution": ["training", "store", "data", "config", "plan"],
+        "execution": ["training", "store", "data", "config", "plan", "models", "norms", "registry"],
         "analysis": [],
         "doctor": ["data", "store", "registry"],
         "charts": ["analysis", "store", "registry"],

@@ -17,6 +17,7 @@ import torch
 from normbench.config import RunConfig, RuntimeConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
+from normbench.execution import components
 from normbench.execution.engine import Task
 from normbench.training.events import ENDS, Event, Failed
 from normbench.training.loop import train_together
@@ -62,6 +63,7 @@ def told(
     """
     going = [run.key for run in task.runs]
     try:
+        components.unpack(task.components)
         configs = [RunConfig.model_validate(run.config) for run in task.runs]
         compute_on(configs[0].runtime)
         resume = [run.resume for run in task.runs]
