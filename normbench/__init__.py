@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normbench.api import claims, compare, export, load, load_config, probe, report, train
+    from normbench.api import claims, export, load_config, probe, report
+    from normbench.interactive import compare, load, train
 
 __all__ = ["claims", "compare", "export", "load", "load_config", "probe", "report", "train"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first used: `normbench --help` must not wait for pandas and torch.
+    if name in ("compare", "load", "train"):
+        from normbench import interactive
+
+        return getattr(interactive, name)
     if name in __all__:
         from normbench import api
 
