@@ -11,9 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from normbench.analysis.rule import VerdictRule
+from normbench.analysis.groups import sweep_points
+from normbench.analysis.rule import METRICS, SIMILAR, VerdictRule
 from normbench.comparison import Comparison, Tables, records
 from normbench.conventions import OUTCOME_STATES
 from normbench.report import sentences, turns
@@ -51,6 +53,7 @@ class Answer:
     caveats: tuple[str, ...]
     rows: pd.DataFrame
     tuned_key: str = ""
+    order: tuple[str, ...] = ()
 
     @property
     def best_set(self) -> list[str]:
@@ -104,7 +107,15 @@ def answer(comparison: Comparison) -> Answer:
         tuple(caveats(comparison)),
         rows,
         key if own and key else "",
+        tuple(comparison.reported.norms),
     )
+
+
+def to_dict(comparison: Comparison, found: Answer, *, all_pairs: bool = False) -> dict[str, Any]:
+    """The object that ``--json`` prints: the comparison's tables, and ``verdict``, what they say."""
+    tables = comparison.to_dict(all_pairs=all_pairs)
+    head = {name: tables.pop(name) for name in ("schema", "experiment", "baseline", "fairness")}
+    return {**head, "verdict": found.to_dict(), **tables}
 
 
 def _rows(tables: Tables, told: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +131,24 @@ def _rows(tables: Tables, told: pd.DataFrame) -> pd.DataFrame:
         lost = chance.get(place, {})
         more |= {name: lost.get(name, 0) for name in ("at_chance", "never_left_chance")}
         rows.append({**row, **more})
-    return pd.DataFrame(rows)
+    return _in_order(pd.DataFrame(rows), tables)
+
+
+def _in_order(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """At each point the leader, those that may be best or are similar, the rest; each by value."""
+    point, _ = sweep_points(rows, tables.results.keys)
+    serves = rows["in_set"].astype(bool) | (rows["verdict"] == SIMILAR)
+    better = -1 if METRICS[tables.rule.metric].higher_is_better else 1
+    order = pd.DataFrame(
+        {
+            "point": point,
+            "group": np.where(rows["place"] == 0, 0, np.where(serves, 1, 2)),
+            "value": better * rows["value"].astype(float),
+            "place": rows["place"],
+        }
+    )
+    order["group"] = order["group"].where(rows["value"].notna(), 3)
+    return rows.loc[order.sort_values(list(order)).index].reset_index(drop=True)
 
 
 def _place(row: Row, by: list[str]) -> tuple[str, ...]:

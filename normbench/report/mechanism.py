@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from normbench.analysis import signal, theory
 from normbench.comparison import Tables
 from normbench.dotted import flat
-from normbench.report.columns import Row, number
+from normbench.report.columns import Row
 from normbench.report.wording import counted
 
 Array = NDArray[np.float64]
@@ -110,7 +110,7 @@ def _remedy(tables: Tables, row: Row) -> str:
         if _keeps(other, pair):
             return (
                 f"under model.init={other} it would keep its size by theory "
-                f"({number(_theory(other, pair))} a layer, {number(_theory(init, pair))} under "
+                f"({_theory(other, pair):.2f} a layer, {_theory(init, pair):.2f} under "
                 f"{init})"
             )
     return ""
@@ -143,4 +143,7 @@ def _theory(init: str, pair: Pair) -> float:
 
 
 def _factor(value: float) -> str:
-    return f"{value:.1f}" if value < 100 else f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    """6.0, 7,800, 2e+12: two digits are enough."""
+    if value < 100:
+        return f"{value:.1f}"
+    return f"{float(f'{value:.2g}'):,.0f}" if value < 1e6 else f"{value:.0e}"

@@ -21,7 +21,6 @@ NOUNS = {
     "test_accuracy": "test accuracy",
     "steps_to_target": "steps to the target",
 }
-EXPLAINED = {"auc": "AUC (area under the validation curve)"}
 SAME_COST = 0.05  # times a step that differ by less than this share are told as the same
 MOST_SEEDS = 1000  # more than this would not be trained
 
@@ -44,10 +43,12 @@ def which(rows: Rows, rule: VerdictRule, kernel: str) -> list[str]:
             f"{'is' if _seeds(known) == '1 seed' else 'are'} too few to tell norms apart "
             f"({need}): what the table shows may be chance."
         ]
-    inside = [row for row in others if row["in_set"]]
+    # A norm that was eliminated for a difference too small to matter is as good as the leader.
+    inside = [row for row in others if row["in_set"] or row["verdict"] == SIMILAR]
     worse = [row for row in others if row["verdict"] == WORSE]
     if not inside:
-        return [_alone(leader, others[0], rule, known), *_behind(name, worse, others[0], rule)]
+        second = min(others, key=lambda row: abs(row["difference"]))
+        return [_alone(leader, second, rule, known), *_behind(name, worse, second, rule)]
     if all(row["verdict"] == SIMILAR for row in inside):
         first = _cheapest([leader, *inside], rule, kernel, known)
     else:
@@ -109,7 +110,7 @@ def _cheapest(inside: Rows, rule: VerdictRule, kernel: str, known: Rows) -> str:
     margin = _margin(rule)
     names = norms(row["norm"] for row in inside)
     text = (
-        f"Use {quoted(chosen['norm'])}: {names} are similar in {EXPLAINED.get(rule.metric, NOUNS[rule.metric])} "
+        f"Use {quoted(chosen['norm'])}: {names} are similar in {NOUNS[rule.metric]} "
         f"({_values(inside, rule)}; all within {margin} of the leader, at {_seeds(known)})"
     )
     if len(timed) < len(inside):
@@ -125,7 +126,7 @@ def _open_set(leader: Row, inside: Rows, rule: VerdictRule, known: Rows) -> str:
     similar = [row["norm"] for row in inside if row["verdict"] == SIMILAR]
     text = (
         f"{norms(row['norm'] for row in every)} may each be the best: {_seeds(known)} do "
-        f"not tell them apart in {EXPLAINED.get(rule.metric, NOUNS[rule.metric])} ({_values(every, rule)})"
+        f"not tell them apart in {NOUNS[rule.metric]} ({_values(every, rule)})"
     )
     if similar:
         text += f"; {norms(similar)} {_be(similar)} similar to {quoted(leader['norm'])}"
@@ -137,25 +138,23 @@ def separate(rows: Rows, rule: VerdictRule) -> list[str]:
     inside = [row for row in rows[1:] if row["in_set"] and row["verdict"].startswith(UNDECIDED)]
     if not inside or math.isnan(rows[0]["value"]):
         return []
-    needs, open_ = [], []
-    for row in inside:
-        more = row["more_seeds"]
-        if math.isnan(more):
-            open_.append(row)
-        elif more > MOST_SEEDS:
-            needs.append(f"{quoted(row['norm'])} more than {MOST_SEEDS:,}")
-        else:
-            needs.append(f"{quoted(row['norm'])} about {count(more)}")
     leader = quoted(rows[0]["norm"])
+    needs = [
+        f"{quoted(row['norm'])} about {count(row['more_seeds'])}"
+        if row["more_seeds"] <= MOST_SEEDS
+        else f"{quoted(row['norm'])} more than {MOST_SEEDS:,}"
+        for row in inside
+        if not math.isnan(row["more_seeds"])
+    ]
     parts = []
     if needs:
         parts.append(
-            f"Open: to separate it from {leader}, {', '.join(needs)} more seeds, if the "
-            "differences are what they seem"
+            f"more seeds that would tell them from {leader}, if the differences are as measured: "
+            f"{', '.join(needs)}"
         )
-    if why := {_reason(row["verdict"]) for row in open_} - {""}:
-        parts.append(f"Open: {joined(sorted(why))}")
-    return [f"{'; '.join(parts)}."] if parts else []
+    reasons = {_reason(row["verdict"]) for row in inside if math.isnan(row["more_seeds"])} - {""}
+    parts += sorted(reasons)
+    return [f"Open: {'; '.join(parts)}."] if parts else []
 
 
 def cost(rows: Rows, baseline: str, kernel: str) -> list[str]:
@@ -188,25 +187,21 @@ def against(comparisons: Sequence[Mapping[str, Any]], baseline: str, rule: Verdi
         if rows := told.get(word):
             names = [row["norm"] for row in rows]
             parts.append(f"{norms(names)} {_be(names)} {word}{_detail(word, rows, rule)}")
+    if list(told) == [BETTER] and len(comparisons) > 1:
+        return f"All others are better than the baseline {quoted(baseline)}."
     return f"Against the baseline {quoted(baseline)}: {'; '.join(parts)}."
 
 
 def _detail(word: str, rows: Sequence[Mapping[str, Any]], rule: VerdictRule) -> str:
-    """Sizes behind better and worse; what 80 % power would have found behind undecided."""
-    metric = rule.metric
-    if word in (BETTER, WORSE):
-        sizes = [size(metric, row["difference"]) for row in rows]
-        return f" by {joined(sizes)}" if all(math.isfinite(r["difference"]) for r in rows) else ""
-    if word == UNDECIDED:
-        found = [row["detectable"] for row in rows if math.isfinite(row["detectable"])]
-        reasons = sorted({_reason(row["verdict"]) for row in rows} - {""})
-        texts = list(reasons)
-        if found:
-            texts.append(f"80 % power would have found {size(metric, max(found))} or more")
-        return f" ({'; '.join(texts)})" if texts else ""
+    """What 80 % power would have found behind undecided; the seeds it takes behind too few."""
     if word == TOO_FEW:
-        return f" ({rows[0]['verdict'].partition('(')[2].rstrip(')')})"
-    return ""
+        return f" ({_reason(rows[0]['verdict'])})"
+    if word != UNDECIDED:
+        return ""
+    texts = sorted({_reason(row["verdict"]) for row in rows} - {""})
+    if found := [row["detectable"] for row in rows if math.isfinite(row["detectable"])]:
+        texts.append(f"80 % power would have found {size(rule.metric, max(found))} or more")
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def kernel_text(runtime: Mapping[str, Any], precision: str | None) -> str:
@@ -226,7 +221,7 @@ def _value(row: Row, rule: VerdictRule) -> str:
         return f"{target} in a median of {count(row['value'])} steps"
     text = judged(rule.metric, row["value"])
     unit = " %" if rule.metric.endswith("accuracy") else ""
-    return f"{EXPLAINED.get(rule.metric, NOUNS[rule.metric])} {text}{unit}"
+    return f"{NOUNS[rule.metric]} {text}{unit}"
 
 
 def _values(rows: Rows, rule: VerdictRule) -> str:

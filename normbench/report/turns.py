@@ -10,7 +10,7 @@ import pandas as pd
 
 from normbench.analysis.rule import LEADER, SIMILAR, TOO_FEW, WORSE, VerdictRule
 from normbench.report.columns import Row, judged
-from normbench.report.sentences import EXPLAINED, NOUNS
+from normbench.report.sentences import NOUNS
 from normbench.report.wording import counted, joined, listed, norms, quoted, short
 
 MOST_PARTS = 4  # combinations of further keys that are told one by one
@@ -56,7 +56,7 @@ def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
     known = rows[rows["value"].notna()]
     if known.empty:
         return ["No run has a result yet."]
-    noun = EXPLAINED.get(rule.metric, NOUNS[rule.metric])
+    noun = NOUNS[rule.metric]
     seeds = counted(known["seeds"].max(), "seed")
     leaders = _leaders(known, by)
     contested = known[known["verdict"] != LEADER]
@@ -69,7 +69,7 @@ def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
     everywhere = [
         norm
         for norm, own in table.items()
-        if all(value in own and own[value]["in_set"] and not math.isnan(own[value]["value"]) for value in values)
+        if all(value in own and _may_be_best(own[value]) for value in values)
     ]
     where = f"at each of {len(values)} values of {by} ({noun}, {seeds})"
     if len(everywhere) == 1:
@@ -80,6 +80,11 @@ def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
         first = f"No norm may be the best {where}: {leaders}."
     turns = _turns(table, values, rule)
     return [first, *([f"{turns}."] if turns else [])]
+
+
+def _may_be_best(row: Row) -> bool:
+    """In the best set, or out of it for a difference too small to matter."""
+    return bool(row["in_set"] or row["verdict"] == SIMILAR) and not math.isnan(row["value"])
 
 
 def _by_norm(rows: pd.DataFrame) -> Any:
