@@ -1,4 +1,4 @@
-"""Paired comparison of norms with a baseline: difference, interval, p-value, and a verdict in words.
+"""Paired comparison of norms with a baseline: difference, interval, p-value, verdict.
 
 Runs pair by seed at the same sweep point. The definitions are those of PROTOCOL.md, "Comparison".
 """
@@ -45,6 +45,7 @@ COLUMNS = (
 )
 """The columns of a comparison; the sweep keys stand after the second."""
 
+
 @dataclass(frozen=True)
 class Layout:
     """Where each run stands in the cube [point, norm, place of its seed within the point]."""
@@ -66,7 +67,7 @@ def compare(
     baseline: str,
     keys: Sequence[str],
     *,
-    rule: VerdictRule | None = VerdictRule(),  # noqa: B008 - it is frozen
+    rule: VerdictRule | None = VerdictRule(),
     metrics: Sequence[str] = DEFAULT_METRICS,
     all_pairs: bool = False,
     alpha: float = 0.05,
@@ -153,6 +154,7 @@ def compare(
             _judge(part, METRICS[name], family, alpha)
         else:
             part["detectable"] = np.nan
+            part.loc[part["interval"] == "", "interval"] = UNADJUSTED
         part["metric"], part["place"] = name, place
         part["point"], part["pair"] = (index.ravel() for index in np.indices(planned.shape))
         parts.append(part[planned.ravel()])
@@ -264,9 +266,7 @@ def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
     return found
 
 
-def _mixed(
-    outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]
-) -> Words:
+def _mixed(outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]) -> Words:
     """Where the pairs end in several ways, one of them a run that failed to learn; else "". [P * K]
 
     Such a run diverged or ended at chance. Where it is so at every seed, the pairs end alike.

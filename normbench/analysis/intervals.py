@@ -18,7 +18,6 @@ from scipy import stats
 
 from normbench.analysis.statistics import (
     EXACT_PAIRS,
-    RANDOM_FLIPS,
     chunks,
     random_signs,
     sign_flip_p,
