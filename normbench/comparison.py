@@ -42,17 +42,6 @@ class Tables:
         """The labels of the norms, in the config's order."""
         return list(dict.fromkeys(self.results.runs["norm"]))
 
-    @property
-    def rule(self) -> VerdictRule:
-        """What carries the verdicts."""
-        return VerdictRule.of(self.results.config.get("verdict"))
-
-    @cached_property
-    def best_set(self) -> pd.DataFrame:
-        """Which norms may be best: see ``analysis.best_set.best_set``."""
-        outcome = self.outcomes[self.outcomes["target"] == self.targets[0]]
-        return best_set(outcome, self.norms, self.results.keys, rule=self.rule)
-
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row a run and target: see ``analysis.convergence.outcomes``."""

@@ -37,8 +37,11 @@ def command(
 
     The same command continues what was interrupted and skips what is done.
     """
+    from normbench.execution import processes
+
+    if executor == "local" and not dry_run:
+        processes.prepare()  # first of all: they import while this process does
     from normbench.api import load_config, train
-    from normbench.cli.tables import print_comparison
     from normbench.report.live import Display
 
     experiment = load_config(config, overrides=set_, sweeps=sweep)
@@ -67,6 +70,8 @@ def command(
     if outcome.stopped:
         typer.echo("interrupted; the same command continues", err=True)
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
+    from normbench.cli.tables import print_comparison
+
     print_comparison(result, json=json, form=form)
     if outcome.failed:
         raise typer.Exit(RUN_FAILED)

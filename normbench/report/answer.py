@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def best_set(self) -> list[str]:
-        """The norms that may be best; in a sweep, at every point. Those without a result are not."""
+        """The norms that may be best, of those with a result; in a sweep, at every point."""
         known = self.rows["in_set"].astype(bool) & self.rows["value"].notna()
         inside = known.groupby(self.rows["norm"], sort=False).all()
         return [str(norm) for norm, holds in inside.items() if holds]
@@ -112,8 +112,8 @@ def answer(comparison: Comparison) -> Answer:
 
 
 def to_dict(comparison: Comparison, found: Answer, *, all_pairs: bool = False) -> dict[str, Any]:
-    """The object that ``--json`` prints: the comparison's tables, and ``verdict``, what they say."""
-    tables = comparison.to_dict(all_pairs=all_pairs)
+    """The object that ``--json`` prints: the tables, and ``verdict``, what they say."""
+    tables = Comparison.to_dict(comparison, all_pairs=all_pairs)
     head = {name: tables.pop(name) for name in ("schema", "experiment", "baseline", "fairness")}
     return {**head, "verdict": found.to_dict(), **tables}
 
@@ -156,16 +156,18 @@ def _place(row: Row, by: list[str]) -> tuple[str, ...]:
 
 
 def _sentences(tables: Tables, rows: pd.DataFrame) -> list[str]:
-    keys, rule = tables.results.keys, tables.rule
-    if keys:
-        return turns.sweep(rows, keys, rule)
-    config = tables.results.config
+    keys, rule, config = tables.results.keys, tables.rule, tables.results.config
     kernel = sentences.kernel_text(
         config.get("runtime") or {}, (config.get("training") or {}).get("precision")
     )
+    judged_rows = _judged(tables, rule.metric)
+    if keys:
+        found = turns.sweep(rows, keys, rule)
+        found.append(turns.against(judged_rows, tables.baseline, keys, rule.metric))
+        found.append(turns.cost(rows, kernel))
+        return list(filter(None, found))
     listed: list[Row] = rows.to_dict("records")
     found = sentences.which(listed, rule, kernel)
-    judged_rows = _judged(tables, rule.metric)
     if second := sentences.against(judged_rows, tables.baseline, rule):
         found.append(second)
     if not any(kernel in text for text in found):

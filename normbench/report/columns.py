@@ -81,6 +81,11 @@ def seconds(value: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
+def timed(value: float) -> str:
+    """A duration that was estimated; what was not timed says so and is never zero."""
+    return seconds(value) if value > 0 else "not timed"
+
+
 def data_size(value: float) -> str:
     """Bytes in the unit that reads best: 1,234,567 -> 1.23 MB."""
     for unit in ("B", "kB", "MB", "GB"):

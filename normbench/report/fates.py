@@ -58,7 +58,9 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
         told = f"never left chance in {len(never)} of {counted(known, 'run')}"
         parts.append(_explained(told, tables, row, len(never), known))
     if len(chance):
-        parts.append(f"fell back to chance in {len(chance)} of {counted(known, 'run')} ({_seeds(chance)})")
+        parts.append(
+            f"fell back to chance in {len(chance)} of {counted(known, 'run')} ({_seeds(chance)})"
+        )
     if len(diverged):
         told = (
             f"diverged in {len(diverged)} of {counted(known, 'run')} ({_seeds(diverged)}), counted "
@@ -71,10 +73,8 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
         if not known and len(failed) == len(own):
             parts.append(f"has no result: all {counted(len(own), 'run')} failed ({why_})")
         else:
-            parts.append(
-                f"failed in {len(failed)} of {counted(len(own), 'run')} ({_seeds(failed)}: {why_}), "
-                "which are in no mean"
-            )
+            told = f"failed in {len(failed)} of {counted(len(own), 'run')}"
+            parts.append(f"{told} ({_seeds(failed)}: {why_}), which are in no mean")
     return parts
 
 
@@ -100,19 +100,22 @@ def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
             known = own["finished"] + own["diverged"]
             most = own[(own[column] > 0) & (2 * own[column] >= known)]
             if len(most):
-                places = listed([_place(row, keys, by) for row in most.to_dict("records")])
-                where = f"{short(by)} {places}" if len(keys) == 1 else places
                 reason = why(tables, most.to_dict("records")[0])
+                where = _where(most, own, keys, by)
                 parts.append(f"{text} at {where}" + (f" ({reason})" if reason else ""))
         if parts:
             found.append(f"{quoted(str(norm))} {joined(parts)}.")
     return found
 
 
-def _place(row: Row, keys: Sequence[str], by: str) -> str:
+def _where(most: pd.DataFrame, own: pd.DataFrame, keys: Sequence[str], by: str) -> str:
+    """batch size 2 and 4, or every batch size; with several keys each point in full."""
+    if len(most) == len(own):
+        return f"every {short(by)}" if len(keys) == 1 else f"all {len(own)} points"
+    rows = most.to_dict("records")
     if len(keys) == 1:
-        return str(row[by])
-    return "/".join(f"{short(key)} {row[key]}" for key in keys)
+        return f"{short(by)} {listed([row[by] for row in rows])}"
+    return listed(["/".join(f"{short(key)} {row[key]}" for key in keys) for row in rows])
 
 
 def caveats(comparison: Comparison) -> list[str]:

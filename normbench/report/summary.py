@@ -57,7 +57,8 @@ def legend(rows: pd.DataFrame, within: str) -> str:
     """What the marks in these rows mean."""
     told = []
     for word, sign in MARKS.items():
-        own = rows.loc[rows["verdict"].str.startswith(word), "verdict"]
+        known = rows["verdict"].str.startswith(word) & rows["value"].notna()
+        own = rows.loc[known, "verdict"]
         if len(own):
             text = f"{word} (within {within})" if word == SIMILAR else word
             told.append(f"{sign} {own.iloc[0] if word == TOO_FEW else text}")
@@ -72,13 +73,6 @@ def summary(answer: Answer) -> list[Section]:
 def long_table(answer: Answer) -> Section:
     """A row a sweep point and norm with every number, as csv writes it."""
     return Section(answer.experiment, answer.rows, _columns(answer), norms=_norms(answer))
-
-
-def texts(answer: Answer) -> pd.DataFrame:
-    """The table as on a terminal: texts under their headings."""
-    section = summary(answer)[0]
-    rows = section.rows.to_dict("records")
-    return pd.DataFrame({c.heading: [c.text(row) for row in rows] for c in section.columns})
 
 
 def _one_table(answer: Answer) -> Section:
@@ -132,7 +126,9 @@ def _columns(answer: Answer) -> list[Column]:
         )
     if metric != "test_accuracy" and rows["test_accuracy_mean"].notna().any():
         columns.append(Column("test %", lambda row: percent(row["test_accuracy_mean"]), weight=3))
-    columns.append(Column("step time", lambda row: seconds(row["train_seconds_per_step"]), weight=2))
+    columns.append(
+        Column("step time", lambda row: seconds(row["train_seconds_per_step"]), weight=2)
+    )
     # A column that says the same in every row says nothing.
     if any(ended(row) for row in rows.to_dict("records")):
         columns.append(Column("ended", lambda row: ended(row) or "ok", left=True))
@@ -144,7 +140,8 @@ def _note(answer: Answer, rows: pd.DataFrame) -> str:
     parts = [MEANINGS[metric]]
     if marks := legend(rows, _within(answer)):
         parts.append(marks)
-    lacking = rows[(rows["place"] > 0) & rows["ci_low"].isna() & (rows["interval"] != "")]
+    lacking = rows[(rows["place"] > 0) & rows["ci_low"].isna() & rows["value"].notna()]
+    lacking = lacking[lacking["interval"] != ""]
     for reason, own in lacking.groupby("interval", sort=False):
         if not own["verdict"].str.startswith(TOO_FEW).all():
             parts.append(f"no interval for {named(dict.fromkeys(own['norm']))}: {reason}")
@@ -182,6 +179,8 @@ def _value_column(answer: Answer, value: Any) -> Column:
         if cell is None:
             return ""
         sign = LEADS if cell["verdict"] == LEADER else mark(cell["verdict"])
+        if math.isnan(cell["value"]):
+            sign = ""
         shown = judged(metric, cell["value"], cell["budget_steps"])
         return f"{shown} {sign or ' '}{'†' if ended(cell) else ''}".rstrip()
 
@@ -215,6 +214,8 @@ def _within(answer: Answer) -> str:
 def _to_leader(metric: str, row: Row) -> str:
     if row["verdict"] == LEADER:
         return "leader"
+    if math.isnan(row["value"]):
+        return "–"
     shown = difference(metric, row["difference"], unit=False)
     return f"{shown} {mark(row['verdict'])}".rstrip()
 

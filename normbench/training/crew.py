@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-import torch._dynamo
 from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
@@ -108,9 +107,11 @@ class Stack:
         if self.config.runtime.compile:
             # On a CUDA device this mode replays forward and backward as CUDA graphs, for which the
             # weights must be known to stay where they are.
+            from torch._dynamo import mark_static_address  # takes as long to import as torch
+
             cuda = runs[0].device.type == "cuda"
             for tensor in (*self.parameters.values(), *self.buffers.values()):
-                torch._dynamo.mark_static_address(tensor)
+                mark_static_address(tensor)
             mode = "reduce-overhead" if cuda else "default"
             self._step_losses = torch.compile(self._step_losses, mode=mode)
             for _ in range(RECORDINGS if cuda else 1):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +27,17 @@ def parameter_names(network: nn.Module) -> tuple[list[str], list[str]]:
 def make_optimizer(
     decayed: Sequence[Tensor], plain: Sequence[Tensor], config: OptimizerConfig
 ) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused; weight decay is for ``decayed`` alone."""
+    """The optimizer of the config, fused; weight decay is for ``decayed`` alone.
+
+    To be stepped in eager mode: it stands outside what is compiled.
+    """
     groups = [
         {"params": list(decayed), "weight_decay": config.weight_decay},
         {"params": list(plain), "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(config, SgdConfig):
-        return torch.optim.SGD(
+        return _eager(torch.optim.SGD)(
             groups,
             lr=config.lr,
             momentum=config.momentum,
@@ -40,7 +46,20 @@ def make_optimizer(
         )
     assert isinstance(config, AdamConfig)
     cls = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
-    return cls(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+    return _eager(cls)(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+@functools.cache
+def _eager(cls: type[torch.optim.Optimizer]) -> Any:
+    """The same optimizer less what only concerns the compiler.
+
+    PyTorch marks these methods as not to be compiled, and imports ``torch._dynamo`` for it when
+    the first of them is called, which takes as long as importing torch.
+    """
+    marked = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(cls, name)) for name in marked}
+    step = torch.no_grad()(inspect.unwrap(cls.step))
+    return type(cls.__name__, (cls,), {**methods, "step": step})
 
 
 def full_rate(config: OptimizerConfig, batch_size: int) -> float:
