@@ -45,7 +45,10 @@ class Tables:
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row a run and target: see ``analysis.convergence.outcomes``."""
-        return convergence.outcomes(self.results.runs, self.results.curves, self.targets)
+        validation = self.results.config.get("data", {}).get("validation")
+        return convergence.outcomes(
+            self.results.runs, self.results.curves, self.targets, examples=validation or None
+        )
 
     @cached_property
     def by_target(self) -> pd.DataFrame:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from normbench.analysis.chance import at_chance
 from normbench.comparison import Comparison, Tables
 from normbench.conventions import OUTCOME_STATES
 from normbench.report.columns import Row
@@ -16,32 +14,14 @@ from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
 
 
-def runs_told(tables: Tables) -> pd.DataFrame:
-    """The outcomes for the primary target, with two columns more.
-
-    at_chance: finished with a validation accuracy that is no better than guessing;
-    never_left_chance: so at every evaluation. See ``analysis.chance``; both are False for a run
-    that diverged, which is told as that, or has no result.
-    """
-    outcomes = tables.outcomes
-    if tables.targets:
-        outcomes = outcomes[outcomes["target"] == tables.targets[0]]
-    validation = tables.results.config.get("data", {}).get("validation")
-    examples = float(validation) if isinstance(validation, int) and validation > 0 else None
-    finished = outcomes["state"] == "finished"
-    classes = outcomes["num_classes"].to_numpy(dtype=float)
-    last = at_chance(outcomes["val_accuracy"].to_numpy(dtype=float), classes, examples)
-    best = at_chance(outcomes["best_val_accuracy"].to_numpy(dtype=float), classes, examples)
-    return outcomes.assign(at_chance=finished & last, never_left_chance=finished & last & best)
-
-
-def fates(tables: Tables, rows: pd.DataFrame, told: pd.DataFrame) -> list[str]:
-    """A sentence a norm of which runs failed, diverged or learned nothing. told: ``runs_told``."""
+def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
+    """A sentence a norm on runs that failed, diverged or learned nothing. rows: ``Answer.rows``."""
     if tables.results.keys:
         return _in_a_sweep(tables, rows)
+    outcomes = tables.outcomes[tables.outcomes["target"] == tables.targets[0]]
     found = []
     for row in rows.to_dict("records"):
-        own = told[told["norm"] == row["norm"]]
+        own = outcomes[outcomes["norm"] == row["norm"]]
         if parts := _one(tables, row, own):
             found.append(f"{quoted(row['norm'])} {'; it '.join(parts)}.")
     return found
@@ -145,16 +125,3 @@ def caveats(comparison: Comparison) -> list[str]:
                 f"{row['at_edge']} end of the grid: the true best may lie outside."
             )
     return found
-
-
-def ended(row: Row) -> str:
-    """What became of a norm's runs that did not simply learn: 8 at chance, 1 diverged, ...
-
-    Empty where all learned; "no result" where none of those that should have one has it.
-    """
-    done = row["finished"] + row["diverged"]
-    words: dict[str, Any] = {"at_chance": "at chance", "diverged": "diverged", "failed": "failed"}
-    words |= {"interrupted": "interrupted", "missing": "not run"}
-    parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
-    text = ", ".join(parts)
-    return f"no result ({text})" if not done and text else text

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from normbench.analysis.rule import LEADER, SIMILAR, TOO_FEW, UNDECIDED, WORSE
+from normbench.analysis.rule import LEADER, MARKS, SIMILAR, TOO_FEW, mark
 from normbench.report.answer import Answer
 from normbench.report.columns import (
     Column,
     Row,
     difference,
+    ended,
     interval,
     judged,
     key_columns,
@@ -23,16 +24,10 @@ from normbench.report.columns import (
     seconds,
     steps,
 )
-from normbench.report.fates import ended
 from normbench.report.sections import Section
 from normbench.report.turns import parts, spread_key
 from normbench.report.wording import norms as named
 from normbench.report.wording import short
-
-MARKS = {WORSE: "▼", SIMILAR: "≈", UNDECIDED: "?", TOO_FEW: "·"}
-"""Verdict word against the leader -> its mark in a table."""
-
-LEADS = "*"
 
 HEADINGS = {
     "auc": "AUC",
@@ -48,15 +43,12 @@ MEANINGS = {
 }
 
 
-def mark(verdict: str) -> str:
-    """The mark of a verdict word; empty for the leader and without a word."""
-    return next((sign for word, sign in MARKS.items() if verdict.startswith(word)), "")
-
-
 def legend(rows: pd.DataFrame, within: str) -> str:
     """What the marks in these rows mean."""
     told = []
     for word, sign in MARKS.items():
+        if word == LEADER:
+            continue
         known = rows["verdict"].str.startswith(word) & rows["value"].notna()
         own = rows.loc[known, "verdict"]
         if len(own):
@@ -160,7 +152,7 @@ def _matrices(answer: Answer) -> list[Section]:
             cells.append({"norm": norm, "cells": {repr(row[by]): row for row in own}})
         columns = [norm_column(), *(_value_column(answer, value) for value in values)]
         title = f"{answer.experiment}: {_title(answer)} by {by}" + (f", {text}" if text else "")
-        note = f"{LEADS} best of its column"
+        note = f"{MARKS[LEADER]} best of its column"
         if marks := legend(part, _within(answer)):
             note += f"; against it: {marks}"
         if any(ended(row) for row in part.to_dict("records")):
@@ -178,9 +170,7 @@ def _value_column(answer: Answer, value: Any) -> Column:
         cell = row["cells"].get(repr(value))
         if cell is None:
             return ""
-        sign = LEADS if cell["verdict"] == LEADER else mark(cell["verdict"])
-        if math.isnan(cell["value"]):
-            sign = ""
+        sign = "" if math.isnan(cell["value"]) else mark(cell["verdict"])
         shown = judged(metric, cell["value"], cell["budget_steps"])
         return f"{shown} {sign or ' '}{'†' if ended(cell) else ''}".rstrip()
 

@@ -48,9 +48,10 @@ def rich_table(
         last = max(kept, key=lambda column: column.weight)
         kept.remove(last)
         dropped.append(last.heading)
+    if (widths := _widths(cells(frame, kept), kept, width)) is None:
+        kept, dropped = list(columns), []  # blocks have room for all
     shown = cells(frame, kept)
     styles = norm_looks(frame, norms)
-    widths = _widths(shown, kept, width)
     body = (
         _blocks(shown, kept, styles)
         if widths is None
@@ -98,6 +99,8 @@ def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) 
             _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
         )
         for column, text in zip(columns[1:], others, strict=True):
+            if not text.plain:
+                continue
             text.overflow = "fold"
             block.add_row(Text(column.heading), text)
         first.stylize("bold")
@@ -182,7 +185,8 @@ _LATEX = {
     ">": "$>$",
     "<": "$<$",
 }
-_LATEX |= {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$"}
+_LATEX |= {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "★": r"$\bigstar$"}
+_LATEX |= {"≈": r"$\approx$", "∞": r"$\infty$", "·": r"$\cdot$", "†": r"\dag{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 

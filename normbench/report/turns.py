@@ -151,7 +151,10 @@ def _leaders(rows: pd.DataFrame, by: str) -> str:
 
 def _turns(table: dict[str, dict[Any, Row]], values: Sequence[Any], rule: VerdictRule) -> str:
     """Where each norm begins to lose, those that hold named last."""
-    told, holds, level, lost = [], [], [], []
+    told: list[str] = []
+    holds: list[str] = []
+    level: list[str] = []
+    lost: list[str] = []
     for norm, own in table.items():
         known = [v for v in values if v in own and not math.isnan(own[v]["value"])]
         down = [v for v in known if own[v]["verdict"] == WORSE]
