@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
+from normbench.models.roles import roles
 
 
 def parameter_names(network: nn.Module) -> tuple[list[str], list[str]]:
     """The names of the parameters that weight decay pulls on, and of the others.
 
     Weight decay is applied to the weights of Linear and Conv layers alone, so that a norm's own
-    parameters, which differ between norms, are never pulled towards zero.
+    parameters, which differ between norms, are never pulled towards zero, whatever their shape.
     """
-    named = list(network.named_parameters())
-    return [n for n, p in named if p.ndim > 1], [n for n, p in named if p.ndim <= 1]
+    found = roles(network)
+    decayed = [name for name, role in found.items() if role == "weight"]
+    return decayed, [name for name, role in found.items() if role != "weight"]
 
 
 def make_optimizer(
