@@ -112,8 +112,14 @@ def difference(metric: str, value: float, *, unit: bool = True) -> str:
     if math.isinf(value):
         return "+∞" if value > 0 else "-∞"
     if metric.endswith("accuracy"):
-        return f"{100 * value:+.1f}" + " pp" * unit
-    return f"{value:+.0f}" if metric == "steps_to_target" else f"{value:+.3f}"
+        return _signed(100 * value, 1) + " pp" * unit
+    return _signed(value, 0 if metric == "steps_to_target" else 3)
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, but for what rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def interval(metric: str, low: float, high: float, *, unit: bool = True) -> str:
