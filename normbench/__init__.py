@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normbench.analysis.scores import compare_scores
     from normbench.api import claims, export, load_config, probe, report
     from normbench.interactive import compare, load, train
 
-__all__ = ["claims", "compare", "export", "load", "load_config", "probe", "report", "train"]
+__all__ = [
+    "claims",
+    "compare",
+    "compare_scores",
+    "export",
+    "load",
+    "load_config",
+    "probe",
+    "report",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +28,10 @@ def __getattr__(name: str) -> Any:
         from normbench import interactive
 
         return getattr(interactive, name)
+    if name == "compare_scores":
+        from normbench.analysis.scores import compare_scores
+
+        return compare_scores
     if name in __all__:
         from normbench import api
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normbench.comparison import Comparison
 from normbench.report import brief
+from normbench.report.answer import answer, to_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,10 @@ class Result(Comparison):
     def table(self) -> pd.DataFrame:
         """The first table as the terminal prints it: texts, a row a norm."""
         return brief.table(self)
+
+    def to_dict(self, *, all_pairs: bool = False) -> dict[str, Any]:
+        """The object that ``--json`` prints, with ``verdict``: see ``report.answer``."""
+        return to_dict(self, answer(self), all_pairs=all_pairs)
 
     def __repr__(self) -> str:
         return brief.as_text(self)
