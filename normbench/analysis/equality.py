@@ -101,7 +101,7 @@ def permutations(seeds: int, count: int, alpha: float = 0.05) -> NDArray[np.int8
     return _permutations(seeds, count, wanted)
 
 
-@functools.lru_cache(maxsize=8)  # the stages and looks of one experiment
+@functools.lru_cache(maxsize=64)  # the stages and looks of one experiment
 def _permutations(seeds: int, count: int, wanted: int) -> NDArray[np.int8]:
     if _exact(seeds, count):
         every = list(itertools.permutations(range(count)))
@@ -112,7 +112,7 @@ def _permutations(seeds: int, count: int, wanted: int) -> NDArray[np.int8]:
     return draw.permuted(order, axis=2)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=128)
 def _normal(seeds: int, count: int, ranked: bool, wanted: int) -> Floats:
     """The largest statistic of samples of independent normal scores, sorted: [B]."""
     draw = stream(0, "normal scores", seeds, count)
