@@ -39,7 +39,9 @@ def test_the_p_value_counts_every_relabeling_within_the_seeds() -> None:
     assert result.p_value == pytest.approx(max(counted, result.p_value))
     rng = np.random.default_rng(1)
     normal = [largest_t_squared(rng.normal(size=(4, 3))) for _ in range(2000)]
-    assert result.p_value == pytest.approx(max(counted, np.mean(np.array(normal) >= observed)), abs=0.03)
+    assert result.p_value == pytest.approx(
+        max(counted, np.mean(np.array(normal) >= observed)), abs=0.03
+    )
 
 
 def test_two_norms_get_the_exact_sign_flip_test() -> None:

@@ -133,5 +133,3 @@ def test_holm_never_lowers_a_p_value_nor_changes_their_order(values: list[float]
     assert (adjusted >= p).all()
     assert (adjusted <= 1).all()
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
-
-
