@@ -18,7 +18,8 @@ from normbench.api import compare
 from normbench.charts.base import CHARTS
 from normbench.comparison import Comparison
 from normbench.report.glossary import GLOSSARY, anchor, entry
-from normbench.report.page import library, render
+from normbench.report.page import render
+from normbench.report.scripts import library
 from normbench.report.sections import sections
 from normbench.report.setting import setting
 from normbench.report.verdict import caveats, verdict
