@@ -239,7 +239,7 @@ def ended(row: Row) -> str:
     words |= {"interrupted": "interrupted", "missing": "not run"}
     parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
     text = ", ".join(parts)
-    return text if row["finished"] + row["diverged"] > 0 else f"no result ({text or 'not run'})"
+    return text if row.get("finished", 0) + row.get("diverged", 0) > 0 else f"no result ({text or 'not run'})"
 
 
 def gradient_columns(keys: list[str]) -> list[Column]:
