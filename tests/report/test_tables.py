@@ -131,7 +131,7 @@ def test_words_and_numbers_are_whole_at_any_width_above_the_longest():
 
 
 def test_where_columns_would_break_words_each_row_is_a_block_of_all_of_them():
-    lines = [line.rstrip() for line in printed(26)]
+    lines = [line.rstrip() for line in printed(22)]
     start = lines.index("group(groups=4)")
     assert lines[start + 1 : start + 4] == [
         "  a value       –",
