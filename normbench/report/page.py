@@ -35,7 +35,15 @@ GROWTH_NOTE = (
     "assumes wide layers at initialization and, without a norm, layers far from the input, whose "
     "own spread is not stored"
 )
-VERDICT_DEFINES = ("target", "reached", "steps to target", "p (Holm)", "verdict", "ended")
+VERDICT_DEFINES = (
+    "to leader",
+    "target",
+    "reached",
+    "steps to target",
+    "p (Holm)",
+    "verdict",
+    "ended",
+)
 
 
 @dataclass(frozen=True)
