@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from normbench.analysis.statistics import (
     EXACT_PAIRS,
@@ -148,7 +148,7 @@ def bootstrap_t(differences: Floats, alpha: float) -> tuple[Floats, Floats]:
     skewed = skewness(differences) > SKEWED
     levels = (alpha, alpha * SKEWED_SHARE)
     places = [max(math.floor(level / 2 * (RESAMPLES + 1)) - 1, 0) for level in levels]
-    students = [float(stats.t.ppf(1 - level / 2, pairs - 1)) for level in levels]
+    students = [float(special.stdtrit(pairs - 1, 1 - level / 2)) for level in levels]
     order = sorted({*places, *(RESAMPLES - 1 - place for place in places)})
     low, high = np.empty(groups), np.empty(groups)
     for part in chunks(groups, RESAMPLES, _BOOTSTRAP_CHUNK):
@@ -198,7 +198,7 @@ def student_interval(differences: Floats, alpha: float) -> tuple[Floats, Floats]
     mean = differences.mean(axis=1)
     error = differences.std(axis=1, ddof=1) / math.sqrt(pairs)
     level = np.where(skewness(differences) > SKEWED, alpha * SKEWED_SHARE, alpha)
-    reach = stats.t.ppf(1 - level / 2, pairs - 1) * error
+    reach = special.stdtrit(pairs - 1, 1 - level / 2) * error
     return mean - reach, mean + reach
 
 
