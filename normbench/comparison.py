@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, survival, tuning
+from normbench.analysis.best_set import best_set
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
+from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat
@@ -90,20 +92,36 @@ class Tables:
             self.results.runs, self.results.probes, self.results.keys, self.norms
         )
 
+    @property
+    def rule(self) -> VerdictRule:
+        """The metric that carries the verdicts, and what counts as similar, by the config."""
+        return VerdictRule.of(self.results.config.get("verdict"))
+
+    @cached_property
+    def best_set(self) -> pd.DataFrame:
+        """The norms that may be best, at the primary target: see ``analysis.best_set``."""
+        primary = self.outcomes[self.outcomes["target"] == self.targets[0]]
+        return best_set(primary, self.norms, self.results.keys, rule=self.rule)
+
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """Every norm against the baseline: see ``analysis.comparison.compare``."""
         return self.paired()
 
-    def paired(self, *, all_pairs: bool = False) -> pd.DataFrame:
-        """Every norm against the baseline, or every two norms; time to target at each target."""
+    def paired(self, *, all_pairs: bool = False, baseline: str | None = None) -> pd.DataFrame:
+        """Every norm against the baseline, or every two norms; time to target at each target.
+
+        The verdicts are at the primary target; the others are exploratory. baseline: another one
+        than the config's; raises ConfigError for an unknown norm.
+        """
         parts = []
         for place, target in enumerate(self.targets):
             table = comparison.compare(
                 self.outcomes[self.outcomes["target"] == target],
                 self.norms,
-                self.baseline,
+                baseline or self.baseline,
                 self.results.keys,
+                rule=None if place else self.rule,
                 # Only the time to target differs from one target to the next.
                 metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
                 all_pairs=all_pairs,

@@ -42,7 +42,7 @@ PAIRED_NOTE = (
     "paired by seed; in steps a miss counts as the budget in the difference and as infinite in "
     "the test"
 )
-MARKS = {"better": "▲", "worse": "▼", "no evidence of a difference": "="}
+MARKS = {"better": "▲", "worse": "▼", "similar": "=", "undecided": "·"}
 
 
 class Section(NamedTuple):
@@ -199,8 +199,7 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         rows = rows.assign(marks=[dict(row) for _, row in marks.iterrows()])
         note = (
             f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
-            "= no evidence of a difference, ? too few seeds "
-            f"(needs at least {needed_seeds(max(1, len(values) - 1))})"
+            f"= similar, · undecided, ? too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
         )
     budget = tables.convergence.groupby(by)["budget_steps"].max()
     columns = [
