@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import comparison, convergence, signal, survival, tuning
+from normbench.analysis import comparison, convergence, sequential, signal, survival, tuning
 from normbench.analysis.best_set import best_set
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
+from normbench.analysis.groups import sweep_points
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
@@ -26,7 +27,7 @@ from normbench.store.files import finite
 
 if TYPE_CHECKING:
     from normbench.charts.marks import Drawn
-    from normbench.execution import Outcome
+    from normbench.plan import Outcome
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Tables:
     results: Results
     baseline: str
     targets: list[float]
+    looks: sequential.Looks | None = None  # where seeds come in steps
 
     @property
     def norms(self) -> list[str]:
@@ -100,8 +102,41 @@ class Tables:
     @cached_property
     def best_set(self) -> pd.DataFrame:
         """The norms that may be best, at the primary target: see ``analysis.best_set``."""
-        primary = self.outcomes[self.outcomes["target"] == self.targets[0]]
-        return best_set(primary, self.norms, self.results.keys, rule=self.rule)
+        return best_set(
+            self.primary,
+            self.norms,
+            self.results.keys,
+            rule=self.rule,
+            looks=self.looks,
+            order=self.order,
+        )
+
+    @property
+    def primary(self) -> pd.DataFrame:
+        """The outcomes for the primary target."""
+        return self.outcomes[self.outcomes["target"] == self.targets[0]]
+
+    @property
+    def order(self) -> list[int] | None:
+        """The seeds in the order in which they are trained, where the looks go by it."""
+        return list(range(self.looks.seeds[-1])) if self.looks else None
+
+    @cached_property
+    def races(self) -> dict[tuple[Any, ...], sequential.Race]:
+        """Values of the sweep keys -> where the sequential comparison stands there.
+
+        Empty where the seeds do not come in steps.
+        """
+        if self.looks is None:
+            return {}
+        code, points = sweep_points(self.primary, self.results.keys)
+        order = range(self.looks.seeds[-1])
+        return {
+            tuple(values): sequential.race(
+                self.primary[code == place], self.norms, self.rule, self.looks, order, len(points)
+            )
+            for place, values in enumerate(points.to_numpy(dtype=object).tolist())
+        }
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -205,11 +240,36 @@ class Comparison:
             for row in self.choices.to_dict("records")
         }
 
+    @property
+    def judged(self) -> Tables:
+        """The tables that a conclusion about a norm rests on.
+
+        Those at each norm's own best value where one is tuned, as soon as there are runs of them.
+        """
+        return self.best or self.reported
+
+    @property
+    def looked_at(self) -> tuple[int, ...]:
+        """How many seeds were compared each time that a training ended, as far as it changed."""
+        return self.results.looked_at
+
+    @property
+    def peeked(self) -> bool:
+        """Whether the number of seeds was changed after they had been compared.
+
+        The error rates hold for a number, or for looks, that stand beforehand.
+        """
+        return len(self.looked_at) > 1
+
     def _role(self, role: str, targets: list[float] | None = None) -> Tables:
+        # Where a value is tuned, the looks are at each norm's own best; the runs at the shared
+        # value get the seeds of the first.
+        raced = role == "best" or (role == "report" and self.tuned_key is None)
         return Tables(
             self.results.only(self.results.runs["role"] == role),
             self.results.config["baseline"],
             self.targets if targets is None else targets,
+            looks_of(self.results.config) if raced else None,
         )
 
     @property
@@ -320,6 +380,14 @@ class Comparison:
             "convergence": records(best.convergence) if best else [],
             "comparisons": records(best.comparisons) if best else [],
         }
+
+
+def looks_of(config: Mapping[str, Any]) -> sequential.Looks | None:
+    """The looks of a resolved config; None where its seeds are fixed."""
+    seeds = config.get("seeds")
+    if not isinstance(seeds, Mapping):
+        return None
+    return sequential.sequential(seeds["from"], seeds["to"], seeds["step"])
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

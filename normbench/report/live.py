@@ -152,6 +152,12 @@ class Display(Watch):
             tail = f"{self.pace.ended} done  {self._left()}"
             self._progress.update(self._total, completed=self.pace.share, tail=tail)
 
+    def looked(self, findings: Sequence[str]) -> None:
+        """See ``Watch``."""
+        if not self.quiet:
+            for finding in findings:
+                self._print(finding)
+
     # -- inside -------------------------------------------------------------------------------
 
     def _trained(self, run: PlannedRun, name: str, event: Any) -> None:
