@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from normbench.analysis.scores import compare_scores as compare_scores
 from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts

@@ -184,7 +184,14 @@ def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRu
     """The same plan, each run in the folder it has already, if it has one.
 
     A run is known by its identity, which ends its folder's name: what was trained in another sweep
-    or role, or is planned in two, is trained once.
+    or role, or is planned in two, is trained once. So is what an earlier version trained, whose
+    identities also held keys that change no number.
     """
     known = {folder.rpartition("-")[2]: folder for folder in folders}
-    return [replace(run, stored=known.setdefault(run.identity[:8], run.folder)) for run in plan]
+    settled = []
+    for run in plan:
+        if run.identity[:8] not in known:
+            earlier = known.get(run.config.earlier_identity()[:8])
+            known[run.identity[:8]] = earlier or run.folder
+        settled.append(replace(run, stored=known[run.identity[:8]]))
+    return settled

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
+import pytest
 from tiny import experiment
 
 from normbench.plan import best_runs, expand, settle
@@ -103,6 +106,40 @@ def test_runs_that_can_be_compared_share_a_context():
     runs = expand(experiment("norms=[none, rms, batch]"))
     assert len({run.config.context() for run in runs}) == 1
     assert len({run.identity for run in runs}) == len(runs)
+
+
+def folder_at(path, *overrides):
+    return experiment(f"data={{dataset: folder, path: {path}, validation: 100}}", *overrides)
+
+
+def test_a_folder_of_images_that_is_moved_leaves_every_run_what_it_was():
+    here, there = expand(folder_at("here")), expand(folder_at("there"))
+    assert [run.identity for run in here] == [run.identity for run in there]
+    assert {r.config.context() for r in here} == {r.config.context() for r in there}
+    other = expand(folder_at("here", "data.image_size=16"))
+    assert not {run.identity for run in here} & {run.identity for run in other}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        expand(folder_at("here"))[0],
+        expand(experiment("training.eval_batch_size=77"))[0],
+    ],
+    ids=["folder", "eval_batch_size"],
+)
+def test_what_an_earlier_version_trained_is_found_in_its_folder(run):
+    values = run.config.resolved()
+    del values["norm"]["name"], values["runtime"]["cpus"], values["runtime"]["gpus"]
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    earlier = f"none-s0-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    assert earlier != run.folder
+    assert settle([run], [earlier]) == [replace(run, stored=earlier)]
+
+
+def test_the_identity_of_other_configs_is_that_of_earlier_versions():
+    for run in expand(experiment("sweep={model.depth: [3, 4]}")):
+        assert run.config.earlier_identity() == run.identity
 
 
 def test_a_run_that_was_trained_before_stays_in_its_folder_and_in_the_plan():

@@ -68,7 +68,7 @@ class Family(Generic[S]):
         build: Callable[[str], type[S]],
     ):
         self.noun, self.tag = noun, tag
-        self.names, self.canonical, self.member = names, canonical, functools.cache(build)
+        self.names, self.canonical, self.member = names, canonical, build
 
     def validate(self, value: Any, default: str | None = None) -> S:
         """The section, as the class of its kind. Raises ValidationError or a mistake."""
@@ -139,6 +139,7 @@ class Family(Generic[S]):
         return {key for kind in self.names() for key in self.member(kind).model_fields}
 
 
+@functools.cache
 def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
     """``base`` plus the fields of the dataclass ``options``, its constraints and defaults kept."""
     hints = typing.get_type_hints(options, include_extras=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from normbench.data import Dataset
 from normbench.environment import environment
 from normbench.errors import StoreError
+from normbench.execution import components
 from normbench.execution.engine import Engine, Task
 from normbench.plan import Outcome, PlannedRun
 from normbench.store import ExperimentStore, RunStore
@@ -36,6 +37,7 @@ class Watch(Protocol):
 
     def looked(self, findings: Sequence[str]) -> None:
         """A look at the results decided who gets more seeds; one sentence a sweep point."""
+        return
 
 
 class Silent:
@@ -80,6 +82,7 @@ def execute(
     ]
     watch.planned([runs[folder] for folder in pending], steps, outcome.skipped)
     writers: dict[str, _Writer] = {}
+    packed = components.pack()
 
     def tasks() -> Iterator[Task]:
         for folders in _stacks([runs[folder] for folder in pending]):
@@ -94,7 +97,7 @@ def execute(
             )
             for folder in folders:
                 writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
-            yield replace(first, beside=tuple(others))
+            yield replace(first, beside=tuple(others), components=packed)
 
     stopping = False
     for item in engine.run(tasks()):

@@ -370,8 +370,8 @@ def simulated(groups: int, seeds: int, effect: float, norms: int = 2) -> pd.Data
 @pytest.mark.parametrize("metric", ["auc", "steps_to_target"])
 def test_no_word_contradicts_its_interval_or_its_p_value(metric: str) -> None:
     for effect in (1.0, 0.8):
-        outcome = simulated(40, 9, effect=effect, norms=3)
-        for group in range(40):
+        outcome = simulated(15, 9, effect=effect, norms=3)
+        for group in range(15):
             one = outcome[outcome["group"] == group]
             table = compare(one, ["a", "b", "c"], "a", [], rule=VerdictRule(metric, 0.02))
             table = table[table["metric"] == metric]
@@ -384,13 +384,13 @@ def test_no_word_contradicts_its_interval_or_its_p_value(metric: str) -> None:
 
 
 def test_any_false_word_comes_in_at_most_five_percent_of_experiments() -> None:
-    # 600 experiments of four equal norms; three standard errors of 5 % are 2.7 %.
-    outcome = simulated(600, 8, effect=1.0, norms=4)
+    # 150 experiments of four equal norms; three standard errors of 5 % are 5.3 points.
+    outcome = simulated(150, 8, effect=1.0, norms=4)
     wrong = []
     for _, one in outcome.groupby("group"):
         table = compare(one, ["a", "b", "c", "d"], "a", [], metrics=[])
         wrong.append(table["verdict"].isin(["better", "worse"]).any())
-    assert np.mean(wrong) <= 0.05 + 0.027
+    assert np.mean(wrong) <= 0.05 + 0.053
 
 
 def test_outcomes_of_real_curves_go_straight_into_the_comparison(tables, curve) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from normbench.analysis.versus import against_value
+from normbench.analysis.versus import against_norms, against_value
 
 
 def outcome(effect: dict[str, dict[int, float]]) -> pd.DataFrame:
@@ -52,3 +52,21 @@ def test_a_reference_that_was_not_run_is_refused():
         against_value(
             outcome({"batch": {2: 0.2, 64: 0.9}}), "data.batch_size", 32, [], metric="auc"
         )
+
+
+def test_one_family_holds_all_marked_cells() -> None:
+    frame = outcome({"batch": {2: 0.2, 64: 0.95}, "layer": {2: 0.95, 64: 0.95}})
+    table = against_value(
+        frame, "data.batch_size", 64, ["data.batch_size"], metric="val_accuracy"
+    ).set_index("norm")
+    # Two norms at one value each: the smaller p is doubled.
+    assert table.loc["batch", "p_adjusted"] == 2 * table.loc["batch", "p_value"]
+
+
+def test_each_value_is_marked_against_the_other_norms_at_the_same_value() -> None:
+    frame = outcome({"batch": {2: 0.2, 64: 0.95}, "layer": {2: 0.9, 64: 0.5}})
+    frame["val_accuracy"] += frame["seed"] * 0.001 * (frame["norm"] == "layer")
+    table = against_norms(frame, ["batch", "layer"], ["data.batch_size"], metric="val_accuracy")
+    verdicts = table.set_index(["norm", "data.batch_size"])["verdict"]
+    assert verdicts["layer", 2] == verdicts["batch", 64] == "leader"
+    assert verdicts["layer", 64] == verdicts["batch", 2] == "worse"

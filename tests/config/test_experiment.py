@@ -135,6 +135,7 @@ def test_a_run_holds_what_determines_its_numbers(tree: Tree) -> None:
         {"sweep": {"model.depth": [4, 5]}},
         {"tune": {"optimizer.lr": [0.1, 1.0]}},
         {"optimizer": {"lr": 0.1, "momentum": 0.9}},
+        {"training": {"steps": 50, "eval_batch_size": 10}},
     ],
 )
 def test_what_cannot_change_the_numbers_does_not_change_the_identity(
@@ -179,7 +180,6 @@ NUMBERS: list[tuple[str, Any]] = [
     ("training.steps", 51),
     ("training.evaluate_every", 10),
     ("training.precision", "bf16"),
-    ("training.eval_batch_size", 10),
     ("runtime.threads", 2),
     ("runtime.device", "cuda"),
 ]
