@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "analysis": [],
         "doctor": ["data", "store", "registry"],
         "charts": ["analysis", "store", "registry"],
-        "frames": ["analysis", "store", "charts"],
+        "frames": ["analysis", "store", "charts", "config", "training"],
         "tables": ["analysis", "store"],
         "comparison": ["analysis", "store", "charts", "frames", "tables", "registry", "plan"],
         "layer_cost": ["models", "norms", "config", "registry"],

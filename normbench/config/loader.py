@@ -103,10 +103,7 @@ def find_config(name: str | Path | None) -> Path:
         return known[wanted.name]
     kind = "is a folder, not a config" if wanted.is_dir() else "no such config"
     stem = wanted.stem if wanted.suffix in (".yaml", ".yml") else wanted.name
-    if stem in known:
-        hint = f"no such file; the bundled config is called {stem}, without suffix or folder"
-    else:
-        hint = f"give a path, or the name of a bundled one; {suggest(stem, known)}"
+    hint = f"give a path, or the name of a bundled one; {suggest(stem, known)}"
     raise ConfigError([Problem("", kind, hint, source=str(wanted))])
 
 
