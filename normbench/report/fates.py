@@ -13,6 +13,8 @@ from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
 
+REASON_LENGTH = 80
+
 
 def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
     """A sentence a norm on runs that failed, diverged or learned nothing. rows: ``Answer.rows``."""
@@ -49,7 +51,7 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
         parts.append(_explained(told, tables, row, len(diverged), known))
     if len(failed):
         reasons = list(dict.fromkeys(tables.results.reasons.get(run, "") for run in failed["run"]))
-        why_ = "; ".join(filter(None, reasons[:2]))
+        why_ = "; ".join(_in_short(reason) for reason in reasons[:2] if reason)
         if not known and len(failed) == len(own):
             parts.append(f"has no result: all {counted(len(own), 'run')} failed ({why_})")
         else:
@@ -62,6 +64,12 @@ def _explained(told: str, tables: Tables, row: Row, count: int, known: int) -> s
     """With the mechanism, where most runs met this fate."""
     reason = why(tables, row) if 2 * count >= known else ""
     return f"{told}: {reason}" if reason else told
+
+
+def _in_short(reason: str) -> str:
+    """The first line of a reason, which may be a page long."""
+    line = reason.strip().splitlines()[0]
+    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}…"
 
 
 def _seeds(runs: pd.DataFrame) -> str:
@@ -82,9 +90,9 @@ def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
             if len(most):
                 reason = why(tables, most.to_dict("records")[0])
                 where = _where(most, own, keys, by)
-                parts.append(f"{text} at {where}" + (f" ({reason})" if reason else ""))
+                parts.append(f"{text} at {where}" + (f": {reason}" if reason else ""))
         if parts:
-            found.append(f"{quoted(str(norm))} {joined(parts)}.")
+            found.append(f"{quoted(str(norm))} {'; it '.join(parts)}.")
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -20,6 +19,7 @@ from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.glossary import GLOSSARY, anchor, entry
+from normbench.report.scripts import library
 from normbench.report.sections import (
     Section,
     by_key,
@@ -36,7 +36,15 @@ GROWTH_NOTE = (
     "assumes wide layers at initialization and, without a norm, layers far from the input, whose "
     "own spread is not stored"
 )
-VERDICT_DEFINES = ("target", "reached", "steps to target", "p (Holm)", "verdict", "ended")
+VERDICT_DEFINES = (
+    "to leader",
+    "target",
+    "reached",
+    "steps to target",
+    "p (Holm)",
+    "verdict",
+    "ended",
+)
 
 
 @dataclass(frozen=True)
@@ -129,16 +137,6 @@ def render(comparisons: Sequence[Comparison]) -> str:
         specs=specs,
         library=library(),
     )
-
-
-@lru_cache(maxsize=1)
-def library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, safe to stand within a page."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # it has a default
-    # Within a string of JavaScript the two mean the same; a page ends its script at the former.
-    return bundle.replace("</script", "<\\/script")
 
 
 def _template() -> jinja2.Template:
