@@ -32,18 +32,23 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "store": [],
         "plan": ["config", "store"],
         "training": ["norms", "models", "data", "probes", "config"],
-        "execution": ["training", "store", "data", "config", "plan", "models", "norms", "registry"],
+        "execution": [
+            *("training", "store", "data", "config", "plan", "models", "norms", "registry"),
+            *("analysis", "comparison"),
+        ],
         "analysis": [],
         "doctor": ["data", "store", "registry"],
         "charts": ["analysis", "store", "registry"],
+        "frames": ["analysis", "store", "charts", "config", "training"],
+        "tables": ["analysis", "store"],
+        "comparison": ["analysis", "store", "charts", "frames", "tables", "registry", "plan"],
         "layer_cost": ["models", "norms", "config", "registry"],
         "exporters": ["store", "analysis", "registry"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
 UPPER = [
-    "frames",
-    "comparison",
+    "differences",
     "report",
     "statements",
     "reading",

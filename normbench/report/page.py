@@ -13,7 +13,8 @@ import pandas as pd
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import theme
 from normbench.charts.palette import Look
-from normbench.comparison import Comparison, differing_keys
+from normbench.comparison import Comparison
+from normbench.differences import differing_keys
 from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
