@@ -119,18 +119,12 @@ def _share(row: Row) -> str:
 
 
 def _evidence(tables: Tables) -> str:
-    """What the paired tests say of time to target.
-
-    Where no norm reached it in more than half of its runs, steps hardly tell norms apart: then of
-    the area under the curve, which is defined for every run.
-    """
+    """What the paired tests say of the metric that carries the verdict."""
     table = tables.comparisons
     if table.empty:
         return "There is one norm only, so nothing is compared."
     table = table[table["target"] == tables.targets[0]]
-    metric = table["metric"].iloc[0]
-    if not np.isfinite(tables.convergence["steps_to_target"]).any():
-        metric = "auc" if (table["metric"] == "auc").any() else metric
+    metric = tables.rule.metric
     table = table[table["metric"] == metric]
     words = {"steps_to_target": "steps to target", "auc": "area under the validation curve"}
     what = words.get(metric, metric)
@@ -157,7 +151,7 @@ def _said(word: str, norms: Sequence[str]) -> str:
         return f"{joined(norms)} {be} {word}"
     if word.startswith("too few"):
         return f"there are {word} for {joined(norms)}"
-    return f"there is {word} for {joined(norms)}"
+    return f"{joined(norms)} {be} {word}"
 
 
 def _by_point(table: pd.DataFrame) -> str:

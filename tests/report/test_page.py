@@ -203,7 +203,7 @@ def test_too_few_seeds_are_no_verdict(made):
     assert first.startswith("rms reached 50.0 % validation accuracy first, in a median of")
     assert "batch took 12" in first
     assert "under “none” (0 of 3 runs)" in first
-    assert "too few seeds for any verdict (needs at least" in second
+    assert "too few seeds for any verdict (needs" in second
 
 
 def test_with_enough_seeds_the_verdict_names_who_is_better(tmp_path, digits):
@@ -217,7 +217,7 @@ def test_with_enough_seeds_the_verdict_names_who_is_better(tmp_path, digits):
     first, second = verdict(compare("tiny", results=tmp_path))
     assert first.startswith("batch reached 50.0 %")
     assert "8 pairs" in second
-    assert "batch is better and there is no evidence of a difference for rms" in second
+    assert "batch is better and rms is undecided (8 of 8 pairs tie)" in second
 
 
 def test_nobody_at_the_target_is_told(tmp_path, digits):
