@@ -45,7 +45,9 @@ class Study:
         best: at each norm's own best learning rate. point: values of sweep keys, "." as "__".
         """
         tables = self.comparison.best if best else self.comparison.reported
-        table = tables.paired(metric=metric) if tables is not None else NOTHING
+        if tables is None:
+            return None
+        table = tables.paired(metric=metric)
         if not table.empty:
             table = table[table["target"] == tables.targets[0]]
         return one_row(table, norm=norm, metric=metric, **point)

@@ -63,7 +63,7 @@ COMPARISONS = {
     "p_better": NULLABLE,
     "verdict": str,
 }
-VERDICT = r"better|worse|no evidence of a difference|too few seeds \(needs at least \d+\)"
+VERDICT = r"|better|worse|similar|undecided( \(.+\))?|too few seeds \(needs \d+\)"
 
 
 def parsed(text: str) -> dict:
