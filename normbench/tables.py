@@ -160,6 +160,7 @@ class Tables:
                 # Only the time to target differs from one target to the next.
                 metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
                 all_pairs=all_pairs,
+                looks=self.looks.seeds if self.looks else (),
             )
             parts.append(table.assign(target=target))
         return pd.concat(parts, ignore_index=True)
