@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from normbench.comparison import Comparison
 from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts
@@ -20,10 +19,11 @@ from normbench.reading import compare as compare
 from normbench.reading import export as export
 from normbench.reading import load as load
 from normbench.reading import report as report
-from normbench.store import ExperimentStore, read_results
+from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
+    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
@@ -110,8 +110,12 @@ def train(
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
     """
-    from normbench.execution import Outcome, Silent, execute, make_engine
-    from normbench.plan import best_runs, expand, settle
+    from normbench.execution import processes
+
+    if executor == "local":
+        processes.prepare()  # first of all: they import while this process does
+    from normbench.execution import carry_out, make_engine
+    from normbench.plan import expand
 
     experiment = load_config(config, overrides=overrides)
     engine = make_engine(
@@ -122,41 +126,30 @@ def train(
         ray_address=ray_address,
         note=note,
     )
-    place = (Path(results), experiment.name)
-    store = ExperimentStore(*place)
-    outcome = Outcome()
+    store = ExperimentStore(Path(results), experiment.name)
     try:
         dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
-        plan = expand(experiment)
-        check_fit(plan, dataset, here=executor == "local")
+        check_fit(expand(experiment), dataset, here=executor == "local")
         store.lock()
         with Interrupts(kill=engine.close) as interrupts:
-            done: list[PlannedRun] = []
             store.check()
             if fresh:
                 store.clear()
-            while plan:
-                plan = settle(plan, store.folders())
-                done += plan
-                store.write_plan(experiment.resolved(), [run.record() for run in done])
-                outcome += execute(
-                    plan,
-                    store,
-                    dataset,
-                    engine,
-                    watch=watch or Silent(),
-                    should_stop=interrupts.requested,
-                )
-                tuned = experiment.tune is None or any(run.role == "best" for run in plan)
-                if outcome.stopped or tuned:
-                    break
-                # What each norm's own best value is, only the tuning runs can tell.
-                plan = best_runs(experiment, Comparison(read_results(*place)).chosen)
-        outcome.signal = interrupts.signal
+            found = carry_out(
+                experiment,
+                store,
+                dataset,
+                engine,
+                watch=watch,
+                should_stop=interrupts.requested,
+                planned=lambda: processes.meanwhile("normbench.comparison"),
+            )
+        if found.outcome is not None:
+            found.outcome.signal = interrupts.signal
     finally:
         engine.close()
         store.unlock()
-    return Comparison(read_results(*place), outcome)
+    return found
 
 
 def probe(

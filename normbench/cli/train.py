@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import everyday, options
+from normbench.conventions import OUTCOME_STATES
 
 NAME = "train"
 
@@ -16,6 +17,12 @@ RUN_FAILED = 1
 
 def command(
     config: options.Config = None,
+    data: everyday.Data = None,
+    model: everyday.Model = None,
+    norms: everyday.Norms = None,
+    seeds: everyday.Seeds = None,
+    epochs: everyday.Epochs = None,
+    lr: everyday.Rate = None,
     set_: options.Set = [],  # noqa: B006
     sweep: options.Sweep = [],  # noqa: B006
     results: options.Results = options.RESULTS,
@@ -29,6 +36,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained and how long it takes.")
     ] = False,
+    full: options.Full = False,
     json: options.Json = False,
     form: options.TableFormat = options.Format.table,
     quiet: options.Quiet = False,
@@ -37,17 +45,32 @@ def command(
 
     The same command continues what was interrupted and skips what is done.
     """
-    from normbench.api import load_config, train
-    from normbench.cli.tables import print_comparison
+    from normbench.execution import processes
+
+    if executor == "local" and not dry_run:
+        processes.prepare()  # first of all: they import while this process does
+    from normbench.api import train
+    from normbench.report.header import header
     from normbench.report.live import Display
 
-    experiment = load_config(config, overrides=set_, sweeps=sweep)
+    experiment = everyday.experiment(
+        config,
+        data=data,
+        model=model,
+        norms=norms,
+        seeds=seeds,
+        epochs=epochs,
+        lr=lr,
+        overrides=set_,
+        sweeps=sweep,
+    )
     if dry_run:
         from normbench.cli.dry_run import print_estimate
 
         print_estimate(experiment, data_dir, results, jobs, json=json)
         return
     with Display(quiet=quiet, norms=experiment.labels) as display:
+        display.head(header(experiment, results))
         result = train(
             experiment,
             results=results,
@@ -65,8 +88,13 @@ def command(
     for run, reason in outcome.failed:
         typer.echo(f"failed: {run.folder}: {reason}", err=True)
     if outcome.stopped:
-        typer.echo("interrupted; the same command continues", err=True)
+        runs = result.results.runs.drop_duplicates("run")
+        done = int(runs["state"].isin(OUTCOME_STATES).sum())
+        told = f"interrupted: {done} of {len(runs)} runs are done; the same command continues"
+        typer.echo(told, err=True)
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
-    print_comparison(result, json=json, form=form)
+    from normbench.cli.tables import print_comparison
+
+    print_comparison(result, json=json, form=form, full=full, results=results)
     if outcome.failed:
         raise typer.Exit(RUN_FAILED)

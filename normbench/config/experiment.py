@@ -19,11 +19,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from normbench.config.checks import model_problem, norm_problem
-from normbench.config.components import DATA, MODEL, NormalizationConfig, NormConfig
+from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.families import Family, Section
 from normbench.config.grid import (
     Point,
     Seeds,
+    SequentialSeeds,
     TuneConfig,
     Values,
     check_keys,
@@ -40,6 +41,7 @@ from normbench.config.training import (
     ProbesConfig,
     RuntimeConfig,
     TrainingConfig,
+    VerdictConfig,
     target,
 )
 from normbench.errors import ConfigError, Problem, suggest
@@ -71,7 +73,7 @@ def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
     labels = [norm.label for norm in norms]
     if word in labels:
         return word
-    of_kind = [norm.label for norm in norms if norm.kind == word]
+    of_kind = [norm.label for norm in norms if norm.kind == NORM.known(word)]
     if len(of_kind) == 1:
         return of_kind[0]
     if of_kind:
@@ -105,7 +107,13 @@ class ExperimentConfig(Section):
     target: Annotated[FixedTarget | PilotTarget, WrapValidator(lambda value, _: target(value))] = (
         Field(examples=["{val_accuracy: 0.97}"], description="the accuracy to be reached")
     )
-    seeds: Seeds = Field(examples=[8], description="how many (0 to n-1), or a list")
+    verdict: VerdictConfig = Field(
+        default_factory=VerdictConfig, description="the metric that is judged"
+    )
+    seeds: Seeds = Field(
+        examples=[8],
+        description="how many (0 to n-1), a list, or auto: as many as a verdict takes, 8 to 32",
+    )
     sweep: dict[str, Values] = Field(
         {}, description="dotted key -> values; every combination is run"
     )
@@ -115,12 +123,35 @@ class ExperimentConfig(Section):
         default_factory=RuntimeConfig, description="threads, device, resources"
     )
 
+    @classmethod
+    def elsewhere(cls) -> Mapping[str, str]:
+        """Keys of the sections, for who gives one at the top."""
+        found: dict[str, list[str]] = {}
+        families: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+        for section, family in families.items():
+            for key in family.keys() - cls.model_fields.keys():
+                found.setdefault(key, []).append(f"{section}.{key}")
+        for section, model in (("training", TrainingConfig), ("runtime", RuntimeConfig)):
+            for key in model.model_fields:
+                found.setdefault(key, []).append(f"{section}.{key}")
+        return {
+            key: f"unknown key {key!r}; did you mean {' or '.join(sorted(names))}?"
+            for key, names in found.items()
+        }
+
     # --- properties and points ---
 
     @property
     def seed_list(self) -> list[int]:
-        """The reporting seeds."""
+        """The reporting seeds; of seeds in steps all that may come to be trained."""
         return expand(self.seeds)
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The reporting seeds that every norm is trained on."""
+        if isinstance(self.seeds, SequentialSeeds):
+            return self.seed_list[: self.seeds.start]
+        return self.seed_list
 
     @property
     def tune_seeds(self) -> list[int]:
@@ -244,6 +275,15 @@ class ExperimentConfig(Section):
                 raise mistakes([(("from",), error)]) from None
             return value.model_copy(update={"norm": label})
         return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_race(cls, seeds: Any, info: ValidationInfo) -> Any:
+        alone = len(info.data.get("norms", (1, 2))) < 2
+        if isinstance(seeds, SequentialSeeds) and alone:
+            message = "seeds in steps compare norms, and there is only one"
+            raise mistake(message, "add a norm, or give a number of seeds")
+        return seeds
 
     @field_validator("sweep")
     @classmethod

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from normbench.norms.base import NORMS, Method, Norm, Setting, Site
+from normbench.norms.kernels import batch_norm
 
 
 class BatchNormLayer(Norm):
@@ -20,7 +20,7 @@ class BatchNormLayer(Norm):
         self.register_buffer("running_var", torch.ones(site.features))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(
+        return batch_norm(
             x,
             self.running_mean,
             self.running_var,
@@ -48,7 +48,7 @@ class BatchNorm(Method):
         return BatchNormLayer(site, self.setting)
 
     def problem(self, site: Site, batch_size: int) -> str | None:
-        if batch_size == 1:
+        if batch_size * site.positions == 1:
             return (
                 "batch norm takes its statistics across the batch; with batch size 1 there is "
                 "nothing to average (use layer, rms or group, or a batch size of 2 or more)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -14,10 +13,13 @@ import pandas as pd
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import theme
 from normbench.charts.palette import Look
-from normbench.comparison import Comparison, differing_keys
+from normbench.comparison import Comparison
+from normbench.differences import differing_keys
 from normbench.environment import package_version
+from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.glossary import GLOSSARY, anchor, entry
+from normbench.report.scripts import library
 from normbench.report.sections import (
     Section,
     by_key,
@@ -27,7 +29,6 @@ from normbench.report.sections import (
 )
 from normbench.report.setting import Facts, environment, setting
 from normbench.report.tables import cells, norm_looks
-from normbench.report.verdict import caveats, verdict
 
 AXES = {"x": "horizontal axis", "y": "vertical axis"}
 GROWTH_NOTE = (
@@ -35,7 +36,15 @@ GROWTH_NOTE = (
     "assumes wide layers at initialization and, without a norm, layers far from the input, whose "
     "own spread is not stored"
 )
-VERDICT_DEFINES = ("target", "reached", "steps to target", "p (Holm)", "verdict", "ended")
+VERDICT_DEFINES = (
+    "to leader",
+    "target",
+    "reached",
+    "steps to target",
+    "p (Holm)",
+    "verdict",
+    "ended",
+)
 
 
 @dataclass(frozen=True)
@@ -130,16 +139,6 @@ def render(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, safe to stand within a page."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # it has a default
-    # Within a string of JavaScript the two mean the same; a page ends its script at the former.
-    return bundle.replace("</script", "<\\/script")
-
-
 def _template() -> jinja2.Template:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("normbench.report"),
@@ -161,15 +160,13 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
     def charts(*names: str) -> list[Table | Figure]:
         return [figures.pop(name) for name in names if name in figures]
 
-    warnings = caveats(comparison)
-    if not comparison.fairness.equal_terms:
-        warnings.insert(0, "The norms were not compared on equal terms: see fairness below.")
+    told = answer(comparison)
     found = [
         Part(
             "verdict",
             "Verdict",
-            verdict=verdict(comparison),
-            caveats=warnings,
+            verdict=told.sentences,
+            caveats=told.caveats,
             defines=_links(VERDICT_DEFINES),
         ),
         Part("setting", "What was compared, and on what", facts=_facts(setting(comparison))),
