@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from normbench.analysis.tuning import trains
 from normbench.analysis.versus import against_value
 from normbench.report.columns import difference, percent
 from normbench.statements.base import CLAIMS, Claim, Finding
 from normbench.statements.context import Context, Study
-from normbench.statements.rules import Verdict, batch_sizes, combine, smallest_size, trains
+from normbench.statements.rules import Verdict, batch_sizes, combine, smallest_size
 
 KEY = "data.batch_size"
 

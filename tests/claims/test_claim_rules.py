@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from normbench.analysis.tuning import trains
 from normbench.statements import CLAIMS, Verdict, ordered
 from normbench.statements.layer_in_depth import parts_of as depth_parts
 from normbench.statements.rules import (
@@ -25,7 +26,6 @@ from normbench.statements.rules import (
     reversals,
     settled,
     smallest_size,
-    trains,
     varies,
 )
 from normbench.statements.training_effect import effect_parts
