@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from reported import SWEEP, put
+from reported import SWEEP, TUNED, put
 from scripted import diverges, fails, finishes, play, probed, stops
 from tiny import experiment
 
@@ -240,10 +240,41 @@ def test_own_best_stands_beside_the_shared_value(made_tuned):
 
 @pytest.fixture
 def made_tuned(tmp_path, digits) -> Comparison:
-    return put(tmp_path, digits, "name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    return put(tmp_path, digits, *TUNED)
 
 
 # --- caveats and JSON ---
+
+
+def test_the_ends_of_the_grid_are_one_caveat(made_tuned):
+    (told,) = [text for text in caveats(made_tuned) if "grid" in text]
+    assert told.startswith("The best optimizer.lr lies at an end of the grid for “none” (lowest)")
+
+
+def test_seeds_added_after_a_look_are_told(tmp_path, digits):
+    found = made(tmp_path, digits, learns, NORMS, "seeds=8")
+    assert answer(found).caveats == ()
+    looked = Comparison(replace(found.results, looked_at=(6, 8)))
+    (told,) = answer(looked).caveats
+    assert told == looked.peeked
+    assert "looked at with 6 seeds before it became 8" in told
+
+
+def test_a_norm_that_left_the_race_is_told_with_its_seeds(tmp_path, digits):
+    def script(run):
+        if run.norm == "none":
+            return None if run.seed >= 8 else learns(run)
+        end = 0.8 + 10 * noise(run.norm, run.seed)
+        return finishes({0: 0.1, 5: end - 0.1, 12: end}, test=end)
+
+    found = made(tmp_path, digits, script, NORMS, "seeds=12")
+    runs = found.results.runs
+    config = {**found.results.config, "seeds": {"from": 8, "to": 12, "step": 4}}
+    raced = replace(found.results, runs=runs[runs["state"] != "missing"], config=config)
+    told = answer(Comparison(raced))
+    (taken,) = [text for text in told.sentences if text.startswith("Seeds that each took: ")]
+    assert "“none” 8" in taken
+    assert "batch 12" in taken
 
 
 def test_a_run_in_two_roles_is_counted_once(tmp_path, digits):
