@@ -57,7 +57,8 @@ def script(run: PlannedRun):
         return fails("RuntimeError: it broke")
     if run.norm == "none":
         gradient = [6.0 ** (-(5 - layer) / 2) * (1 + run.seed / 100) for layer in range(6)]
-        curve, probe = {0: 0.1, 12: 0.1}, probed(0, activation_gradient=gradient)
+        plain = {name: [1.0] * 6 for name in vars(probed(0))["quantities"]}
+        curve, probe = {0: 0.1, 12: 0.1}, probed(0, **plain | {"activation_gradient": gradient})
     else:
         end = END[run.norm] + noise(run)
         size = run.point.get("data.batch_size", 64)
