@@ -267,7 +267,7 @@ def test_dead_units_are_in_percent(share, text):
         "first_layer_grad_norm": 1.0,
         "last_layer_grad_norm": 1.0,
         "dead_units": share,
-        "effective_rank": NAN,
+        "effective_rank": 9.0,
         "by_layer": np.ones(3),
     }
     found = texts(gradient_columns([]), values)
