@@ -5,9 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normbench.api import claims, compare, export, load, load_config, probe, report, train
+    from normbench.api import (
+        claims,
+        compare,
+        compare_scores,
+        export,
+        load,
+        load_config,
+        probe,
+        report,
+        train,
+    )
 
-__all__ = ["claims", "compare", "export", "load", "load_config", "probe", "report", "train"]
+__all__ = [
+    "claims",
+    "compare",
+    "compare_scores",
+    "export",
+    "load",
+    "load_config",
+    "probe",
+    "report",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from normbench.analysis.scores import compare_scores as compare_scores
 from normbench.comparison import Comparison
 from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest

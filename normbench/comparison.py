@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, survival, tuning
+from normbench.analysis.best_set import best_set
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
+from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat
-from normbench.errors import ConfigError, Problem, StoreError
+from normbench.errors import ConfigError, Problem, StoreError, suggest
 from normbench.frames import measured
 from normbench.registry import UnknownName
 from normbench.store import Results
@@ -39,6 +41,17 @@ class Tables:
     def norms(self) -> list[str]:
         """The labels of the norms, in the config's order."""
         return list(dict.fromkeys(self.results.runs["norm"]))
+
+    @property
+    def rule(self) -> VerdictRule:
+        """What carries the verdicts."""
+        return VerdictRule.of(self.results.config.get("verdict"))
+
+    @cached_property
+    def best_set(self) -> pd.DataFrame:
+        """Which norms may be best: see ``analysis.best_set.best_set``."""
+        outcome = self.outcomes[self.outcomes["target"] == self.targets[0]]
+        return best_set(outcome, self.norms, self.results.keys, rule=self.rule)
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -90,20 +103,36 @@ class Tables:
             self.results.runs, self.results.probes, self.results.keys, self.norms
         )
 
+    @property
+    def rule(self) -> VerdictRule:
+        """The metric that carries the verdicts, and what counts as similar, by the config."""
+        return VerdictRule.of(self.results.config.get("verdict"))
+
+    @cached_property
+    def best_set(self) -> pd.DataFrame:
+        """The norms that may be best, at the primary target: see ``analysis.best_set``."""
+        primary = self.outcomes[self.outcomes["target"] == self.targets[0]]
+        return best_set(primary, self.norms, self.results.keys, rule=self.rule)
+
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """Every norm against the baseline: see ``analysis.comparison.compare``."""
         return self.paired()
 
-    def paired(self, *, all_pairs: bool = False) -> pd.DataFrame:
-        """Every norm against the baseline, or every two norms; time to target at each target."""
+    def paired(self, *, all_pairs: bool = False, baseline: str | None = None) -> pd.DataFrame:
+        """Every norm against the baseline, or every two norms; time to target at each target.
+
+        The verdicts are at the primary target; the others are exploratory. baseline: another one
+        than the config's; raises ConfigError for an unknown norm.
+        """
         parts = []
         for place, target in enumerate(self.targets):
             table = comparison.compare(
                 self.outcomes[self.outcomes["target"] == target],
                 self.norms,
-                self.baseline,
+                baseline or self.baseline,
                 self.results.keys,
+                rule=None if place else self.rule,
                 # Only the time to target differs from one target to the next.
                 metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
                 all_pairs=all_pairs,
@@ -155,6 +184,15 @@ class Comparison:
     def best(self) -> Tables | None:
         """The tables at each norm's own best tuned value, if there was a tuning."""
         return self._role("best") if (self.results.runs["role"] == "best").any() else None
+
+    def against(self, baseline: str) -> Comparison:
+        """The same experiment with another of its norms as the baseline. Raises ConfigError."""
+        known = self.reported.norms
+        if baseline not in known:
+            problem = f"{baseline!r} is none of the norms of {self.name!r}"
+            raise ConfigError([Problem("baseline", problem, suggest(baseline, known))])
+        config = {**self.results.config, "baseline": baseline}
+        return dataclasses.replace(self, results=dataclasses.replace(self.results, config=config))
 
     def value(self, key: str) -> Any:
         """What the config says at a dotted key, before any sweep; None where it says nothing."""
@@ -285,7 +323,7 @@ class Comparison:
             },
             "convergence": records(tables.convergence),
             "gradients": records(tables.gradients),
-            "comparisons": records(tables.paired(all_pairs=all_pairs)),
+            "comparisons": verdicts(tables.paired(all_pairs=all_pairs)),
             "targets": records(tables.by_target),
             "survival": records(tables.survival),
             "tuned": self._tuned_dict(),
@@ -300,7 +338,7 @@ class Comparison:
             "chosen": records(self.choices),
             "sensitivity": records(self.sensitivity),
             "convergence": records(best.convergence) if best else [],
-            "comparisons": records(best.comparisons) if best else [],
+            "comparisons": verdicts(best.comparisons) if best else [],
         }
 
 
@@ -310,6 +348,11 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(name): _plain(value) for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def verdicts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of comparisons for JSON; an exploratory metric has no verdict."""
+    return [{**row, "verdict": row["verdict"] or None} for row in records(comparisons)]
 
 
 def _plain(value: Any) -> Any:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from normbench.analysis.statistics import holm, sign_flip_p
+
 Floats = NDArray[np.float64]
+
+FEWEST_PAIRS = 6
+"""With fewer no outcome reaches 0.05: 2/2^5 is 0.0625."""
 
 
 def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
@@ -45,32 +49,38 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95)
     return table
 
 
-class LogRank(NamedTuple):
-    """``statistic`` is chi-squared with one degree of freedom under the null hypothesis."""
-
-    statistic: float
-    p_value: float
-
-
 def logrank(
     steps: ArrayLike, reached: ArrayLike, other_steps: ArrayLike, other_reached: ArrayLike
-) -> LogRank:
-    """Log-rank test that two groups of runs reach the target equally fast.
+) -> float:
+    """Two-sided p-value of the log-rank test for runs that pair by place, exact.
 
-    Arguments as for ``kaplan_meier``, [n] and [m]. Takes the groups as independent, so it does not
-    use the pairing by seed, and its p-value is asymptotic: the verdict comes from ``compare``.
-    NaN where no run of either group reached the target. Mantel 1966; ``scipy.stats.logrank``, whose
-    statistic is the square root of the chi-squared one given here.
+    Arguments as for ``kaplan_meier``, all [n]. Under the null hypothesis the two runs of a pair are
+    exchangeable. The log-rank numerator, events less expected ones in the first group (Mantel
+    1966), is the sum of its runs' scores: event less the cumulative hazard of all runs at the
+    run's time. The scores sum to zero over both groups, and swapping the runs of a pair leaves
+    them as they are, so the test over all 2^n swaps is the sign-flip test of the differences of
+    the scores within the pairs. The asymptotic test takes the groups as independent, and calls 3
+    against 3 runs significant.
 
-    Raises ValueError for an empty group or a time that is not finite.
+    NaN below ``FEWEST_PAIRS`` pairs, which could not reach 0.05, and where no run reached the
+    target. Raises ValueError for groups of unequal size or a time that is not finite.
     """
-    groups = [_survival_arrays(steps, reached), _survival_arrays(other_steps, other_reached)]
-    if not any(event.any() for _, event in groups):
-        return LogRank(float("nan"), float("nan"))
-    x, y = (stats.CensoredData.right_censored(time, ~event) for time, event in groups)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result = stats.logrank(x, y)
-    return LogRank(float(result.statistic) ** 2, float(result.pvalue))
+    time, event = _survival_arrays(steps, reached)
+    other_time, other_event = _survival_arrays(other_steps, other_reached)
+    if len(time) != len(other_time):
+        raise ValueError("the runs of the two groups must pair")
+    if len(time) < FEWEST_PAIRS or not (event.any() or other_event.any()):
+        return float("nan")
+    scores = _logrank_scores(np.r_[time, other_time], np.r_[event, other_event])
+    return float(sign_flip_p((scores[: len(time)] - scores[len(time) :])[None])[0])
+
+
+def _logrank_scores(time: Floats, event: NDArray[np.bool_]) -> Floats:
+    """Event less the Nelson-Aalen cumulative hazard of all runs at each run's time: [n] -> [n]."""
+    moments, place = np.unique(time, return_inverse=True)
+    events = np.bincount(place, event)
+    at_risk = len(time) - np.searchsorted(np.sort(time), moments, side="left")
+    return event - np.cumsum(events / at_risk)[place]
 
 
 def _survival_arrays(steps: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
@@ -87,22 +97,32 @@ def with_logrank(
 ) -> pd.DataFrame:
     """A convergence table with the log-rank test of each row's norm against the baseline.
 
-    table: rows of ``convergence.tabulate``; outcome: the runs behind it. Adds logrank_chi2 and
-    logrank_p, over the runs with an outcome at the same sweep point and target; NaN for the
-    baseline itself, where either has no run, and where no run reached the target.
+    table: rows of ``convergence.tabulate``; outcome: the runs behind it. Adds logrank_p, over the
+    seeds with an outcome under both norms at the same sweep point and target, see ``logrank``, and
+    logrank_p_adjusted, Holm over the norms and sweep points of each target. Both are NaN for the
+    baseline itself, below ``FEWEST_PAIRS`` pairs, and where no run reached the target.
     """
     columns = [*keys, "target", "norm"]
-    known = outcome[outcome["reached"] | outcome["censored"]]
+    known = outcome[outcome["reached"] | outcome["censored"]].set_index("seed")
+    known = known[[*columns, "restricted_steps", "reached"]]
     groups = {tuple(name): part for name, part in known.groupby(columns, dropna=False)}
-    nothing = LogRank(float("nan"), float("nan"))
-    tests = []
-    for row in table[columns].itertuples(index=False, name=None):
+    p = np.full(len(table), np.nan)
+    for place, row in enumerate(table[columns].itertuples(index=False, name=None)):
         own, other = groups.get(row), groups.get((*row[:-1], baseline))
         if row[-1] == baseline or own is None or other is None:
-            tests.append(nothing)
             continue
-        own, other = (part[["restricted_steps", "reached"]] for part in (own, other))
-        tests.append(logrank(*own.to_numpy().T, *other.to_numpy().T))
-    return table.assign(
-        logrank_chi2=[test.statistic for test in tests], logrank_p=[test.p_value for test in tests]
-    )
+        seeds = own.index.intersection(other.index)
+        if len(seeds):
+            own, other = (part.loc[seeds] for part in (own, other))
+            p[place] = logrank(
+                own["restricted_steps"],
+                own["reached"],
+                other["restricted_steps"],
+                other["reached"],
+            )
+    adjusted = np.full(len(table), np.nan)
+    planned = (table["norm"] != baseline).to_numpy()
+    for target in table["target"].unique():
+        rows = (table["target"] == target).to_numpy()
+        adjusted[rows] = holm(p[rows], np.array((rows & planned).sum()))
+    return table.assign(logrank_p=p, logrank_p_adjusted=adjusted)

@@ -97,13 +97,40 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
 
 
-def difference(metric: str, value: float) -> str:
-    """A signed difference in the metric's unit: steps, percentage points, or a plain number."""
-    if not math.isfinite(value):
+def difference(metric: str, value: float, *, unit: bool = True) -> str:
+    """A signed difference in the metric's unit: steps, percentage points, or a plain number.
+
+    An infinite one, in steps, has no size: one of the two never reached the target.
+    """
+    if math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "+∞" if value > 0 else "-∞"
     if metric.endswith("accuracy"):
-        return f"{100 * value:+.1f} pp"
+        return f"{100 * value:+.1f}" + " pp" * unit
     return f"{value:+.0f}" if metric == "steps_to_target" else f"{value:+.3f}"
+
+
+def interval(metric: str, low: float, high: float, *, unit: bool = True) -> str:
+    """-0.012 to -0.004, the unit once; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{difference(metric, low, unit=False)} to {difference(metric, high, unit=unit)}"
+
+
+def size(metric: str, value: float) -> str:
+    """A difference without its sign, as a sentence takes it: 0.031, 3.1 pp, 40 steps."""
+    text = difference(metric, abs(value)).removeprefix("+")
+    return f"{text} steps" if metric == "steps_to_target" and math.isfinite(value) else text
+
+
+def judged(metric: str, value: float, budget: float = math.nan) -> str:
+    """A value of the judged metric in a table: 0.923, 95.1 (percent), 120 or > 500 (steps)."""
+    if metric == "steps_to_target":
+        return steps(value, budget)
+    if metric.endswith("accuracy"):
+        return percent(value)
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def metric_name(row: Row) -> str:
@@ -227,10 +254,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(
             "95 % interval",
-            lambda row: (
-                f"{difference(row['metric'], row['ci_low'])} to "
-                f"{difference(row['metric'], row['ci_high'])}"
-            ),
+            lambda row: interval(row["metric"], row["ci_low"], row["ci_high"]) or "–",
             weight=1,
         ),
         Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),

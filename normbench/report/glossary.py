@@ -82,7 +82,7 @@ GLOSSARY = {
         "Mean over pairs of the norm's value minus the baseline's. In steps a miss counts as the "
         "budget; pp are percentage points."
     ),
-    "95 % interval": "Bootstrap interval (symmetric bootstrap-t) of the mean difference.",
+    "95 % interval": "Of the inverted test, bootstrap-t where wider; simultaneous or unadjusted.",
     "p (Holm)": (
         "Two-sided sign-flip test over the pairs, of the differences (of their signed ranks for "
         "steps to target), corrected by Holm for the number of norms compared. Up to "
@@ -91,8 +91,8 @@ GLOSSARY = {
     ),
     "P(better)": "Share of pairs in which the norm is better, ties counting half.",
     "verdict": (
-        "better or worse where p (Holm) is at most 0.05; too few seeds where no outcome of so few "
-        "pairs could have been; else no evidence of a difference."
+        "similar where the interval lies inside the margin; better or worse where p (Holm) is at "
+        "most 0.05; too few seeds where no outcome of so few pairs could have been; else undecided."
     ),
     "largest that trains": (
         "The largest tuned value at which the norm gains over chance at least half of what the "

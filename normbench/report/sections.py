@@ -42,7 +42,7 @@ PAIRED_NOTE = (
     "paired by seed; in steps a miss counts as the budget in the difference and as infinite in "
     "the test"
 )
-MARKS = {"better": "▲", "worse": "▼", "no evidence of a difference": "="}
+MARKS = {"better": "▲", "worse": "▼", "similar": "=", "undecided": "·"}
 
 
 class Section(NamedTuple):
@@ -50,6 +50,7 @@ class Section(NamedTuple):
 
     norms: those of the whole experiment, whatever stands in the rows: they decide on colours.
     defines: the glossary's names for numbers whose headings do not say what they are.
+    bold: places of the rows that stand out.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Section(NamedTuple):
     note: str = ""
     norms: Sequence[str] = ()
     defines: Sequence[str] = ()
+    bold: Sequence[int] = ()
 
 
 def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Section]:
@@ -83,8 +85,6 @@ def table_sections(
     """
     keys = tables.results.keys
     target = f"{percent(tables.targets[0])}%"
-    paired = tables.paired(all_pairs=all_pairs)
-    title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
     return [
         Section(
             f"{name}: convergence",
@@ -103,14 +103,22 @@ def table_sections(
         Section(
             f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE, norms
         ),
-        Section(
-            f"{name}: {title}",
-            paired,
-            comparison_columns(keys, all_pairs=all_pairs),
-            PAIRED_NOTE,
-            norms,
-        ),
+        pairs_section(tables, name, norms, all_pairs=all_pairs),
     ]
+
+
+def pairs_section(
+    tables: Tables, name: str, norms: Sequence[str], *, all_pairs: bool = False
+) -> Section:
+    """Each norm against the baseline, or every two norms, in every metric."""
+    title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
+    return Section(
+        f"{name}: {title}",
+        tables.paired(all_pairs=all_pairs),
+        comparison_columns(tables.results.keys, all_pairs=all_pairs),
+        PAIRED_NOTE,
+        norms,
+    )
 
 
 def side_by_side(comparisons: Sequence[Comparison]) -> Section:
@@ -199,8 +207,7 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         rows = rows.assign(marks=[dict(row) for _, row in marks.iterrows()])
         note = (
             f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
-            "= no evidence of a difference, ? too few seeds "
-            f"(needs at least {needed_seeds(max(1, len(values) - 1))})"
+            f"= similar, · undecided, ? too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
         )
     budget = tables.convergence.groupby(by)["budget_steps"].max()
     columns = [

@@ -32,21 +32,27 @@ def rich_table(
     width: int,
     note: str = "",
     norms: Sequence[str] = (),
+    bold: Sequence[int] = (),
 ) -> RenderableType:
     """A table at most ``width`` characters wide; what did not fit is named below it.
 
-    norms: those of the whole experiment, which decide on colours. Where even the columns that are
+    norms: those of the whole experiment, which decide on colours; bold: places of the rows that
+    stand out. Headings and words wrap before a column is dropped. Where even the columns that are
     never dropped would break words, each row is a block of lines.
     """
     kept, dropped = list(columns), []
-    while _width(cells(frame, kept), kept) > width and any(column.weight for column in kept):
+    while _widths(cells(frame, kept), kept, width) is None and any(c.weight for c in kept):
         last = max(kept, key=lambda column: column.weight)
         kept.remove(last)
         dropped.append(last.heading)
     shown = cells(frame, kept)
     styles = norm_looks(frame, norms)
     widths = _widths(shown, kept, width)
-    body = _blocks(shown, kept, styles) if widths is None else _table(shown, kept, widths, styles)
+    body = (
+        _blocks(shown, kept, styles)
+        if widths is None
+        else _table(shown, kept, widths, styles, bold)
+    )
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
@@ -54,18 +60,23 @@ def rich_table(
 
 
 def _table(
-    rows: Cells, columns: Sequence[Column], widths: Sequence[int], styles: Mapping[str, Look]
+    rows: Cells,
+    columns: Sequence[Column],
+    widths: Sequence[int],
+    styles: Mapping[str, Look],
+    bold: Sequence[int],
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, width in zip(columns, widths, strict=True):
         side: JustifyMethod = "left" if column.left else "right"
         table.add_column(column.heading, justify=side, overflow="fold", width=width)
     previous: str | None = None
-    for row in rows:
+    for place, row in enumerate(rows):
         first, *others = (
             _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
         )
-        table.add_row(Text("") if row[0] == previous else first, *others)
+        name = Text("") if row[0] == previous else first
+        table.add_row(name, *others, style="bold" if place in bold else None)
         previous = row[0]
     return table
 
@@ -99,11 +110,6 @@ def norm_looks(frame: pd.DataFrame, norms: Sequence[str]) -> dict[str, Look]:
     """
     named = {str(label) for name in ("norm", "baseline") for label in frame.get(name, ())}
     return looks(named.union(norms))
-
-
-def _width(rows: Cells, columns: Sequence[Column]) -> int:
-    """Characters of the widest line: each column has two beside its text, the edge one."""
-    return 1 + sum(2 + width for width in _natural(rows, columns))
 
 
 def _natural(rows: Cells, columns: Sequence[Column]) -> list[int]:

@@ -1,7 +1,7 @@
 """When a statement counts as supported: pure functions of the evidence, one a kind of evidence.
 
 Every rule rests on parts that are True (the evidence says so), False (it says the opposite) or
-None (it says neither: too few seeds, no evidence of a difference, or nothing to measure).
+None (it says neither: too few seeds, undecided, similar, or nothing to measure).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from normbench.analysis.comparison import BETTER, NO_EVIDENCE, WORSE
+from normbench.analysis.rule import BETTER, SIMILAR, UNDECIDED, WORSE
 
 Part = bool | None
 Parts = Mapping[str, Part]
@@ -118,7 +118,7 @@ def smallest_size(words: Mapping[int, str], reference: int) -> int | None:
     for size in sorted((size for size in words if size < reference), reverse=True):
         if words[size] == WORSE:
             return smallest or reference
-        if words[size] not in (BETTER, NO_EVIDENCE):
+        if not words[size].startswith((BETTER, SIMILAR, UNDECIDED)):
             return smallest
         smallest = size
     return smallest

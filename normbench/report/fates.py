@@ -1,0 +1,157 @@
+"""What became of runs that did not simply learn, and why, as far as that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from normbench.analysis.chance import at_chance
+from normbench.comparison import Comparison, Tables
+from normbench.conventions import OUTCOME_STATES
+from normbench.report.columns import Row
+from normbench.report.mechanism import why
+from normbench.report.turns import spread_key
+from normbench.report.wording import counted, joined, listed, quoted, short
+
+
+def runs_told(tables: Tables) -> pd.DataFrame:
+    """The outcomes for the primary target, with two columns more.
+
+    at_chance: finished with a validation accuracy that is no better than guessing;
+    never_left_chance: so at every evaluation. See ``analysis.chance``; both are False for a run
+    that diverged, which is told as that, or has no result.
+    """
+    outcomes = tables.outcomes
+    if tables.targets:
+        outcomes = outcomes[outcomes["target"] == tables.targets[0]]
+    validation = tables.results.config.get("data", {}).get("validation")
+    examples = float(validation) if isinstance(validation, int) and validation > 0 else None
+    finished = outcomes["state"] == "finished"
+    classes = outcomes["num_classes"].to_numpy(dtype=float)
+    last = at_chance(outcomes["val_accuracy"].to_numpy(dtype=float), classes, examples)
+    best = at_chance(outcomes["best_val_accuracy"].to_numpy(dtype=float), classes, examples)
+    return outcomes.assign(at_chance=finished & last, never_left_chance=finished & last & best)
+
+
+def fates(tables: Tables, rows: pd.DataFrame, told: pd.DataFrame) -> list[str]:
+    """A sentence a norm of which runs failed, diverged or learned nothing. told: ``runs_told``."""
+    if tables.results.keys:
+        return _in_a_sweep(tables, rows)
+    found = []
+    for row in rows.to_dict("records"):
+        own = told[told["norm"] == row["norm"]]
+        if parts := _one(tables, row, own):
+            found.append(f"{quoted(row['norm'])} {'; it '.join(parts)}.")
+    return found
+
+
+def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
+    result = own["state"].isin(OUTCOME_STATES)
+    known = int(result.sum())
+    never = own[own["never_left_chance"]]
+    chance = own[own["at_chance"] & ~own["never_left_chance"]]
+    diverged, failed = own[own["state"] == "diverged"], own[own["state"] == "failed"]
+    parts = []
+    if len(never):
+        told = f"never left chance in {len(never)} of {counted(known, 'run')}"
+        parts.append(_explained(told, tables, row, len(never), known))
+    if len(chance):
+        parts.append(f"fell back to chance in {len(chance)} of {counted(known, 'run')} ({_seeds(chance)})")
+    if len(diverged):
+        told = (
+            f"diverged in {len(diverged)} of {counted(known, 'run')} ({_seeds(diverged)}), counted "
+            "as chance"
+        )
+        parts.append(_explained(told, tables, row, len(diverged), known))
+    if len(failed):
+        reasons = list(dict.fromkeys(tables.results.reasons.get(run, "") for run in failed["run"]))
+        why_ = "; ".join(filter(None, reasons[:2]))
+        if not known and len(failed) == len(own):
+            parts.append(f"has no result: all {counted(len(own), 'run')} failed ({why_})")
+        else:
+            parts.append(
+                f"failed in {len(failed)} of {counted(len(own), 'run')} ({_seeds(failed)}: {why_}), "
+                "which are in no mean"
+            )
+    return parts
+
+
+def _explained(told: str, tables: Tables, row: Row, count: int, known: int) -> str:
+    """With the mechanism, where most runs met this fate."""
+    reason = why(tables, row) if 2 * count >= known else ""
+    return f"{told}: {reason}" if reason else told
+
+
+def _seeds(runs: pd.DataFrame) -> str:
+    seeds = sorted(runs["seed"])
+    return f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}"
+
+
+def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
+    """Per norm, the points at which most of its runs learned nothing or diverged."""
+    keys = tables.results.keys
+    by = spread_key(rows, keys)
+    found = []
+    for norm, own in rows.groupby("norm", sort=False):
+        parts = []
+        for column, text in (("never_left_chance", "never left chance"), ("diverged", "diverged")):
+            known = own["finished"] + own["diverged"]
+            most = own[(own[column] > 0) & (2 * own[column] >= known)]
+            if len(most):
+                places = listed([_place(row, keys, by) for row in most.to_dict("records")])
+                where = f"{short(by)} {places}" if len(keys) == 1 else places
+                reason = why(tables, most.to_dict("records")[0])
+                parts.append(f"{text} at {where}" + (f" ({reason})" if reason else ""))
+        if parts:
+            found.append(f"{quoted(str(norm))} {joined(parts)}.")
+    return found
+
+
+def _place(row: Row, keys: Sequence[str], by: str) -> str:
+    if len(keys) == 1:
+        return str(row[by])
+    return "/".join(f"{short(key)} {row[key]}" for key in keys)
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """What a reader must know before believing a number; often nothing."""
+    # One run may be planned in two roles.
+    runs = comparison.results.runs.drop_duplicates("run")
+    found = []
+    if not comparison.fairness.equal_terms:
+        found.append("The norms were not compared on equal terms: see the line on fairness.")
+    if peeked := getattr(comparison, "peeked", ""):
+        found.append(str(peeked))
+    lost = runs[~runs["state"].isin(OUTCOME_STATES)]
+    if len(lost):
+        words = {"missing": "not run"}
+        states = [f"{n} {words.get(s, s)}" for s, n in lost["state"].value_counts().items()]
+        verb = "has" if len(lost) == 1 else "have"
+        text = f"{len(lost)} of {len(runs)} runs {verb} no result ({joined(states)})"
+        failed = lost.loc[lost["state"] == "failed", "run"]
+        if len(failed):
+            place = comparison.results.path / failed.iloc[0] / "manifest.json"
+            text += f'; where it broke stands under "details" in {place}'
+        found.append(f"{text}.")
+    for row in comparison.choices.to_dict("records") if comparison.tuned_key else ():
+        if row["at_edge"]:
+            found.append(
+                f"The best {comparison.tuned_key} of {quoted(row['norm'])} lies at the "
+                f"{row['at_edge']} end of the grid: the true best may lie outside."
+            )
+    return found
+
+
+def ended(row: Row) -> str:
+    """What became of a norm's runs that did not simply learn: 8 at chance, 1 diverged, ...
+
+    Empty where all learned; "no result" where none of those that should have one has it.
+    """
+    done = row["finished"] + row["diverged"]
+    words: dict[str, Any] = {"at_chance": "at chance", "diverged": "diverged", "failed": "failed"}
+    words |= {"interrupted": "interrupted", "missing": "not run"}
+    parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
+    text = ", ".join(parts)
+    return f"no result ({text})" if not done and text else text
