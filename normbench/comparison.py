@@ -19,7 +19,7 @@ from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat
 from normbench.errors import ConfigError, Problem, StoreError, suggest
-from normbench.frames import measured
+from normbench.frames import judged_rows, measured, seeds_of
 from normbench.registry import UnknownName
 from normbench.store import Results
 from normbench.store.files import finite
@@ -257,12 +257,32 @@ class Comparison:
         grid = runs["tuned"].where(runs["role"] == "tune")
         return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
 
+    @property
+    def at_own_best(self) -> bool:
+        """Whether each norm is judged at its own best tuned value: once all those runs ended."""
+        best = self.best
+        ended = (*OUTCOME_STATES, "failed")
+        return best is not None and bool(best.results.runs["state"].isin(ended).all())
+
+    @property
+    def judged(self) -> Tables:
+        """The tables that the answer is read from."""
+        return self.best if self.best is not None and self.at_own_best else self.reported
+
     @cached_property
     def frames(self) -> Frames:
-        """What the charts of the reporting runs are drawn from. Reads every probed step."""
-        tables = self.reported
+        """What the charts of the judged runs are drawn from. Reads every probed step."""
+        tables = self.judged
+        keys, rule = tables.results.keys, tables.rule
+        primary = tables.outcomes[tables.outcomes["target"] == self.targets[0]]
+        found = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
+        own = f"; each norm at its own best {self.tuned_key}" if self.at_own_best else ""
         return dataclasses.replace(
-            measured(tables.results, tables.norms, tables.baseline, self.targets[0]),
+            found,
+            about=f"{found.about}{own}",
+            metric=rule.metric,
+            best=judged_rows(tables.best_set, keys, rule),
+            outcomes=seeds_of(primary, keys),
             survival=tables.survival,
             convergence=tables.convergence,
             sensitivity=self.sensitivity if self.tuned_key else pd.DataFrame(),
@@ -284,7 +304,7 @@ class Comparison:
         if drawn is None:
             message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
             raise ConfigError([Problem("", message, chosen.about)])
-        return dressed(drawn, self.frames.norms)
+        return dressed(drawn, self.frames, f"{chosen.title}: {self.name}")
 
     def require_outcomes(self) -> None:
         """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""

@@ -25,15 +25,14 @@ def forest(frames: Frames) -> Drawn | None:
     shown = _placed(shown, look)
     order = list(dict.fromkeys(shown.sort_values("place", kind="stable")["norm"]))
     single = len(panels) == 1
-    reach, far = _reach(shown)
-    shown["far"] = far
-    room = {"range": [0, {"expr": f"width - {WORDS}"}]} if single else {}
-    scale = alt.Scale(domain=[-reach, reach / 8] if look.higher_is_better else [-reach / 8, reach],
-                      nice=False, **room)  # fmt: skip
-    axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g")
-    x = alt.X("difference:Q", title=None, scale=scale, axis=axis)
+    shown["far"] = _far(shown)
+    for name in ("difference", "ci_low", "ci_high"):
+        shown[f"{name}_shown"] = shown[name].where(~shown["far"])
+    # In panels each has the axis that its own numbers need.
+    scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
+    axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
     y = alt.Y("norm:N", title=None, sort=order if single else frames.norms)
-    layers = _marks(frames, x, y, look, single=single)
+    layers = _marks(frames, scale, axis, y, look, single=single)
     data = source(shown.drop(columns="panel") if single else shown)
     height = ROW * len(order) if single else 26 * len(order)
     description = _described(look, shown, note, single=single)
@@ -44,7 +43,7 @@ def forest(frames: Frames) -> Drawn | None:
     facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
     one = alt.layer(*layers, data=data).properties(width=PANEL_WIDTH, height=height)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
-    return panes.resolve_axis(x="independent")
+    return panes.resolve_axis(x="independent").resolve_scale(x="independent")
 
 
 def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
@@ -59,7 +58,7 @@ def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
     shown["verdict"] = verdict
     shown["mark"] = [mark(word) for word in verdict]
     shown["words"] = [
-        f"{sign} {word}" if word == "leader" else f"{sign} {word.partition(' (')[0]}"
+        f"{sign} {word.partition(' (')[0]}".strip()
         for sign, word in zip(shown["mark"], verdict, strict=True)
     ]
     shown["told"] = [
@@ -75,29 +74,35 @@ def _difference(value: float, look: Judged) -> str:
     return f"{value:{look.form}}{look.unit}".replace("-", "−") if np.isfinite(value) else "–"
 
 
-def _reach(shown: pd.DataFrame) -> tuple[float, pd.Series]:
-    """How far the axis goes from zero, and which rows lie beyond it."""
-    parts = shown[["difference", "ci_low", "ci_high"]].abs()
-    extent = parts.replace(np.inf, np.nan).max(axis=1).fillna(0)
-    least = 1.6 * float(np.nanmax([shown["margin"].max(), 0]))
-    known = np.sort(extent[shown["place"] > 0].to_numpy())
-    cut = np.inf
-    for near, next_ in zip(known, known[1:], strict=False):
-        if next_ > FAR * max(near, least) > 0:
-            cut = FAR * max(near, least)
-            break
-    inside = extent[extent < cut]
-    reach = 1.06 * max(float(inside.max()) if len(inside) else 0.0, least) or 1.0
-    return reach, (extent >= cut) | ~np.isfinite(shown["difference"])
+def _far(shown: pd.DataFrame) -> pd.Series:
+    """Which rows lie too far from the leader of their panel to be drawn to scale."""
+    parts = shown[["difference", "ci_low", "ci_high"]].replace([np.inf, -np.inf], np.nan)
+    extent = parts.abs().max(axis=1).fillna(0)
+    far = ~np.isfinite(shown["difference"]) & (shown["place"] > 0)
+    for _, own in extent[shown["place"] > 0].groupby(shown["panel"]):
+        known = own.sort_values()
+        least = max(float(shown.loc[known.index, "margin"].max()), 0.0)
+        for near, (at, next_) in zip(known, list(known.items())[1:], strict=False):
+            if next_ > FAR * max(near, least) > 0:
+                far.loc[known.loc[at:].index] = True
+                break
+    return far
+
+
+def _scale(shown: pd.DataFrame) -> alt.Scale:
+    """An axis that leaves room for the words at its right."""
+    parts = shown[["difference_shown", "ci_low_shown", "ci_high_shown", "below", "above"]]
+    low, high = np.nanmin(parts.to_numpy(dtype=float)), np.nanmax(parts.to_numpy(dtype=float))
+    room = 0.06 * max(high - low, 1e-9)
+    across = [0, {"expr": f"width - {WORDS}"}]
+    return alt.Scale(domain=[low - room, high + room], nice=False, range=across)
 
 
 def _marks(
-    frames: Frames, x: alt.X, y: alt.Y, look: Judged, *, single: bool
+    frames: Frames, scale: alt.Scale, axis: alt.Axis, y: alt.Y, look: Judged, *, single: bool
 ) -> list[alt.Chart]:
-    axis, scale = x.axis, x.scale
-
     def at(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", axis=axis, scale=scale, title=None)
+        return alt.X(f"{field}:Q", axis=axis, scale=scale)
 
     tooltip = [
         alt.Tooltip("norm:N"),
@@ -116,11 +121,11 @@ def _marks(
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
             x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
         alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
-            x=alt.datum(0, axis=axis, scale=scale)),
+            x=alt.XDatum(0)),
         alt.Chart().mark_rule(strokeWidth=3, clip=True).transform_filter(near).encode(
-            x=at("ci_low"), x2="ci_high:Q", y=y, color=colours),
+            x=at("ci_low_shown"), x2="ci_high_shown:Q", y=y, color=colours),
         alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
-            x=at("difference"), y=y, color=colours, shape=shape(frames, legend=None),
+            x=at("difference_shown"), y=y, color=colours, shape=shape(frames, legend=None),
             tooltip=tooltip),
         alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1)
         .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
@@ -137,7 +142,7 @@ def _marks(
     sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11)
     return [
         *found,
-        sign.transform_filter(near).encode(x=at("difference"), y=y, text="mark:N"),
+        sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"),
         sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"),
     ]
 
@@ -148,7 +153,7 @@ def _axis_title(look: Judged, shown: pd.DataFrame | None) -> str:
     if shown is not None and (shown["place"] == 0).any():
         leader = f" to {shown.loc[shown['place'] == 0, 'norm'].iloc[0]}"
     text = f"difference in {look.title}{leader}{unit}"
-    return f"← worse   {text}" if look.higher_is_better else f"{text}   worse →"
+    return f"← worse · {text}" if look.higher_is_better else f"{text} · worse →"
 
 
 def _described(look: Judged, shown: pd.DataFrame, note: str, *, single: bool) -> str:

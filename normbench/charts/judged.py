@@ -48,10 +48,6 @@ class Judged:
             alt.Axis(title=self.title, labelExpr=label, values=ticks(error)),
         )
 
-    def better(self, sign: int) -> str:
-        """Words for the end of a difference's axis at which the norm is worse than the leader."""
-        return "← worse" if (sign < 0) == self.higher_is_better else "worse →"
-
 
 JUDGED = {
     "auc": Judged("AUC", "", 1.0, "+.3f", ".3f"),
@@ -68,7 +64,7 @@ def judged(metric: str) -> Judged:
 
 def mark(verdict: str) -> str:
     """The sign for a verdict's word."""
-    return MARKS.get(verdict, TOO_FEW) if verdict else ""
+    return MARKS.get(verdict.partition(" (")[0], TOO_FEW) if verdict else ""
 
 
 def floor(error: pd.Series) -> float:

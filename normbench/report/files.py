@@ -65,7 +65,8 @@ def write_pictures(
         drawn = CHARTS[name].draw(comparison.frames)
         if drawn is None:
             continue
-        spec = to_json(dressed(drawn, comparison.frames.norms).to_dict())
+        title = f"{CHARTS[name].title}: {comparison.name}"
+        spec = to_json(dressed(drawn, comparison.frames, title).to_dict())
         path = folder / f"{comparison.name}-{name}.{form}"
         if form == "png":
             picture = vl_convert.vegalite_to_png(spec, scale=PIXELS_PER_POINT)
