@@ -13,13 +13,14 @@ import pandas as pd
 
 from normbench.analysis import comparison, convergence, signal, survival, tuning
 from normbench.analysis.best_set import best_set
+from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat
 from normbench.errors import ConfigError, Problem, StoreError, suggest
-from normbench.frames import judged_rows, measured, seeds_of
+from normbench.frames import judged_rows, lost, measured, seeds_of
 from normbench.registry import UnknownName
 from normbench.store import Results
 from normbench.store.files import finite
@@ -42,21 +43,13 @@ class Tables:
         """The labels of the norms, in the config's order."""
         return list(dict.fromkeys(self.results.runs["norm"]))
 
-    @property
-    def rule(self) -> VerdictRule:
-        """What carries the verdicts."""
-        return VerdictRule.of(self.results.config.get("verdict"))
-
-    @cached_property
-    def best_set(self) -> pd.DataFrame:
-        """Which norms may be best: see ``analysis.best_set.best_set``."""
-        outcome = self.outcomes[self.outcomes["target"] == self.targets[0]]
-        return best_set(outcome, self.norms, self.results.keys, rule=self.rule)
-
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row a run and target: see ``analysis.convergence.outcomes``."""
-        return convergence.outcomes(self.results.runs, self.results.curves, self.targets)
+        validation = self.results.config.get("data", {}).get("validation")
+        return convergence.outcomes(
+            self.results.runs, self.results.curves, self.targets, examples=validation or None
+        )
 
     @cached_property
     def by_target(self) -> pd.DataFrame:
@@ -276,6 +269,7 @@ class Comparison:
         keys, rule = tables.results.keys, tables.rule
         primary = tables.outcomes[tables.outcomes["target"] == self.targets[0]]
         found = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
+        of = (lost(primary, keys), tables.results.curves)
         own = f"; each norm at its own best {self.tuned_key}" if self.at_own_best else ""
         return dataclasses.replace(
             found,
@@ -283,6 +277,8 @@ class Comparison:
             metric=rule.metric,
             best=judged_rows(tables.best_set, keys, rule),
             outcomes=seeds_of(primary, keys),
+            accuracy_by_seed=by_seed(*of, "val_accuracy", keys, tables.norms),
+            loss_by_seed=by_seed(*of, "train_loss", keys, tables.norms),
             survival=tables.survival,
             convergence=tables.convergence,
             sensitivity=self.sensitivity if self.tuned_key else pd.DataFrame(),

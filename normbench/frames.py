@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import curves, propagation, signal
-from normbench.analysis.chance import at_chance
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import Frames
 from normbench.store import Results, read_probes
@@ -23,7 +22,6 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std"]
-    lost = _not_learned(results, norms)
     return Frames(
         norms,
         keys,
@@ -32,8 +30,6 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
         about=about(results),
         accuracy=curves.bands(runs, results.curves, "val_accuracy", keys, norms),
         loss=curves.bands(runs, results.curves, "train_loss", keys, norms),
-        accuracy_by_seed=curves.by_seed(lost, results.curves, "val_accuracy", keys, norms),
-        loss_by_seed=curves.by_seed(lost, results.curves, "train_loss", keys, norms),
         layers=curves.layer_series(probes, runs, quantities, keys, norms),
         growth=growth_at_start(results),
     )
@@ -85,13 +81,15 @@ def about(results: Results) -> str:
     return f"{', '.join(parts)}; {seeds} seed{'' if seeds == 1 else 's'}"
 
 
-def _not_learned(results: Results, norms: list[str]) -> pd.DataFrame:
-    """The runs of each norm and sweep point of which some run ended no better than by guessing."""
-    runs = results.runs
-    ended = at_chance(runs["val_accuracy"], runs["num_classes"]) | (runs["state"] == "diverged")
-    by = ["norm", *results.keys]
-    frame = runs[by].astype(str).assign(ended=ended)
-    return runs[frame.groupby(by)["ended"].transform("any") & runs["norm"].isin(norms)]
+def lost(outcomes: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The runs of each norm and sweep point under which some run diverged or ended at chance.
+
+    outcomes: of one target, see ``analysis.convergence.outcomes``.
+    """
+    ended = outcomes["at_chance"] | (outcomes["state"] == "diverged")
+    by = ["norm", *keys]
+    frame = outcomes[by].astype(str).assign(ended=ended)
+    return outcomes[frame.groupby(by)["ended"].transform("any")]
 
 
 def growth_at_start(results: Results) -> pd.DataFrame:

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from normbench.errors import suggest
 
 T = TypeVar("T")
+
+
+def plain_name(name: str) -> str:
+    """``Batch-Norm`` as ``batchnorm``: how names are compared.
+
+    A trailing 1d, 2d or 3d, as PyTorch's classes have it, does not count.
+    """
+    return re.sub(r"[-_ ]+|[123]d$", "", name.lower())
 
 
 class UnknownName(LookupError):
@@ -38,9 +47,15 @@ class Registry(Generic[T]):
         self._discovered = False
 
     def register(self, name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-        """Decorator: make the component known as ``name``. Raises ValueError if a name is taken."""
+        """Decorator: make the component known as ``name``. Raises ValueError if a name is taken.
+
+        A cell of a notebook that is run again replaces what it registered before.
+        """
 
         def add(item: T) -> T:
+            before = self._items.get(name)
+            if before is not None and _place(before) == _place(item) and _of_script(item):
+                self._forget(name)
             for word in (name, *aliases):
                 if word in self._items or word in self._aliases:
                     raise ValueError(f"{self.kind} {word!r} is registered twice")
@@ -50,13 +65,30 @@ class Registry(Generic[T]):
 
         return add
 
+    def guests(self) -> list[tuple[str, tuple[str, ...], T]]:
+        """Name, aliases and component of everything that no file of the package registered."""
+        return [
+            (name, tuple(a for a, other in self._aliases.items() if other == name), item)
+            for name, item in self._items.items()
+            if not f"{_place(item)[0]}.".startswith(f"{self._package}.")
+        ]
+
+    def _forget(self, name: str) -> None:
+        del self._items[name]
+        self._aliases = {alias: other for alias, other in self._aliases.items() if other != name}
+
     def canonical(self, name: str) -> str:
-        """The registered name behind ``name`` or one of its aliases. Raises UnknownName."""
+        """The registered name behind ``name`` or one of its aliases. Raises UnknownName.
+
+        Without regard to case, hyphens and underscores, so that BatchNorm and batch_norm are known.
+        """
         self._discover()
-        name = self._aliases.get(name, name)
-        if name not in self._items:
+        known = {plain_name(word): word for word in (*self._items, *self._aliases)}
+        word = name if name in self else known.get(plain_name(name), name)
+        word = self._aliases.get(word, word)
+        if word not in self._items:
             raise UnknownName(self.kind, name, self.names())
-        return name
+        return word
 
     def __getitem__(self, name: str) -> T:
         return self._items[self.canonical(name)]
@@ -84,6 +116,16 @@ class Registry(Generic[T]):
         except BaseException:
             self._discovered = False  # or half a registry would pass for a whole one
             raise
+
+
+def _place(item: object) -> tuple[str, str]:
+    """Module and name of a class or function, or of an instance's class."""
+    owner = item if hasattr(item, "__qualname__") else type(item)
+    return str(owner.__module__), str(getattr(owner, "__qualname__", ""))
+
+
+def _of_script(item: object) -> bool:
+    return _place(item)[0] == "__main__"
 
 
 def summary(item: object) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from normbench.analysis.statistics import holm, sign_flip_p
 
@@ -29,6 +28,8 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95)
 
     Raises ValueError for no runs or a time that is not finite.
     """
+    from scipy import stats  # takes half a second; the tables need no curve
+
     time, event = _survival_arrays(steps, reached)
     curve = stats.ecdf(stats.CensoredData.right_censored(time, ~event)).sf
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():

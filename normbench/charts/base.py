@@ -96,9 +96,7 @@ def chart(
 
     def add(draw: Draw) -> Draw:
         about = summary(draw)
-        CHARTS.register(name)(
-            Chart(title, about, draw, place, scales, defines, view, views or {})
-        )
+        CHARTS.register(name)(Chart(title, about, draw, place, scales, defines, view, views or {}))
         return draw
 
     return add

@@ -180,14 +180,20 @@ def _marks(
             .mark_line(strokeWidth=1, opacity=0.75)
             .transform_filter(seed)
             .encode(
-                x=x, y=of("value"), color=colours, strokeDash=dashes, detail="seed:N",
+                x=x,
+                y=of("value"),
+                color=colours,
+                strokeDash=dashes,
+                detail="seed:N",
                 tooltip=by_seed,
             )  # fmt: skip
         )
     # Invisible points, wide enough to be hit, carry the tooltip.
     marks.append(
-        alt.Chart().mark_point(size=90, opacity=0, filled=True).transform_filter(band).encode(
-            x=x, y=of("median"), color=colours, tooltip=tooltip)  # fmt: skip
+        alt.Chart()
+        .mark_point(size=90, opacity=0, filled=True)
+        .transform_filter(band)
+        .encode(x=x, y=of("median"), color=colours, tooltip=tooltip)  # fmt: skip
     )
     if named:
         y = alt.Y("at:Q", axis=axis, scale=scale)
@@ -248,9 +254,10 @@ def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
     groups: list[list[float]] = []  # [centre, members]
     for place in places:
         groups.append([place, 1])
-        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < gap * (
-            groups[-1][1] + groups[-2][1]
-        ) / 2:
+        while (
+            len(groups) > 1
+            and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2
+        ):
             (b, n), (a, m) = groups.pop(), groups.pop()
             groups.append([(a * m + b * n) / (m + n), m + n])
     found = [

@@ -6,8 +6,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from normbench.analysis.rule import mark
 from normbench.charts.base import Frames, chart
-from normbench.charts.judged import FAR, Judged, judged, mark
+from normbench.charts.judged import FAR, Judged, judged
 from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, colour, panelled, shape, source
 
 ROW = 46  # points a norm

@@ -1,4 +1,4 @@
-"""The judged metric as charts show it: its words, its axis, and the marks of its verdicts."""
+"""The judged metric as charts show it: its words, its unit and its axis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-
-MARKS = {"leader": "★", "better": "▲", "worse": "▼", "similar": "≈", "undecided": "?"}
-"""A verdict's first word or two -> its mark; what is not here (too few seeds) is a dot."""
-TOO_FEW = "·"
 
 # A norm more than so many times as far from the leader as the next nearer one would press the
 # others together: it is drawn at the edge.
@@ -60,11 +56,6 @@ JUDGED = {
 def judged(metric: str) -> Judged:
     """How a metric is shown; one without an entry by its own name, as a plain number."""
     return JUDGED.get(metric, Judged(metric.replace("_", " "), "", 1.0, "+.3g", ".3g", rate=False))
-
-
-def mark(verdict: str) -> str:
-    """The sign for a verdict's word."""
-    return MARKS.get(verdict.partition(" (")[0], TOO_FEW) if verdict else ""
 
 
 def floor(error: pd.Series) -> float:

@@ -14,7 +14,7 @@ from normbench.analysis.curves import thinned
 from normbench.analysis.groups import sweep_points
 from normbench.charts.base import Frames
 from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, looks
-from normbench.store.files import finite
+from normbench.store.files import finite, to_json
 
 WIDTH, HEIGHT = 640, 300
 PANEL_WIDTH, PANEL_HEIGHT = 290, 200
@@ -23,6 +23,8 @@ SUBTITLE_CHARACTERS = 100
 
 Drawn = alt.LayerChart | alt.FacetChart
 """What a chart's function gives."""
+
+PIXELS_PER_POINT = 2.0
 
 _INK = {"light": "#1f2328", "dark": "#e6e8eb"}
 _GRID = {"light": "#dfe3e8", "dark": "#353b44"}
@@ -196,4 +198,36 @@ def dressed(chart: Drawn, frames: Frames, title: str) -> Drawn:
     copy.title = alt.TitleParams(
         title, subtitle=lines, anchor="start", offset=14, fontSize=15, subtitleFontSize=12
     )
+    shown = _ShownLayers if isinstance(copy, alt.LayerChart) else _ShownPanels
+    object.__setattr__(copy, "__class__", shown)  # Altair's own takes every name for an option
     return copy
+
+
+class _Shown:
+    """Shows a chart as a picture that is made here.
+
+    Altair's own display loads its scripts from the net, when the notebook is opened.
+    """
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
+        spec = self.to_dict()  # type: ignore[attr-defined]
+        words = str(spec.get("description", type(self).__name__))
+        image = png(spec)
+        width, height = (int.from_bytes(image[at : at + 4], "big") for at in (16, 20))
+        size = {"width": width / PIXELS_PER_POINT, "height": height / PIXELS_PER_POINT}
+        return {"image/png": image, "text/plain": words}, {"image/png": size}
+
+
+class _ShownLayers(_Shown, alt.LayerChart):
+    """Layers over one frame."""
+
+
+class _ShownPanels(_Shown, alt.FacetChart):
+    """Small multiples."""
+
+
+def png(spec: Mapping[str, Any]) -> bytes:
+    """A chart's Vega-Lite specification as a picture, with two pixels a point."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(to_json(spec), scale=PIXELS_PER_POINT))

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.groups import sweep_points
+from normbench.analysis.rule import mark
 from normbench.charts.base import Frames, chart
-from normbench.charts.judged import judged, mark
+from normbench.charts.judged import judged
 from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, panelled, source
 
 ROW = 44  # points a norm
@@ -45,9 +46,7 @@ def matrix(frames: Frames) -> Drawn | None:
         alt.Tooltip("difference:Q", format=look.form, title=f"to the leader{look.unit}"),
         alt.Tooltip("seeds:Q"),
     ]
-    fill = alt.Color(
-        "shade:Q", scale=alt.Scale(domain=[0, 1], range=[PALE, DEEP]), legend=None
-    )
+    fill = alt.Color("shade:Q", scale=alt.Scale(domain=[0, 1], range=[PALE, DEEP]), legend=None)
     ink = alt.condition(
         f"isValid(datum.shade) && datum.shade > {LIGHT_TEXT}",
         alt.value("#ffffff"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from normbench.report.answer import Answer, answer, to_dict
 from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
 from normbench.report.summary import long_table, summary
 from normbench.report.tables import console, plain_table, rich_table
+from normbench.report.wording import joined
 
 TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
 
@@ -56,10 +58,12 @@ def print_answer(found: Answer) -> None:
     out = console()
     first, *others = found.sentences
     out.print(Text(first, style="bold"))
-    for text in others:
-        out.print(Text(text))
-    for text in found.caveats:
-        out.print(Text(text, style="yellow"))
+    for sign, style, texts in (("- ", "", others), ("! ", "yellow", found.caveats)):
+        for text in texts:
+            lines = textwrap.fill(
+                text, out.width, initial_indent=sign, subsequent_indent="  ", break_on_hyphens=False
+            )
+            out.print(Text(lines, style=style))
     out.print()
 
 
@@ -78,11 +82,16 @@ def _more(
 def _footer(comparison: Comparison, results: Path) -> None:
     """What was equal, where the results are, and what one would type next."""
     out = console()
-    out.print(Text(fairness_line(comparison.fairness), style="dim"))
+    free = ["the norm", *filter(None, [comparison.tuned_key if comparison.best else None])]
+    same = f"; data, optimizer and budget by one config, all but {joined(free)}"
+    fair = comparison.fairness
+    out.print(Text(f"{fairness_line(fair)}{same if fair.equal_terms else ''}", style="dim"))
     place = "" if results == RESULTS else f" --results {results}"
-    out.print(Text(f"results: {comparison.results.path}", style="dim"))
-    name = f"{comparison.name}{place}"
-    out.print(Text(f"next: normbench compare {name} --full | normbench report {name}", style="dim"))
+    lines = [f"results: {comparison.results.path}"]
+    lines += [f"next: normbench compare {comparison.name} --full{place}"]
+    lines += [f"      normbench report {comparison.name}{place}"]
+    for line in lines:
+        out.print(Text(line, style="dim"), soft_wrap=not out.is_terminal)
 
 
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:

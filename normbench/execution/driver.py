@@ -14,6 +14,7 @@ from typing import Protocol
 from normbench.data import Dataset
 from normbench.environment import environment
 from normbench.errors import StoreError
+from normbench.execution import components
 from normbench.execution.engine import Engine, Task
 from normbench.plan import PlannedRun
 from normbench.store import ExperimentStore, RunStore
@@ -100,6 +101,7 @@ def execute(
     ]
     watch.planned([runs[folder] for folder in pending], steps, outcome.skipped)
     writers: dict[str, _Writer] = {}
+    packed = components.pack()
 
     def tasks() -> Iterator[Task]:
         for folders in _stacks([runs[folder] for folder in pending]):
@@ -114,7 +116,7 @@ def execute(
             )
             for folder in folders:
                 writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
-            yield replace(first, beside=tuple(others))
+            yield replace(first, beside=tuple(others), components=packed)
 
     stopping = False
     for item in engine.run(tasks()):

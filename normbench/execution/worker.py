@@ -13,11 +13,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-import torch._dynamo  # the first optimizer would, in every worker; the fork server does it once
 
 from normbench.config import RunConfig, RuntimeConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
+from normbench.execution import components
 from normbench.execution.engine import Task
 from normbench.training.events import ENDS, Event, Failed
 from normbench.training.loop import train_together
@@ -63,6 +63,7 @@ def told(
     """
     going = [run.key for run in task.runs]
     try:
+        components.unpack(task.components)
         configs = [RunConfig.model_validate(run.config) for run in task.runs]
         compute_on(configs[0].runtime)
         resume = [run.resume for run in task.runs]

@@ -20,7 +20,7 @@ from normbench.comparison import Comparison, Tables, records
 from normbench.conventions import OUTCOME_STATES
 from normbench.report import sentences, turns
 from normbench.report.columns import Row, judged
-from normbench.report.fates import caveats, fates, runs_told
+from normbench.report.fates import caveats, fates
 from normbench.report.wording import quoted
 
 ENDED = (*OUTCOME_STATES, "failed")
@@ -28,7 +28,7 @@ ENDED = (*OUTCOME_STATES, "failed")
 _FROM_CONVERGENCE = (
     *("runs", "reached", "steps_to_target", "budget_steps", "target", "val_accuracy_mean"),
     *("test_accuracy_mean", "test_accuracy_std", "train_seconds_per_step", "finished", "diverged"),
-    *("failed", "interrupted", "missing"),
+    *("failed", "interrupted", "missing", "at_chance", "never_left_chance"),
 )
 
 
@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def best_set(self) -> list[str]:
-        """The norms that may be best; in a sweep, at every point. Those without a result are not."""
+        """The norms that may be best, of those with a result; in a sweep, at every point."""
         known = self.rows["in_set"].astype(bool) & self.rows["value"].notna()
         inside = known.groupby(self.rows["norm"], sort=False).all()
         return [str(norm) for norm, holds in inside.items() if holds]
@@ -88,8 +88,7 @@ def answer(comparison: Comparison) -> Answer:
     best, key = comparison.best, comparison.tuned_key
     own = best is not None and bool(best.results.runs["state"].isin(ENDED).all())
     tables = best if best is not None and own else comparison.reported
-    told = runs_told(tables)
-    rows = _rows(tables, told)
+    rows = _rows(tables)
     if own and key:
         rows = _beside_shared(rows, comparison)
     found = _sentences(tables, rows)
@@ -98,7 +97,7 @@ def answer(comparison: Comparison) -> Answer:
         found[0] = f"With {how}: {found[0]}"
         if own:
             found += _shared(comparison)
-    found += fates(tables, rows, told)
+    found += fates(tables, rows)
     return Answer(
         comparison.name,
         tables.rule,
@@ -112,24 +111,19 @@ def answer(comparison: Comparison) -> Answer:
 
 
 def to_dict(comparison: Comparison, found: Answer, *, all_pairs: bool = False) -> dict[str, Any]:
-    """The object that ``--json`` prints: the comparison's tables, and ``verdict``, what they say."""
-    tables = comparison.to_dict(all_pairs=all_pairs)
+    """The object that ``--json`` prints: the tables, and ``verdict``, what they say."""
+    tables = Comparison.to_dict(comparison, all_pairs=all_pairs)
     head = {name: tables.pop(name) for name in ("schema", "experiment", "baseline", "fairness")}
     return {**head, "verdict": found.to_dict(), **tables}
 
 
-def _rows(tables: Tables, told: pd.DataFrame) -> pd.DataFrame:
+def _rows(tables: Tables) -> pd.DataFrame:
     by = ["norm", *tables.results.keys]
     known = {_place(row, by): row for row in tables.convergence.to_dict("records")}
-    counts = told.groupby(by, sort=False, dropna=False)[["at_chance", "never_left_chance"]].sum()
-    chance = {_place(row, by): row for row in counts.reset_index().to_dict("records")}
     rows = []
     for row in tables.best_set.to_dict("records"):
-        place = _place(row, by)
-        found = known.get(place, {})
+        found = known.get(_place(row, by), {})
         more = {name: found.get(name, math.nan) for name in _FROM_CONVERGENCE}
-        lost = chance.get(place, {})
-        more |= {name: lost.get(name, 0) for name in ("at_chance", "never_left_chance")}
         rows.append({**row, **more})
     return _in_order(pd.DataFrame(rows), tables)
 
@@ -156,16 +150,18 @@ def _place(row: Row, by: list[str]) -> tuple[str, ...]:
 
 
 def _sentences(tables: Tables, rows: pd.DataFrame) -> list[str]:
-    keys, rule = tables.results.keys, tables.rule
-    if keys:
-        return turns.sweep(rows, keys, rule)
-    config = tables.results.config
+    keys, rule, config = tables.results.keys, tables.rule, tables.results.config
     kernel = sentences.kernel_text(
         config.get("runtime") or {}, (config.get("training") or {}).get("precision")
     )
+    judged_rows = _judged(tables, rule.metric)
+    if keys:
+        found = turns.sweep(rows, keys, rule)
+        found.append(turns.against(judged_rows, tables.baseline, keys, rule.metric))
+        found.append(turns.cost(rows, kernel))
+        return list(filter(None, found))
     listed: list[Row] = rows.to_dict("records")
     found = sentences.which(listed, rule, kernel)
-    judged_rows = _judged(tables, rule.metric)
     if second := sentences.against(judged_rows, tables.baseline, rule):
         found.append(second)
     if not any(kernel in text for text in found):

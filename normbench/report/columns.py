@@ -81,6 +81,11 @@ def seconds(value: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
+def timed(value: float) -> str:
+    """A duration that was estimated; what was not timed says so and is never zero."""
+    return seconds(value) if value > 0 else "not timed"
+
+
 def data_size(value: float) -> str:
     """Bytes in the unit that reads best: 1,234,567 -> 1.23 MB."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -199,7 +204,7 @@ def convergence_columns(keys: list[str], target: str) -> list[Column]:
         ),
         Column("AUC", lambda r: number(r["auc_mean"]), weight=1),
         Column("time/step", lambda r: seconds(r["train_seconds_per_step"]), weight=2),
-        Column("ended", ended),
+        Column("ended", lambda row: ended(row) or "ok", left=True),
     ]
 
 
@@ -214,16 +219,21 @@ def target_columns(keys: list[str]) -> list[Column]:
         Column("restricted mean", lambda row: count(row["restricted_mean_steps"]), weight=1),
         Column("ERT", lambda row: number(row["expected_running_time"], 4)),
         Column("seconds", lambda row: number(row["seconds_to_target"]), weight=2),
-        Column("log-rank p", lambda row: number(row["logrank_p"], 2)),
+        Column("log-rank p", lambda row: number(row["logrank_p"], 2), weight=1),
+        Column("p (Holm)", lambda row: number(row["logrank_p_adjusted"], 2)),
     ]
 
 
 def ended(row: Row) -> str:
-    """What became of the runs that did not simply finish."""
-    words = {"diverged": "diverged", "failed": "failed"}
+    """What became of a norm's runs that did not simply learn: 1 diverged, 8 at chance; else "".
+
+    "no result" where none has one.
+    """
+    words = {"at_chance": "at chance", "diverged": "diverged", "failed": "failed"}
     words |= {"interrupted": "interrupted", "missing": "not run"}
-    parts = [f"{row[state]} {word}" for state, word in words.items() if row.get(state)]
-    return ", ".join(parts) or "ok"
+    parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
+    text = ", ".join(parts)
+    return text if row["finished"] + row["diverged"] > 0 else f"no result ({text or 'not run'})"
 
 
 def gradient_columns(keys: list[str]) -> list[Column]:
@@ -257,6 +267,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
             lambda row: interval(row["metric"], row["ci_low"], row["ci_high"]) or "–",
             weight=1,
         ),
+        Column("p", lambda row: number(row["p_value"], 2), weight=1),
         Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),
         Column("P(better)", lambda row: number(row["p_better"], 2), weight=2),
         Column("verdict", lambda row: str(row["verdict"]), left=True),

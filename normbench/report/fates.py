@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from normbench.analysis.chance import at_chance
 from normbench.comparison import Comparison, Tables
 from normbench.conventions import OUTCOME_STATES
 from normbench.report.columns import Row
@@ -16,32 +14,14 @@ from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
 
 
-def runs_told(tables: Tables) -> pd.DataFrame:
-    """The outcomes for the primary target, with two columns more.
-
-    at_chance: finished with a validation accuracy that is no better than guessing;
-    never_left_chance: so at every evaluation. See ``analysis.chance``; both are False for a run
-    that diverged, which is told as that, or has no result.
-    """
-    outcomes = tables.outcomes
-    if tables.targets:
-        outcomes = outcomes[outcomes["target"] == tables.targets[0]]
-    validation = tables.results.config.get("data", {}).get("validation")
-    examples = float(validation) if isinstance(validation, int) and validation > 0 else None
-    finished = outcomes["state"] == "finished"
-    classes = outcomes["num_classes"].to_numpy(dtype=float)
-    last = at_chance(outcomes["val_accuracy"].to_numpy(dtype=float), classes, examples)
-    best = at_chance(outcomes["best_val_accuracy"].to_numpy(dtype=float), classes, examples)
-    return outcomes.assign(at_chance=finished & last, never_left_chance=finished & last & best)
-
-
-def fates(tables: Tables, rows: pd.DataFrame, told: pd.DataFrame) -> list[str]:
-    """A sentence a norm of which runs failed, diverged or learned nothing. told: ``runs_told``."""
+def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
+    """A sentence a norm on runs that failed, diverged or learned nothing. rows: ``Answer.rows``."""
     if tables.results.keys:
         return _in_a_sweep(tables, rows)
+    outcomes = tables.outcomes[tables.outcomes["target"] == tables.targets[0]]
     found = []
     for row in rows.to_dict("records"):
-        own = told[told["norm"] == row["norm"]]
+        own = outcomes[outcomes["norm"] == row["norm"]]
         if parts := _one(tables, row, own):
             found.append(f"{quoted(row['norm'])} {'; it '.join(parts)}.")
     return found
@@ -58,7 +38,9 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
         told = f"never left chance in {len(never)} of {counted(known, 'run')}"
         parts.append(_explained(told, tables, row, len(never), known))
     if len(chance):
-        parts.append(f"fell back to chance in {len(chance)} of {counted(known, 'run')} ({_seeds(chance)})")
+        parts.append(
+            f"fell back to chance in {len(chance)} of {counted(known, 'run')} ({_seeds(chance)})"
+        )
     if len(diverged):
         told = (
             f"diverged in {len(diverged)} of {counted(known, 'run')} ({_seeds(diverged)}), counted "
@@ -71,10 +53,8 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
         if not known and len(failed) == len(own):
             parts.append(f"has no result: all {counted(len(own), 'run')} failed ({why_})")
         else:
-            parts.append(
-                f"failed in {len(failed)} of {counted(len(own), 'run')} ({_seeds(failed)}: {why_}), "
-                "which are in no mean"
-            )
+            told = f"failed in {len(failed)} of {counted(len(own), 'run')}"
+            parts.append(f"{told} ({_seeds(failed)}: {why_}), which are in no mean")
     return parts
 
 
@@ -100,19 +80,22 @@ def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
             known = own["finished"] + own["diverged"]
             most = own[(own[column] > 0) & (2 * own[column] >= known)]
             if len(most):
-                places = listed([_place(row, keys, by) for row in most.to_dict("records")])
-                where = f"{short(by)} {places}" if len(keys) == 1 else places
                 reason = why(tables, most.to_dict("records")[0])
+                where = _where(most, own, keys, by)
                 parts.append(f"{text} at {where}" + (f" ({reason})" if reason else ""))
         if parts:
             found.append(f"{quoted(str(norm))} {joined(parts)}.")
     return found
 
 
-def _place(row: Row, keys: Sequence[str], by: str) -> str:
+def _where(most: pd.DataFrame, own: pd.DataFrame, keys: Sequence[str], by: str) -> str:
+    """batch size 2 and 4, or every batch size; with several keys each point in full."""
+    if len(most) == len(own):
+        return f"every {short(by)}" if len(keys) == 1 else f"all {len(own)} points"
+    rows = most.to_dict("records")
     if len(keys) == 1:
-        return str(row[by])
-    return "/".join(f"{short(key)} {row[key]}" for key in keys)
+        return f"{short(by)} {listed([row[by] for row in rows])}"
+    return listed(["/".join(f"{short(key)} {row[key]}" for key in keys) for row in rows])
 
 
 def caveats(comparison: Comparison) -> list[str]:
@@ -142,16 +125,3 @@ def caveats(comparison: Comparison) -> list[str]:
                 f"{row['at_edge']} end of the grid: the true best may lie outside."
             )
     return found
-
-
-def ended(row: Row) -> str:
-    """What became of a norm's runs that did not simply learn: 8 at chance, 1 diverged, ...
-
-    Empty where all learned; "no result" where none of those that should have one has it.
-    """
-    done = row["finished"] + row["diverged"]
-    words: dict[str, Any] = {"at_chance": "at chance", "diverged": "diverged", "failed": "failed"}
-    words |= {"interrupted": "interrupted", "missing": "not run"}
-    parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
-    text = ", ".join(parts)
-    return f"no result ({text})" if not done and text else text

@@ -16,6 +16,7 @@ from normbench.charts.marks import theme
 from normbench.charts.palette import Look
 from normbench.comparison import Comparison, differing_keys
 from normbench.environment import package_version
+from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.glossary import GLOSSARY, anchor, entry
 from normbench.report.sections import (
@@ -27,7 +28,6 @@ from normbench.report.sections import (
 )
 from normbench.report.setting import Facts, environment, setting
 from normbench.report.tables import cells, norm_looks
-from normbench.report.verdict import caveats, verdict
 
 AXES = {"x": "horizontal axis", "y": "vertical axis"}
 GROWTH_NOTE = (
@@ -161,15 +161,13 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
     def charts(*names: str) -> list[Table | Figure]:
         return [figures.pop(name) for name in names if name in figures]
 
-    warnings = caveats(comparison)
-    if not comparison.fairness.equal_terms:
-        warnings.insert(0, "The norms were not compared on equal terms: see fairness below.")
+    told = answer(comparison)
     found = [
         Part(
             "verdict",
             "Verdict",
-            verdict=verdict(comparison),
-            caveats=warnings,
+            verdict=told.sentences,
+            caveats=told.caveats,
             defines=_links(VERDICT_DEFINES),
         ),
         Part("setting", "What was compared, and on what", facts=_facts(setting(comparison))),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from normbench.analysis.comparison import METRICS, needed_seeds
 from normbench.analysis.pivot import pivot
+from normbench.analysis.rule import mark
 from normbench.analysis.versus import against_value
 from normbench.comparison import Comparison, Tables
 from normbench.report.columns import (
@@ -39,10 +40,9 @@ GRADIENT_NOTE = (
     "(1 preserves, below 1 vanishes, above 1 explodes)"
 )
 PAIRED_NOTE = (
-    "paired by seed; in steps a miss counts as the budget in the difference and as infinite in "
-    "the test"
+    "paired by seed; the judged metric first, with a verdict and simultaneous intervals; of the "
+    "others p and interval are unadjusted; in steps the Hodges-Lehmann shift, a miss being infinite"
 )
-MARKS = {"better": "▲", "worse": "▼", "similar": "=", "undecided": "·"}
 
 
 class Section(NamedTuple):
@@ -207,7 +207,7 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         rows = rows.assign(marks=[dict(row) for _, row in marks.iterrows()])
         note = (
             f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
-            f"= similar, · undecided, ? too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
+            f"≈ similar, ? undecided, · too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
         )
     budget = tables.convergence.groupby(by)["budget_steps"].max()
     columns = [
@@ -244,4 +244,4 @@ def _cell(row: Any, value: Any, metric: str, budget: float) -> str:
     verdict = row.get("marks", {}).get(value)
     if not isinstance(verdict, str):
         return text
-    return f"{text} {MARKS.get(verdict, '?')}"
+    return f"{text} {mark(verdict)}"

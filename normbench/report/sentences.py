@@ -116,7 +116,9 @@ def _cheapest(inside: Rows, rule: VerdictRule, kernel: str, known: Rows) -> str:
     if len(timed) < len(inside):
         return f"{text}, and it leads."
     if level:
-        return f"{text}; it leads, and none is cheaper by more than 5 % ({_times(inside)}; {kernel})."
+        return (
+            f"{text}; it leads, and none is cheaper by more than 5 % ({_times(inside)}; {kernel})."
+        )
     return f"{text}, and it is the cheapest: {_times(inside, chosen)} ({kernel})."
 
 
@@ -178,16 +180,18 @@ def against(comparisons: Sequence[Mapping[str, Any]], baseline: str, rule: Verdi
         return ""
     told: dict[str, list[Mapping[str, Any]]] = {}
     for row in comparisons:
+        if not row["pairs"]:
+            continue  # a norm without results, which is said elsewhere
         word = next((w for w in (TOO_FEW, UNDECIDED) if row["verdict"].startswith(w)), None)
         told.setdefault(word or row["verdict"], []).append(row)
-    if set(told) <= {TOO_FEW, ""}:
+    if set(told) <= {TOO_FEW, ""}:  # none included
         return ""  # said of the norms themselves
     parts = []
     for word in (BETTER, WORSE, SIMILAR, UNDECIDED, TOO_FEW):
         if rows := told.get(word):
             names = [row["norm"] for row in rows]
             parts.append(f"{norms(names)} {_be(names)} {word}{_detail(word, rows, rule)}")
-    if list(told) == [BETTER] and len(comparisons) > 1:
+    if list(told) == [BETTER] and len(told[BETTER]) == len(comparisons) > 1:
         return f"All others are better than the baseline {quoted(baseline)}."
     return f"Against the baseline {quoted(baseline)}: {'; '.join(parts)}."
 
@@ -199,7 +203,7 @@ def _detail(word: str, rows: Sequence[Mapping[str, Any]], rule: VerdictRule) -> 
     if word != UNDECIDED:
         return ""
     texts = sorted({_reason(row["verdict"]) for row in rows} - {""})
-    if found := [row["detectable"] for row in rows if math.isfinite(row["detectable"])]:
+    if found := [row["detectable"] for row in rows if 0 < row["detectable"] < math.inf]:
         texts.append(f"80 % power would have found {size(rule.metric, max(found))} or more")
     return f" ({'; '.join(texts)})" if texts else ""
 

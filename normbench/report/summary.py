@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from normbench.analysis.rule import LEADER, SIMILAR, TOO_FEW, UNDECIDED, WORSE
+from normbench.analysis.rule import LEADER, MARKS, SIMILAR, TOO_FEW, mark
 from normbench.report.answer import Answer
 from normbench.report.columns import (
     Column,
     Row,
     difference,
+    ended,
     interval,
     judged,
     key_columns,
@@ -23,16 +24,10 @@ from normbench.report.columns import (
     seconds,
     steps,
 )
-from normbench.report.fates import ended
 from normbench.report.sections import Section
 from normbench.report.turns import parts, spread_key
 from normbench.report.wording import norms as named
 from normbench.report.wording import short
-
-MARKS = {WORSE: "▼", SIMILAR: "≈", UNDECIDED: "?", TOO_FEW: "·"}
-"""Verdict word against the leader -> its mark in a table."""
-
-LEADS = "*"
 
 HEADINGS = {
     "auc": "AUC",
@@ -48,16 +43,14 @@ MEANINGS = {
 }
 
 
-def mark(verdict: str) -> str:
-    """The mark of a verdict word; empty for the leader and without a word."""
-    return next((sign for word, sign in MARKS.items() if verdict.startswith(word)), "")
-
-
 def legend(rows: pd.DataFrame, within: str) -> str:
     """What the marks in these rows mean."""
     told = []
     for word, sign in MARKS.items():
-        own = rows.loc[rows["verdict"].str.startswith(word), "verdict"]
+        if word == LEADER:
+            continue
+        known = rows["verdict"].str.startswith(word) & rows["value"].notna()
+        own = rows.loc[known, "verdict"]
         if len(own):
             text = f"{word} (within {within})" if word == SIMILAR else word
             told.append(f"{sign} {own.iloc[0] if word == TOO_FEW else text}")
@@ -72,13 +65,6 @@ def summary(answer: Answer) -> list[Section]:
 def long_table(answer: Answer) -> Section:
     """A row a sweep point and norm with every number, as csv writes it."""
     return Section(answer.experiment, answer.rows, _columns(answer), norms=_norms(answer))
-
-
-def texts(answer: Answer) -> pd.DataFrame:
-    """The table as on a terminal: texts under their headings."""
-    section = summary(answer)[0]
-    rows = section.rows.to_dict("records")
-    return pd.DataFrame({c.heading: [c.text(row) for row in rows] for c in section.columns})
 
 
 def _one_table(answer: Answer) -> Section:
@@ -132,7 +118,9 @@ def _columns(answer: Answer) -> list[Column]:
         )
     if metric != "test_accuracy" and rows["test_accuracy_mean"].notna().any():
         columns.append(Column("test %", lambda row: percent(row["test_accuracy_mean"]), weight=3))
-    columns.append(Column("step time", lambda row: seconds(row["train_seconds_per_step"]), weight=2))
+    columns.append(
+        Column("step time", lambda row: seconds(row["train_seconds_per_step"]), weight=2)
+    )
     # A column that says the same in every row says nothing.
     if any(ended(row) for row in rows.to_dict("records")):
         columns.append(Column("ended", lambda row: ended(row) or "ok", left=True))
@@ -144,7 +132,8 @@ def _note(answer: Answer, rows: pd.DataFrame) -> str:
     parts = [MEANINGS[metric]]
     if marks := legend(rows, _within(answer)):
         parts.append(marks)
-    lacking = rows[(rows["place"] > 0) & rows["ci_low"].isna() & (rows["interval"] != "")]
+    lacking = rows[(rows["place"] > 0) & rows["ci_low"].isna() & rows["value"].notna()]
+    lacking = lacking[lacking["interval"] != ""]
     for reason, own in lacking.groupby("interval", sort=False):
         if not own["verdict"].str.startswith(TOO_FEW).all():
             parts.append(f"no interval for {named(dict.fromkeys(own['norm']))}: {reason}")
@@ -163,7 +152,7 @@ def _matrices(answer: Answer) -> list[Section]:
             cells.append({"norm": norm, "cells": {repr(row[by]): row for row in own}})
         columns = [norm_column(), *(_value_column(answer, value) for value in values)]
         title = f"{answer.experiment}: {_title(answer)} by {by}" + (f", {text}" if text else "")
-        note = f"{LEADS} best of its column"
+        note = f"{MARKS[LEADER]} best of its column"
         if marks := legend(part, _within(answer)):
             note += f"; against it: {marks}"
         if any(ended(row) for row in part.to_dict("records")):
@@ -181,7 +170,7 @@ def _value_column(answer: Answer, value: Any) -> Column:
         cell = row["cells"].get(repr(value))
         if cell is None:
             return ""
-        sign = LEADS if cell["verdict"] == LEADER else mark(cell["verdict"])
+        sign = "" if math.isnan(cell["value"]) else mark(cell["verdict"])
         shown = judged(metric, cell["value"], cell["budget_steps"])
         return f"{shown} {sign or ' '}{'†' if ended(cell) else ''}".rstrip()
 
@@ -215,6 +204,8 @@ def _within(answer: Answer) -> str:
 def _to_leader(metric: str, row: Row) -> str:
     if row["verdict"] == LEADER:
         return "leader"
+    if math.isnan(row["value"]):
+        return "–"
     shown = difference(metric, row["difference"], unit=False)
     return f"{shown} {mark(row['verdict'])}".rstrip()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from normbench.analysis.rule import LEADER, SIMILAR, TOO_FEW, WORSE, VerdictRule
-from normbench.report.columns import Row, judged
+from normbench.analysis.rule import LEADER, SIMILAR, TOO_FEW, UNDECIDED, WORSE, VerdictRule
+from normbench.report.columns import Row, judged, seconds, size
 from normbench.report.sentences import NOUNS
 from normbench.report.wording import counted, joined, listed, norms, quoted, short
 
@@ -50,9 +50,60 @@ def sweep(rows: pd.DataFrame, keys: Sequence[str], rule: VerdictRule) -> list[st
     return found
 
 
+def against(
+    comparisons: Sequence[Mapping[str, Any]], baseline: str, keys: Sequence[str], metric: str
+) -> str:
+    """Whether a norm helps at all, at how many points of the sweep: one sentence, or nothing."""
+    told: dict[str, dict[str, list[Any]]] = {}
+    for row in comparisons:
+        word = next(
+            (w for w in (TOO_FEW, UNDECIDED) if row["verdict"].startswith(w)), row["verdict"]
+        )
+        if row["pairs"]:
+            value = ", ".join(str(row[key]) for key in keys)
+            told.setdefault(row["norm"], {}).setdefault(word, []).append(value)
+    if not told or all(set(words) <= {TOO_FEW} for words in told.values()):
+        return ""
+    groups: dict[str, list[str]] = {}
+    for norm, words in told.items():
+        total = sum(map(len, words.values()))
+        text = ", ".join(
+            f"{word} everywhere" if len(at) == total else f"{word} at {listed(at)}"
+            for word, at in words.items()
+        )
+        groups.setdefault(text, []).append(norm)
+    parts = [
+        f"{norms(names)} {'is' if len(names) == 1 else 'are'} {t}" for t, names in groups.items()
+    ]
+    found = [row["detectable"] for row in comparisons if row["verdict"].startswith(UNDECIDED)]
+    found = [value for value in found if 0 < value < math.inf]
+    power = (
+        f" (undecided: 80 % power would have found {size(metric, max(found, default=0))} or more)"
+    )
+    return f"Against the baseline {quoted(baseline)}: {'; '.join(parts)}{power if found else ''}."
+
+
+def cost(rows: pd.DataFrame, kernel: str) -> str:
+    """What a step costs under the norms that may be best at every point: one sentence, or nothing.
+
+    The lowest and the highest median over the points, which may be networks of any size.
+    """
+    parts = []
+    for norm, own in _by_norm(rows):
+        times = own["train_seconds_per_step"]
+        if not all(map(_may_be_best, own.to_dict("records"))) or not (times > 0).all():
+            continue
+        low, high = seconds(times.min()), seconds(times.max())
+        parts.append(f"{low if low == high else f'{low} to {high}'} under {quoted(norm)}")
+    return f"A step takes {joined(parts)} ({kernel})." if parts else ""
+
+
 def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
     values = list(dict.fromkeys(rows[by]))
-    table = {norm: dict(zip(own[by], own.to_dict("records"), strict=True)) for norm, own in _by_norm(rows)}
+    table = {
+        norm: dict(zip(own[by], own.to_dict("records"), strict=True))
+        for norm, own in _by_norm(rows)
+    }
     known = rows[rows["value"].notna()]
     if known.empty:
         return ["No run has a result yet."]
@@ -100,7 +151,10 @@ def _leaders(rows: pd.DataFrame, by: str) -> str:
 
 def _turns(table: dict[str, dict[Any, Row]], values: Sequence[Any], rule: VerdictRule) -> str:
     """Where each norm begins to lose, those that hold named last."""
-    told, holds, level, lost = [], [], [], []
+    told: list[str] = []
+    holds: list[str] = []
+    level: list[str] = []
+    lost: list[str] = []
     for norm, own in table.items():
         known = [v for v in values if v in own and not math.isnan(own[v]["value"])]
         down = [v for v in known if own[v]["verdict"] == WORSE]
@@ -118,7 +172,9 @@ def _turns(table: dict[str, dict[Any, Row]], values: Sequence[Any], rule: Verdic
     if holds:
         told.append(f"{norms(holds)} {'holds' if len(holds) == 1 else 'hold'}")
     if level:
-        told.append(f"{norms(level)} {'is' if len(level) == 1 else 'are'} nowhere shown to be worse")
+        told.append(
+            f"{norms(level)} {'is' if len(level) == 1 else 'are'} nowhere shown to be worse"
+        )
     if lost:
         told.append(f"{norms(lost)} {'loses' if len(lost) == 1 else 'lose'} at every value")
     return "; ".join(told)
@@ -126,6 +182,7 @@ def _turns(table: dict[str, dict[Any, Row]], values: Sequence[Any], rule: Verdic
 
 def _where(own: dict[Any, Row], known: list[Any], down: list[Any], rule: VerdictRule) -> str:
     """loses below 16: 84.5 at 4, 17.2 at 2."""
+
     def value(at: Any) -> str:
         return f"{judged(rule.metric, own[at]['value'], own[at]['budget_steps'])} at {at}"
 
