@@ -142,7 +142,8 @@ def train(
             while plan:
                 plan = settle(plan, store.folders())
                 done += plan
-                store.write_plan(experiment.resolved(), [run.record() for run in done])
+                records = [run.record() for run in done]
+                store.write_plan(experiment.resolved(), records, experiment.given())
                 processes.meanwhile("normbench.comparison")
                 outcome += execute(
                     plan,

@@ -13,7 +13,7 @@ WORDS = 130  # points at the right for the numbers
 
 @chart("cost", title="Time per step", place=90, defines=("time/step",))
 def cost(frames: Frames) -> Drawn | None:
-    """Training time per step by norm: the median over runs, as the tables have it, and the range."""
+    """Training time per step by norm: the median over runs, as in the tables, and the range."""
     table = frames.outcomes
     if table.empty or not np.isfinite(table["seconds_per_step"]).any():
         return None

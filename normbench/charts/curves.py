@@ -12,10 +12,23 @@ import pandas as pd
 
 from normbench.charts.base import Frames, chart
 from normbench.charts.judged import floor, ticks
-from normbench.charts.marks import HEIGHT, Drawn, colour, dash, line_colour, panelled, shape, spread
+from normbench.charts.marks import (
+    HEIGHT,
+    Drawn,
+    colour,
+    dash,
+    line_colour,
+    listed,
+    panelled,
+    shape,
+    spread,
+)
 
 LABEL = 15  # points between the names at the lines' ends, at least
 CHARACTER = 6.8  # points of a name's letter, about
+# Nulls are not drawn, but stay in the data that the axes are made from: in a panel in which a layer
+# has nothing to draw, its horizontal axis would know no ends.
+GAPS: Any = "break-paths-show-domains"
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def _curves(
     if thin:
         where = " at some sweep points" if keys else ""
         description += (
-            f"Not every seed of {', '.join(thin)} learned{where}: its seeds are thin lines. "
+            f"Not every seed of {listed(thin)} learned{where}: its seeds are thin lines. "
         )
     description += f"{told} {last}".strip() + note
     fields = ["median", "low", "high", "value"]
@@ -164,37 +177,32 @@ def _marks(
         alt.Tooltip("high_shown:Q", format=".4g", title="to"),
         alt.Tooltip("runs:Q"),
     ]
-    band, seed = "datum.kind === 'band'", "datum.kind === 'seed'"
+    # A row is of a band or of a seed, and null in the fields of the other.
+    line = alt.Chart().mark_line(strokeWidth=2.5, invalid=GAPS)
     marks = [
-        alt.Chart().mark_area(opacity=0.14).transform_filter(band).encode(
-            x=x, y=of("low"), y2="high_shown:Q", color=colours),
+        alt.Chart()
+        .mark_area(opacity=0.14, invalid=GAPS)
+        .encode(x=x, y=of("low"), y2="high_shown:Q", color=colours),
         *_rule(view, named=named),
-        alt.Chart().mark_line(strokeWidth=2.5).transform_filter(band).encode(
-            x=x, y=of("median"), color=colours, strokeDash=dashes),
-    ]  # fmt: skip
+        line.encode(x=x, y=of("median"), color=colours, strokeDash=dashes),
+    ]
     if (shown["kind"] == "seed").any():
         by_seed = [*tooltip[:2], alt.Tooltip("value_shown:Q", format=".4g", title="value")]
         by_seed.append(alt.Tooltip("seed:N"))
+        thin = alt.Chart().mark_line(strokeWidth=1, opacity=0.75, invalid=GAPS)
         marks.append(
-            alt.Chart()
-            .mark_line(strokeWidth=1, opacity=0.75)
-            .transform_filter(seed)
-            .encode(
+            thin.encode(
                 x=x,
                 y=of("value"),
                 color=colours,
                 strokeDash=dashes,
                 detail="seed:N",
                 tooltip=by_seed,
-            )  # fmt: skip
+            )
         )
     # Invisible points, wide enough to be hit, carry the tooltip.
-    marks.append(
-        alt.Chart()
-        .mark_point(size=90, opacity=0, filled=True)
-        .transform_filter(band)
-        .encode(x=x, y=of("median"), color=colours, tooltip=tooltip)  # fmt: skip
-    )
+    wide = alt.Chart().mark_point(size=90, opacity=0, filled=True, invalid=GAPS)
+    marks.append(wide.encode(x=x, y=of("median"), color=colours, tooltip=tooltip))
     if named:
         y = alt.Y("at:Q", axis=axis, scale=scale)
         data = alt.InlineData(values=names.to_dict("records"))
@@ -202,11 +210,13 @@ def _marks(
         beside = alt.value({"expr": f"width - {room - 22:.0f}"})
         shapes = shape(frames, legend=None)
         marks += [
-            alt.Chart(data).mark_point(size=60, filled=True, opacity=1).encode(
-                x=left, y=y, color=colours, shape=shapes),
-            alt.Chart(data).mark_text(align="left", baseline="middle", fontSize=12).encode(
-                x=beside, y=y, text="norm:N"),
-        ]  # fmt: skip
+            alt.Chart(data)
+            .mark_point(size=60, filled=True, opacity=1)
+            .encode(x=left, y=y, color=colours, shape=shapes),
+            alt.Chart(data)
+            .mark_text(align="left", baseline="middle", fontSize=12)
+            .encode(x=beside, y=y, text="norm:N"),
+        ]
     return marks
 
 

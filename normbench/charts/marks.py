@@ -48,9 +48,10 @@ def colour(frames: Frames, **options: Any) -> alt.Color:
     return alt.Color("norm:N", title=None, scale=alt.Scale(domain=frames.norms), **options)
 
 
-def line_colour(frames: Frames) -> alt.Color:
-    """The same, with strokes in the legend: a norm's dash shows there."""
-    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1)
+def line_colour(frames: Frames, norms: Sequence[str] = ()) -> alt.Color:
+    """The same, with strokes in the legend: a norm's dash shows there. norms: those in it."""
+    shown = list(norms) or list(frames.norms)
+    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
     return colour(frames, legend=legend)
 
 
@@ -87,6 +88,11 @@ def panelled(
     shown = frame.assign(panel=np.array(names, dtype=object)[code])[np.isin(code, kept)]
     note = f" Drawn are {len(kept)} of {len(names)} sweep points." if len(kept) < len(names) else ""
     return shown.drop(columns=list(keys)), [names[i] for i in kept], note
+
+
+def listed(norms: Iterable[str]) -> str:
+    """Norms in a sentence: a, “none” and c; none would read as nobody."""
+    return joined("“none”" if norm == "none" else norm for norm in norms)
 
 
 def joined(parts: Iterable[str]) -> str:

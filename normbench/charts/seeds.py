@@ -42,17 +42,16 @@ def seeds(frames: Frames) -> Drawn | None:
         alt.Tooltip("seed:N"),
         alt.Tooltip("shown:Q", format=look.value, title=look.title),
     ]
-    point = alt.Chart().mark_point(size=70, opacity=0.85)
     colours, shapes = colour(frames, legend=None), shape(frames, legend=None)
-    marks = [
-        line,
-        point.transform_filter("!datum.missed")
-        .mark_point(size=70, opacity=0.85, filled=True)
-        .encode(x=x, y=y, color=colours, shape=shapes, tooltip=tooltip),
-        point.transform_filter("datum.missed").encode(
-            x=x, y=y, color=colours, shape=shapes, tooltip=tooltip
-        ),
-    ]
+    marks: list[alt.Chart] = [line]
+    for of, filled in (("!datum.missed", True), ("datum.missed", False)):
+        if (frame["missed"] != filled).any():  # of no points at all an axis would know no ends
+            point = alt.Chart().mark_point(size=70, opacity=0.85, filled=filled)
+            marks.append(
+                point.transform_filter(of).encode(
+                    x=x, y=y, color=colours, shape=shapes, tooltip=tooltip
+                )
+            )
     description = (
         "Lines join the runs of one seed: where they all go the same way, the norms differ under "
         "every seed. Up is better"

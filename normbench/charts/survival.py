@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, dash, joined, line_colour, panelled, spread
+from normbench.charts.marks import Drawn, dash, joined, line_colour, listed, panelled, spread
 
 
 @chart(
@@ -26,6 +26,7 @@ def survival(frames: Frames) -> Drawn | None:
     reached = table.groupby(by, dropna=False)["survival"].transform("min") < 1
     if not reached.any():
         return None
+    drawn = [norm for norm in frames.norms if norm in set(table.loc[reached, "norm"])]
     never = _never(table[~reached], frames)
     shown, panels, note = panelled(table[reached], frames.keys)
     x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d"), scale=alt.Scale(nice=False))
@@ -38,7 +39,7 @@ def survival(frames: Frames) -> Drawn | None:
     line = (
         alt.Chart()
         .mark_line(interpolate="step-after", strokeWidth=2)
-        .encode(x=x, y=y, color=line_colour(frames), strokeDash=dash(frames))
+        .encode(x=x, y=y, color=line_colour(frames, drawn), strokeDash=dash(frames))
     )
     point = (
         alt.Chart()
@@ -46,7 +47,7 @@ def survival(frames: Frames) -> Drawn | None:
         .encode(
             x=x,
             y=y,
-            color=line_colour(frames),
+            color=line_colour(frames, drawn),
             tooltip=[
                 alt.Tooltip("norm:N"),
                 alt.Tooltip("step:Q"),
@@ -68,10 +69,10 @@ def _never(lines: pd.DataFrame, frames: Frames) -> str:
     if lines.empty:
         return ""
     if not frames.keys:
-        return f" Under {joined(lines['norm'].unique())} no run reached it: not drawn."
+        return f" Under {listed(lines['norm'].unique())} no run reached it: not drawn."
     points = lines[["norm", *frames.keys]].drop_duplicates()
     told = [
-        f"{norm} at {joined(', '.join(map(str, row)) for row in own[frames.keys].to_numpy())}"
+        f"{listed([norm])} at {joined(', '.join(map(str, row)) for row in own[frames.keys].to_numpy())}"
         for norm, own in points.groupby("norm", sort=False)
     ]
     return f" Not drawn, as no run reached it: {'; '.join(told)}."

@@ -128,12 +128,19 @@ class ExperimentStore:
                     path.unlink()
             self.path.rmdir()
 
-    def write_plan(self, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
+    def write_plan(
+        self,
+        config: dict[str, Any],
+        runs: Sequence[dict[str, Any]],
+        given: dict[str, Any] | None = None,
+    ) -> None:
         """Record what was asked for: the resolved config and every planned run.
 
-        Raises StoreError.
+        given: what of the config differs from the defaults. Raises StoreError.
         """
         plan = {"schema": SCHEMA, "name": self.name, "config": config, "runs": list(runs)}
+        if given is not None:
+            plan["given"] = given
         write_atomically(self.path / PLAN, to_json(plan) + "\n")
 
     def read_plan(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Results:
     or NaN), hashes, clock readings in seconds, final accuracies.
     curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds.
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
+    given: what of the config differs from the defaults; empty where an older normbench trained.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Results:
     curves: pd.DataFrame
     probes: pd.DataFrame
     reasons: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
@@ -62,6 +64,7 @@ class Results:
             self.curves[self.curves["run"].isin(kept)],
             self.probes[self.probes["run"].isin(kept)],
             {run: reason for run, reason in self.reasons.items() if run in kept},
+            self.given,
         )
 
 
@@ -107,6 +110,7 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
         curves.frame(),
         probed.frame(),
         reasons,
+        plan.get("given") or {},
     )
 
 
