@@ -25,6 +25,7 @@ from normbench.cli import (
     show,
     train,
     validate,
+    watch,
 )
 from normbench.errors import ConfigError, NormbenchError
 
@@ -42,6 +43,7 @@ VERBS = (
     init,
     train,
     compare,
+    watch,
     report,
     probe,
     cost,
