@@ -155,11 +155,11 @@ def _marks(
 ) -> list[alt.Chart]:
     named = len(names) > 0
     room = 30 + CHARACTER * max(map(len, frames.norms)) if named else 0
-    where = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
+    where: dict[str, Any] = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
     x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", grid=False),
               scale=alt.Scale(nice=False, **where))  # fmt: skip
     low, high = view.domain
-    at = {"values": [t for t in ticks(np.array([low, high])) if low <= t <= high]}
+    at: dict[str, Any] = {"values": [t for t in ticks(np.array([low, high])) if low <= t <= high]}
     axis = alt.Axis(title=view.title, format=view.format, **(at if view.log else {}))
     kind: Any = "log" if view.log else "linear"
     scale = alt.Scale(type=kind, domain=[low, high], nice=False, clamp=view.log)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -95,7 +97,7 @@ def _scale(shown: pd.DataFrame) -> alt.Scale:
     parts = shown[["difference_shown", "ci_low_shown", "ci_high_shown", "below", "above"]]
     low, high = np.nanmin(parts.to_numpy(dtype=float)), np.nanmax(parts.to_numpy(dtype=float))
     room = 0.06 * max(high - low, 1e-9)
-    across = [0, {"expr": f"width - {WORDS}"}]
+    across: Any = [0, {"expr": f"width - {WORDS}"}]
     return alt.Scale(domain=[low - room, high + room], nice=False, range=across)
 
 

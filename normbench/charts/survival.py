@@ -71,8 +71,8 @@ def _never(lines: pd.DataFrame, frames: Frames) -> str:
     if not frames.keys:
         return f" Under {listed(lines['norm'].unique())} no run reached it: not drawn."
     points = lines[["norm", *frames.keys]].drop_duplicates()
-    told = [
-        f"{listed([norm])} at {joined(', '.join(map(str, row)) for row in own[frames.keys].to_numpy())}"
-        for norm, own in points.groupby("norm", sort=False)
-    ]
+    told = []
+    for norm, own in points.groupby("norm", sort=False):
+        places = [", ".join(map(str, row)) for row in own[frames.keys].to_numpy()]
+        told.append(f"{listed([norm])} at {joined(places)}")
     return f" Not drawn, as no run reached it: {'; '.join(told)}."

@@ -103,7 +103,7 @@ class Part:
 
     id: str
     title: str
-    items: list[Table | Figure] = field(default_factory=list)
+    items: Sequence[Table | Figure] = ()
     facts: list[tuple[Link, str]] = field(default_factory=list)
     verdict: Sequence[str] = ()
     caveats: Sequence[str] = ()
