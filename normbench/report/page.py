@@ -307,7 +307,7 @@ def _tables(sections: Iterable[Section]) -> list[Table]:
 
 def _table(section: Section) -> Table:
     """A section of the terminal as a table of the page, less its charts of characters."""
-    columns = [column for column in section.columns if not column.picture]
+    columns = _deciding_first([column for column in section.columns if not column.picture])
     look = norm_looks(section.rows, section.norms)
     return Table(
         section.title,
@@ -323,6 +323,17 @@ def _table(section: Section) -> Table:
         _links(section.defines),
         section.bold,
     )
+
+
+def _deciding_first(columns: list[Column]) -> list[Column]:
+    """The verdict before the numbers behind it, where a narrow screen shows it."""
+    words = [column.heading for column in columns]
+    if not {"verdict", "metric"} <= set(words):
+        return columns
+    rest = [column for column in columns if column.heading not in ("verdict", "diff.")]
+    at = words.index("metric") + 1
+    first = [column for column in columns if column.heading in ("verdict", "diff.")]
+    return [*rest[:at], *reversed(first), *rest[at:]]
 
 
 def _heading(column: Column) -> Heading:
