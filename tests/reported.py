@@ -43,4 +43,4 @@ def hostile(comparison: Comparison) -> Comparison:
 
 
 SWEEP = ("name=swept", "sweep={model.depth: [3, 4]}")
-TUNED = ("name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+TUNED = ("name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 3}")

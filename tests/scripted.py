@@ -58,7 +58,7 @@ def play(
     store.lock()
     try:
         store.write_plan(
-            experiment.resolved(), [run.record() for run in plan], experiment.given()
+            experiment.resolved(), [run.record() for run in plan], given=experiment.given()
         )
         played = [run for run in plan if run.folder in told]
         engine = ScriptedEngine(lambda task: told[task.key])

@@ -247,7 +247,8 @@ def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
     differ = (d != 0).sum(axis=1)
     with np.errstate(invalid="ignore"):
         spread = d.max(axis=1) - d.min(axis=1)
-    flat = spread <= 1e-12 * np.abs(d).max(axis=1)
+    largest = np.where(np.isfinite(d), np.abs(d), 0.0).max(axis=1)
+    flat = (spread <= 1e-12 * largest) | (d == d[:, :1]).all(axis=1)
     found = []
     for informative, same, mixture in zip(differ, flat, mixed, strict=True):
         if pairs < need:
@@ -277,7 +278,7 @@ def _mixed(outcome: pd.DataFrame, layout: Layout, first: list[int], second: list
     known = outcome["auc"].notna() | outcome["reached"] | outcome["censored"]
     cube = layout.cube(lost.astype(float).where(known))
     # 0: both learned, 1: the baseline did not, 2: the norm did not, 3: neither; NaN without a pair.
-    way = (2 * cube[:, first] + cube[:, second]).reshape(count, -1)
+    way = (2 * cube[:, first] + cube[:, second]).reshape(count, cube.shape[2])
     pairs = (~np.isnan(way)).sum(axis=1)
     for row in np.flatnonzero((way > 0).any(axis=1)):
         ways = way[row][~np.isnan(way[row])]

@@ -163,8 +163,8 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
     val_accuracy_mean, val_accuracy_std, test_accuracy_mean, test_accuracy_std, auc_mean,
     train_seconds_per_step (median over runs); finished, interrupted, missing (with those still
     running), at_chance and never_left_chance (of the finished), target, budget_steps,
-    examples_to_target, best_val_accuracy_mean, best_val_accuracy_std, restricted_mean_steps (mean of min(T, budget)), expected_running_time
-    [steps].
+    examples_to_target, best_val_accuracy_mean, best_val_accuracy_std, restricted_mean_steps (mean
+    of min(T, budget)), expected_running_time [steps].
 
     Statistics are over the runs with an outcome (finished or diverged). A standard deviation has
     n - 1 below, and is NaN for one run. The expected running time is the steps that all those runs

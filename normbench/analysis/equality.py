@@ -25,8 +25,9 @@ PERMUTATIONS = 1_999
 FINEST = 39_999
 """Random relabelings: so many where alpha is 0.05, and more where it is shared, up to FINEST."""
 
-_FIRST_LOOK = 199
-_CLEARLY_EQUAL = 0.2
+# Ending early cannot make a p-value small: only a count that went to the end can reach alpha.
+_FIRST_LOOKS = (199, 1_999)
+_CLEARLY_EQUAL = 4
 # float64 values in one temporary.
 _CHUNK = 2_000_000
 # Sums of the same numbers in another order differ by rounding; they must still count as equal.
@@ -77,7 +78,7 @@ def equality(scores: Floats, *, ranked: bool = False, alpha: float = 0.05) -> Eq
         permuted = scores[np.arange(seeds)[:, None], relabelings[start:stop]]
         largest = _studentized(_pair_differences(permuted, first, second, ranked)).max(axis=1)
         beyond, done = beyond + int((largest >= bound).sum()), stop
-        if (beyond + 1) / (done + 1) > max(_CLEARLY_EQUAL, 4 * alpha):
+        if (beyond + 1) / (done + 1) > _CLEARLY_EQUAL * alpha:
             break
     # Where all relabelings are listed the observed one is among them.
     p = beyond / done if _exact(seeds, count) else (beyond + 1) / (done + 1)
@@ -101,7 +102,7 @@ def permutations(seeds: int, count: int, alpha: float = 0.05) -> NDArray[np.int8
     return _permutations(seeds, count, wanted)
 
 
-@functools.lru_cache(maxsize=8)  # the stages and looks of one experiment
+@functools.lru_cache(maxsize=64)  # the stages and looks of one experiment
 def _permutations(seeds: int, count: int, wanted: int) -> NDArray[np.int8]:
     if _exact(seeds, count):
         every = list(itertools.permutations(range(count)))
@@ -112,7 +113,7 @@ def _permutations(seeds: int, count: int, wanted: int) -> NDArray[np.int8]:
     return draw.permuted(order, axis=2)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=128)
 def _normal(seeds: int, count: int, ranked: bool, wanted: int) -> Floats:
     """The largest statistic of samples of independent normal scores, sorted: [B]."""
     draw = stream(0, "normal scores", seeds, count)
@@ -129,9 +130,9 @@ def _exact(seeds: int, count: int) -> bool:
 
 
 def _parts(total: int, width: int) -> list[tuple[int, int]]:
-    """A small first part, then as many at a time as fit."""
+    """Two small first parts, then as many at a time as fit."""
     size = max(1, _CHUNK // max(width, 1))
-    edges = [0, min(_FIRST_LOOK, total)]
+    edges = [0, *(edge for edge in _FIRST_LOOKS if edge < total)]
     while edges[-1] < total:
         edges.append(min(edges[-1] + size, total))
     return list(itertools.pairwise(edges))

@@ -45,6 +45,7 @@ def power_at(effect_sd: float, pairs: int, comparisons: int, alpha: float = 0.05
     return _beyond(abs(effect_sd) * math.sqrt(pairs), _quantile(level, pairs - 1), pairs - 1)
 
 
+@functools.lru_cache(maxsize=1024)
 def detectable_effect(
     pairs: int, comparisons: int, alpha: float = 0.05, power: float = 0.8
 ) -> float:

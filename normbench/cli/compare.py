@@ -33,10 +33,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    full: Annotated[
-        bool,
-        typer.Option("--full", help="Every table: all metrics, p-values, gradients, censoring."),
-    ] = False,
+    full: options.Full = False,
     by: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(

@@ -12,7 +12,8 @@ from rich.text import Text
 from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import RESULTS, Format
 from normbench.cli.output import print_json
-from normbench.comparison import Comparison, differing_keys, records
+from normbench.comparison import Comparison, records
+from normbench.differences import differing_keys
 from normbench.report.answer import Answer, answer, to_dict
 from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
 from normbench.report.summary import long_table, summary
@@ -42,14 +43,15 @@ def print_comparison(
     found = answer(comparison)
     if json:
         print_json(to_dict(comparison, found, all_pairs=all_pairs))
-    elif form is Format.table:
+        comparison.require_fairness()
+        return
+    if form is Format.table:
         print_answer(found)
-        print_sections(_more(comparison, found, full=full, all_pairs=all_pairs), form)
+    first = [long_table(found)] if form is Format.csv else summary(found)
+    more = _more(comparison, found, full=full, all_pairs=all_pairs)
+    print_sections([*first, *more], form)
+    if form is Format.table:
         _footer(comparison, results)
-    elif full or all_pairs:
-        print_sections(_more(comparison, found, full=full, all_pairs=all_pairs), form)
-    else:
-        print_sections([long_table(found)] if form is Format.csv else summary(found), form)
     comparison.require_fairness()
 
 
@@ -70,7 +72,7 @@ def print_answer(found: Answer) -> None:
 def _more(
     comparison: Comparison, found: Answer, *, full: bool, all_pairs: bool
 ) -> Iterator[Section]:
-    yield from summary(found)
+    """The tables that are asked for besides the one below the sentences."""
     if full:
         yield from sections(comparison, all_pairs=all_pairs)
     elif all_pairs:
@@ -145,4 +147,5 @@ def print_sections(tables: Iterable[Section], form: Format) -> None:
             continue
         if len(shown) > 1:
             typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))
-        typer.echo(plain_table(rows, columns, form.value))
+        # A single table is nothing but the table; several are apart by a blank line.
+        typer.echo(plain_table(rows, columns, form.value), nl=len(shown) > 1)

@@ -24,6 +24,7 @@ from normbench.config.families import Family, Section
 from normbench.config.grid import (
     Point,
     Seeds,
+    SequentialSeeds,
     TuneConfig,
     Values,
     check_keys,
@@ -40,6 +41,7 @@ from normbench.config.training import (
     ProbesConfig,
     RuntimeConfig,
     TrainingConfig,
+    VerdictConfig,
     target,
 )
 from normbench.errors import ConfigError, Problem, suggest
@@ -105,7 +107,13 @@ class ExperimentConfig(Section):
     target: Annotated[FixedTarget | PilotTarget, WrapValidator(lambda value, _: target(value))] = (
         Field(examples=["{val_accuracy: 0.97}"], description="the accuracy to be reached")
     )
-    seeds: Seeds = Field(examples=[8], description="how many (0 to n-1), or a list")
+    verdict: VerdictConfig = Field(
+        default_factory=VerdictConfig, description="the metric that is judged"
+    )
+    seeds: Seeds = Field(
+        examples=[8],
+        description="how many (0 to n-1), a list, or auto: as many as a verdict takes, 8 to 32",
+    )
     sweep: dict[str, Values] = Field(
         {}, description="dotted key -> values; every combination is run"
     )
@@ -135,8 +143,15 @@ class ExperimentConfig(Section):
 
     @property
     def seed_list(self) -> list[int]:
-        """The reporting seeds."""
+        """The reporting seeds; of seeds in steps all that may come to be trained."""
         return expand(self.seeds)
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The reporting seeds that every norm is trained on."""
+        if isinstance(self.seeds, SequentialSeeds):
+            return self.seed_list[: self.seeds.start]
+        return self.seed_list
 
     @property
     def tune_seeds(self) -> list[int]:
@@ -269,6 +284,15 @@ class ExperimentConfig(Section):
                 raise mistakes([(("from",), error)]) from None
             return value.model_copy(update={"norm": label})
         return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_race(cls, seeds: Any, info: ValidationInfo) -> Any:
+        alone = len(info.data.get("norms", (1, 2))) < 2
+        if isinstance(seeds, SequentialSeeds) and alone:
+            message = "seeds in steps compare norms, and there is only one"
+            raise mistake(message, "add a norm, or give a number of seeds")
+        return seeds
 
     @field_validator("sweep")
     @classmethod

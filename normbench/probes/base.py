@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import nan
 from typing import Literal
 
 import torch
@@ -34,8 +35,8 @@ class Capture:
     weights_before: list[Tensor] = field(default_factory=list)
 
     def weight_gradients(self) -> list[Tensor]:
-        """dL/dW_l of every layer."""
-        return [w.grad if w.grad is not None else torch.zeros_like(w) for w in self.weights]
+        """dL/dW_l of every layer; NaN where there is none, which is not a gradient of zero."""
+        return [w.grad if w.grad is not None else torch.full_like(w, nan) for w in self.weights]
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,14 @@ def difference(metric: str, value: float, *, unit: bool = True) -> str:
     if math.isinf(value):
         return "+∞" if value > 0 else "-∞"
     if metric.endswith("accuracy"):
-        return f"{100 * value:+.1f}" + " pp" * unit
-    return f"{value:+.0f}" if metric == "steps_to_target" else f"{value:+.3f}"
+        return _signed(100 * value, 1) + " pp" * unit
+    return _signed(value, 0 if metric == "steps_to_target" else 3)
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, but for what rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def interval(metric: str, low: float, high: float, *, unit: bool = True) -> str:
@@ -233,7 +239,11 @@ def ended(row: Row) -> str:
     words |= {"interrupted": "interrupted", "missing": "not run"}
     parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
     text = ", ".join(parts)
-    return text if row["finished"] + row["diverged"] > 0 else f"no result ({text or 'not run'})"
+    return (
+        text
+        if row.get("finished", 0) + row.get("diverged", 0) > 0
+        else f"no result ({text or 'not run'})"
+    )
 
 
 def gradient_columns(keys: list[str]) -> list[Column]:
@@ -252,6 +262,11 @@ def gradient_columns(keys: list[str]) -> list[Column]:
     ]
 
 
+def _p(row: Row) -> float:
+    """By Holm where the metric carries the verdict; else of the one comparison."""
+    return float(row["p_value"] if math.isnan(row["p_adjusted"]) else row["p_adjusted"])
+
+
 def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:
     """The paired comparisons."""
     against = Column("against", lambda row: str(row["baseline"]), left=True, names_norm=True)
@@ -259,7 +274,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         norm_column(),
         *([against] if all_pairs else []),
         *key_columns(keys),
-        Column("metric", metric_name, left=True),
+        Column("metric", metric_name),
         Column("pairs", lambda row: count(row["pairs"])),
         Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(
@@ -267,8 +282,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
             lambda row: interval(row["metric"], row["ci_low"], row["ci_high"]) or "–",
             weight=1,
         ),
-        Column("p", lambda row: number(row["p_value"], 2), weight=1),
-        Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),
+        Column("p", lambda row: number(_p(row), 2)),
         Column("P(better)", lambda row: number(row["p_better"], 2), weight=2),
         Column("verdict", lambda row: str(row["verdict"]), left=True),
     ]

@@ -55,8 +55,9 @@ GLOSSARY = {
         "evaluating or probing. The median over runs."
     ),
     "ended": (
-        "What became of the runs: “ok” where all finished. A run diverged when its training loss "
-        "was no longer finite, which is a result; it failed when it crashed, which is none."
+        "What became of the runs: “ok” where all finished and learned. One is at chance when its "
+        "final validation accuracy cannot be told from guessing; it diverged when its training "
+        "loss was no longer finite. Both are results; it failed when it crashed, which is none."
     ),
     "restricted mean": "The mean over runs of min(steps to target, budget).",
     "ERT": (
@@ -88,10 +89,19 @@ GLOSSARY = {
     ),
     "pairs": "Seeds with an outcome under both norms.",
     "diff.": (
-        "Mean over pairs of the norm's value minus the baseline's. In steps a miss counts as the "
-        "budget; pp are percentage points."
+        "Mean over pairs of the norm's value minus the baseline's; in steps the Hodges-Lehmann "
+        "shift, a miss being infinite. pp are percentage points."
     ),
     "95 % interval": "Of the inverted test, bootstrap-t where wider; simultaneous or unadjusted.",
+    "to leader": (
+        "The norm's value minus the leader's, over the seeds of both; the leader is the norm that "
+        "the model confidence set would eliminate last. The interval beside it holds for all norms "
+        "at once."
+    ),
+    "p": (
+        "As p (Holm) for the metric that carries the verdicts; for any other metric of the same "
+        "test, not corrected for how many norms are compared."
+    ),
     "p (Holm)": (
         "Two-sided sign-flip test over the pairs, of the differences (of their signed ranks for "
         "steps to target), corrected by Holm for the number of norms compared. Up to "

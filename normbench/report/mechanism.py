@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normbench.analysis import signal, theory
-from normbench.comparison import Tables
 from normbench.dotted import flat
 from normbench.report.columns import Row
 from normbench.report.wording import counted
+from normbench.tables import Tables
 
 Array = NDArray[np.float64]
 Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -14,11 +13,13 @@ import pandas as pd
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import Drawn, theme
 from normbench.charts.palette import Look
-from normbench.comparison import Comparison, differing_keys
+from normbench.comparison import Comparison
+from normbench.differences import differing_keys
 from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.glossary import GLOSSARY, anchor, entry
+from normbench.report.scripts import library
 from normbench.report.sections import (
     Section,
     by_key,
@@ -144,16 +145,6 @@ def render(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, safe to stand within a page."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # it has a default
-    # Within a string of JavaScript the two mean the same; a page ends its script at the former.
-    return bundle.replace("</script", "<\\/script")
-
-
 def _template() -> jinja2.Template:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("normbench.report"),
@@ -167,7 +158,7 @@ def _template() -> jinja2.Template:
 
 def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[Part]:
     """The story of one experiment; the charts' specifications go into ``specs``."""
-    frames, tables, key = comparison.frames, comparison.judged, comparison.tuned_key
+    frames, tables, key = comparison.frames, comparison.answered, comparison.tuned_key
     figures = dict(_figures(frames, prefix, specs))
     convergence, targets, gradients, paired = table_sections(
         tables, _named(comparison, own=comparison.at_own_best), frames.norms

@@ -16,7 +16,7 @@ Facts = list[tuple[str, str]]
 
 def setting(comparison: Comparison) -> Facts:
     """What the config led to: budget, target, seeds and split, which it need not name."""
-    config, runs = comparison.results.config, comparison.judged.results.runs
+    config, runs = comparison.results.config, comparison.answered.results.runs
     seeds = sorted(set(runs["seed"]))
     budgets = sorted(set(runs["steps_planned"].dropna()))
     fixed = (config.get("data") or {}).get("split_seed")

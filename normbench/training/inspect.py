@@ -29,6 +29,7 @@ from normbench.probes.landscape import (
 )
 from normbench.seeding import stream
 from normbench.training.run import Run
+from normbench.training.settings import compute_on, kept
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -148,11 +149,10 @@ def inspect_all(
     """
     signals: list[dict[str, Any]] = []
     around: list[dict[str, Any]] = []
-    threads = torch.get_num_threads()
-    try:
+    with kept():
         for done, (point, norm, config) in enumerate(runs):
             progress(done)
-            torch.set_num_threads(config.runtime.threads)
+            compute_on(config.runtime)
             found = inspect(config, dataset, signals_at=signals_at, landscape_at=landscape_at)
             label = {"point": point, "norm": norm, "seed": config.seed}
             known = {"conditions": vars(found.conditions)}
@@ -163,8 +163,6 @@ def inspect_all(
                 reading = _flat(found.surroundings.get(step))
                 around.append({**label, "step": step, **reading})
         progress(len(runs))
-    finally:
-        torch.set_num_threads(threads)
     return signals, around
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 import yaml
-from reported import HOSTILE, SWEEP, put
-from scripted import fails, finishes, play, probed
+from reported import HOSTILE, put
+from scripted import finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
@@ -20,9 +19,11 @@ from normbench.comparison import Comparison
 from normbench.config import load
 from normbench.report.answer import answer
 from normbench.report.glossary import GLOSSARY, anchor, entry
-from normbench.report.page import library, render
+from normbench.report.page import render
+from normbench.report.scripts import library
 from normbench.report.sections import sections
 from normbench.report.setting import as_yaml, setting
+from normbench.report.summary import summary
 
 VOID = {"meta", "img", "br", "link", "input"}
 MOST_BYTES = 3_000_000
@@ -153,9 +154,9 @@ def test_keys_that_differ_are_listed(made, tmp_path, digits):
 
 
 def test_every_number_in_a_table_is_defined(made):
-    keys = {"depth", "0.1", "0.2", ""}
+    keys = {"depth", "0.1", "0.2", "", "3", "4"}
     for comparison in made.values():
-        for section in sections(comparison):
+        for section in [*sections(comparison), *summary(answer(comparison))]:
             for column in section.columns:
                 if not column.picture and column.heading not in keys:
                     assert entry(column.heading) in GLOSSARY, column.heading
