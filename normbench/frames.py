@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis import curves, propagation, signal
+from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import Frames
 from normbench.store import Results, read_probes
 
@@ -27,11 +28,69 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
         keys,
         baseline,
         target,
+        about=about(results),
         accuracy=curves.bands(runs, results.curves, "val_accuracy", keys, norms),
         loss=curves.bands(runs, results.curves, "train_loss", keys, norms),
         layers=curves.layer_series(probes, runs, quantities, keys, norms),
         growth=growth_at_start(results),
     )
+
+
+def judged_rows(best: pd.DataFrame, keys: list[str], rule: VerdictRule) -> pd.DataFrame:
+    """The best set with ``margin``: how far from the leader is still similar, in the metric's unit.
+
+    best: see ``analysis.best_set.best_set``.
+    """
+    if rule.metric != "steps_to_target":
+        return best.assign(margin=rule.similar_within)
+    leading = best[best["place"] == 0]
+    if not keys:
+        steps = leading["value"].iloc[0] if len(leading) else np.nan
+        return best.assign(margin=rule.similar_within * steps)
+    steps = leading.set_index(keys)["value"].rename("margin")
+    return best.join(rule.similar_within * steps, on=keys)
+
+
+def seeds_of(outcomes: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """One row a run with an outcome, in the judged metrics and in time.
+
+    outcomes: of one target. Returns norm, <keys>, seed, auc, val_accuracy, test_accuracy,
+    steps_to_target, budget and seconds_per_step.
+    """
+    known = outcomes[outcomes["reached"] | outcomes["censored"]]
+    done = known["steps_done"].where(known["steps_done"] > 0)
+    metrics = ["auc", "val_accuracy", "test_accuracy", "steps_to_target"]
+    return known[["norm", *keys, "seed", *metrics]].assign(
+        budget=known["steps_planned"], seconds_per_step=known["train_seconds"] / done
+    )
+
+
+def about(results: Results) -> str:
+    """The data, the network and the seeds of an experiment in one line; swept keys are left out."""
+    config = results.config
+    data, model = config.get("data") or {}, config.get("model") or {}
+    kind = model.get("kind") or model.get("name") or "network"
+    parts = [str(data.get("dataset", "data")).rsplit("/", 1)[-1], str(kind)]
+    parts += [
+        f"{key} {model[key]}"
+        for key in ("depth", "width")
+        if model.get(key) is not None and f"model.{key}" not in results.keys
+    ]
+    if model.get("init") and "model.init" not in results.keys:
+        parts.append(f"init {model['init']}")
+    seeds = results.runs["seed"].nunique()
+    return f"{', '.join(parts)}; {seeds} seed{'' if seeds == 1 else 's'}"
+
+
+def lost(outcomes: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The runs of each norm and sweep point under which some run diverged or ended at chance.
+
+    outcomes: of one target, see ``analysis.convergence.outcomes``.
+    """
+    ended = outcomes["at_chance"] | (outcomes["state"] == "diverged")
+    by = ["norm", *keys]
+    frame = outcomes[by].astype(str).assign(ended=ended)
+    return outcomes[frame.groupby(by)["ended"].transform("any")]
 
 
 def growth_at_start(results: Results) -> pd.DataFrame:

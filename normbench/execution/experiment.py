@@ -161,7 +161,7 @@ class _Record:
 
     def __init__(self, experiment: ExperimentConfig, store: ExperimentStore):
         self.experiment, self.store = experiment, store
-        self.config = experiment.resolved()
+        self.config, self.given = experiment.resolved(), experiment.given()
         self.done: list[PlannedRun] = []
 
     def add(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -175,13 +175,15 @@ class _Record:
         from normbench.comparison import Comparison
         from normbench.store import read_results
 
-        plan = self.store.plan(self.config, [run.record() for run in self.done])
+        runs = [run.record() for run in self.done]
+        plan = self.store.plan(self.config, runs, given=self.given)
         place = (self.store.results, self.store.name)
         return Comparison(read_results(*place, probes=probes, plan=plan))
 
     def write(self, **told: Any) -> None:
         """Put the plan so far on record."""
-        self.store.write_plan(self.config, [run.record() for run in self.done], **told)
+        runs = [run.record() for run in self.done]
+        self.store.write_plan(self.config, runs, given=self.given, **told)
 
     def close(self) -> tuple[Comparison, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""

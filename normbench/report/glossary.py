@@ -15,6 +15,15 @@ GLOSSARY = {
         "Fixes the split, the initial weights, the batch order and the augmentation. Norms are "
         "compared seed by seed."
     ),
+    "best set": (
+        "The norms that cannot be told from the best at 95 %: a model confidence set (Hansen, "
+        "Lunde and Nason 2011) of the judged metric, paired by seed. The probability that it lacks "
+        "the truly best norm is at most 5 %; in a sweep over all its points together."
+    ),
+    "leader": (
+        "The norm with the best value of the judged metric, which the config fixes before the "
+        "first run. The others are given as differences to it with a simultaneous 95 % interval."
+    ),
     "target": (
         "The validation accuracy to reach, as the config gives it, or the median final accuracy of "
         "pilot runs on seeds of their own."
@@ -144,8 +153,14 @@ GLOSSARY = {
 """Heading -> definition."""
 
 _PATTERNS = (
-    (re.compile(r"steps to |median steps"), "steps to target"),
+    (re.compile(r"steps to |median steps|steps$"), "steps to target"),
+    (re.compile(r"to leader$"), "leader"),
     (re.compile(r"step time$"), "time/step"),
+    (re.compile(r"own "), "best"),
+    (re.compile(r"shared AUC$"), "AUC"),
+    (re.compile(r"shared val"), "val %"),
+    (re.compile(r"shared test"), "test %"),
+    (re.compile(r"shared steps"), "steps to target"),
     (re.compile(r"best (?!val)|tuning$"), "best"),
     (re.compile(r"growth$"), "growth/layer"),
     (re.compile(r"rank$"), "effective rank"),

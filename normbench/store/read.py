@@ -43,6 +43,7 @@ class Results:
     curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds,
     train_accuracy.
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
+    given: what of the config differs from the defaults; empty where an older normbench trained.
     looked_at: how many seeds were compared each time that a training ended, as far as it changed.
     environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
     and its fingerprint.
@@ -56,6 +57,7 @@ class Results:
     curves: pd.DataFrame
     probes: pd.DataFrame
     reasons: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
     looked_at: tuple[int, ...] = ()
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -127,6 +129,7 @@ def read_results(
         curves.frame(),
         probed.frame(),
         reasons,
+        plan.get("given") or {},
         tuple(plan.get("looked_at") or ()),
         environments,
     )
