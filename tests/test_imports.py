@@ -215,6 +215,6 @@ def test_the_bundled_configs_are_listed_without_torch(tmp_path):
 def test_what_a_notebook_uses_is_in_the_package_itself():
     import normbench
 
-    for name in ("claims", "compare", "cost", "export", "load", "probe", "report", "train"):
+    for name in ("claims", "compare", "cost", "export", "load", "probe", "train"):
         assert callable(getattr(normbench, name))
         assert name in normbench.__all__
