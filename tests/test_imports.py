@@ -210,3 +210,11 @@ def test_what_needs_the_schema_loads_torch_at_most(words, tmp_path):
 
 def test_the_bundled_configs_are_listed_without_torch(tmp_path):
     assert not loaded_by_verb("list", "configs", folder=tmp_path) & {"torch", "pandas"}
+
+
+def test_what_a_notebook_uses_is_in_the_package_itself():
+    import normbench
+
+    for name in ("claims", "compare", "cost", "export", "load", "probe", "train"):
+        assert callable(getattr(normbench, name))
+        assert name in normbench.__all__

@@ -11,6 +11,8 @@
 - ``versus``: the marks of a pivot
 - ``statistics``, ``intervals``: the array arithmetic under these
 - ``signal``: how gradients grow from layer to layer
+- ``propagation``: the same at initialization, beside ``theory`` (with ``spatial`` and ``padding``
+  for convolutions, ``quadrature`` for its integrals) and ``correlation``, how alike examples become
 - ``fairness``: did all norms start from the same backbone and see the same batches
 - ``pivot``: one metric against one sweep key
 

@@ -167,7 +167,7 @@ def layer_series(
         for step, group in own[own["step"].isin(chosen)].groupby("step"):
             depth = int(np.size(group[quantities[0]].iloc[0]))
             stacked = [  # [runs, L]
-                pd.DataFrame([np.broadcast_to(values, depth) for values in group[name]])
+                pd.DataFrame([v if np.ndim(v) else np.full(depth, v) for v in group[name]])
                 for name in quantities
             ]
             values = [found.median().to_numpy() for found in stacked]

@@ -6,7 +6,8 @@ The definitions are those of ``analysis.signal``; the theory is ``analysis.theor
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,12 +149,12 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
         values, reasons = zip(*(expected(**c) for c in group["conditions"]), strict=True)
         value, reason = _geometric_mean(np.array(values)), reasons[0]
         found = [expected_cosines(**c) for c in group["conditions"]]
-        cosines = np.mean([cosines if f is None else f for f in found], axis=0)
+        cosines = _left_in(np.nanmean, np.array([cosines if f is None else f for f in found]))
     theory_se = _theory_se(known["shapes"], len(measured))
     error = _spread(np.log(growths, where=growths > 0, out=np.full_like(growths, np.nan)))
     error = theory_se if len(measured) == 1 else error / np.sqrt(max(len(measured), 1))
     ratio = growth / value
-    medians = {name: np.median(values, axis=0) for name, values in stacked.items()}
+    medians = {name: _left_in(np.nanmedian, values) for name, values in stacked.items()}
     medians = {"example_cosine_theory": cosines, **medians} if medians else {}
     last = {name: float(values[-1]) for name, values in medians.items()}
     return {
@@ -174,7 +175,7 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
             name: last.get(name, np.nan)
             for name in ("effective_rank", "example_cosine", "example_cosine_theory")
         },
-        "dead_units": float(np.mean(stacked["dead_units"])) if measured else np.nan,
+        "dead_units": _mean(stacked["dead_units"]) if measured else np.nan,
         "seeds": len(measured),
         "diverged": len(group) - len(measured),
         "growth_by_seed": growths,
@@ -210,17 +211,28 @@ def _growths(stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
     return signal.growth_of_rows(stacked[name], stacked.get("layer_size"))
 
 
+def _left_in(statistic: Callable[..., signal.Floats], values: signal.Floats) -> signal.Floats:
+    """Over the seeds of [seeds, L], without NaN, as in the tables of trained runs. [L]"""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where all are NaN, so is the result
+        return statistic(values, axis=0)
+
+
+def _mean(values: signal.Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.mean(known)) if known.size else np.nan
+
+
 def _geometric_mean(values: signal.Floats) -> float:
-    if not len(values):
-        return float("nan")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.exp(np.mean(np.log(values))))
+    with np.errstate(divide="ignore"):
+        return float(np.exp(_mean(np.log(values))))
 
 
 def _spread(values: signal.Floats) -> float:
-    """Standard deviation over seeds; NaN for one."""
+    """Standard deviation over seeds, without NaN; NaN for one."""
+    known = values[~np.isnan(values)]
     with np.errstate(invalid="ignore"):
-        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        return float(np.std(known, ddof=1)) if len(known) > 1 else np.nan
 
 
 def landscape_table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

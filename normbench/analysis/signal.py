@@ -211,7 +211,9 @@ def _summarize(used: pd.DataFrame) -> pd.DataFrame:
     dead = pd.Series(pd.DataFrame(_stack(used["dead_units"])).mean(axis=1))
     table = run.groupby(by).median()
     table["growth_per_layer"] = _geometric_mean(growth, by)
-    table["weight_growth_per_layer"] = _geometric_mean(growth_of_rows(weight, sizes), by)
+    table["weight_growth_per_layer"] = _geometric_mean(
+        growth_of_rows(weight, _later(used, "layer_size", weight.shape)), by
+    )
     table["dead_units"] = dead.groupby(by).mean()
     table["runs"] = run.groupby(by).size()
     table["vanished"] = pd.Series(growth == 0).groupby(by).sum().astype(int)

@@ -127,6 +127,20 @@ def test_rank_and_cosine_are_of_the_last_layer_with_the_map_beside_them():
     assert math.isnan(later["example_cosine_theory"])
 
 
+def test_what_a_seed_lacks_is_left_out_as_in_the_tables_of_trained_runs():
+    lacking = signals(1.5)
+    lacking["weight_gradient"] = [math.nan] * DEPTH
+    lacking["dead_units"] = [math.nan] * DEPTH
+    (row,) = make(reading(seen=lacking), reading(seen=signals(1.0))).to_dict("records")
+    assert row["weight_growth_per_layer"] == pytest.approx(1.0)
+    assert row["dead_units"] == pytest.approx(0.25)
+    assert row["layers"][3]["dead_units"] == 0.25
+    assert row["growth_per_layer"] == pytest.approx(math.sqrt(1.5))
+    (alone,) = make(reading(seen=lacking)).to_dict("records")
+    assert math.isnan(alone["weight_growth_per_layer"])
+    assert math.isnan(alone["dead_units"])
+
+
 @pytest.mark.parametrize(
     "changes", [{"statistics": None}, {"ordinary": False}, {"input_products": None}]
 )
