@@ -240,7 +240,7 @@ def test_own_best_stands_beside_the_shared_value(made_tuned):
 
 @pytest.fixture
 def made_tuned(tmp_path, digits) -> Comparison:
-    return put(tmp_path, digits, "name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    return put(tmp_path, digits, "name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
 
 
 # --- caveats and JSON ---
