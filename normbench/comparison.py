@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import tuning
+from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat
 from normbench.errors import ConfigError, Problem, StoreError, suggest
-from normbench.frames import measured
+from normbench.frames import judged_rows, lost, measured, seeds_of
 from normbench.registry import UnknownName
 from normbench.store import Results
 from normbench.store.files import finite
@@ -192,12 +193,35 @@ class Comparison:
         grid = runs["tuned"].where((runs["role"] == "tune") | by_value)
         return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
 
+    @property
+    def at_own_best(self) -> bool:
+        """Whether each norm is judged at its own best tuned value: once all those runs ended."""
+        best = self.best
+        ended = (*OUTCOME_STATES, "failed")
+        return best is not None and bool(best.results.runs["state"].isin(ended).all())
+
+    @property
+    def answered(self) -> Tables:
+        """The tables that the answer is read from: ``judged``, once all their runs have ended."""
+        return self.best if self.best is not None and self.at_own_best else self.reported
+
     @cached_property
     def frames(self) -> Frames:
-        """What the charts of the reporting runs are drawn from. Reads every probed step."""
-        tables = self.reported
+        """What the charts of the answer's runs are drawn from. Reads every probed step."""
+        tables = self.answered
+        keys, rule = tables.results.keys, tables.rule
+        primary = tables.outcomes[tables.outcomes["target"] == self.targets[0]]
+        found = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
+        of = (lost(primary, keys), tables.results.curves)
+        own = f"; each norm at its own best {self.tuned_key}" if self.at_own_best else ""
         return dataclasses.replace(
-            measured(tables.results, tables.norms, tables.baseline, self.targets[0]),
+            found,
+            about=f"{found.about}{own}",
+            metric=rule.metric,
+            best=judged_rows(tables.best_set, keys, rule),
+            outcomes=seeds_of(primary, keys),
+            accuracy_by_seed=by_seed(*of, "val_accuracy", keys, tables.norms),
+            loss_by_seed=by_seed(*of, "train_loss", keys, tables.norms),
             survival=tables.survival,
             convergence=tables.convergence,
             sensitivity=self.sensitivity if self.tuned_key else pd.DataFrame(),
@@ -219,7 +243,7 @@ class Comparison:
         if drawn is None:
             message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
             raise ConfigError([Problem("", message, chosen.about)])
-        return dressed(drawn, self.frames.norms)
+        return dressed(drawn, self.frames, f"{chosen.title}: {self.name}")
 
     def require_outcomes(self) -> None:
         """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""

@@ -19,12 +19,14 @@ from normbench.cli import (
     export,
     init,
     list_,
+    plan,
     probe,
     report,
     rm,
     show,
     train,
     validate,
+    watch,
 )
 from normbench.cli.silence import Silence
 from normbench.errors import ConfigError, NormbenchError
@@ -41,8 +43,10 @@ app = typer.Typer(
 )
 VERBS = (
     init,
+    plan,
     train,
     compare,
+    watch,
     report,
     probe,
     cost,

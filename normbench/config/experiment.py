@@ -202,6 +202,15 @@ class ExperimentConfig(Section):
         """Plain JSON-able values, every default written out; they load to an equal experiment."""
         return self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
 
+    def given(self) -> dict[str, Any]:
+        """What differs from the defaults, in the config's own spelling, each part with its kind."""
+        given = self.model_dump(
+            mode="json", by_alias=True, serialize_as_any=True, exclude_defaults=True
+        )
+        whole = self.resolved()
+        given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
+        return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
+
     def _at(self, point: Mapping[str, Any]) -> ExperimentConfig:
         tree = self.resolved() | {"sweep": {}, "tune": None}
         families: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
@@ -366,3 +375,16 @@ def _blame(
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else describe(value).split(" (")[0]
+
+
+def _with_kind(given: Any, whole: Any) -> Any:
+    """A part of a config that lacks its defaults, with what says of which kind it is."""
+    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
+        parts = [_with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
+        return [
+            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
+        ]
+    if not (isinstance(given, dict) and isinstance(whole, dict)):
+        return given
+    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
+    return kind | {key: _with_kind(value, whole.get(key)) for key, value in given.items()}

@@ -156,12 +156,27 @@ def what_is_left(
     return record.done, [], False
 
 
+def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison | None:
+    """The results there are of this very experiment, under any of its seeds; None without any."""
+    record = _Record(experiment, store)
+    need = {
+        place(norm, point): len(experiment.seed_list)
+        for point in experiment.points()
+        for norm in experiment.labels
+    }
+    others = [run for run in expand(experiment) if run.role != "report"]
+    record.add([*others, *reporting(experiment, need)])
+    found = record.read()
+    ended = found.results.runs["state"].isin(OUTCOME_STATES)
+    return found if ended.any() else None
+
+
 class _Record:
     """The plan so far: what is written, and read back as results."""
 
     def __init__(self, experiment: ExperimentConfig, store: ExperimentStore):
         self.experiment, self.store = experiment, store
-        self.config = experiment.resolved()
+        self.config, self.given = experiment.resolved(), experiment.given()
         self.done: list[PlannedRun] = []
 
     def add(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -175,13 +190,15 @@ class _Record:
         from normbench.comparison import Comparison
         from normbench.store import read_results
 
-        plan = self.store.plan(self.config, [run.record() for run in self.done])
+        runs = [run.record() for run in self.done]
+        plan = self.store.plan(self.config, runs, given=self.given)
         place = (self.store.results, self.store.name)
         return Comparison(read_results(*place, probes=probes, plan=plan))
 
     def write(self, **told: Any) -> None:
         """Put the plan so far on record."""
-        self.store.write_plan(self.config, [run.record() for run in self.done], **told)
+        runs = [run.record() for run in self.done]
+        self.store.write_plan(self.config, runs, given=self.given, **told)
 
     def close(self) -> tuple[Comparison, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""

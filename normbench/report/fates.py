@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normbench.comparison import Comparison, Tables
+from normbench.comparison import Comparison
 from normbench.conventions import OUTCOME_STATES
 from normbench.report.columns import Row
 from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
 from normbench.store import Results
+from normbench.tables import Tables
 
 REASON_LENGTH = 80
 
@@ -85,7 +86,7 @@ def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
     found = []
     for norm, own in rows.groupby("norm", sort=False):
         parts = []
-        for column, text in (("never_left_chance", "never left chance"), ("diverged", "diverged")):
+        for column, text in (("never_left_chance", "stayed at chance"), ("diverged", "diverged")):
             known = own["finished"] + own["diverged"]
             most = own[(own[column] > 0) & (2 * own[column] >= known)]
             if len(most):
@@ -142,8 +143,8 @@ def caveats(comparison: Comparison) -> list[str]:
     found = []
     if not comparison.fairness.equal_terms:
         found.append("The norms were not compared on equal terms: see the line on fairness.")
-    if peeked := getattr(comparison, "peeked", ""):
-        found.append(str(peeked))
+    if comparison.peeked:
+        found.append(comparison.peeked)
     found += mixed_environments(comparison.results)
     lost = runs[~runs["state"].isin(OUTCOME_STATES)]
     if len(lost):
@@ -156,10 +157,15 @@ def caveats(comparison: Comparison) -> list[str]:
             place = comparison.results.path / failed.iloc[0] / "manifest.json"
             text += f'; where it broke stands under "details" in {place}'
         found.append(f"{text}.")
-    for row in comparison.choices.to_dict("records") if comparison.tuned_key else ():
-        if row["at_edge"]:
+    if comparison.tuned_key:
+        ends = comparison.choices[comparison.choices["at_edge"] != ""]
+        told = [
+            f"{quoted(str(norm))} ({' and '.join(dict.fromkeys(own['at_edge']))})"
+            for norm, own in ends.groupby("norm", sort=False)
+        ]
+        if told:
             found.append(
-                f"The best {comparison.tuned_key} of {quoted(row['norm'])} lies at the "
-                f"{row['at_edge']} end of the grid: the true best may lie outside."
+                f"The best {comparison.tuned_key} lies at an end of the grid for {joined(told)}: "
+                "the true best may lie outside."
             )
     return found

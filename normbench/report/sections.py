@@ -90,7 +90,7 @@ def table_sections(
         Section(
             f"{name}: convergence",
             tables.convergence,
-            convergence_columns(keys, target),
+            convergence_columns(keys, target, tables.convergence),
             CONVERGENCE_NOTE,
             norms,
         ),
@@ -102,7 +102,11 @@ def table_sections(
             norms,
         ),
         Section(
-            f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE, norms
+            f"{name}: gradients",
+            tables.gradients,
+            gradient_columns(keys, tables.gradients),
+            GRADIENT_NOTE,
+            norms,
         ),
         pairs_section(tables, name, norms, all_pairs=all_pairs),
     ]
@@ -129,12 +133,12 @@ def side_by_side(comparisons: Sequence[Comparison]) -> Section:
     for c in comparisons:
         fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
         parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
-    columns = [
-        Column("experiment", lambda row: str(row["experiment"]), left=True),
-        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
-    ]
     names = " and ".join(c.name for c in comparisons)
     rows = pd.concat(parts, ignore_index=True)
+    columns = [
+        Column("experiment", lambda row: str(row["experiment"]), left=True),
+        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%", rows),
+    ]
     norms = list(dict.fromkeys(norm for c in comparisons for norm in c.reported.norms))
     return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE, norms)
 

@@ -18,7 +18,8 @@ def by_size(study: Study, norm: str, reference: int) -> dict[int, dict[str, Any]
     """size -> accuracy, and the paired comparison with the reference size of the same norm."""
     tables = study.comparison.reported
     primary = tables.outcomes[tables.outcomes["target"] == tables.targets[0]]
-    versus = against_value(primary, KEY, reference, [KEY], metric="val_accuracy")
+    own = primary[primary["norm"] == norm]
+    versus = against_value(own, KEY, reference, [KEY], metric="val_accuracy")
     keys = ("pairs", "difference", "ci_low", "ci_high", "p_adjusted", "verdict")
     found: dict[int, dict[str, Any]] = {}
     for row in tables.convergence.to_dict("records"):

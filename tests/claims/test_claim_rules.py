@@ -31,8 +31,8 @@ from normbench.statements.rules import (
 from normbench.statements.training_effect import effect_parts
 
 SUPPORTED, REFUTED, DEPENDS, OPEN = Verdict
-BETTER, WORSE, SAME = "better", "worse", "no evidence of a difference"
-FEW = "too few seeds (needs at least 8)"
+BETTER, WORSE, SAME = "better", "worse", "undecided"
+FEW = "too few seeds (needs 8)"
 
 
 def test_there_are_eleven_statements_in_order():

@@ -232,6 +232,8 @@ def test_the_tables_go_to_stdout_and_carry_no_control_codes(cli, config):
     assert "next: normbench compare tiny --full" in done.out
     told = " ".join(done.out.split())
     assert re.search(r"backbones and batch orders .*identical across norms \(2 runs", told)
+    assert done.err.startswith("tiny: mlp (depth 3, width 16, activation relu, init ")
+    assert "none, batch x 1 seed: 2 runs -> results/tiny" in done.err
     assert "finished, step 12" in done.err
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from reported import SWEEP, put
+from reported import SWEEP, TUNED, put
 from scripted import diverges, fails, finishes, play, probed, stops
 from tiny import experiment
 
@@ -29,6 +29,13 @@ def noise(*words: object) -> float:
 
 def hash_(word: object) -> int:
     return sum(map(ord, str(word)))
+
+
+def start(gradient: list[float], **more: list[float]):
+    """The first probe of a network of as many layers."""
+    layers = len(gradient)
+    plain = {name: [1.0] * layers for name in vars(probed(0))["quantities"]}
+    return probed(0, **plain | {"activation_gradient": gradient} | more)
 
 
 def learns(run):
@@ -68,7 +75,7 @@ def vanishing(run):
     if run.norm != "none":
         return learns(run)
     gradient = [6.0 ** (-(5 - layer) / 2) * (1 + 0.01 * run.seed) for layer in range(6)]
-    return finishes({0: 0.1, 12: 0.1}, test=0.1, probes=[probed(0, activation_gradient=gradient)])
+    return finishes({0: 0.1, 12: 0.1}, test=0.1, probes=[start(gradient)])
 
 
 DEEP = ("model.depth=6", "model.init=torch_default")
@@ -123,10 +130,24 @@ def test_a_gradient_that_seeds_disagree_about_explains_nothing(tmp_path, digits)
             return learns(run)
         rate = 6.0 if run.seed % 2 else 1 / 3.0
         gradient = [rate ** (-(5 - layer) / 2) for layer in range(6)]
-        return finishes({0: 0.1, 12: 0.1}, probes=[probed(0, activation_gradient=gradient)])
+        return finishes({0: 0.1, 12: 0.1}, probes=[start(gradient)])
 
     told = told_of_none(made(tmp_path, digits, torn, NORMS, "seeds=8", *DEEP))
     assert told == "“none” never left chance in 8 of 8 runs."
+
+
+def test_examples_that_became_alike_are_told_where_the_gradient_explains_nothing(tmp_path, digits):
+    def alike(run):
+        if run.norm != "layer":
+            return learns(run)
+        probe = start([1.0] * 6, effective_rank=[9.0, 6.0, 4.0, 2.0, 1.5, 1.1])
+        return finishes({0: 0.1, 12: 0.1}, probes=[probe])
+
+    found = answer(made(tmp_path, digits, alike, NORMS, "seeds=8", *DEEP))
+    assert (
+        "layer never left chance in 8 of 8 runs: the examples of a batch are nearly alike at its "
+        "last layer, with an effective rank of 1.1 (measured at initialization, 8 seeds)."
+    ) in found.sentences
 
 
 def test_a_run_that_falls_back_to_chance_did_learn(tmp_path, digits):
@@ -204,8 +225,8 @@ def test_in_a_sweep_it_is_said_where_a_norm_learned_nothing(tmp_path, digits):
         return vanishing(run) if lost else learns(run)
 
     found = answer(made(tmp_path, digits, script, NORMS, "seeds=7", SWEEP[1]))
-    (told,) = [text for text in found.sentences if "never left chance" in text]
-    assert told.startswith("“none” never left chance at depth 4: its squared gradient shrinks by")
+    (told,) = [text for text in found.sentences if "at chance" in text]
+    assert told.startswith("“none” stayed at chance at depth 4: its squared gradient shrinks by")
 
 
 # --- tuning ---
@@ -240,10 +261,41 @@ def test_own_best_stands_beside_the_shared_value(made_tuned):
 
 @pytest.fixture
 def made_tuned(tmp_path, digits) -> Comparison:
-    return put(tmp_path, digits, "name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
+    return put(tmp_path, digits, *TUNED)
 
 
 # --- caveats and JSON ---
+
+
+def test_the_ends_of_the_grid_are_one_caveat(made_tuned):
+    (told,) = [text for text in caveats(made_tuned) if "grid" in text]
+    assert told.startswith("The best optimizer.lr lies at an end of the grid for “none” (lowest)")
+
+
+def test_seeds_added_after_a_look_are_told(tmp_path, digits):
+    found = made(tmp_path, digits, learns, NORMS, "seeds=8")
+    assert answer(found).caveats == ()
+    looked = Comparison(replace(found.results, looked_at=(6, 8)))
+    (told,) = answer(looked).caveats
+    assert told == looked.peeked
+    assert "looked at with 6 seeds before it became 8" in told
+
+
+def test_a_norm_that_left_the_race_is_told_with_its_seeds(tmp_path, digits):
+    def script(run):
+        if run.norm == "none":
+            return None if run.seed >= 8 else learns(run)
+        end = 0.8 + 10 * noise(run.norm, run.seed)
+        return finishes({0: 0.1, 5: end - 0.1, 12: end}, test=end)
+
+    found = made(tmp_path, digits, script, NORMS, "seeds=12")
+    runs = found.results.runs
+    config = {**found.results.config, "seeds": {"from": 8, "to": 12, "step": 4}}
+    raced = replace(found.results, runs=runs[runs["state"] != "missing"], config=config)
+    told = answer(Comparison(raced))
+    (taken,) = [text for text in told.sentences if text.startswith("Seeds that each took: ")]
+    assert "“none” 8" in taken
+    assert "batch 12" in taken
 
 
 def test_a_run_in_two_roles_is_counted_once(tmp_path, digits):

@@ -8,18 +8,21 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 from reported import HOSTILE, put
 from scripted import finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
 from normbench.charts.base import CHARTS
+from normbench.comparison import Comparison
+from normbench.config import load
 from normbench.report.answer import answer
 from normbench.report.glossary import GLOSSARY, anchor, entry
 from normbench.report.page import render
 from normbench.report.scripts import library
 from normbench.report.sections import sections
-from normbench.report.setting import setting
+from normbench.report.setting import as_yaml, setting
 from normbench.report.summary import summary
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -159,10 +162,12 @@ def test_every_number_in_a_table_is_defined(made):
                     assert entry(column.heading) in GLOSSARY, column.heading
 
 
-def test_a_page_of_five_norms_and_eight_seeds_stays_small(tmp_path, digits):
-    norms = "norms=[none, batch, layer, rms, {kind: group, groups: 4}]"
-    wanted = experiment(norms, "seeds=8", "training.steps=600", "training.evaluate_every=5")
-    curve = {step: 0.1 + step / 1000 for step in range(0, 601, 5)}
+def test_a_page_of_eight_norms_and_sixteen_seeds_stays_small(tmp_path, digits):
+    groups = ", ".join(f"{{kind: group, groups: {n}}}" for n in (1, 2, 4, 8))
+    norms = f"norms=[none, batch, layer, rms, {groups}]"
+    wanted = experiment(norms, "seeds=16", "training.steps=600", "training.evaluate_every=5")
+    # None of them learns in the end, so that every seed is a line of its own.
+    curve = {step: 0.1 + step / 1000 for step in range(0, 600, 5)} | {600: 0.1}
     layers = dict.fromkeys(QUANTITIES, [0.123456789] * 40)
     probes = [probed(step, **layers) for step in range(0, 600, 24)]
     play(tmp_path, wanted, digits, lambda _: finishes(curve, probes=probes))
@@ -180,15 +185,74 @@ def test_every_table_of_an_experiment_knows_all_its_norms(made):
             assert list(section.norms) == ["none", "batch", "rms"]
 
 
-def test_the_setting_tells_what_changes_the_numbers(made, tmp_path, digits):
+def test_the_config_is_told_by_what_differs_from_the_defaults(made, tmp_path, digits):
+    text, note = as_yaml(made["tiny"])
+    told = yaml.safe_load(text)
+    assert told["data"] == {"dataset": "digits", "validation": 100, "batch_size": 32}
+    assert told["model"] == {"kind": "mlp", "depth": 3, "width": 16}
+    assert told["norms"] == ["none", "batch", "rms"]
+    assert "runtime" not in told
+    assert "every key that is not here has its default" in note
+    same = load(text).resolved()
+    assert same == made["tiny"].results.config
+
+
+def test_results_of_an_earlier_normbench_tell_the_whole_config(made):
+    tiny = made["tiny"]
+    old = Comparison(replace(tiny.results, given={}))
+    text, note = as_yaml(old)
+    assert yaml.safe_load(text) == tiny.results.config
+    assert "every key" in note
+
+
+def test_the_setting_tells_what_the_config_led_to(made, tmp_path, digits):
     told = dict(setting(made["tiny"]))
-    assert "precision fp32" in told["training"]
-    assert "evaluate_every 5" in told["training"]
     assert told["validation split"] == "each seed's own"
-    assert told["runtime"] == "threads 1, device cpu, stack 1, compile no"
-    assert told["probes"] == "steps log"
+    assert told["seeds"] == "3 (0 to 2)"
+    assert told["budget"] == "12 steps"
     assert told["target"] == "50.0 % validation accuracy, as configured"
     fixed = put(tmp_path, digits, "data.split_seed=3", "target={from: batch, pilot_seeds: 2}")
     told = dict(setting(fixed))
     assert told["validation split"] == "one for all seeds (split_seed 3)"
     assert "the median final accuracy of 2 pilot runs of batch" in told["target"]
+
+
+def test_the_page_begins_with_the_sentences_and_then_the_forest_and_the_curves(made, pages):
+    page = Page(pages["tiny"])
+    told = answer(made["tiny"])
+    texts = [text for tag, text in page.texts if tag == "p"]
+    at = texts.index(told.sentences[0])
+    assert tuple(texts[at : at + len(told.sentences)]) == told.sentences
+    charts = [a["data-chart"] for a in page.all("figure")]
+    assert charts[:2] == ["e0-chart-forest", "e0-chart-curves"]
+    before = pages["tiny"].index("data-chart")
+    assert pages["tiny"].index("<p>" + told.sentences[0][:20]) < before
+
+
+def test_a_sweep_begins_with_its_matrix(pages):
+    charts = [a["data-chart"] for a in Page(pages["swept"]).all("figure")]
+    assert charts[:2] == ["e0-chart-matrix", "e0-chart-curves"]
+
+
+def test_configuration_and_environment_are_folded_away_at_the_end(pages):
+    page = Page(pages["tiny"])
+    folded = [text for tag, text in page.texts if tag == "summary"]
+    assert folded == ["Configuration", "Fairness and environment"]
+    assert all("open" not in attributes for attributes in page.all("details"))
+    text = pages["tiny"]
+    assert text.rindex("<figure") < text.index("<details") < text.index('id="glossary"')
+
+
+def test_curves_can_be_read_as_error_or_as_accuracy(pages):
+    (specs,) = re.findall(r'id="specs">(.*?)</script>', pages["tiny"], re.S)
+    views = json.loads(specs)["e0-chart-curves"]["views"]
+    assert list(views) == ["error rate, on a logarithm", "accuracy"]
+    options = [text.strip() for tag, text in Page(pages["tiny"]).texts if tag == "option"]
+    assert set(views) <= set(options)
+
+
+def test_the_verdict_stands_before_the_numbers_behind_it(pages):
+    page = Page(pages["tiny"])
+    headings = [text for tag, text in page.texts if tag in ("a", "th")]
+    at = headings.index("metric")
+    assert headings[at + 1 : at + 3] == ["verdict", "diff."]

@@ -140,6 +140,20 @@ def test_norms_that_are_not_told_apart_may_each_be_best_and_what_would_tell_is_s
     ]
 
 
+def test_where_no_number_of_seeds_is_known_the_interval_says_what_is_still_possible():
+    rows = [BATCH, row("layer", "undecided", 0.922, ci_low=-0.027, ci_high=0.021)]
+    assert sentences.separate(rows, AUC) == ["Open: layer may differ from batch by up to 0.027."]
+
+
+def test_the_seeds_are_those_of_the_norms_that_are_told():
+    rows = [
+        BATCH | {"seeds": 32},
+        row("layer", "undecided", 0.922, seeds=32),
+        NONE | {"seeds": 8},
+    ]
+    assert "32 seeds do not tell them apart" in sentences.which(rows, AUC, KERNEL)[0]
+
+
 def test_what_more_seeds_would_not_settle_is_told_with_its_reason():
     rows = [BATCH, row("layer", "undecided (6 of 8 pairs tie)", 0.923)]
     assert sentences.separate(rows, AUC) == ["Open: 6 of 8 pairs tie."]

@@ -136,6 +136,10 @@ def test_own_best_values_stand_beside_shared_ones_and_a_worse_own_best_is_marked
     found = texts(told(rows, tuned_key="optimizer.lr"))
     assert (found["batch"]["own lr"], found["batch"]["shared AUC"]) == ("0.1", "0.900")
     assert found["rms"]["shared AUC"] == "0.950 !"
+    (section,) = summary(told(rows, tuned_key="optimizer.lr"))
+    assert section.note.endswith("! its own best value did worse than the shared one")
+    (section,) = summary(told(rows[:1], tuned_key="optimizer.lr"))
+    assert "!" not in section.note
 
 
 def drawn(found: Answer, width: int) -> list[str]:
