@@ -19,6 +19,7 @@ from normbench.cli import (
     export,
     init,
     list_,
+    plan,
     probe,
     report,
     rm,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 VERBS = (
     init,
+    plan,
     train,
     compare,
     watch,

@@ -22,6 +22,7 @@ from normbench.report.tables import console, rich_table
 SHOWN_ROWS = 40
 
 if TYPE_CHECKING:
+    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
 
 
@@ -37,14 +38,14 @@ def print_estimate(
     from normbench.api import check_fit, default_jobs, prepare_data
     from normbench.comparison import records
     from normbench.execution.estimate import estimate
-    from normbench.plan import expand, settle
+    from normbench.execution.experiment import so_far, what_is_left
+    from normbench.report.design import finds
     from normbench.store import ExperimentStore
 
     store = ExperimentStore(results, experiment.name)
-    planned = settle(expand(experiment), store.folders())
+    planned, plan, more = what_is_left(experiment, store)
     dataset = prepare_data(experiment, data_dir)
     check_fit(planned, dataset)
-    plan = [run for run in planned if not store.run(run.folder).done]
     jobs = jobs or default_jobs(experiment)
     if not plan:
         typer.echo(f"{experiment.name}: all {len(planned)} runs are done", err=True)
@@ -78,5 +79,22 @@ def print_estimate(
         screen.print(f"and {len(frame) - SHOWN_ROWS:,} rows more, which --json lists")
     told = f"about {seconds(total)}" if total > 0 else "not timed:"
     screen.print(f"{told} with {jobs} runs at a time, {data_size(disk)} on disk")
-    if experiment.tune:
+    if more and experiment.tune and not any(run.role == "best" for run in planned):
         screen.print("and the runs at each norm's own best value, once that is known")
+    first, most = len(experiment.first_seeds), len(experiment.seed_list)
+    if more and first < most:
+        screen.print(f"and up to {most} seeds of the norms that may be best after each look")
+    if told := finds(experiment, measured_sd(so_far(experiment, store))):
+        screen.print(told)
+
+
+def measured_sd(found: Comparison | None) -> float | None:
+    """The median sd of the paired differences with the baseline; None where no runs tell it."""
+    from normbench.analysis.spread import paired_sd
+
+    if found is None:
+        return None
+    tables = found.judged
+    keys, metric = tables.results.keys, tables.rule.metric
+    sd = paired_sd(tables.primary, tables.norms, tables.baseline, keys, metric)["sd"].median()
+    return float(sd) if sd > 0 else None

@@ -91,6 +91,7 @@ def command(
     from normbench.errors import ConfigError, Problem
     from normbench.models import MODELS
     from normbench.plan import expand
+    from normbench.report.design import finds
 
     if path is not None:
         if path.name in ("", ".."):
@@ -138,6 +139,8 @@ def command(
         print_json({"path": str(path), "experiment": experiment.name, "runs": runs})
     else:
         typer.echo(f"wrote {path}: {runs} runs ({', '.join(experiment.labels)})")
+        if told := finds(experiment):
+            typer.echo(f"note: {told}", err=True)
         typer.echo(f"next: normbench train {path}    (--dry-run tells how long it takes)", err=True)
 
 

@@ -17,10 +17,10 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Check a config and report all its mistakes at once, without training anything."""
-    from normbench.analysis.power import needed_seeds
     from normbench.api import load_config
     from normbench.cli.output import print_json
     from normbench.plan import expand
+    from normbench.report.design import finds
 
     experiment = load_config(config, overrides=set_, sweeps=sweep)
     runs = len(expand(experiment))
@@ -29,7 +29,5 @@ def command(
         print_json({**found, "norms": experiment.labels, "seeds": experiment.seed_list})
     elif not quiet:
         typer.echo(f"{config}: valid, {runs} runs ({', '.join(experiment.labels)})")
-        seeds, against = len(experiment.seed_list), len(experiment.labels) - 1
-        if against and seeds < (needed := needed_seeds(against)):
-            note = f"note: {seeds} seeds can give no verdict on {against} norms; {needed} can"
-            typer.echo(note, err=True)
+        if told := finds(experiment):
+            typer.echo(f"note: {told}", err=True)

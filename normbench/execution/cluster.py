@@ -352,13 +352,14 @@ def _check_versions(here: dict[str, Any], driver: dict[str, Any]) -> None:
     ours = {**here["packages"], "normbench": here["normbench"]}
     theirs = {**driver["packages"], "normbench": driver["normbench"]}
 
-    def public(version: str) -> str:
-        return version.partition("+")[0]  # a head without a GPU may have the build for CPUs
+    def public(version: str | None) -> str:
+        # A head without a GPU may have the build for CPUs. What is absent has no version.
+        return "no" if version is None else version.partition("+")[0]
 
-    names = [name for name in theirs if public(ours.get(name, "no")) != public(theirs[name])]
+    names = [name for name in theirs if public(ours.get(name)) != public(theirs[name])]
     if names:
         raise NormbenchError(
             "this node has "
-            + ", ".join(f"{n} {ours.get(n, 'missing')} (not {theirs[n]})" for n in names)
+            + ", ".join(f"{n} {ours.get(n) or 'missing'} (not {theirs[n] or 'any'})" for n in names)
             + "; install the driver's versions on every node"
         )

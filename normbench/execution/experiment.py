@@ -156,6 +156,21 @@ def what_is_left(
     return record.done, [], False
 
 
+def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison | None:
+    """The results there are of this very experiment, under any of its seeds; None without any."""
+    record = _Record(experiment, store)
+    need = {
+        place(norm, point): len(experiment.seed_list)
+        for point in experiment.points()
+        for norm in experiment.labels
+    }
+    others = [run for run in expand(experiment) if run.role != "report"]
+    record.add([*others, *reporting(experiment, need)])
+    found = record.read()
+    ended = found.results.runs["state"].isin(OUTCOME_STATES)
+    return found if ended.any() else None
+
+
 class _Record:
     """The plan so far: what is written, and read back as results."""
 

@@ -12,6 +12,7 @@ from normbench.report.columns import Row
 from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
+from normbench.store import Results
 from normbench.tables import Tables
 
 REASON_LENGTH = 80
@@ -107,6 +108,34 @@ def _where(most: pd.DataFrame, own: pd.DataFrame, keys: Sequence[str], by: str) 
     return listed(["/".join(f"{short(key)} {row[key]}" for key in keys) for row in rows])
 
 
+_MACHINE = ("system", "processor", "cores")
+
+
+def mixed_environments(results: Results) -> list[str]:
+    """What runs that are pooled in one table do not share: versions, machine, data."""
+    known: dict[str, dict[str, int]] = {}
+    for here in results.environments.values():
+        facts = {"normbench": here.get("normbench"), "python": here.get("python")}
+        facts |= here.get("packages") or {}
+        facts["machine"] = ", ".join(str(here[key]) for key in _MACHINE if here.get(key))
+        facts["data"] = str(here["data"].get("fingerprint"))[:8]
+        for name, value in facts.items():
+            if value:
+                counts = known.setdefault(name, {})
+                counts[str(value)] = counts.get(str(value), 0) + 1
+    mixed = {name: counts for name, counts in known.items() if len(counts) > 1}
+    if not mixed:
+        return []
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{value} in {counted(n, 'run')}" for value, n in counts.items())
+        for name, counts in mixed.items()
+    )
+    return [
+        f"The runs do not come from one environment ({told}). Numbers that differ in their last "
+        "digits between machines and versions are pooled here, and so are times."
+    ]
+
+
 def caveats(comparison: Comparison) -> list[str]:
     """What a reader must know before believing a number; often nothing."""
     # One run may be planned in two roles.
@@ -116,6 +145,7 @@ def caveats(comparison: Comparison) -> list[str]:
         found.append("The norms were not compared on equal terms: see the line on fairness.")
     if comparison.peeked:
         found.append(comparison.peeked)
+    found += mixed_environments(comparison.results)
     lost = runs[~runs["state"].isin(OUTCOME_STATES)]
     if len(lost):
         words = {"missing": "not run"}

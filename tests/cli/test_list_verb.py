@@ -65,7 +65,7 @@ def test_a_run_with_two_roles_is_listed_once(cli, tmp_path, digits):
     plan = settle([*expand(wanted), *best], store.folders())
     store.write_plan(wanted.resolved(), [run.record() for run in plan])
     rows = json.loads(cli("list", "runs", "--json").out)["runs"]
-    assert [row["role"] for row in rows] == ["tune", "tune", "report+best"]
+    assert [row["role"] for row in rows] == [*["tune"] * 6, "report+best"]
 
 
 def test_a_kind_of_norm_chooses_all_its_variants(cli, tmp_path, digits):

@@ -12,7 +12,7 @@ from scripted import manifest, started
 from tiny import EVERYTHING, experiment, journals
 
 import normbench
-from normbench.errors import ConfigError
+from normbench.errors import ConfigError, NormbenchError
 from normbench.execution import Outcome, Silent, Task, execute
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore
@@ -189,6 +189,16 @@ def test_a_versions_difference_is_named():
     cluster._check_versions(here, here)
     with pytest.raises(Exception, match=r"torch 2\.7 \(not 2\.8\)"):
         cluster._check_versions(here, {**here, "packages": {"torch": "2.8"}})
+
+
+def test_a_package_that_is_nowhere_is_no_difference_and_one_that_is_absent_here_is():
+    here = {"normbench": "1", "packages": {"torch": "2.9", "scikit-learn": None}}
+    cluster._check_versions(here, here)
+    driver = {"normbench": "1", "packages": {"torch": "2.9", "scikit-learn": "1.7"}}
+    with pytest.raises(NormbenchError, match=r"scikit-learn missing \(not 1\.7\)"):
+        cluster._check_versions(here, driver)
+    with pytest.raises(NormbenchError, match=r"scikit-learn 1\.7 \(not any\)"):
+        cluster._check_versions(driver, here)
 
 
 def test_an_address_where_nobody_listens_is_told(unused_port: int):

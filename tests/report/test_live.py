@@ -67,6 +67,14 @@ def test_quiet_says_nothing_but_what_the_user_should_see(capsys):
     assert err == "the cache is elsewhere\n"
 
 
+def test_a_look_says_who_is_out(capsys):
+    finding = "look 1, out: none; batch, rms go on to 12 seeds"
+    for quiet in (False, True):
+        with Display(quiet=quiet) as display:
+            display.looked([finding])
+    assert capsys.readouterr().err == f"{finding}\n"
+
+
 def test_in_a_terminal_there_are_bars(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
