@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,16 @@ def test_a_norm_without_any_result_has_no_point_and_no_interval(tiny):
     found = rows("forest", replace(tiny.frames, best=best)).set_index("norm")
     assert found.loc["rms", "told"] == "–"
     assert found.loc["rms", "words"] == "· too few seeds"
+
+
+def test_an_interval_without_an_end_reaches_beyond_the_others(tiny):
+    best = tiny.frames.best.copy()
+    best.loc[best["norm"] == "rms", "ci_low"] = -np.inf
+    frames = replace(tiny.frames, best=best)
+    found = rows("forest", frames).set_index("norm")
+    assert not found.loc["rms", "far"]
+    assert found.loc["rms", "ci_low_shown"] < found.loc["layer", "ci_low_shown"]
+    json.dumps(CHARTS["forest"].draw(frames).to_dict(), allow_nan=False)
 
 
 def test_the_margin_of_steps_is_a_share_of_the_leaders(tiny):
