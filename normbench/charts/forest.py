@@ -139,6 +139,7 @@ def _marks(
     edge = 8 if look.higher_is_better else {"expr": f"width - {WORDS if single else 0} - 8"}
     arrow = "triangle-left" if look.higher_is_better else "triangle-right"
     colours = colour(frames, legend=None)
+    # Where no mark is, a screen reader is told of none: the arrows of some panels only.
     found = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
             x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
@@ -149,7 +150,7 @@ def _marks(
         alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
             x=at("difference_shown"), y=y, color=colours, shape=shape(frames, legend=None),
             tooltip=tooltip),
-        alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1)
+        alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1, aria=single)
         .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
     ]  # fmt: skip
     if not far:
