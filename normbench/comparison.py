@@ -94,16 +94,28 @@ class Comparison:
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
-        """Validation accuracy by norm and tuned value: see ``analysis.tuning.sensitivity``."""
-        tables = self._role("tune", targets=[])
-        return tuning.sensitivity(tables.outcomes, self.results.keys, tables.norms)
+        """Accuracy, area and steps by norm and tuned value: see ``analysis.tuning.sensitivity``."""
+        tables = self._role("tune")
+        # In a column with NaN a whole number is 32.0, which no config takes for 32.
+        grid = {float(value): value for value in self.results.config["tune"][self.tuned_key]}
+        outcomes = tables.primary.assign(tuned=tables.primary["tuned"].map(grid))
+        return tuning.sensitivity(outcomes, self.results.keys, tables.norms, target=self.targets[0])
 
     @cached_property
     def choices(self) -> pd.DataFrame:
-        """Each norm's own best value: see ``analysis.tuning.choose``. Empty without tuning."""
+        """Each norm's own best value: see ``analysis.tuning.choose``. Empty without tuning.
+
+        As soon as there are runs at it also ``pairs``, ``gain`` and ``worse``: see
+        ``analysis.tuning.against_shared``.
+        """
         if self.tuned_key is None:
             return pd.DataFrame()
-        return tuning.choose(self.sensitivity, self.results.keys)
+        keys, metric = self.results.keys, self.reported.rule.metric
+        table = tuning.choose(self.sensitivity, keys, metric)
+        if self.best is None:
+            return table
+        gained = tuning.against_shared(self.best.primary, self.reported.primary, keys, metric)
+        return table.merge(gained, on=["norm", *keys], how="left")
 
     @property
     def chosen(self) -> dict[tuple[str, tuple[Any, ...]], Any]:
@@ -172,10 +184,13 @@ class Comparison:
     def fairness(self) -> Fairness:
         """Whether all norms started from the same backbone and saw the same batches.
 
-        Over all runs, tuning runs included, each held against those of its own role and value.
+        Over all runs, tuning runs included, each held against those of its own role, and where the
+        tuned key changes more than the optimizer, those at the same value.
         """
         runs = self.results.runs
-        grid = runs["tuned"].where(runs["role"] == "tune")
+        # The optimizer changes neither weights at the start nor batches; other keys may.
+        by_value = not (self.tuned_key or "").startswith("optimizer.")
+        grid = runs["tuned"].where((runs["role"] == "tune") | by_value)
         return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from normbench.analysis import curves, propagation, signal
 from normbench.analysis.rule import VerdictRule
@@ -21,7 +22,7 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     keys, runs = results.keys, results.runs
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
-    quantities = ["activation_gradient", "activation_out_std"]
+    quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
     return Frames(
         norms,
         keys,
@@ -107,13 +108,17 @@ def growth_at_start(results: Results) -> pd.DataFrame:
     rows = []
     for row in start.to_dict("records"):
         labels = [row[name] for name in ("norm", *results.keys, "seed")]
-        growth = signal.growth_per_layer(row["activation_gradient"])
-        rows.append([*labels, growth, *_theory(results.path / row["run"])])
+        size = np.atleast_1d(row.get("layer_size", np.nan))  # an older normbench did not probe it
+        growth = signal.growth_of_rows(row["activation_gradient"][None], size[None])[0]
+        rows.append([*labels, growth, *_theory(results.path / row["run"], size)])
     return pd.DataFrame(rows, columns=columns)
 
 
-def _theory(folder: Path) -> tuple[float, str]:
-    """What theory expects of the network of a run on disk, and why where it has no value."""
+def _theory(folder: Path, sizes: NDArray[np.float64]) -> tuple[float, str]:
+    """What theory expects of the network of a run on disk, and why where it has no value.
+
+    sizes: [L], values of one example at each layer, from which the size of a square image follows.
+    """
     import yaml
     from pydantic import ValidationError
 
@@ -124,8 +129,12 @@ def _theory(folder: Path) -> tuple[float, str]:
         config = RunConfig.model_validate(yaml.safe_load(text))
     except (OSError, yaml.YAMLError, ValidationError):
         return np.nan, "the run's config.yaml cannot be read"
-    if config.model.network().layout != "flat":
-        return np.nan, propagation.CONVOLUTIONS
     from normbench.training.inspect import conditions_without_data
 
-    return propagation.expected(**vars(conditions_without_data(config)))
+    image = (1, 1, 1)
+    if config.model.network().layout != "flat":
+        side = np.sqrt(sizes[0] / getattr(config.model.options(), "width", np.nan))
+        if not side.is_integer():
+            return np.nan, "the size of the images is not known"
+        image = (int(side), int(side), 1)
+    return propagation.expected(**vars(conditions_without_data(config, image)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -132,23 +132,35 @@ class Tables:
         """Every norm against the baseline: see ``analysis.comparison.compare``."""
         return self.paired()
 
-    def paired(self, *, all_pairs: bool = False, baseline: str | None = None) -> pd.DataFrame:
+    def paired(
+        self,
+        *,
+        all_pairs: bool = False,
+        baseline: str | None = None,
+        metric: str | None = None,
+        norms: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
         """Every norm against the baseline, or every two norms; time to target at each target.
 
         The verdicts are at the primary target; the others are exploratory. baseline: another one
-        than the config's; raises ConfigError for an unknown norm.
+        than the config's; raises ConfigError for an unknown norm. metric: judge by another one,
+        with that metric's own margin. norms: only these, and Holm over these alone.
         """
+        rule = (
+            self.rule if metric in (None, self.rule.metric) else VerdictRule.of({"metric": metric})
+        )
         parts = []
         for place, target in enumerate(self.targets):
             table = comparison.compare(
                 self.outcomes[self.outcomes["target"] == target],
-                self.norms,
+                self.norms if norms is None else norms,
                 baseline or self.baseline,
                 self.results.keys,
-                rule=None if place else self.rule,
+                rule=None if place else rule,
                 # Only the time to target differs from one target to the next.
                 metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
                 all_pairs=all_pairs,
+                looks=self.looks.seeds if self.looks else (),
             )
             parts.append(table.assign(target=target))
         return pd.concat(parts, ignore_index=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from normbench.analysis import signal
 from normbench.analysis.groups import OUTCOME_STATES, norm_codes, require, sweep_points
 
 MOST_STEPS = 80
@@ -144,13 +145,16 @@ def layer_series(
     probes: any number of probed steps a run, with an array [L] a quantity. Returns norm, <keys>,
     step, layer (from 1, at the input), depth (layers there are), probed (steps there are), runs
     (the fewest behind any of the quantities: a run that had diverged by then is not among them)
-    and the quantities, for at most ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
+    and the quantities (NaN where a run of an older normbench lacks one), for at most
+    ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
     NaN are left out of the medians. Raises ValueError for a lacking column.
     """
     columns = ["norm", *keys, "step", "layer", "depth", "probed", "runs", *quantities]
     require(runs, ["run", "norm", "state"], "runs")
     if probes.empty:
         return pd.DataFrame(columns=columns)
+    lacking = {name: np.nan for name in signal.LATER if name in quantities and name not in probes}
+    probes = probes.assign(**lacking)
     require(probes, ["run", "step", *quantities], "probes")
     kept = runs[runs["state"].isin(OUTCOME_STATES) & runs["norm"].isin(list(norms))]
     point, points = sweep_points(kept, keys)
@@ -162,9 +166,12 @@ def layer_series(
         chosen = set(steps[thinned(len(steps), MOST_STEPS)])
         for step, group in own[own["step"].isin(chosen)].groupby("step"):
             depth = int(np.size(group[quantities[0]].iloc[0]))
-            stacked = [pd.DataFrame(group[name].to_list()) for name in quantities]  # [runs, L]
+            stacked = [  # [runs, L]
+                pd.DataFrame([np.broadcast_to(values, depth) for values in group[name]])
+                for name in quantities
+            ]
             values = [found.median().to_numpy() for found in stacked]
-            known = np.min([found.count() for found in stacked], axis=0)
+            known = np.min([f.count() for f in stacked if f.notna().any(axis=None)], axis=0)
             labels = [norms[which], *points.iloc[at].tolist(), step]
             rows += [
                 [*labels, layer + 1, depth, len(steps), known[layer], *(v[layer] for v in values)]

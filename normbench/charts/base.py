@@ -30,7 +30,8 @@ class Frames:
     seed learned.
     survival: ``analysis.survival.kaplan_meier`` by norm and sweep point.
     convergence: the convergence table for the primary target.
-    layers: ``analysis.curves.layer_series`` of activation_gradient and activation_out_std.
+    layers: ``analysis.curves.layer_series`` of activation_gradient, activation_out_std,
+        effective_rank and example_cosine.
     growth: norm, <keys>, seed, growth (measured at step 0), theory, theory_note.
     sensitivity: ``analysis.tuning.sensitivity``; tuned_key: what was tuned.
     """

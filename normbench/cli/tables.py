@@ -97,14 +97,20 @@ def _footer(comparison: Comparison, results: Path) -> None:
 
 
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
-    """Print one metric against one sweep key. Raises ConfigError, StoreError."""
+    """Print one metric against one sweep key, of tuned norms also at their own best values.
+
+    Raises ConfigError, StoreError.
+    """
     comparison.require_outcomes()
-    section = by_key(comparison, by, metric, comparison.value(by))
+    reference = comparison.value(by)
+    section = by_key(comparison, by, metric, reference)
+    best = None if comparison.best is None else by_key(comparison, by, metric, reference, best=True)
     if json:
         out = {"experiment": comparison.name, "by": by, "metric": metric}
-        print_json({**out, "rows": records(section.rows)})
+        rows = {"rows": records(section.rows)}
+        print_json({**out, **rows, **({"best": records(best.rows)} if best else {})})
     else:
-        print_sections([section], form)
+        print_sections([section, *([best] if best else [])], form)
 
 
 def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: Format) -> None:

@@ -85,7 +85,7 @@ def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
     found = []
     for norm, own in rows.groupby("norm", sort=False):
         parts = []
-        for column, text in (("never_left_chance", "never left chance"), ("diverged", "diverged")):
+        for column, text in (("never_left_chance", "stayed at chance"), ("diverged", "diverged")):
             known = own["finished"] + own["diverged"]
             most = own[(own[column] > 0) & (2 * own[column] >= known)]
             if len(most):

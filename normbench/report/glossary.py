@@ -46,6 +46,15 @@ GLOSSARY = {
         "seeds."
     ),
     "test %": "Accuracy on the test images, evaluated once at the end and used for no choice.",
+    "train %": (
+        "Accuracy on a fixed part of the training images at the end, in evaluation mode and "
+        "without augmentation. What it is above the validation accuracy is overfitting."
+    ),
+    "precise %": (
+        "Validation accuracy with the mean and variance of training images in place of the "
+        "running averages that were gathered while the weights moved. What it is above the "
+        "validation accuracy is lost in evaluation, not in training. Batch norm's alone."
+    ),
     "AUC": (
         "Area under the curve of validation accuracy over the whole budget, between 0 and 1. It "
         "is defined for every run, also one that never reached the target."
@@ -73,7 +82,8 @@ GLOSSARY = {
     "growth/layer": (
         "How the squared norm of the gradient dL/dz changes per layer toward the input: the "
         "exponential of the slope of a straight line through ln(norm²) over the middle layers. 1 "
-        "preserves, below 1 vanishes, above 1 explodes."
+        "preserves, below 1 vanishes, above 1 explodes. In a CNN the line has one slope but a "
+        "height of its own in each stage."
     ),
     "theory": (
         "The growth per layer that mean field theory gives for wide layers at initialization; "
@@ -125,6 +135,15 @@ GLOSSARY = {
         "Estimate of the share of runs that have not reached the target yet, in which runs that "
         "missed it count as censored at the budget."
     ),
+    "effective rank": (
+        "Of a batch's activations at a layer: the exponential of the entropy of their normalized "
+        "squared singular values, over at most 128 examples. 1 if all examples point one way, at "
+        "most the number of examples or units."
+    ),
+    "example cosine": (
+        "Mean cosine between the activations of two different examples of a batch. 1 if all are "
+        "alike."
+    ),
     "activation std": "Standard deviation of the activation function's output over a batch.",
     "fairness": (
         "For every seed, SHA-256 hashes of the initial weights outside the norm layers, and of "
@@ -144,11 +163,14 @@ _PATTERNS = (
     (re.compile(r"shared steps"), "steps to target"),
     (re.compile(r"best (?!val)|tuning$"), "best"),
     (re.compile(r"growth$"), "growth/layer"),
+    (re.compile(r"rank$"), "effective rank"),
     (re.compile(r"norms$"), "norm"),
     (re.compile(r"seeds$"), "seed"),
     # metrics as JSON and --by name them
     (re.compile(r"steps_to_target$"), "steps to target"),
     (re.compile(r"val_accuracy(_mean)?$"), "val %"),
+    (re.compile(r"train_accuracy(_mean)?$"), "train %"),
+    (re.compile(r"val_accuracy_precise(_mean)?$"), "precise %"),
     (re.compile(r"test_accuracy(_mean)?$"), "test %"),
     (re.compile(r"best_val_accuracy(_mean)?$"), "best val %"),
     (re.compile(r"auc(_mean)?$"), "AUC"),

@@ -219,9 +219,10 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
         )
     if frames.keys:
         pivots = [
-            by_key(comparison, swept, metric, comparison.value(swept))
+            by_key(comparison, swept, metric, comparison.value(swept), best=best)
             for swept in frames.keys
             for metric in ("val_accuracy", "steps_to_target")
+            for best in ([False] if comparison.best is None else [False, True])
         ]
         found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
     found.append(Part("cost", "What it costs", charts("cost")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from normbench.report.columns import (
@@ -178,6 +179,10 @@ def row(**changes) -> dict:
         "best_val_accuracy_std": NAN,
         "test_accuracy_mean": NAN,
         "test_accuracy_std": NAN,
+        "train_accuracy_mean": 0.6,
+        "train_accuracy_std": 0.1,
+        "val_accuracy_precise_mean": NAN,
+        "val_accuracy_precise_std": NAN,
         "auc_mean": 0.4,
         "train_seconds_per_step": 0.002,
     }
@@ -230,6 +235,12 @@ def test_what_was_not_timed_says_so():
     assert (timed(0.0), timed(NAN), timed(0.0021)) == ("not timed", "not timed", "2.1 ms")
 
 
+def test_a_column_that_no_run_has_is_left_out():
+    shown = texts(convergence_columns([], "97%", pd.DataFrame([row(), row()])), row())
+    assert shown["train %"] == "60.0 ±10.0"
+    assert "precise %" not in shown
+
+
 def test_a_sweep_key_has_a_column_headed_by_its_last_word():
     columns = convergence_columns(["model.depth", "optimizer.lr"], "97%")
     found = texts(columns, row(**{"model.depth": 20, "optimizer.lr": 0.01}))
@@ -256,6 +267,7 @@ def test_dead_units_are_in_percent(share, text):
         "first_layer_grad_norm": 1.0,
         "last_layer_grad_norm": 1.0,
         "dead_units": share,
+        "effective_rank": 9.0,
         "by_layer": np.ones(3),
     }
     found = texts(gradient_columns([]), values)

@@ -22,7 +22,7 @@ def test_a_sweep_and_a_tuning_are_told():
     assert header(swept, Path("r")).splitlines()[1] == (
         "none, batch x 1 seed x 3 values of model.depth: 6 runs -> r/tiny"
     )
-    tuned = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    tuned = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
     assert header(tuned, Path("r")).splitlines()[1] == (
         "none, batch x 2 seeds: 4 runs, tuned over 2 values of optimizer.lr -> r/tiny"
     )
