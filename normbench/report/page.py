@@ -197,7 +197,7 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
                 *_tables([gradients]),
                 *charts("growth"),
                 *_tables([_growth(frames)]),
-                *charts("activations"),
+                *charts("activations", "likeness"),
             ],
             notes=_theory_notes(frames),
         ),
