@@ -30,12 +30,16 @@ def forest(frames: Frames) -> Drawn | None:
     single = len(panels) == 1
     shown["far"] = _far(shown)
     for name in ("difference", "ci_low", "ci_high"):
-        shown[f"{name}_shown"] = shown[name].where(~shown["far"])
+        # Where there is no interval, nothing is seen beside the point: of nothing but nulls an axis
+        # would know no ends.
+        ends = shown[name].fillna(shown["difference"])
+        shown[f"{name}_shown"] = ends.where(~shown["far"])
+    _close(shown)
     # In panels each has the axis that its own numbers need.
     scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
     axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
     y = alt.Y("norm:N", title=None, sort=order if single else frames.norms)
-    layers = _marks(frames, scale, axis, y, look, single=single)
+    layers = _marks(frames, scale, axis, y, look, single=single, far=bool(shown["far"].any()))
     data = source(shown.drop(columns="panel") if single else shown)
     height = ROW * len(order) if single else 26 * len(order)
     description = _described(look, shown, note, single=single)
@@ -92,6 +96,14 @@ def _far(shown: pd.DataFrame) -> pd.Series:
     return far
 
 
+def _close(shown: pd.DataFrame) -> None:
+    """An interval without an end reaches beyond all others."""
+    ends = ["ci_low_shown", "ci_high_shown"]
+    finite = shown[[*ends, "difference_shown"]].replace([np.inf, -np.inf], np.nan).abs().max()
+    beyond = 1.5 * max(float(finite.max()), 1e-9)
+    shown[ends] = shown[ends].replace({np.inf: beyond, -np.inf: -beyond})
+
+
 def _scale(shown: pd.DataFrame) -> alt.Scale:
     """An axis that leaves room for the words at its right."""
     parts = shown[["difference_shown", "ci_low_shown", "ci_high_shown", "below", "above"]]
@@ -102,7 +114,14 @@ def _scale(shown: pd.DataFrame) -> alt.Scale:
 
 
 def _marks(
-    frames: Frames, scale: alt.Scale, axis: alt.Axis, y: alt.Y, look: Judged, *, single: bool
+    frames: Frames,
+    scale: alt.Scale,
+    axis: alt.Axis,
+    y: alt.Y,
+    look: Judged,
+    *,
+    single: bool,
+    far: bool,
 ) -> list[alt.Chart]:
     def at(field: str) -> alt.X:
         return alt.X(f"{field}:Q", axis=axis, scale=scale)
@@ -120,19 +139,22 @@ def _marks(
     edge = 8 if look.higher_is_better else {"expr": f"width - {WORDS if single else 0} - 8"}
     arrow = "triangle-left" if look.higher_is_better else "triangle-right"
     colours = colour(frames, legend=None)
+    # Where no mark is, a screen reader is told of none: the arrows of some panels only.
     found = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
             x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
         alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
             x=alt.XDatum(0)),
-        alt.Chart().mark_rule(strokeWidth=3, clip=True).transform_filter(near).encode(
+        alt.Chart().mark_rule(strokeWidth=3, clip=True, aria=False).transform_filter(near).encode(
             x=at("ci_low_shown"), x2="ci_high_shown:Q", y=y, color=colours),
         alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
             x=at("difference_shown"), y=y, color=colours, shape=shape(frames, legend=None),
             tooltip=tooltip),
-        alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1)
+        alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1, aria=single)
         .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
     ]  # fmt: skip
+    if not far:
+        found.pop()
     if single:
         right = alt.value({"expr": f"width - {WORDS - 12}"})
         told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)
@@ -142,12 +164,11 @@ def _marks(
             told.encode(x=right, y=y, text="told:N"),
             words.encode(x=right, y=y, text="words:N"),
         ]
-    sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11)
-    return [
-        *found,
-        sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"),
-        sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"),
-    ]
+    sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11, aria=False)
+    found.append(sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"))
+    if far:
+        found.append(sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"))
+    return found
 
 
 def _axis_title(look: Judged, shown: pd.DataFrame | None) -> str:

@@ -45,7 +45,7 @@ def command(
     if set_:
         raise typer.BadParameter("--set goes with a config, not with an experiment or a run")
     path = Path(what)
-    if ExperimentStore.is_at(path) and not ExperimentStore.is_at(results / what):
+    if len(path.parts) > 1 and ExperimentStore.is_at(path):
         path = path.resolve()
         results, what = path.parent, path.name
     if what.strip("/") and ExperimentStore.is_at(results / what):

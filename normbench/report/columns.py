@@ -238,7 +238,12 @@ def _measured(
     columns: list[Column], some: Mapping[str, str], table: pd.DataFrame | None
 ) -> list[Column]:
     """Without those of ``some`` (heading -> name) that have no value in the table."""
-    lacking = {h for h, name in some.items() if table is not None and table[name].isna().all()}
+    # Without any probe the table has not even the column.
+    lacking = {
+        heading
+        for heading, name in some.items()
+        if table is not None and (name not in table or table[name].isna().all())
+    }
     return [column for column in columns if column.heading not in lacking]
 
 

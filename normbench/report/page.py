@@ -19,7 +19,7 @@ from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.glossary import GLOSSARY, anchor, entry
-from normbench.report.scripts import library
+from normbench.report.scripts import library, packed
 from normbench.report.sections import (
     Section,
     by_key,
@@ -197,7 +197,7 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
                 *_tables([gradients]),
                 *charts("growth"),
                 *_tables([_growth(frames)]),
-                *charts("activations"),
+                *charts("activations", "likeness"),
             ],
             notes=_theory_notes(frames),
         ),
@@ -267,7 +267,7 @@ def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tup
         views = {chart.view: drawn} | {view: one for view, one in others.items() if one is not None}
         found = {view: _spec(one) for view, one in views.items()}
         id_ = f"{prefix}chart-{name}"
-        specs[id_] = {"views": found, "themes": themes}
+        specs[id_] = {"views": found, "themes": themes, "data": packed(found.values())}
         spec = found[chart.view]
         scales = [
             {"axis": axis, "label": AXES[axis], "kind": _scale(spec, axis)} for axis in chart.scales

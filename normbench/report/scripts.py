@@ -1,10 +1,12 @@
-"""The scripts that a page carries to draw its charts."""
+"""What a page carries to draw its charts: the scripts, and the charts' rows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any
 
 from normbench.data.places import cache_root
 from normbench.errors import StoreError
@@ -29,3 +31,17 @@ def library() -> str:
     with suppress(StoreError):
         write_atomically(path, bundle)
     return bundle
+
+
+def packed(specs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The rows of charts taken out of their specifications: name -> fields and rows.
+
+    Each table is there once, and in it each field's name; half of a page would be names else.
+    """
+    tables: dict[str, Any] = {}
+    for spec in specs:
+        for name, rows in spec.pop("datasets", {}).items():
+            fields = list(dict.fromkeys(field for row in rows for field in row))
+            values = [[row.get(field) for field in fields] for row in rows]
+            tables[name] = {"fields": fields, "rows": values}
+    return tables

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normbench.analysis.curves import MOST_LAYERS, bands, layer_series, thinned
+from normbench.analysis.curves import (
+    MOST_LAYERS,
+    MOST_STEPS_BY_SEED,
+    bands,
+    by_seed,
+    layer_series,
+    thinned,
+)
 
 
 def made(accuracies: dict[str, list[float]], **changes) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -132,3 +139,25 @@ def test_a_very_deep_network_is_thinned():
     assert table["layer"].iloc[[0, -1]].tolist() == [1, 200]
     assert (table["g"] == table["layer"] - 1).all()
     assert set(table["depth"]) == {200}
+
+
+def test_each_seed_has_a_curve_of_its_own_and_their_median_is_the_band():
+    runs, curves = made(
+        {"a": [0.1, 0.2, 0.4], "b": [0.1, 0.6], "c": [0.1, 0.5, 0.3]},
+        seed=[0, 1, 2],
+        state=["finished", "diverged", "finished"],
+        diverged_at=[np.nan, 12.0, np.nan],
+    )
+    found = by_seed(runs, curves, "val_accuracy", [], ["none"])
+    own = found[found["seed"] == 1]
+    assert own["step"].tolist() == [0, 10, 20]
+    assert own["value"].tolist() == pytest.approx([0.1, 0.6, 0.1])
+    band = bands(runs, curves, "val_accuracy", [], ["none"]).set_index("step")["median"]
+    assert found.groupby("step")["value"].median().tolist() == pytest.approx(band.tolist())
+
+
+def test_many_steps_of_a_seed_are_thinned():
+    runs, curves = made({"a": list(np.linspace(0.1, 0.9, 200))}, seed=[0])
+    found = by_seed(runs, curves, "val_accuracy", [], ["none"])
+    assert len(found) == MOST_STEPS_BY_SEED
+    assert found["step"].iloc[-1] == 1990

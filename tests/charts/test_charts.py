@@ -23,7 +23,7 @@ from normbench.errors import ConfigError
 from normbench.report.glossary import GLOSSARY
 
 NAMES = CHARTS.names()
-ONLY = {"sweep": "swept", "sensitivity": "tuned"}
+ONLY = {"matrix": "swept", "sweep": "swept", "sensitivity": "tuned"}
 """Charts that only one sort of experiment has."""
 
 
@@ -49,7 +49,7 @@ def test_a_chart_is_drawn_or_there_is_nothing_to_draw(made, name, sort):
         return
     spec = drawn.to_dict()
     assert len(spec["description"]) > 40
-    picture = vl_convert.vegalite_to_svg(dressed(drawn, made[sort].frames.norms).to_json())
+    picture = vl_convert.vegalite_to_svg(dressed(drawn, made[sort].frames, "title").to_json())
     assert picture.startswith("<svg")
     assert "NaN" not in picture
 
@@ -77,7 +77,7 @@ def test_every_mark_that_has_a_norms_colour_lists_all_norms_in_order(made, name)
         if view["encoding"].get("color", {}).get("field") == "norm"
     ]
     assert all(domain == ["none", "batch", "rms"] for domain in domains)
-    assert domains or name == "gradients"
+    assert domains or name in ("gradients", "matrix")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,7 +89,7 @@ def test_no_chart_holds_a_number_that_json_has_not(made, name):
 
 def test_the_story_has_every_chart_once():
     assert sorted(story()) == NAMES
-    assert story()[0] == "curves"
+    assert story()[:3] == ["matrix", "forest", "curves"]
 
 
 def test_a_comparison_gives_its_charts_by_name(made):
@@ -125,9 +125,12 @@ def test_what_became_of_a_norm_that_diverged_under_every_seed_is_told(tmp_path, 
 
     play(tmp_path, experiment(), digits, told)
     frames = compare("tiny", results=tmp_path).frames
-    captions = {name: CHARTS[name].draw(frames).to_dict()["description"] for name in story()[:2]}
-    assert "At the end: none 70.0 %, batch 10.0 %." in captions["curves"]
-    assert "At the end: none 1, batch diverged." in captions["loss"]
+    captions = {
+        name: CHARTS[name].draw(frames).to_dict()["description"] for name in ("curves", "loss")
+    }
+    assert "At the end (medians): none 30.0 %, batch 90.0 %." in captions["curves"]
+    assert "At the end (medians): none 1, batch diverged." in captions["loss"]
+    assert "Not every seed of batch learned: its seeds are thin lines." in captions["curves"]
     spread = CHARTS["activations"].draw(frames).to_dict()["description"]
     assert "Not measured at step 11: batch." in spread
 

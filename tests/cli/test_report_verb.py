@@ -179,3 +179,27 @@ def test_load_refuses_what_compare_refuses(tmp_path, digits):
     play(tmp_path / "results", experiment(), digits, lambda _: fails("no memory"))
     with pytest.raises(StoreError, match="no memory"):
         nb.load(tmp_path / "results" / "tiny")
+
+
+# --- in the browser ---
+
+
+def test_open_hands_the_page_to_the_browser(cli, made, tmp_path, monkeypatch):
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    done = cli("report", "tiny", "--open")
+    assert (done.code, done.err) == (0, "")
+    assert opened == [(tmp_path / "results/tiny/report.html").as_uri()]
+
+
+def test_without_a_browser_it_says_where_the_page_is(cli, made, monkeypatch):
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    done = cli("report", "tiny", "--open")
+    assert done.code == 0
+    assert "no browser could be started; open results/tiny/report.html" in done.err
+
+
+def test_pictures_are_not_opened(cli, made):
+    done = cli("report", "tiny", "--format", "png", "--open")
+    assert done.code == 2
+    assert "--open goes with a page" in done.err

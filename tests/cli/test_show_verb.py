@@ -101,7 +101,6 @@ def test_a_run_is_found_by_path_name_or_beginning(cli, results):
         ("tiny/bacth-s0", 4, "did you mean 'batch-s"),
         ("tiny/batch", 4, "could be any of 2 runs"),
         ("tinny/batch-s0", 4, "did you mean 'tiny'"),
-        ("tiny", 4, "is an experiment; name one of its runs"),
         ("bacth-s0", 4, "`normbench list runs` lists them"),
         ("digit", 2, "did you mean 'digits'"),
         ("nowhere.yaml", 2, "no such config"),

@@ -40,9 +40,13 @@
 
   async function draw(figure, scheme = dark.matches ? "dark" : "light") {
     const place = figure.querySelector(".chart");
-    const { views, themes } = page[figure.dataset.chart];
+    const { views, themes, data } = page[figure.dataset.chart];
     const view = figure.querySelector("select[data-view]");
     const copy = structuredClone(view ? views[view.value] : Object.values(views)[0]);
+    const unpack = ({ fields, rows }) => rows.map((row) =>
+      Object.fromEntries(fields.map((field, place) => [field, row[place]])));
+    copy.datasets = Object.fromEntries(
+      Object.entries(data).map(([name, table]) => [name, unpack(table)]));
     for (const select of figure.querySelectorAll("select[data-axis]")) {
       if (!select.selectedOptions[0].defaultSelected) rescale(copy, select.dataset.axis, select.value);
     }
