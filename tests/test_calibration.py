@@ -60,7 +60,7 @@ def test_any_wrong_word_comes_in_at_most_five_percent_of_experiments(metric, run
         # Against the baseline a difference that is certain and small is similar, which is true
         # here; a p-value below 0.05 counts as wrong all the same.
         table = compare(outcome, NORMS, "a", [], rule=rule, metrics=[])
-        wrong = table[(table["p_adjusted"] <= 0.05) & (table["verdict"] != "too few seeds")]
+        wrong = table[table["p_adjusted"] <= 0.05]
         faster = wrong["p_better"] > 0.5
         counts["better"] += bool(faster.any())
         counts["worse"] += bool((~faster).any())

@@ -25,6 +25,7 @@ from normbench.cli import (
     show,
     train,
     validate,
+    watch,
 )
 from normbench.cli.silence import Silence
 from normbench.errors import ConfigError, NormbenchError
@@ -43,6 +44,7 @@ VERBS = (
     init,
     train,
     compare,
+    watch,
     report,
     probe,
     cost,

@@ -12,7 +12,8 @@ from rich.text import Text
 from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import RESULTS, Format
 from normbench.cli.output import print_json
-from normbench.comparison import Comparison, differing_keys, records
+from normbench.comparison import Comparison, records
+from normbench.differences import differing_keys
 from normbench.report.answer import Answer, answer, to_dict
 from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
 from normbench.report.summary import long_table, summary
@@ -42,14 +43,15 @@ def print_comparison(
     found = answer(comparison)
     if json:
         print_json(to_dict(comparison, found, all_pairs=all_pairs))
-    elif form is Format.table:
+        comparison.require_fairness()
+        return
+    if form is Format.table:
         print_answer(found)
-        print_sections(_more(comparison, found, full=full, all_pairs=all_pairs), form)
+    first = [long_table(found)] if form is Format.csv else summary(found)
+    more = _more(comparison, found, full=full, all_pairs=all_pairs)
+    print_sections([*first, *more], form)
+    if form is Format.table:
         _footer(comparison, results)
-    elif full or all_pairs:
-        print_sections(_more(comparison, found, full=full, all_pairs=all_pairs), form)
-    else:
-        print_sections([long_table(found)] if form is Format.csv else summary(found), form)
     comparison.require_fairness()
 
 
@@ -70,7 +72,7 @@ def print_answer(found: Answer) -> None:
 def _more(
     comparison: Comparison, found: Answer, *, full: bool, all_pairs: bool
 ) -> Iterator[Section]:
-    yield from summary(found)
+    """The tables that are asked for besides the one below the sentences."""
     if full:
         yield from sections(comparison, all_pairs=all_pairs)
     elif all_pairs:
@@ -95,14 +97,20 @@ def _footer(comparison: Comparison, results: Path) -> None:
 
 
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
-    """Print one metric against one sweep key. Raises ConfigError, StoreError."""
+    """Print one metric against one sweep key, of tuned norms also at their own best values.
+
+    Raises ConfigError, StoreError.
+    """
     comparison.require_outcomes()
-    section = by_key(comparison, by, metric, comparison.value(by))
+    reference = comparison.value(by)
+    section = by_key(comparison, by, metric, reference)
+    best = None if comparison.best is None else by_key(comparison, by, metric, reference, best=True)
     if json:
         out = {"experiment": comparison.name, "by": by, "metric": metric}
-        print_json({**out, "rows": records(section.rows)})
+        rows = {"rows": records(section.rows)}
+        print_json({**out, **rows, **({"best": records(best.rows)} if best else {})})
     else:
-        print_sections([section], form)
+        print_sections([section, *([best] if best else [])], form)
 
 
 def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: Format) -> None:
@@ -145,4 +153,5 @@ def print_sections(tables: Iterable[Section], form: Format) -> None:
             continue
         if len(shown) > 1:
             typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))
-        typer.echo(plain_table(rows, columns, form.value))
+        # A single table is nothing but the table; several are apart by a blank line.
+        typer.echo(plain_table(rows, columns, form.value), nl=len(shown) > 1)

@@ -16,12 +16,13 @@ import pandas as pd
 
 from normbench.analysis.groups import sweep_points
 from normbench.analysis.rule import METRICS, SIMILAR, VerdictRule
-from normbench.comparison import Comparison, Tables, records
+from normbench.comparison import Comparison, records
 from normbench.conventions import OUTCOME_STATES
 from normbench.report import sentences, turns
 from normbench.report.columns import Row, judged
 from normbench.report.fates import caveats, fates
 from normbench.report.wording import quoted
+from normbench.tables import Tables
 
 ENDED = (*OUTCOME_STATES, "failed")
 
@@ -94,7 +95,7 @@ def answer(comparison: Comparison) -> Answer:
     found = _sentences(tables, rows)
     if key:
         how = f"each norm at its own best {key}" if own else f"{key} as configured"
-        found[0] = f"With {how}: {found[0]}"
+        found[0] = f"With {how}: {_lower(found[0])}"
         if own:
             found += _shared(comparison)
     found += fates(tables, rows)
@@ -214,3 +215,8 @@ def _shared(comparison: Comparison) -> list[str]:
     name = sentences.NOUNS[metric]
     told = f"{quoted(leader['norm'])} leads ({name} {judged(metric, leader['value'])})"
     return [f"At the shared {key} of {comparison.value(key)}, {told}."]
+
+
+def _lower(text: str) -> str:
+    """A sentence after a colon; labels of norms stay as they are written."""
+    return text[:1].lower() + text[1:] if text.startswith(("Use ", "No ")) else text

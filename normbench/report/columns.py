@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 Row = Mapping[str, Any]
@@ -192,9 +195,14 @@ def key_columns(keys: list[str]) -> list[Column]:
     ]
 
 
-def convergence_columns(keys: list[str], target: str) -> list[Column]:
-    """The convergence table. target: how the target reads, such as 97%."""
-    return [
+def convergence_columns(
+    keys: list[str], target: str, table: pd.DataFrame | None = None
+) -> list[Column]:
+    """The convergence table. target: how the target reads, such as 97%.
+
+    table: leave out the columns that have no value in it, of those that not every run has.
+    """
+    columns = [
         norm_column(),
         *key_columns(keys),
         Column("reached", lambda row: f"{row['reached']}/{row['runs']}"),
@@ -208,10 +216,30 @@ def convergence_columns(keys: list[str], target: str) -> list[Column]:
         Column(
             "test %", lambda r: percent(r["test_accuracy_mean"], r["test_accuracy_std"]), weight=1
         ),
+        Column(
+            "train %",
+            lambda r: percent(r["train_accuracy_mean"], r["train_accuracy_std"]),
+            weight=4,
+        ),
+        Column(
+            "precise %",
+            lambda r: percent(r["val_accuracy_precise_mean"], r["val_accuracy_precise_std"]),
+            weight=5,
+        ),
         Column("AUC", lambda r: number(r["auc_mean"]), weight=1),
         Column("time/step", lambda r: seconds(r["train_seconds_per_step"]), weight=2),
         Column("ended", lambda row: ended(row) or "ok", left=True),
     ]
+    some = {"train %": "train_accuracy_mean", "precise %": "val_accuracy_precise_mean"}
+    return _measured(columns, some, table)
+
+
+def _measured(
+    columns: list[Column], some: Mapping[str, str], table: pd.DataFrame | None
+) -> list[Column]:
+    """Without those of ``some`` (heading -> name) that have no value in the table."""
+    lacking = {h for h, name in some.items() if table is not None and table[name].isna().all()}
+    return [column for column in columns if column.heading not in lacking]
 
 
 def target_columns(keys: list[str]) -> list[Column]:
@@ -239,12 +267,19 @@ def ended(row: Row) -> str:
     words |= {"interrupted": "interrupted", "missing": "not run"}
     parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
     text = ", ".join(parts)
-    return text if row["finished"] + row["diverged"] > 0 else f"no result ({text or 'not run'})"
+    return (
+        text
+        if row.get("finished", 0) + row.get("diverged", 0) > 0
+        else f"no result ({text or 'not run'})"
+    )
 
 
-def gradient_columns(keys: list[str]) -> list[Column]:
-    """The gradient table: a row for the first and the last probed step of each norm."""
-    return [
+def gradient_columns(keys: list[str], table: pd.DataFrame | None = None) -> list[Column]:
+    """The gradient table: a row for the first and the last probed step of each norm.
+
+    table: leave out the effective rank where no run has one.
+    """
+    columns = [
         norm_column(),
         *key_columns(keys),
         Column("step", lambda row: count(row["step"])),
@@ -254,8 +289,15 @@ def gradient_columns(keys: list[str]) -> list[Column]:
         Column(
             "by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2, picture=True
         ),
+        Column("rank", lambda row: number(row["effective_rank"]), weight=3),
         Column("dead", lambda row: share(row["dead_units"]), weight=1),
     ]
+    return _measured(columns, {"rank": "effective_rank"}, table)
+
+
+def _p(row: Row) -> float:
+    """By Holm where the metric carries the verdict; else of the one comparison."""
+    return float(row["p_value"] if math.isnan(row["p_adjusted"]) else row["p_adjusted"])
 
 
 def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:
@@ -265,7 +307,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         norm_column(),
         *([against] if all_pairs else []),
         *key_columns(keys),
-        Column("metric", metric_name, left=True),
+        Column("metric", metric_name),
         Column("pairs", lambda row: count(row["pairs"])),
         Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(
@@ -273,8 +315,7 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
             lambda row: interval(row["metric"], row["ci_low"], row["ci_high"]) or "–",
             weight=1,
         ),
-        Column("p", lambda row: number(row["p_value"], 2), weight=1),
-        Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),
+        Column("p", lambda row: number(_p(row), 2)),
         Column("P(better)", lambda row: number(row["p_better"], 2), weight=2),
         Column("verdict", lambda row: str(row["verdict"]), left=True),
     ]

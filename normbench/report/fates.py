@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normbench.comparison import Comparison, Tables
+from normbench.comparison import Comparison
 from normbench.conventions import OUTCOME_STATES
 from normbench.report.columns import Row
 from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
+from normbench.tables import Tables
+
+REASON_LENGTH = 80
 
 
 def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
@@ -49,7 +52,7 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
         parts.append(_explained(told, tables, row, len(diverged), known))
     if len(failed):
         reasons = list(dict.fromkeys(tables.results.reasons.get(run, "") for run in failed["run"]))
-        why_ = "; ".join(filter(None, reasons[:2]))
+        why_ = "; ".join(_in_short(reason) for reason in reasons[:2] if reason)
         if not known and len(failed) == len(own):
             parts.append(f"has no result: all {counted(len(own), 'run')} failed ({why_})")
         else:
@@ -64,6 +67,12 @@ def _explained(told: str, tables: Tables, row: Row, count: int, known: int) -> s
     return f"{told}: {reason}" if reason else told
 
 
+def _in_short(reason: str) -> str:
+    """The first line of a reason, which may be a page long."""
+    line = reason.strip().splitlines()[0]
+    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}…"
+
+
 def _seeds(runs: pd.DataFrame) -> str:
     seeds = sorted(runs["seed"])
     return f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}"
@@ -76,15 +85,15 @@ def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
     found = []
     for norm, own in rows.groupby("norm", sort=False):
         parts = []
-        for column, text in (("never_left_chance", "never left chance"), ("diverged", "diverged")):
+        for column, text in (("never_left_chance", "stayed at chance"), ("diverged", "diverged")):
             known = own["finished"] + own["diverged"]
             most = own[(own[column] > 0) & (2 * own[column] >= known)]
             if len(most):
                 reason = why(tables, most.to_dict("records")[0])
                 where = _where(most, own, keys, by)
-                parts.append(f"{text} at {where}" + (f" ({reason})" if reason else ""))
+                parts.append(f"{text} at {where}" + (f": {reason}" if reason else ""))
         if parts:
-            found.append(f"{quoted(str(norm))} {joined(parts)}.")
+            found.append(f"{quoted(str(norm))} {'; it '.join(parts)}.")
     return found
 
 
@@ -105,8 +114,8 @@ def caveats(comparison: Comparison) -> list[str]:
     found = []
     if not comparison.fairness.equal_terms:
         found.append("The norms were not compared on equal terms: see the line on fairness.")
-    if peeked := getattr(comparison, "peeked", ""):
-        found.append(str(peeked))
+    if comparison.peeked:
+        found.append(comparison.peeked)
     lost = runs[~runs["state"].isin(OUTCOME_STATES)]
     if len(lost):
         words = {"missing": "not run"}
@@ -118,10 +127,15 @@ def caveats(comparison: Comparison) -> list[str]:
             place = comparison.results.path / failed.iloc[0] / "manifest.json"
             text += f'; where it broke stands under "details" in {place}'
         found.append(f"{text}.")
-    for row in comparison.choices.to_dict("records") if comparison.tuned_key else ():
-        if row["at_edge"]:
+    if comparison.tuned_key:
+        ends = comparison.choices[comparison.choices["at_edge"] != ""]
+        told = [
+            f"{quoted(str(norm))} ({' and '.join(dict.fromkeys(own['at_edge']))})"
+            for norm, own in ends.groupby("norm", sort=False)
+        ]
+        if told:
             found.append(
-                f"The best {comparison.tuned_key} of {quoted(row['norm'])} lies at the "
-                f"{row['at_edge']} end of the grid: the true best may lie outside."
+                f"The best {comparison.tuned_key} lies at an end of the grid for {joined(told)}: "
+                "the true best may lie outside."
             )
     return found

@@ -61,7 +61,8 @@ def write_pictures(
         drawn = CHARTS[name].draw(comparison.frames)
         if drawn is None:
             continue
-        spec = dressed(drawn, comparison.frames.norms).to_dict()
+        title = f"{CHARTS[name].title}: {comparison.name}"
+        spec = dressed(drawn, comparison.frames, title).to_dict()
         path = folder / f"{comparison.name}-{name}.{form}"
         if form == "png":
             write_atomically(path, png(spec), option)

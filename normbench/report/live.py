@@ -160,6 +160,12 @@ class Display(Watch):
             tail = f"{self.pace.ended} done  {self._left()}"
             self._progress.update(self._total, completed=self.pace.share, tail=tail)
 
+    def looked(self, findings: Sequence[str]) -> None:
+        """See ``Watch``."""
+        if not self.quiet:
+            for finding in findings:
+                self._print(finding)
+
     def _tell_estimate(self) -> None:
         """Once, as soon as enough was seen to say how long it takes."""
         left = None if self._estimated else self.pace.seconds_left()

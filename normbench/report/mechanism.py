@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis import signal, theory
-from normbench.comparison import Tables
 from normbench.dotted import flat
 from normbench.report.columns import Row
 from normbench.report.wording import counted
+from normbench.tables import Tables
 
 Array = NDArray[np.float64]
 Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]
@@ -21,6 +22,7 @@ Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 # width for these alone: see ``models.init``.
 _GAINS = {"he_normal": 2.0, "xavier_normal": 1.0, "lecun_normal": 1.0}
 _TORCH_DEFAULT = 1.0 / 3.0
+ALIKE = 2.0  # an effective rank below this: one direction holds nearly all of the batch
 _REMEDIES = ("he_normal", "lecun_normal")
 
 
@@ -49,10 +51,18 @@ def why(tables: Tables, row: Row) -> str:
 
     Said is what the first probed step measured: by how much the squared gradient shrinks or grows
     per layer toward the input, where twice its standard error over the seeds does not cross the
-    border to "preserves". Without a norm, in a fully connected network, also the initialization
-    under which the theory keeps the gradient's size, if it does not under the config's own.
+    border to "preserves"; or, where the gradient explains nothing, that the examples of a batch
+    have become nearly alike at the last layer under every seed. Without a norm, in a fully
+    connected network, also the initialization under which the theory keeps the gradient's size, if
+    it does not under the config's own.
     """
-    growths, depth = _growths(tables, row)
+    here = _at_start(tables, row)
+    return _gradient(tables, row, here) or _alike(here)
+
+
+def _gradient(tables: Tables, row: Row, here: pd.DataFrame) -> str:
+    """By how much the squared gradient shrinks or grows, where it does for sure."""
+    growths, depth = _growths(here)
     if not len(growths):
         return ""
     with np.errstate(divide="ignore"):
@@ -76,20 +86,47 @@ def why(tables: Tables, row: Row) -> str:
     return f"{text}; {remedy}" if remedy else text
 
 
-def _growths(tables: Tables, row: Row) -> tuple[Array, int]:
-    """Growth per layer of each seed at step 0, NaN left out, and the number of layers."""
+def _alike(here: pd.DataFrame) -> str:
+    """Whether all examples look nearly the same to the last layer, so that none can be told."""
+    if "effective_rank" not in here:
+        return ""
+    ranks = [float(np.atleast_1d(values)[-1]) for values in here["effective_rank"]]
+    known = np.array([rank for rank in ranks if np.isfinite(rank)])
+    if not len(known) or known.max() >= ALIKE:
+        return ""
+    return (
+        f"the examples of a batch are nearly alike at its last layer, with an effective rank of "
+        f"{np.median(known):.1f} (measured at initialization, {counted(len(known), 'seed')})"
+    )
+
+
+def _at_start(tables: Tables, row: Row) -> pd.DataFrame:
+    """What was probed before the first update, a row a seed."""
     probes, runs = tables.results.probes, tables.results.runs
-    if probes.empty or "activation_gradient" not in probes:
-        return np.array([]), 0
     own = runs["norm"] == row["norm"]
     for key in tables.results.keys:
         own &= runs[key].map(repr) == repr(row[key])
-    here = probes[probes["run"].isin(runs.loc[own, "run"]) & (probes["step"] == 0)]
-    layers = [np.asarray(values, dtype=float) for values in here["activation_gradient"]]
-    if not layers or len({len(values) for values in layers}) > 1:
+    return probes[probes["run"].isin(runs.loc[own, "run"]) & (probes["step"] == 0)]
+
+
+def _growths(here: pd.DataFrame) -> tuple[Array, int]:
+    """Growth per layer of each seed, NaN left out, and the number of layers."""
+    if here.empty or "activation_gradient" not in here:
         return np.array([]), 0
-    growths = signal.growth_of_rows(np.stack(layers))
-    return growths[~np.isnan(growths)], len(layers[0])
+    layers = _stacked(here["activation_gradient"])
+    if layers is None:
+        return np.array([]), 0
+    sizes = _stacked(here["layer_size"]) if "layer_size" in here else None
+    if sizes is not None and sizes.shape != layers.shape:
+        sizes = None
+    growths = signal.growth_of_rows(layers, sizes)
+    return growths[~np.isnan(growths)], layers.shape[1]
+
+
+def _stacked(column: pd.Series) -> Array | None:
+    """[R] arrays of one length as [R, L]; None where the lengths differ."""
+    rows = [np.atleast_1d(np.asarray(values, dtype=float)) for values in column]
+    return np.stack(rows) if len({len(row) for row in rows}) == 1 else None
 
 
 def _remedy(tables: Tables, row: Row) -> str:

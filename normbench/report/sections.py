@@ -27,6 +27,7 @@ from normbench.report.columns import (
     target_columns,
 )
 from normbench.report.glossary import entry
+from normbench.store.run import point_label
 
 CONVERGENCE_NOTE = (
     "± is the standard deviation over seeds; after a divergence accuracy counts as chance"
@@ -40,8 +41,8 @@ GRADIENT_NOTE = (
     "(1 preserves, below 1 vanishes, above 1 explodes)"
 )
 PAIRED_NOTE = (
-    "paired by seed; the judged metric first, with a verdict and simultaneous intervals; of the "
-    "others p and interval are unadjusted; in steps the Hodges-Lehmann shift, a miss being infinite"
+    "paired by seed; the judged metric first: simultaneous intervals, p by Holm, a verdict; the "
+    "others are unadjusted; in steps the Hodges-Lehmann shift, a miss being infinite"
 )
 
 
@@ -89,7 +90,7 @@ def table_sections(
         Section(
             f"{name}: convergence",
             tables.convergence,
-            convergence_columns(keys, target),
+            convergence_columns(keys, target, tables.convergence),
             CONVERGENCE_NOTE,
             norms,
         ),
@@ -101,7 +102,11 @@ def table_sections(
             norms,
         ),
         Section(
-            f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE, norms
+            f"{name}: gradients",
+            tables.gradients,
+            gradient_columns(keys, tables.gradients),
+            GRADIENT_NOTE,
+            norms,
         ),
         pairs_section(tables, name, norms, all_pairs=all_pairs),
     ]
@@ -128,12 +133,12 @@ def side_by_side(comparisons: Sequence[Comparison]) -> Section:
     for c in comparisons:
         fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
         parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
-    columns = [
-        Column("experiment", lambda row: str(row["experiment"]), left=True),
-        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
-    ]
     names = " and ".join(c.name for c in comparisons)
     rows = pd.concat(parts, ignore_index=True)
+    columns = [
+        Column("experiment", lambda row: str(row["experiment"]), left=True),
+        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%", rows),
+    ]
     norms = list(dict.fromkeys(norm for c in comparisons for norm in c.reported.norms))
     return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE, norms)
 
@@ -148,10 +153,12 @@ def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
         Column(f"best {short}", lambda row: number(row["best"])),
         Column("val %", lambda row: percent(row["val_accuracy_mean"])),
         Column("largest that trains", lambda row: number(row["largest_that_trains"])),
-        Column("", lambda row: _edge(row["at_edge"]), left=True),
+        Column("", lambda row: _remarks(row), left=True),
     ]
+    judged = comparison.reported.rule.metric
+    by = "validation accuracy" if judged == "test_accuracy" else (entry(judged) or judged)
     yield Section(
-        f"{comparison.name}: {key}, chosen by validation on tuning seeds",
+        f"{comparison.name}: {key}, chosen by {by} on tuning seeds",
         comparison.choices,
         columns,
         norms=comparison.reported.norms,
@@ -182,23 +189,32 @@ def _value_column(heading: str, value: Any) -> Column:
     return Column(heading, lambda row: percent(row[value]))
 
 
-def _edge(side: str) -> str:
-    return f"at the {side} of the grid: widen it" if side else ""
+def _remarks(row: Any) -> str:
+    """What to know of a norm's own best value."""
+    side = row["at_edge"]
+    found = [f"at the {side} of the grid: widen it"] if side else []
+    if row.get("gain", 0.0) < 0:
+        found.append(f"worse than shared by {number(-row['gain'])} over {row['pairs']:.0f} seeds")
+    return "; ".join(found)
 
 
-def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) -> Section:
+def by_key(
+    comparison: Comparison, by: str, metric: str, reference: Any | None, *, best: bool = False
+) -> Section:
     """One metric against one sweep key: norms down, values across, each with its verdict.
 
     metric: a column of the convergence table, or one of the compared metrics by its short name.
     reference: the value that the others are held against, for the same norm and seeds; where it
-    was not run, the last one. Raises ConfigError for an unknown key or metric.
+    was not run, the last one. best: at each norm's own best value of the tuned key, if there are
+    such runs. Raises ConfigError for an unknown key or metric.
     """
-    tables, keys = comparison.reported, comparison.results.keys
+    tables, keys = (best and comparison.best) or comparison.reported, comparison.results.keys
     column = f"{metric}_mean" if f"{metric}_mean" in tables.convergence.columns else metric
     wide = pivot(tables.convergence, column, by, keys)
     values = list(wide.columns)
     rows, note = wide.reset_index(), ""
     if metric in METRICS and not (metric == "steps_to_target" and _changes_steps(by)):
+        reference = point_label(reference)  # as the columns are named: true, not True
         if reference not in values:
             reference = values[-1]
         primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
@@ -209,6 +225,9 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
             f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
             f"≈ similar, ? undecided, · too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
         )
+    how = f", {comparison.tuned_key} as configured" if comparison.best is not None else ""
+    if tables is comparison.best:
+        how = f", {comparison.tuned_key} at each norm's own best"
     budget = tables.convergence.groupby(by)["budget_steps"].max()
     columns = [
         norm_column(),
@@ -219,7 +238,7 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         ),
     ]
     return Section(
-        f"{comparison.name}: {metric.replace('_', ' ')} by {by}",
+        f"{comparison.name}: {metric.replace('_', ' ')} by {by}{how}",
         rows,
         columns,
         note,

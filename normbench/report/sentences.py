@@ -48,17 +48,18 @@ def which(rows: Rows, rule: VerdictRule, kernel: str) -> list[str]:
     worse = [row for row in others if row["verdict"] == WORSE]
     if not inside:
         second = min(others, key=lambda row: abs(row["difference"]))
-        return [_alone(leader, second, rule, known), *_behind(name, worse, second, rule)]
+        return [_alone(leader, second, rule), *_behind(name, worse, second, rule)]
     if all(row["verdict"] == SIMILAR for row in inside):
-        first = _cheapest([leader, *inside], rule, kernel, known)
+        first = _cheapest([leader, *inside], rule, kernel)
     else:
-        first = _open_set(leader, inside, rule, known)
+        first = _open_set(leader, inside, rule)
     return [first, *_behind(name, worse, None, rule)]
 
 
-def _alone(leader: Row, second: Row, rule: VerdictRule, known: Rows) -> str:
+def _alone(leader: Row, second: Row, rule: VerdictRule) -> str:
     lead = f"Use {quoted(leader['norm'])}: {_value(leader, rule)}, {_ahead(second, rule)}"
-    return f"{lead} {quoted(second['norm'])}, the next{_span(second, rule)}, at {_seeds(known)}."
+    both = _seeds([leader, second])
+    return f"{lead} {quoted(second['norm'])}, the next{_span(second, rule)}, at {both}."
 
 
 def _ahead(row: Row, rule: VerdictRule) -> str:
@@ -100,7 +101,7 @@ def _behind(leader: str, worse: Rows, told: Row | None, rule: VerdictRule) -> li
     return [f"{'Also worse' if told else 'Worse'} than {leader}: {', '.join(parts)}."]
 
 
-def _cheapest(inside: Rows, rule: VerdictRule, kernel: str, known: Rows) -> str:
+def _cheapest(inside: Rows, rule: VerdictRule, kernel: str) -> str:
     """All in the set are similar to the leader: the one to use is the cheapest."""
     leader = inside[0]
     timed = [row for row in inside if _time(row) > 0]
@@ -111,7 +112,7 @@ def _cheapest(inside: Rows, rule: VerdictRule, kernel: str, known: Rows) -> str:
     names = norms(row["norm"] for row in inside)
     text = (
         f"Use {quoted(chosen['norm'])}: {names} are similar in {NOUNS[rule.metric]} "
-        f"({_values(inside, rule)}; all within {margin} of the leader, at {_seeds(known)})"
+        f"({_values(inside, rule)}; all within {margin} of the leader, at {_seeds(inside)})"
     )
     if len(timed) < len(inside):
         return f"{text}, and it leads."
@@ -122,12 +123,12 @@ def _cheapest(inside: Rows, rule: VerdictRule, kernel: str, known: Rows) -> str:
     return f"{text}, and it is the cheapest: {_times(inside, chosen)} ({kernel})."
 
 
-def _open_set(leader: Row, inside: Rows, rule: VerdictRule, known: Rows) -> str:
+def _open_set(leader: Row, inside: Rows, rule: VerdictRule) -> str:
     """Some in the set are neither worse than nor similar to the leader."""
     every = [leader, *inside]
     similar = [row["norm"] for row in inside if row["verdict"] == SIMILAR]
     text = (
-        f"{norms(row['norm'] for row in every)} may each be the best: {_seeds(known)} do "
+        f"{norms(row['norm'] for row in every)} may each be the best: {_seeds(every)} do "
         f"not tell them apart in {NOUNS[rule.metric]} ({_values(every, rule)})"
     )
     if similar:
@@ -154,8 +155,13 @@ def separate(rows: Rows, rule: VerdictRule) -> list[str]:
             f"more seeds that would tell them from {leader}, if the differences are as measured: "
             f"{', '.join(needs)}"
         )
-    reasons = {_reason(row["verdict"]) for row in inside if math.isnan(row["more_seeds"])} - {""}
-    parts += sorted(reasons)
+    rest = [row for row in inside if math.isnan(row["more_seeds"])]
+    parts += sorted({_reason(row["verdict"]) for row in rest} - {""})
+    for row in rest:
+        most = max(abs(row["ci_low"]), abs(row["ci_high"]))
+        if math.isfinite(most):
+            name = quoted(row["norm"])
+            parts.append(f"{name} may differ from {leader} by up to {size(rule.metric, most)}")
     return [f"Open: {'; '.join(parts)}."] if parts else []
 
 

@@ -137,6 +137,8 @@ def _note(answer: Answer, rows: pd.DataFrame) -> str:
     for reason, own in lacking.groupby("interval", sort=False):
         if not own["verdict"].str.startswith(TOO_FEW).all():
             parts.append(f"no interval for {named(dict.fromkeys(own['norm']))}: {reason}")
+    if answer.tuned_key and any("!" in _shared(metric, row) for row in rows.to_dict("records")):
+        parts.append("! its own best value did worse than the shared one")
     return "; ".join(parts)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Cells = list[list[str]]
+Fit = tuple[int, list[int]]
 
 
 def cells(frame: pd.DataFrame | Sequence[Row], columns: Sequence[Column]) -> Cells:
@@ -44,19 +45,15 @@ def rich_table(
     never dropped would break words, each row is a block of lines.
     """
     kept, dropped = list(columns), []
-    while _widths(cells(frame, kept), kept, width) is None and any(c.weight for c in kept):
+    while _fits(cells(frame, kept), kept, width) is None and any(c.weight for c in kept):
         last = max(kept, key=lambda column: column.weight)
         kept.remove(last)
         dropped.append(last.heading)
-    if (widths := _widths(cells(frame, kept), kept, width)) is None:
+    if (fit := _fits(cells(frame, kept), kept, width)) is None:
         kept, dropped = list(columns), []  # blocks have room for all
     shown = cells(frame, kept)
     styles = norm_looks(frame, norms)
-    body = (
-        _blocks(shown, kept, styles)
-        if widths is None
-        else _table(shown, kept, widths, styles, bold)
-    )
+    body = _blocks(shown, kept, styles) if fit is None else _table(shown, kept, fit, styles, bold)
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
@@ -66,11 +63,12 @@ def rich_table(
 def _table(
     rows: Cells,
     columns: Sequence[Column],
-    widths: Sequence[int],
+    fit: Fit,
     styles: Mapping[str, Look],
     bold: Sequence[int],
 ) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    gap, widths = fit
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0))
     for column, width in zip(columns, widths, strict=True):
         side: JustifyMethod = "left" if column.left else "right"
         table.add_column(column.heading, justify=side, overflow="fold", width=width)
@@ -129,12 +127,22 @@ def _texts(rows: Cells, columns: Sequence[Column]) -> list[list[str]]:
     return [[row[i] for row in rows] for i in range(len(columns))]
 
 
-def _widths(rows: Cells, columns: Sequence[Column], width: int) -> list[int] | None:
-    """Widths that fit, the widest columns wrapped first; None where a word would break.
+def _fits(rows: Cells, columns: Sequence[Column], width: int) -> Fit | None:
+    """The room between columns, and their widths; None where a word would break.
+
+    Two characters between columns, one where only that makes them fit.
+    """
+    for gap in (2, 1):
+        if (widths := _widths(rows, columns, width - 1 - gap * len(columns))) is not None:
+            return gap, widths
+    return None
+
+
+def _widths(rows: Cells, columns: Sequence[Column], room: int) -> list[int] | None:
+    """Widths that sum to ``room`` at most, the widest columns wrapped first, or None.
 
     Headings and columns of words wrap between words, numbers not at all.
     """
-    room = width - 1 - 2 * len(columns)
     least = [
         max(cell_len(part) for part in [*column.heading.split(), *_wholes(texts, column), ""])
         for column, texts in zip(columns, _texts(rows, columns), strict=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from normbench.analysis.tuning import trains
 from normbench.analysis.versus import against_value
 from normbench.report.columns import difference, percent
 from normbench.statements.base import CLAIMS, Claim, Finding
 from normbench.statements.context import Context, Study
-from normbench.statements.rules import Verdict, batch_sizes, combine, smallest_size, trains
+from normbench.statements.rules import Verdict, batch_sizes, combine, smallest_size
 
 KEY = "data.batch_size"
 
@@ -17,7 +18,8 @@ def by_size(study: Study, norm: str, reference: int) -> dict[int, dict[str, Any]
     """size -> accuracy, and the paired comparison with the reference size of the same norm."""
     tables = study.comparison.reported
     primary = tables.outcomes[tables.outcomes["target"] == tables.targets[0]]
-    versus = against_value(primary, KEY, reference, [KEY], metric="val_accuracy")
+    own = primary[primary["norm"] == norm]
+    versus = against_value(own, KEY, reference, [KEY], metric="val_accuracy")
     keys = ("pairs", "difference", "ci_low", "ci_high", "p_adjusted", "verdict")
     found: dict[int, dict[str, Any]] = {}
     for row in tables.convergence.to_dict("records"):

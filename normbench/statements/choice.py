@@ -23,7 +23,7 @@ def duels_of(tables: Tables, situation: str, skip: Mapping[str, Any] = NOTHING) 
 
     skip: a sweep point that is left out.
     """
-    table, keys = tables.paired(all_pairs=True), tables.results.keys
+    table, keys = tables.paired(all_pairs=True, metric="auc"), tables.results.keys
     if table.empty:
         return []
     duels = []

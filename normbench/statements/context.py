@@ -40,12 +40,16 @@ class Study:
     command: str
 
     def paired(self, norm: str, metric: str, *, best: bool = False, **point: Any) -> Any:
-        """The row of a norm against the baseline; None where there is none.
+        """The row of a norm against the baseline, judged by ``metric``; None where there is none.
 
         best: at each norm's own best learning rate. point: values of sweep keys, "." as "__".
         """
         tables = self.comparison.best if best else self.comparison.reported
-        table = tables.comparisons if tables is not None else NOTHING
+        if tables is None:
+            return None
+        table = tables.paired(metric=metric)
+        if not table.empty:
+            table = table[table["target"] == tables.targets[0]]
         return one_row(table, norm=norm, metric=metric, **point)
 
     def converged(self, norm: str, *, best: bool = False, **point: Any) -> Any:

@@ -33,7 +33,7 @@ def examine(context: Context) -> Finding:
         return Finding(Verdict.NOT_ENOUGH, experiment, [text], {}, context.direct(7))
     batch, layer = context.label("batch"), context.label("layer")
     tables = study.comparison.reported
-    pairs = tables.paired(all_pairs=True)
+    pairs = tables.paired(baseline=batch, metric="auc", norms=[batch, layer])
     found: list[dict[str, Any]] = []
     words: dict[int, str] = {}
     for depth in study.comparison.results.config["sweep"]["model.depth"]:

@@ -180,11 +180,6 @@ def invariant(measured: Mapping[str, float], theory: Mapping[str, bool]) -> Verd
     return Verdict.NOT_ENOUGH if None in found.values() else Verdict.SUPPORTED
 
 
-def trains(accuracy: float, chance: float, target: float) -> bool:
-    """Whether a mean validation accuracy is at least halfway from chance to the target."""
-    return accuracy >= (chance + target) / 2
-
-
 class Timing(NamedTuple):
     """Median and interquartile range of forward and backward, in seconds."""
 

@@ -158,7 +158,7 @@ def base(config: ExperimentConfig, original: ExperimentConfig, *, quick: bool) -
         return [f"tune={_flow(tune)}"]
     lr = config.optimizer.lr
     rates = [float(f"{lr * factor:.3g}") for factor in RATES]
-    return [f"tune={{optimizer.lr: {_flow(rates)}, seeds: {2 if quick else 3}}}"]
+    return [f"tune={{optimizer.lr: {_flow(rates)}, seeds: 3}}"]
 
 
 def depth(load: Load, settings: Sequence[str], config: ExperimentConfig) -> list[str] | None:

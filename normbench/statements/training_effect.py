@@ -10,24 +10,19 @@ from normbench.comparison import Comparison
 from normbench.report.columns import difference, number
 from normbench.statements.base import CLAIMS, Claim, Finding
 from normbench.statements.context import Context
-from normbench.statements.rules import Part, combine, more, part_of, trains
+from normbench.statements.rules import Part, combine, more, part_of
 
 
-def largest_rates(comparison: Comparison, target: float) -> dict[str, float]:
+def largest_rates(comparison: Comparison) -> dict[str, float]:
     """The largest learning rate of the grid that trains each norm; NaN where none does.
 
-    A rate trains a norm by ``rules.trains``, the mean being over the tuning seeds, with chance
-    after a divergence.
+    See ``analysis.tuning.trains``.
     """
-    table, runs = comparison.sensitivity, comparison.results.runs
-    if table.empty or "num_classes" not in runs:
+    table = comparison.choices
+    if table.empty:
         return {}
-    chance = 1 / runs["num_classes"].median()
-    found = {}
-    for norm, part in table.groupby("norm", sort=False):
-        good = [trains(accuracy, chance, target) for accuracy in part["val_accuracy_mean"]]
-        found[str(norm)] = float(part.loc[good, "tuned"].max())
-    return found
+    rates = zip(table["norm"], table["largest_that_trains"], strict=True)
+    return {str(norm): float(rate) for norm, rate in rates}
 
 
 def effect_parts(found: dict[str, Any]) -> dict[str, Part]:
@@ -54,7 +49,7 @@ def examine(context: Context, *, kind: str, speed: bool) -> Finding:
     """A norm against none, paired by seed, at the shared rate and at each one's own best."""
     study = context.base
     norm, none = context.label(kind), context.label("none")
-    rates = largest_rates(study.comparison, study.comparison.targets[0])
+    rates = largest_rates(study.comparison)
     row, other = study.converged(norm) or {}, study.converged(none) or {}
     choices = study.comparison.choices
     best = dict(zip(choices["norm"], choices["best"], strict=True)) if len(choices) else {}

@@ -174,9 +174,10 @@ def _train_to_end(
             mark = lead.clock.now()
 
     for index, run in active.items():
+        precise = run.precise_accuracy()
         loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
         if math.isfinite(loss):
-            yield index, events.Tested(run.step, loss, accuracy)
+            yield index, events.Tested(run.step, loss, accuracy, precise)
         else:
             yield index, events.Diverged(run.step)
         yield index, _finished(run)
@@ -217,6 +218,7 @@ def _told_of_evaluation(run: Run) -> Iterator[events.Event]:
                 loss,
                 accuracy,
                 run.clock.train_seconds,
+                run.train_accuracy(),
             )
             return
         diverged = run.step

@@ -6,10 +6,12 @@ Weeks of remission of 21 + 21 children with leukaemia under 6-MP and placebo.
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from normbench.analysis.survival import kaplan_meier, logrank, with_logrank
 
@@ -41,6 +43,24 @@ def test_the_band_of_the_curve_stays_between_zero_and_one() -> None:
     assert (curve["ci_low"] > 0).all()
     assert (curve["ci_high"] < 1).all()
     assert curve["survival"].between(curve["ci_low"], curve["ci_high"]).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_curve_and_its_band_are_those_of_scipy(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    time, event = draw.integers(1, 8, 12).astype(float), draw.random(12) < 0.6
+    curve = kaplan_meier(time, event).set_index("step")
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = stats.ecdf(stats.CensoredData.right_censored(time, ~event)).sf
+        band = theirs.confidence_interval(confidence_level=0.95, method="log-log")
+    found = curve.loc[theirs.quantiles]
+    assert found["survival"].to_numpy() == pytest.approx(theirs.probabilities)
+    inner = (theirs.probabilities > 0) & (theirs.probabilities < 1)
+    for ours, name in ((found["ci_low"], "low"), (found["ci_high"], "high")):
+        bound = getattr(band, name).probabilities
+        assert ours.to_numpy()[inner] == pytest.approx(bound[inner])
+        assert ours[~inner].isna().all()
 
 
 def brute_force_logrank(steps, reached, other_steps, other_reached) -> float:

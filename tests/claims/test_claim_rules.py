@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from normbench.analysis.tuning import trains
 from normbench.statements import CLAIMS, Verdict, ordered
 from normbench.statements.layer_in_depth import parts_of as depth_parts
 from normbench.statements.rules import (
@@ -25,14 +26,13 @@ from normbench.statements.rules import (
     reversals,
     settled,
     smallest_size,
-    trains,
     varies,
 )
 from normbench.statements.training_effect import effect_parts
 
 SUPPORTED, REFUTED, DEPENDS, OPEN = Verdict
-BETTER, WORSE, SAME = "better", "worse", "no evidence of a difference"
-FEW = "too few seeds (needs at least 8)"
+BETTER, WORSE, SAME = "better", "worse", "undecided"
+FEW = "too few seeds (needs 8)"
 
 
 def test_there_are_eleven_statements_in_order():

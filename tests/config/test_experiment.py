@@ -67,13 +67,13 @@ def test_tuning_and_pilot_seeds_follow_the_largest_reporting_seed(tree: Tree) ->
     experiment = make(
         tree,
         seeds=[7, 2],
-        tune={"optimizer.lr": [0.1, 1.0], "seeds": 2},
-        target={"from": "batch", "pilot_seeds": 2},
+        tune={"optimizer.lr": [0.1, 1.0], "seeds": 3},
+        target={"from": "batch", "pilot_seeds": 3},
     )
     assert experiment.seed_list == [7, 2]
-    assert experiment.tune_seeds == experiment.pilot_seeds == [8, 9]
-    given = make(tree, tune={"optimizer.lr": [0.1], "seeds": [30, 20]})
-    assert given.tune_seeds == [30, 20]
+    assert experiment.tune_seeds == experiment.pilot_seeds == [8, 9, 10]
+    given = make(tree, tune={"optimizer.lr": [0.1], "seeds": [30, 20, 25]})
+    assert given.tune_seeds == [30, 20, 25]
     assert make(tree).tune_seeds == []
 
 
