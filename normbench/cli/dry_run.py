@@ -38,6 +38,7 @@ def print_estimate(
     from normbench.comparison import records
     from normbench.execution.estimate import estimate
     from normbench.plan import expand, settle
+    from normbench.report.earlier import what_becomes
     from normbench.store import ExperimentStore
 
     store = ExperimentStore(results, experiment.name)
@@ -45,6 +46,8 @@ def print_estimate(
     dataset = prepare_data(experiment, data_dir)
     check_fit(planned, dataset)
     plan = [run for run in planned if not store.run(run.folder).done]
+    if told := what_becomes(store, experiment):
+        typer.echo(told, err=True)
     jobs = jobs or default_jobs(experiment)
     if not plan:
         typer.echo(f"{experiment.name}: all {len(planned)} runs are done", err=True)

@@ -245,7 +245,7 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same(cli, config, 
     assert (again.code, again.out) == (0, first.out)
     assert "2 runs were done before, 0 to train" in again.err
     assert {p: p.stat().st_mtime_ns for p in checkpoints} == checkpoints
-    assert cli("train", config, "-q", "-j", "1", "--set", "seeds=1", "--fresh").code == 0
+    assert cli("train", config, "-q", "-j", "1", "--set", "seeds=1", "--fresh", "--yes").code == 0
     assert all(p.stat().st_mtime_ns > then for p, then in checkpoints.items())
     assert journals(tmp_path / "results" / "tiny") == before
 
