@@ -37,7 +37,7 @@ NeededConfig = Annotated[
 Experiments = Annotated[
     list[str],
     typer.Argument(
-        metavar="[EXPERIMENT]...",
+        metavar="EXPERIMENT",
         help="By name or folder; several stand side by side. Without: the last one trained.",
         show_default=False,
         autocompletion=completion.experiments,
@@ -46,7 +46,7 @@ Experiments = Annotated[
 Experiment = Annotated[
     Optional[str],  # noqa: UP045
     typer.Argument(
-        metavar="[EXPERIMENT]",
+        metavar="EXPERIMENT",
         help="By name or folder. Without: the last one trained.",
         show_default=False,
         autocompletion=completion.experiments,

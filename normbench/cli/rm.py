@@ -24,7 +24,7 @@ def command(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="[RUN]...",
+            metavar="RUN",
             help="Only these of its runs, by name or the beginning of one. Without: all of it.",
             show_default=False,
             autocompletion=completion.runs,

@@ -6,20 +6,26 @@ import json
 import os
 
 import pytest
-from scripted import finishes, play
+from scripted import finishes, play, probed
 from tiny import experiment
 
-VERBS = (("compare", "--json"), ("report", "--json"), ("export", "--to", "csv", "--json"))
+VERBS = (
+    ("compare", "--json"),
+    ("report", "--json"),
+    ("export", "--to", "csv", "--json"),
+    ("list", "runs", "--json"),
+)
 
 
 @pytest.fixture
 def finished(tmp_path, digits):
     """``results/tiny``, finished."""
-    play(tmp_path / "results", experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    whole = finishes({0: 0.1, 12: 0.7}, probes=[probed(0), probed(11)])
+    play(tmp_path / "results", experiment(), digits, lambda _: whole)
     return tmp_path / "results"
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_without_a_name_the_only_experiment_is_taken_and_told(cli, finished, verb):
     done = cli(*verb)
     assert done.code == 0, done.err
@@ -36,7 +42,7 @@ def test_of_several_the_latest_is_taken(cli, finished, digits):
     assert json.loads(done.out)["experiment"] == "tiny"
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_where_there_is_none_the_place_and_the_remedy_are_told(cli, tmp_path, verb):
     done = cli(*verb)
     assert (done.code, done.out) == (4, "")
@@ -44,7 +50,7 @@ def test_where_there_is_none_the_place_and_the_remedy_are_told(cli, tmp_path, ve
     assert "normbench train" in done.err
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_a_folder_does_as_well_as_a_name(cli, finished, verb):
     for text in ("results/tiny", finished / "tiny"):
         done = cli(*verb, text, "--results", "nowhere")
