@@ -56,7 +56,7 @@ def print_estimate(
             print_json({**done, "elapsed_seconds": 0.0, "disk_bytes": 0.0})
         return
     frame = estimate(plan, dataset, jobs)
-    total = float(frame["elapsed_seconds"].sum())
+    total = float(frame["elapsed_seconds"].sum(min_count=1))  # NaN where nothing was timed
     disk = float(frame["disk_bytes"].sum())
     if json:
         out = {"experiment": experiment.name, "jobs": jobs, "runs": records(frame)}

@@ -69,7 +69,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def epilog(verb: str) -> str:
-    """The examples of a verb as its help shows them, a paragraph each; "" where it has none."""
+    """The examples of a verb as its help shows them, two lines each; "" where it has none."""
     found = EXAMPLES.get(verb, ())
-    shown = [f"$ {line}\n\n{' ' * 4}{what}" for line, what in found]
-    return "\n\n".join(["Examples:", *shown]) if shown else ""
+    shown = "".join(f"\n  $ {line}\n      {what}" for line, what in found)
+    return f"\b\nExamples:{shown}" if shown else ""  # \b: lines stay as they are

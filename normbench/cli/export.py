@@ -18,7 +18,7 @@ def command(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="csv, parquet, tensorboard, wandb, mlflow, trackio: see `list exporters`.",
+            help="csv, parquet, tensorboard: see `list exporters`.",
             autocompletion=completion.exporters,
         ),
     ],
