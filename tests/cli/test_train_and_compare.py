@@ -456,7 +456,7 @@ def test_latex_parses(cli, fates, more, least):
 
 
 def test_runs_are_listed_with_their_state(cli, fates):
-    done = cli("list", "runs", "--results", fates, "--json")
+    done = cli("list", "runs", "tiny", "--results", fates, "--json")
     runs = parsed(done.out)["runs"]
     tiny = [run for run in runs if run["experiment"] == "tiny"]
     assert len(tiny) == 15
@@ -467,6 +467,6 @@ def test_runs_are_listed_with_their_state(cli, fates):
         "interrupted",
         "missing",
     }
-    assert cli("list", "runs", "--results", fates).code == 0
-    empty = cli("list", "runs", "--results", fates / "nowhere")
+    assert cli("list", "runs", "tiny", "--results", fates).code == 0
+    empty = cli("list", "runs", "--all", "--results", fates / "nowhere")
     assert (empty.code, empty.out) == (0, "")
