@@ -55,7 +55,7 @@ VERBS: dict[str, Goal] = {
     "list norms": SCHEMA,
     "show tiny.yaml": SCHEMA,
     "init {new}.yaml --yes": SCHEMA,
-    "train tiny.yaml --fresh": TRAIN,
+    "train tiny.yaml --fresh --yes": TRAIN,
 }
 
 
@@ -78,12 +78,12 @@ def main() -> None:
                 took[verb].append(_seconds(folder, "-m", "normbench", *words))
     unit = statistics.median(torch)
     print(f"T, the import of torch: {unit:.2f} s ({min(torch):.2f} to {max(torch):.2f})")
-    print(f"{'':26}{'s':>7}{'T':>7}   goal")
+    print(f"{'':31}{'s':>7}{'T':>7}   goal")
     rows = []
     for verb, goal in VERBS.items():
         seconds = statistics.median(took[verb])
         kept = seconds <= goal.torch * unit + goal.seconds
-        print(f"{verb:26}{seconds:7.2f}{seconds / unit:7.2f}   {goal}{'' if kept else '  missed'}")
+        print(f"{verb:31}{seconds:7.2f}{seconds / unit:7.2f}   {goal}{'' if kept else '  missed'}")
         rows.append(
             {
                 "verb": verb,

@@ -116,6 +116,7 @@ def train(
         processes.prepare()  # first of all: they import while this process does
     from normbench.execution import carry_out, make_engine
     from normbench.plan import expand
+    from normbench.report.earlier import what_becomes
 
     experiment = load_config(config, overrides=overrides)
     engine = make_engine(
@@ -135,6 +136,8 @@ def train(
             store.check()
             if fresh:
                 store.clear()
+            elif told := what_becomes(store, experiment):
+                note(told)
             found = carry_out(
                 experiment,
                 store,

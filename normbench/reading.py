@@ -7,41 +7,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from normbench.conventions import RESULTS
-from normbench.store import ExperimentStore
+from normbench.store import locate, results_folder
 
 if TYPE_CHECKING:
     from normbench.comparison import Comparison
 
 
 def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
-    """The tables of an experiment that was trained before. Raises StoreError."""
+    """The tables of an experiment that was trained before. Raises StoreError.
+
+    name: the experiment's, below ``results``, or its folder.
+    """
     from normbench.comparison import Comparison
     from normbench.store import read_results
 
-    return Comparison(read_results(Path(results), name))
+    store = locate(results, name)
+    return Comparison(read_results(store.results, store.name))
 
 
 def load(experiment: str | Path, *, results: str | Path | None = None) -> Comparison:
     """The tables and charts of an experiment on disk that has at least one finished run.
 
-    experiment: its folder, such as results/digits, or, below ``results`` (the folder results
-    unless given), its name. Raises StoreError.
+    experiment: its name below ``results`` (the folder results unless given, looked for upward), or
+    its folder, such as results/digits. Raises StoreError.
     """
-    path = Path(experiment)
-    if results is not None or (len(path.parts) == 1 and not ExperimentStore.is_at(path)):
-        place, name = Path(results or RESULTS), str(experiment)
-    else:
-        path = path.resolve()
-        place, name = path.parent, path.name
-    found = compare(name, results=place)
+    found = compare(str(experiment), results=results if results is not None else RESULTS)
     found.require_outcomes()
     return found
 
 
 def load_each(names: Sequence[str], results: str | Path) -> list[Comparison]:
-    """Several experiments of one results folder, each once. Raises as ``load`` does."""
-    once = dict.fromkeys(name.rstrip("/") for name in names)
-    return [load(name, results=results) for name in once]
+    """Several experiments, each once. Raises as ``load`` does."""
+    once = {store.path: store for store in (locate(results, name) for name in names)}
+    return [load(store.name, results=store.results) for store in once.values()]
 
 
 def report(
@@ -63,7 +61,7 @@ def report(
 
     comparisons = load_each([names] if isinstance(names, str) else names, results)
     place = Path(out) if out is not None else None
-    files = write(comparisons, form, Path(results), place)
+    files = write(comparisons, form, results_folder(results), place)
     for comparison in comparisons:
         comparison.require_fairness()
     return files
@@ -79,5 +77,6 @@ def export(
     from normbench import exporters
     from normbench.store import read_results
 
-    found = read_results(Path(results), name, probes=False)
+    store = locate(results, name)
+    found = read_results(store.results, store.name, probes=False)
     return exporters.export(found, to, Path(out) if out is not None else None)

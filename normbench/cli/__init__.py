@@ -28,6 +28,7 @@ from normbench.cli import (
     validate,
     watch,
 )
+from normbench.cli.examples import epilog
 from normbench.cli.silence import Silence
 from normbench.errors import ConfigError, NormbenchError
 
@@ -59,7 +60,7 @@ VERBS = (
     doctor,
 )
 for verb in VERBS:
-    app.command(verb.NAME)(verb.command)
+    app.command(verb.NAME, epilog=epilog(verb.NAME))(verb.command)
 
 
 def _version(asked: bool) -> None:

@@ -12,13 +12,7 @@ NAME = "compare"
 
 
 def command(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            help="The experiment, as its config names it; several stand side by side.",
-            autocompletion=completion.experiments,
-        ),
-    ],
+    names: options.Experiments = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     all_pairs: Annotated[
         bool,
@@ -52,11 +46,13 @@ def command(
 ) -> None:
     """Print what experiments say that were trained before: the answer, then one table."""
     from normbench.api import compare
+    from normbench.cli.chosen import chosen
     from normbench.cli.tables import print_by, print_comparison, print_side_by_side
 
     if len(names) > 1 and (by is not None or all_pairs or full or baseline):
         raise typer.BadParameter("--by, --all-pairs, --full and --baseline go with one experiment")
-    comparisons = [compare(name, results=results) for name in names]
+    stores = chosen(names, results)
+    comparisons = [compare(store.name, results=store.results) for store in stores]
     if baseline is not None:
         comparisons = [comparison.against(baseline) for comparison in comparisons]
     if by is not None:
@@ -65,5 +61,10 @@ def command(
         print_side_by_side(comparisons, json=json, form=form)
     else:
         print_comparison(
-            comparisons[0], json=json, form=form, all_pairs=all_pairs, full=full, results=results
+            comparisons[0],
+            json=json,
+            form=form,
+            all_pairs=all_pairs,
+            full=full,
+            results=stores[0].results,
         )

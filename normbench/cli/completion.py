@@ -108,7 +108,9 @@ def _given(ctx: typer.Context) -> list[str]:
 
 
 def _results(ctx: typer.Context) -> Path:
-    return Path(ctx.params.get("results") or RESULTS)
+    from normbench.store import results_folder
+
+    return results_folder(ctx.params.get("results") or RESULTS)
 
 
 def _experiments(ctx: typer.Context) -> list[str]:

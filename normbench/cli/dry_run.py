@@ -40,12 +40,15 @@ def print_estimate(
     from normbench.execution.estimate import estimate
     from normbench.execution.experiment import so_far, what_is_left
     from normbench.report.design import finds
+    from normbench.report.earlier import what_becomes
     from normbench.store import ExperimentStore
 
     store = ExperimentStore(results, experiment.name)
     planned, plan, more = what_is_left(experiment, store)
     dataset = prepare_data(experiment, data_dir)
     check_fit(planned, dataset)
+    if told := what_becomes(store, experiment):
+        typer.echo(told, err=True)
     jobs = jobs or default_jobs(experiment)
     if not plan:
         typer.echo(f"{experiment.name}: all {len(planned)} runs are done", err=True)
@@ -54,7 +57,7 @@ def print_estimate(
             print_json({**done, "elapsed_seconds": 0.0, "disk_bytes": 0.0})
         return
     frame = estimate(plan, dataset, jobs)
-    total = float(frame["elapsed_seconds"].sum())
+    total = float(frame["elapsed_seconds"].sum(min_count=1))  # NaN where nothing was timed
     disk = float(frame["disk_bytes"].sum())
     if json:
         out = {"experiment": experiment.name, "jobs": jobs, "runs": records(frame)}

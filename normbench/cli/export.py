@@ -13,12 +13,6 @@ NAME = "export"
 
 
 def command(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="The experiment, as its config names it.", autocompletion=completion.experiments
-        ),
-    ],
     to: Annotated[
         str,
         typer.Option(
@@ -28,6 +22,7 @@ def command(
             autocompletion=completion.exporters,
         ),
     ],
+    name: options.Experiment = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -48,11 +43,13 @@ def command(
     tensorboard: one log folder a run, for `tensorboard --logdir DIR`.
     """
     from normbench.api import export
+    from normbench.cli.chosen import chosen
     from normbench.cli.output import print_json
 
-    files = export(name, to, out=out, results=results)
+    (store,) = chosen([name] if name else [], results)
+    files = export(store.name, to, out=out, results=store.results)
     if json:
         paths = [str(path) for path in files]
-        print_json({"experiment": name.rstrip("/"), "format": to, "files": paths})
+        print_json({"experiment": store.name, "format": to, "files": paths})
     else:
         typer.echo("\n".join(map(str, files)))

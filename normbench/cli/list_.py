@@ -1,11 +1,12 @@
-"""normbench list: what there is to choose from."""
+"""normbench list: what there is to choose from, and what was trained."""
 
 from __future__ import annotations
 
 import importlib
+import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +15,6 @@ from normbench.conventions import STATES, UNFINISHED_STATES
 
 if TYPE_CHECKING:
     from normbench.report.columns import Column
-    from normbench.store import Results
 
 NAME = "list"
 
@@ -30,19 +30,25 @@ class What(StrEnum):
     datasets = "datasets"
     exporters = "exporters"
     configs = "configs"
+    experiments = "experiments"
     runs = "runs"
 
 
 def command(
     what: Annotated[What, typer.Argument(help="What to list.")],
-    name: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads it at run time
+    names: Annotated[
+        list[str],
         typer.Argument(
-            help="With runs: only those of this experiment.",
+            metavar="EXPERIMENT",
+            help="With runs: of these experiments, by name or folder. Without: the last one "
+            "trained.",
             show_default=False,
             autocompletion=completion.experiments,
         ),
-    ] = None,
+    ] = [],  # noqa: B006
+    every: Annotated[
+        bool, typer.Option("--all", help="With runs: those of every experiment.")
+    ] = False,
     norm: Annotated[
         list[str],
         typer.Option(
@@ -66,30 +72,35 @@ def command(
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """List the norms, models, datasets, exporters or bundled configs, or the runs on disk."""
+    """List norms, models, datasets, exporters, bundled configs; or experiments and runs on disk."""
     from normbench.cli.output import print_json
     from normbench.errors import StoreError
-    from normbench.report.columns import Column, percent
     from normbench.report.tables import console, rich_table
+    from normbench.store import results_folder
+    from normbench.store.experiment import absolute
 
     unread: list[str] = []
+    place = results_folder(results)
+    if what is not What.runs and (names or norm or state or every):
+        raise typer.BadParameter("experiments, --all, --norm and --state go with `list runs`")
+    if every and names:
+        raise typer.BadParameter("--all lists the runs of every experiment; name none")
     if what is What.runs:
-        rows = _runs(results, name, norm, state, unread)
-        columns = [_column(heading) for heading in ("experiment", "run", "state")]
-        columns.append(Column("val %", lambda row: percent(row["val_accuracy"])))
-    elif name or norm or state:
-        raise typer.BadParameter("an experiment, --norm and --state go with `list runs`")
+        rows, columns = _runs(place, names, every, norm, state, unread)
+    elif what is What.experiments:
+        from normbench.report.listing import experiment_columns, experiment_rows
+
+        rows, columns = experiment_rows(place, time.time(), unread), experiment_columns()
     else:
-        rows = _known(what)
-        columns = [_column(heading) for heading in ("name", "what")]
+        rows, columns = _known(what), [_column(heading) for heading in ("name", "what")]
     if json:
         print_json({what.value: rows})
     elif rows:
         out = console()
         out.print(rich_table(what.value, rows, columns, out.width))
-    else:
+    elif not unread:
         chosen = " of that norm and state" if norm or state else ""
-        typer.echo(f"no {what.value}{chosen} in {results}", err=True)
+        typer.echo(f"no {what.value}{chosen} in {absolute(place)}", err=True)
     if unread:
         raise StoreError("\n".join(unread))
 
@@ -122,11 +133,18 @@ def _heading(path: Path) -> str:
 
 
 def _runs(
-    results: Path, name: str | None, norms: list[str], states: list[str], unread: list[str]
-) -> list[dict[str, Any]]:
-    """One row a run of one experiment, or of all; those that cannot be read go to ``unread``."""
+    results: Path,
+    names: list[str],
+    every: bool,
+    norms: list[str],
+    states: list[str],
+    unread: list[str],
+) -> tuple[list[dict[str, Any]], list[Column]]:
+    """One row a run, and the table's columns; experiments that cannot be read go to ``unread``."""
+    from normbench.cli.chosen import chosen
     from normbench.errors import ConfigError, Problem, StoreError, suggest
-    from normbench.store import read_results
+    from normbench.report.listing import run_columns, run_rows
+    from normbench.store import ExperimentStore, read_results
     from normbench.store.experiment import experiments
 
     wrong = [
@@ -136,20 +154,26 @@ def _runs(
     ]
     if UNFINISHED in states:
         states = [*states, *UNFINISHED_STATES]
+    if every:
+        stores = [ExperimentStore(results, name) for name in experiments(results)]
+    else:
+        stores = chosen(names, results)
     rows: list[dict[str, Any]] = []
+    keys: dict[str, None] = {}
     known: set[str] = set()
-    for experiment in [name] if name else experiments(results):
+    for store in stores:
         try:
-            found = _table(read_results(results, experiment, probes=False))
+            found = read_results(store.results, store.name, probes=False)
         except StoreError as error:
-            if name:
+            if not every:
                 raise
             unread.append(str(error))
             continue
-        for row in found:
-            names = {row["norm"], row["norm"].partition("(")[0]}  # group(groups=8) is a group
-            known |= names
-            if (not norms or names & set(norms)) and (not states or row["state"] in states):
+        keys |= dict.fromkeys(found.keys)
+        for row in run_rows(found):
+            kinds = {row["norm"], row["norm"].partition("(")[0]}  # group(groups=8) is a group
+            known |= kinds
+            if (not norms or kinds & set(norms)) and (not states or row["state"] in states):
                 rows.append(row)
     wrong += [
         Problem("--norm", f"no run has the norm {norm!r}", suggest(norm, known))
@@ -158,18 +182,4 @@ def _runs(
     ]
     if wrong:
         raise ConfigError(wrong)
-    return rows
-
-
-def _table(found: Results) -> list[dict[str, Any]]:
-    """One row a run, with all its roles. A diverged run's accuracy is chance, as in every table."""
-    runs = found.runs
-    if runs.empty:
-        return []
-    roles = runs.groupby("run", sort=False)["role"].agg("+".join)
-    accuracy = runs["val_accuracy"].where(runs["state"] != "diverged", 1 / runs["num_classes"])
-    columns = ["experiment", "run", "norm", "seed", "role", "state", "val_accuracy"]
-    once = runs.assign(
-        experiment=found.name, role=runs["run"].map(roles), val_accuracy=accuracy
-    ).drop_duplicates("run")
-    return once[columns].to_dict("records")
+    return rows, run_columns(rows, list(keys), time.time())

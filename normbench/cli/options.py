@@ -34,6 +34,24 @@ Config = Annotated[
 NeededConfig = Annotated[
     str, typer.Argument(metavar="CONFIG", help=CONFIG_HELP, autocompletion=completion.configs)
 ]
+Experiments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="By name or folder; several stand side by side. Without: the last one trained.",
+        show_default=False,
+        autocompletion=completion.experiments,
+    ),
+]
+Experiment = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="By name or folder. Without: the last one trained.",
+        show_default=False,
+        autocompletion=completion.experiments,
+    ),
+]
 Set = Annotated[
     list[str],
     typer.Option(
@@ -54,7 +72,12 @@ Sweep = Annotated[
         autocompletion=completion.sweep_keys,
     ),
 ]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where the results are.")]
+Results = Annotated[
+    Path,
+    typer.Option(
+        "--results", metavar="DIR", help="Where the results are; without it looked for upward."
+    ),
+]
 DataDir = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(

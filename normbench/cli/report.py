@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from normbench.cli import completion, options
+from normbench.cli import options
 
 NAME = "report"
 
@@ -23,13 +23,7 @@ class Form(StrEnum):
 
 
 def command(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            help="The experiment, as its config names it; several stand side by side.",
-            autocompletion=completion.experiments,
-        ),
-    ],
+    names: options.Experiments = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     form: Annotated[
         Form, typer.Option("--format", help="One page, or each chart as a picture.")
@@ -53,14 +47,16 @@ def command(
 
     The paths written go to stdout.
     """
+    from normbench.cli.chosen import chosen
     from normbench.cli.output import print_json
     from normbench.reading import load_each
     from normbench.report.files import write
 
     if open_ and form is not Form.html:
         raise typer.BadParameter("--open goes with a page, not with pictures")
-    comparisons = load_each(names, results)
-    files = write(comparisons, form.value, results, out)
+    stores = chosen(names, results)
+    comparisons = load_each([str(store.path) for store in stores], results)
+    files = write(comparisons, form.value, stores[0].results, out)
     if json:
         print_json({"files": [str(path) for path in files]})
     else:

@@ -31,8 +31,10 @@ def command(
     executor: options.Executor = "local",
     ray_address: options.RayAddress = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over: forget earlier results of these runs.")
+        bool,
+        typer.Option("--fresh", help="Start over: delete this experiment's earlier runs. Asks."),
     ] = False,
+    yes: options.Yes = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained and how long it takes.")
     ] = False,
@@ -50,6 +52,7 @@ def command(
     if executor == "local" and not dry_run:
         processes.prepare()  # first of all: they import while this process does
     from normbench.api import train
+    from normbench.cli.asking import agree_to_start_over
     from normbench.report.header import header
     from normbench.report.live import Display
 
@@ -69,6 +72,8 @@ def command(
 
         print_estimate(experiment, data_dir, results, jobs, json=json)
         return
+    if fresh:
+        agree_to_start_over(results, experiment.name, yes=yes)
     with Display(quiet=quiet, norms=experiment.labels) as display:
         display.head(header(experiment, results))
         result = train(

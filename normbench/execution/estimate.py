@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from normbench.data import Dataset
+from normbench.errors import NormbenchError
 from normbench.plan import PlannedRun
 from normbench.training.run import Run
 from normbench.training.settings import compute_on, kept
@@ -23,17 +26,26 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
     Columns: norm, <sweep keys>, runs, parameters, steps (a run), seconds_per_step (training
     alone), seconds (one run, with evaluation), disk_bytes (all its runs), and elapsed_seconds
     (all its runs, ``jobs`` at a time). Kinds beyond the first 16 are not timed: they are given
-    the mean of those that are.
+    the mean of those that are. Raises NormbenchError that names every norm whose run crashes.
     """
     kinds: dict[tuple[Any, ...], list[PlannedRun]] = {}
     for run in {run.folder: run for run in plan}.values():
         values = {**run.point, **(run.tuned or {})}
         kinds.setdefault((run.norm, *values.items()), []).append(run)
+    rows: list[dict[str, Any]] = []
+    crashes: dict[str, str] = {}
     with kept():
-        rows = [
-            _row(runs[0], len(runs), dataset, timed=place < TIMED_KINDS)
-            for place, runs in enumerate(kinds.values())
-        ]
+        for place, runs in enumerate(kinds.values()):
+            try:
+                rows.append(_row(runs[0], len(runs), dataset, timed=place < TIMED_KINDS))
+            except NormbenchError:
+                raise
+            except Exception as error:  # of a norm or a network, which may be the user's
+                crashes.setdefault(runs[0].norm, _crash(error))
+    if crashes:
+        told = [f"a run of {norm} would fail: {reason}" for norm, reason in crashes.items()]
+        hint = "\n    the others would be trained; show RUN tells a failed run's traceback"
+        raise NormbenchError("\n".join(told) + hint)
     frame = pd.DataFrame(rows)
     frame["seconds_per_step"] = frame["seconds_per_step"].fillna(frame["seconds_per_step"].mean())
     evaluation = frame["evaluation_seconds"].fillna(frame["evaluation_seconds"].mean())
@@ -41,6 +53,14 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
     frame["seconds"] += evaluation * frame["evaluations"]
     frame["elapsed_seconds"] = frame["seconds"] * frame["runs"] / min(jobs, frame["runs"].sum())
     return frame.drop(columns=["evaluation_seconds", "evaluations"])
+
+
+def _crash(error: Exception) -> str:
+    """What was raised, and the last line of code that is no installed library's."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts]
+    return f"{reason} ({own[-1].filename}:{own[-1].lineno})" if own else reason
 
 
 def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> dict[str, Any]:

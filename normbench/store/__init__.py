@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from normbench.conventions import SCHEMA
-from normbench.store.experiment import ExperimentStore, find_run
+from normbench.store.experiment import ExperimentStore
+from normbench.store.locate import find_run, latest, locate, results_folder
 from normbench.store.run import RunStore
 
 if TYPE_CHECKING:
@@ -15,8 +16,11 @@ __all__ = [
     "Results",
     "RunStore",
     "find_run",
+    "latest",
+    "locate",
     "read_probes",
     "read_results",
+    "results_folder",
 ]
 
 

@@ -20,6 +20,7 @@ from normbench.store.run import RunStore, check_record
 PLAN = "experiment.json"
 LOCK_SECONDS = 0.2  # who looks whether an experiment is in use has its lock for less
 MOST_NAMED = 8  # of the runs that a text could mean
+NO_EXPERIMENT = "none yet: `normbench train` makes one; --results DIR looks elsewhere"
 
 
 class ExperimentStore:
@@ -64,6 +65,8 @@ class ExperimentStore:
                         pass
             except filelock.Timeout:
                 return True
+            except PermissionError:  # a place that we cannot write to may be another's
+                return True
         return False
 
     def run(self, folder: str) -> RunStore:
@@ -85,10 +88,10 @@ class ExperimentStore:
 
     def find(self, text: str) -> str:
         """The run folder that ``text`` names, or alone begins with it. Raises StoreError."""
-        if not (self._is_named() and self.is_at(self.path)):
+        if not (self.is_named() and self.is_at(self.path)):
             raise self._unknown()
         runs = {folder: folder for folder in self.folders()}
-        return _one_of(text, runs, f"experiment {self.name!r}", self.name)
+        return one_of(text, runs, f"experiment {self.name!r}", self.name)
 
     def clear(self) -> None:
         """Forget every run of this experiment. Raises StoreError."""
@@ -154,7 +157,7 @@ class ExperimentStore:
     def read_plan(self) -> dict[str, Any]:
         """What was last asked for. Raises StoreError when there is no such experiment."""
         path = self.path / PLAN
-        if not self._is_named():
+        if not self.is_named():
             raise self._unknown()
         try:
             with reported(path, "read"), parsed(path):
@@ -166,14 +169,29 @@ class ExperimentStore:
         check_record(plan, path, ("config", "runs"))
         return plan
 
-    def _is_named(self) -> bool:
+    def is_named(self) -> bool:
         """Whether the name is one of a folder in the results folder, not a way to elsewhere."""
         return self.name not in ("", "..") and Path(self.name).name == self.name
 
+    def changed(self) -> float:
+        """When it was planned or one of its runs last wrote its state, in seconds since 1970.
+
+        Raises StoreError.
+        """
+        with reported(self.path, "read"):
+            records = [f"{self.path}/{PLAN}"]
+            records += [f"{self.path}/{folder}/manifest.json" for folder in self.folders()]
+            return max(os.stat(path).st_mtime for path in records)
+
     def _unknown(self) -> StoreError:
         known = experiments(self.results)
-        hint = suggest(self.name, known) if known else "none yet: `normbench train` makes one"
-        return StoreError(f"no experiment {self.name!r} in {self.results}\n    {hint}")
+        hint = suggest(self.name, known) if known else NO_EXPERIMENT
+        return StoreError(f"no experiment {self.name!r} in {absolute(self.results)}\n    {hint}")
+
+
+def absolute(path: Path) -> str:
+    """The place that was searched, whatever the current folder is."""
+    return os.path.abspath(path)
 
 
 def experiments(results: Path) -> list[str]:
@@ -186,32 +204,7 @@ def experiments(results: Path) -> list[str]:
         return sorted(path.parent.name for path in results.glob(f"*/{PLAN}"))
 
 
-def find_run(results: Path, text: str) -> tuple[ExperimentStore, str]:
-    """The run meant by a path, ``EXPERIMENT/RUN``, or the run's name or its beginning alone.
-
-    Raises StoreError when there is none, or more than one.
-    """
-    place = Path(text)
-    if (place / "manifest.json").is_file():
-        place = place.resolve()
-        return ExperimentStore(place.parents[1], place.parent.name), place.name
-    name, slash, run = text.rstrip("/").partition("/")
-    if slash:
-        store = ExperimentStore(results, name)
-        return store, store.find(run)
-    names = experiments(results)
-    stores = {known: ExperimentStore(results, known) for known in names}
-    runs = {f"{known}/{run}": run for known in names for run in stores[known].folders()}
-    if text in names and text not in runs.values():
-        raise StoreError(
-            f"{text!r} is an experiment; name one of its runs, such as {text}/RUN\n"
-            f"    `normbench list runs {text}` lists them, `normbench compare {text}` compares them"
-        )
-    name, _, run = _one_of(text, runs, str(results)).partition("/")
-    return stores[name], run
-
-
-def _one_of(text: str, runs: Mapping[str, str], place: str, experiment: str = "") -> str:
+def one_of(text: str, runs: Mapping[str, str], place: str, experiment: str = "") -> str:
     """The key in ``runs`` whose folder is ``text``, or alone begins with it. Raises StoreError."""
     found = [key for key, folder in runs.items() if folder == text]
     found = found or [key for key, folder in runs.items() if text and folder.startswith(text)]

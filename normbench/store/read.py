@@ -125,7 +125,7 @@ def read_results(
         store.path,
         plan["config"],
         keys,
-        pd.DataFrame(rows),
+        _without_the_dead(pd.DataFrame(rows), store),
         curves.frame(),
         probed.frame(),
         reasons,
@@ -153,6 +153,14 @@ def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterabl
             continue
         known.add(identity)
         yield {**kinds[kind], "folder": folder, "seed": manifest["seed"]}
+
+
+def _without_the_dead(runs: pd.DataFrame, store: ExperimentStore) -> pd.DataFrame:
+    """What was running when its process died reads interrupted: nobody works on it."""
+    running = runs["state"] == "running"
+    if running.any() and not store.in_use():
+        runs["state"] = runs["state"].mask(running, "interrupted")
+    return runs
 
 
 def _manifest(run: RunStore) -> dict[str, Any] | None:

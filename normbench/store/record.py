@@ -44,6 +44,8 @@ def read_record(store: ExperimentStore, folder: str) -> RunRecord:
         manifest = RunStore(path).read_manifest(MANIFEST_KEYS) or {}
         config = _config(path / "config.yaml")
         events = read_json_lines(path / "metrics.jsonl")
+    if manifest.get("state") == "running" and not store.in_use():
+        manifest["state"] = "interrupted"  # its process died
     own, whole = flat(config), flat(store.read_plan()["config"])
     both = own.keys() & whole.keys()
     differs = {key: (own[key], whole[key]) for key in own if key in both and own[key] != whole[key]}

@@ -23,3 +23,27 @@ def test_when_all_is_done_json_is_still_one_object(cli, config, tmp_path, digits
     assert "all 4 runs are done" in done.err
     found = json.loads(done.out)
     assert (found["schema"], found["runs"], found["elapsed_seconds"]) == (1, [], 0)
+
+
+def test_a_run_that_would_crash_is_a_sentence_with_its_place(cli, config, monkeypatch):
+    def broken(self):
+        raise RuntimeError("shapes do\nnot fit")
+
+    monkeypatch.setattr("normbench.execution.estimate.Run.update", broken)
+    done = cli("train", config, "--dry-run")
+    assert (done.code, done.out) == (1, "")
+    for norm in ("none", "batch"):
+        line = f"a run of {norm} would fail: RuntimeError: shapes do not fit ({__file__}:"
+        assert line in done.err
+
+
+def test_what_was_not_timed_says_so_and_is_null_as_json(cli, config, monkeypatch):
+    nothing = (float("nan"), float("nan"))
+    monkeypatch.setattr("normbench.execution.estimate._time", lambda run: nothing)
+    shown = cli("train", config, "--dry-run").out
+    assert "not timed" in shown
+    assert "nan" not in shown
+    assert "µs" not in shown
+    found = json.loads(cli("train", config, "--dry-run", "--json").out)
+    assert found["elapsed_seconds"] is None
+    assert {run["seconds"] for run in found["runs"]} == {None}

@@ -8,6 +8,8 @@ import shutil
 import sys
 
 import pytest
+from scripted import finishes, play
+from tiny import experiment
 
 from normbench.store import ExperimentStore
 
@@ -129,3 +131,74 @@ def test_an_experiment_in_use_is_left_alone(cli, results):
     assert done.code == 4
     assert "in use by another normbench process" in done.err
     assert list(results.glob("tiny/batch-s0-*"))
+
+
+# --- runs of an earlier config ---
+
+
+@pytest.fixture
+def changed(tmp_path, digits):
+    """4 runs of tiny, then 4 at another learning rate; the folders of the first."""
+    place = tmp_path / "results"
+    play(place, experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    first = ExperimentStore(place, "tiny").folders()
+    play(place, experiment("optimizer.lr=0.2"), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    return first
+
+
+def test_stale_runs_go_and_the_others_stay(cli, changed, tmp_path):
+    store = ExperimentStore(tmp_path / "results", "tiny")
+    before = store.folders()
+    done = cli("rm", "--stale", "tiny", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["removed"] == changed
+    assert "4 runs," in done.err
+    assert store.folders() == sorted(set(before) - set(changed))
+    again = cli("rm", "--stale", "tiny")
+    assert again.code == 0
+    assert "every run belongs" in again.err
+
+
+def test_stale_runs_go_only_after_asking(cli, changed, tmp_path, answer):
+    answer("n\n")
+    done = cli("rm", "--stale", "tiny")
+    assert "delete? [y/N]" in done.err
+    assert len(ExperimentStore(tmp_path / "results", "tiny").folders()) == 8
+
+
+def test_stale_and_named_runs_are_not_mixed(cli, changed):
+    assert cli("rm", "--stale", "tiny", changed[0], "--yes").code == 2
+
+
+def test_an_experiment_is_removed_by_its_folder(cli, results):
+    assert cli("rm", results / "tiny", "--results", "nowhere", "--yes").code == 0
+    assert not (results / "tiny").exists()
+
+
+# --- starting over ---
+
+
+def test_starting_over_counts_and_needs_a_yes_without_a_terminal(
+    cli, config, changed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    done = cli("train", config, "--fresh", "-q")
+    assert done.code == 2
+    assert "--fresh deletes 8 runs of results/tiny," in done.err
+    assert "--yes" in done.err
+    assert len(ExperimentStore(tmp_path / "results", "tiny").folders()) == 8
+
+
+def test_starting_over_asks_and_a_no_leaves_all_as_it_is(cli, config, changed, tmp_path, answer):
+    answer("n\n")
+    done = cli("train", config, "--fresh", "-q")
+    assert done.code == 130
+    assert "nothing was deleted, nothing trained" in done.err
+    assert len(ExperimentStore(tmp_path / "results", "tiny").folders()) == 8
+
+
+def test_the_dry_run_tells_what_no_longer_counts(cli, config, changed):
+    done = cli("train", config, "--dry-run", "--set", "optimizer.lr=0.3", "--json")
+    assert done.code == 0, done.err
+    assert "of its 8 runs none counts any more" in done.err
+    assert json.loads(done.out)["schema"] == 1

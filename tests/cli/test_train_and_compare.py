@@ -245,7 +245,7 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same(cli, config, 
     assert (again.code, again.out) == (0, first.out)
     assert "2 runs were done before, 0 to train" in again.err
     assert {p: p.stat().st_mtime_ns for p in checkpoints} == checkpoints
-    assert cli("train", config, "-q", "-j", "1", "--set", "seeds=1", "--fresh").code == 0
+    assert cli("train", config, "-q", "-j", "1", "--set", "seeds=1", "--fresh", "--yes").code == 0
     assert all(p.stat().st_mtime_ns > then for p, then in checkpoints.items())
     assert journals(tmp_path / "results" / "tiny") == before
 
@@ -456,7 +456,7 @@ def test_latex_parses(cli, fates, more, least):
 
 
 def test_runs_are_listed_with_their_state(cli, fates):
-    done = cli("list", "runs", "--results", fates, "--json")
+    done = cli("list", "runs", "tiny", "--results", fates, "--json")
     runs = parsed(done.out)["runs"]
     tiny = [run for run in runs if run["experiment"] == "tiny"]
     assert len(tiny) == 15
@@ -467,6 +467,6 @@ def test_runs_are_listed_with_their_state(cli, fates):
         "interrupted",
         "missing",
     }
-    assert cli("list", "runs", "--results", fates).code == 0
-    empty = cli("list", "runs", "--results", fates / "nowhere")
+    assert cli("list", "runs", "tiny", "--results", fates).code == 0
+    empty = cli("list", "runs", "--all", "--results", fates / "nowhere")
     assert (empty.code, empty.out) == (0, "")

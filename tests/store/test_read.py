@@ -17,6 +17,7 @@ from normbench.errors import StoreError
 from normbench.plan import PlannedRun, best_runs, expand, settle
 from normbench.store import SCHEMA, ExperimentStore, Results, read_results
 from normbench.store.read import read_probes
+from normbench.store.record import read_record
 from normbench.training import events
 
 CURVE = {0: 0.1, 5: 0.4, 10: 0.6, 12: 0.7}
@@ -87,7 +88,26 @@ def test_a_run_that_is_being_written_is_running(mixed, digits):
         digits,
         lambda run: [started(), evaluated(0, 0.1)] if run.norm == "group" else None,
     )
-    assert of(read_results(mixed, "tiny"), "group", 0)["state"] == "running"
+    store = ExperimentStore(mixed, "tiny")
+    store.lock()
+    try:
+        assert of(read_results(mixed, "tiny"), "group", 0)["state"] == "running"
+    finally:
+        store.unlock()
+
+
+def test_a_run_whose_process_died_reads_interrupted(mixed, digits):
+    play(
+        mixed,
+        experiment(*MIXED),
+        digits,
+        lambda run: [started(), evaluated(0, 0.1)] if run.norm == "group" else None,
+    )
+    row = of(read_results(mixed, "tiny"), "group", 0)
+    assert row["state"] == "interrupted"
+    store = ExperimentStore(mixed, "tiny")
+    assert store.run(row["run"]).read_manifest()["state"] == "running"  # nothing was written
+    assert read_record(store, row["run"]).manifest["state"] == "interrupted"
 
 
 def test_a_finished_run_has_its_last_numbers(mixed):

@@ -1,0 +1,53 @@
+"""What becomes of the earlier runs when a config changes under the same name, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from normbench.dotted import flat
+from normbench.report.wording import counted, norms
+from normbench.store import ExperimentStore
+from normbench.store.earlier import left_behind
+from normbench.store.files import to_json
+
+if TYPE_CHECKING:
+    from normbench.config import ExperimentConfig
+
+MOST_KEYS = 3  # that are shown with their values
+
+
+def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
+    """Which runs still count, which do not, and how to keep both; "" where all still count.
+
+    Raises StoreError.
+    """
+    if not store.is_at(store.path):
+        return ""
+    from normbench.plan import expand, settle
+
+    config = from_json(to_json(experiment.resolved()))  # as what is on record was written
+    plan = settle(expand(experiment), store.folders())
+    found = left_behind(store, config, [run.record() for run in plan])
+    if found is None:
+        return ""
+    changed = _changed(store.read_plan()["config"], config)
+    number = len(found.count) + len(found.stale)
+    share = f"{len(found.count)} still count and {len(found.stale)} no longer do"
+    if not found.count:
+        share = "none counts any more"
+    return (
+        f"{store.name} was trained before with another config ({changed}): of its "
+        f"{counted(number, 'run')} {share} ({norms(found.norms)})\n"
+        f"    they stay on disk; --set name={store.name}-2 keeps both apart, `normbench rm --stale "
+        f"{store.name}` deletes what no longer counts"
+    )
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    was, has = flat(before), flat(now)
+    keys = [key for key in {**was, **has} if was.get(key) != has.get(key)]
+    shown = [f"{key} {was.get(key)}, now {has.get(key)}" for key in keys[:MOST_KEYS]]
+    return "; ".join(shown) + (f"; {len(keys) - MOST_KEYS} keys more" if keys[MOST_KEYS:] else "")
