@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
-    from normbench.statements import Claims
+    from normbench.claims import Claims
 
 LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
@@ -327,9 +327,9 @@ def claims(
     Ctrl-C or SIGTERM stops as in ``train``; the result's ``stopped`` tells, and its rows are those
     that were complete. Raises ConfigError, DataError, StoreError.
     """
-    from normbench.statements import CLAIMS, examine
-    from normbench.statements.context import Context
-    from normbench.statements.studies import Place
+    from normbench.claims import CLAIMS, examine
+    from normbench.claims.context import Context
+    from normbench.claims.studies import Place
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
     if wrong := [number for number in only if number not in known]:

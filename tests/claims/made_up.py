@@ -13,8 +13,8 @@ from normbench.comparison import Comparison
 from normbench.config import ExperimentConfig, load
 from normbench.data import Dataset
 from normbench.plan import PlannedRun, best_runs, expand
-from normbench.statements.context import Context
-from normbench.statements.studies import Place
+from normbench.claims.context import Context
+from normbench.claims.studies import Place
 from normbench.store import Results
 
 TEXT = """\

@@ -7,7 +7,7 @@ from made_up import NEVER, Fate, Story, context
 
 from normbench.data import Dataset
 from normbench.plan import PlannedRun
-from normbench.statements import CLAIMS, Finding, Verdict
+from normbench.claims import CLAIMS, Finding, Verdict
 
 SUPPORTED, REFUTED, DEPENDS, OPEN = Verdict
 VANISHING = {"std": (1.0, 0.5, 0.25, 0.12), "gradient": (0.01, 0.1, 0.5, 1.0)}

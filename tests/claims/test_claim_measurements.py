@@ -9,10 +9,10 @@ from torch import nn
 
 from normbench.data import Dataset
 from normbench.norms import Setting, make_method
-from normbench.statements import CLAIMS, Finding, Verdict
-from normbench.statements.independence import change_of_first
-from normbench.statements.invariance import CHANGES, SMALL_EPS, invariance_table, theory
-from normbench.statements.rules import unchanged
+from normbench.claims import CLAIMS, Finding, Verdict
+from normbench.claims.independence import change_of_first
+from normbench.claims.invariance import CHANGES, SMALL_EPS, invariance_table, theory
+from normbench.claims.rules import unchanged
 
 # Zhang & Sennrich 2019, arXiv:1910.07467, Table 1, in the order of CHANGES.
 TABLE_1 = {

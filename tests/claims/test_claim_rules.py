@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from normbench.statements import CLAIMS, Verdict, ordered
-from normbench.statements.layer_in_depth import parts_of as depth_parts
-from normbench.statements.rules import (
+from normbench.claims import CLAIMS, Verdict, ordered
+from normbench.claims.layer_in_depth import parts_of as depth_parts
+from normbench.claims.rules import (
     Duel,
     Moments,
     Timing,
@@ -28,7 +28,7 @@ from normbench.statements.rules import (
     trains,
     varies,
 )
-from normbench.statements.training_effect import effect_parts
+from normbench.claims.training_effect import effect_parts
 
 SUPPORTED, REFUTED, DEPENDS, OPEN = Verdict
 BETTER, WORSE, SAME = "better", "worse", "no evidence of a difference"

@@ -12,10 +12,10 @@ from rich.console import Console
 from normbench.config import ExperimentConfig, find_config, load
 from normbench.data import Dataset
 from normbench.report.claims import command_letters, print_claims
-from normbench.statements import Row, Verdict, examine, ordered
-from normbench.statements.base import Claims, Finding
-from normbench.statements.context import Context, Interrupted
-from normbench.statements.studies import Place, batch_size, depth, quick_settings, shared_settings
+from normbench.claims import Row, Verdict, examine, ordered
+from normbench.claims.base import Claims, Finding
+from normbench.claims.context import Context, Interrupted
+from normbench.claims.studies import Place, batch_size, depth, quick_settings, shared_settings
 
 
 def loader(name: str, *own: str):

@@ -12,8 +12,8 @@ import torch
 
 from normbench.comparison import Comparison
 from normbench.norms import Site
-from normbench.statements import studies
-from normbench.statements.studies import Load, Place, label_of
+from normbench.claims import studies
+from normbench.claims.studies import Load, Place, label_of
 from normbench.training.run import Run
 
 if TYPE_CHECKING:

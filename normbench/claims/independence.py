@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from normbench.norms import NORMS, Site, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, first_batch
-from normbench.statements.rules import independent
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, first_batch
+from normbench.claims.rules import independent
 
 
 def change_of_first(module: nn.Module, x: Tensor, other: Tensor) -> float:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from normbench.registry import Registry
-from normbench.statements.rules import Verdict
+from normbench.claims.rules import Verdict
 from normbench.store import SCHEMA
 
 if TYPE_CHECKING:
     from normbench.plan import PlannedRun
-    from normbench.statements.context import Context
+    from normbench.claims.context import Context
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Claim:
     examine: Callable[[Context], Finding]
 
 
-CLAIMS: Registry[Claim] = Registry("claim", "normbench.statements")
+CLAIMS: Registry[Claim] = Registry("claim", "normbench.claims")
 """One statement, or a few related ones, a file; writing the file registers them."""
 
 
@@ -105,7 +105,7 @@ class Claims:
 
 def examine(context: Context, only: Sequence[int] = ()) -> Claims:
     """Examine every statement, or those asked for, and stop in good order when interrupted."""
-    from normbench.statements.context import Interrupted
+    from normbench.claims.context import Interrupted
 
     name, rows = context.original.name, []
     interrupted: Interrupted | None = None

@@ -8,9 +8,9 @@ from typing import Any
 
 from normbench.comparison import Comparison
 from normbench.report.columns import difference, number
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context
-from normbench.statements.rules import Part, combine, more, part_of, trains
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context
+from normbench.claims.rules import Part, combine, more, part_of, trains
 
 
 def largest_rates(comparison: Comparison, target: float) -> dict[str, float]:

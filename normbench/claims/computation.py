@@ -8,10 +8,10 @@ from typing import Any
 from normbench.config import RuntimeConfig
 from normbench.layer_cost import CostRow, measure
 from normbench.report.columns import seconds
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context
-from normbench.statements.independence import site_shape
-from normbench.statements.rules import Timing, Verdict, computation
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context
+from normbench.claims.independence import site_shape
+from normbench.claims.rules import Timing, Verdict, computation
 
 MIN_RUN_SECONDS = 0.1
 

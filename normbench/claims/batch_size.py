@@ -6,9 +6,9 @@ from typing import Any
 
 from normbench.analysis.versus import against_value
 from normbench.report.columns import difference, percent
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, Study
-from normbench.statements.rules import Verdict, batch_sizes, combine, smallest_size, trains
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, Study
+from normbench.claims.rules import Verdict, batch_sizes, combine, smallest_size, trains
 
 KEY = "data.batch_size"
 

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from normbench.norms import NORMS, Method, Setting, Site, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context
-from normbench.statements.rules import invariant, unchanged
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context
+from normbench.claims.rules import invariant, unchanged
 
 SMALL_EPS = 1e-12
 FACTOR = 3.7  # no power of two, which would be exact in floating point

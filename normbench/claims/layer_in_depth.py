@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from normbench.report.columns import difference, number
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, one_row
-from normbench.statements.rules import Part, Verdict, combine, part_of, settled
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, one_row
+from normbench.claims.rules import Part, Verdict, combine, part_of, settled
 
 
 def parts_of(words: dict[int, str]) -> dict[str, Part]:

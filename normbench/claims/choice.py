@@ -10,9 +10,9 @@ import pandas as pd
 
 from normbench.comparison import Tables
 from normbench.report.columns import number
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, Study
-from normbench.statements.rules import Duel, choice, favourites, reversals
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, Study
+from normbench.claims.rules import Duel, choice, favourites, reversals
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 SHARED, BEST = "as configured", "own best rates"

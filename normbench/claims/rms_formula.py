@@ -7,10 +7,10 @@ from typing import Any
 from torch.nn import functional as F
 
 from normbench.report.columns import number
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, first_batch, steps
-from normbench.statements.moments import UPDATES, norm_outputs
-from normbench.statements.rules import MOMENT_TOLERANCE, Part, combine
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, first_batch, steps
+from normbench.claims.moments import UPDATES, norm_outputs
+from normbench.claims.rules import MOMENT_TOLERANCE, Part, combine
 from normbench.training.run import Run
 
 

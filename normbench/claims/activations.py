@@ -10,9 +10,9 @@ import numpy as np
 from normbench.analysis.signal import growth_of_rows, propagation
 from normbench.comparison import Tables
 from normbench.report.columns import number
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, Study
-from normbench.statements.rules import Part, best_part, combine, settled, varies
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, Study
+from normbench.claims.rules import Part, best_part, combine, settled, varies
 
 NORMALIZED = ("batch", "layer", "rms")
 

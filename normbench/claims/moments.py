@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from normbench.report.columns import number
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context, first_batch, steps
-from normbench.statements.rules import Moments, moments
+from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.context import Context, first_batch, steps
+from normbench.claims.rules import Moments, moments
 from normbench.training.run import Run
 
 UPDATES = 20
