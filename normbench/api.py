@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from normbench.comparison import Comparison
 from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.interrupts import Interrupts
@@ -20,10 +20,11 @@ from normbench.reading import compare as compare
 from normbench.reading import export as export
 from normbench.reading import load as load
 from normbench.reading import report as report
-from normbench.store import ExperimentStore, read_results
+from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
+    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
@@ -110,6 +111,10 @@ def train(
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
     """
+    from normbench.execution import processes
+
+    if executor == "local":
+        processes.prepare()  # first of all: they import while this process does
     from normbench.execution import Outcome, Silent, execute, make_engine
     from normbench.plan import best_runs, expand, settle
 
@@ -122,8 +127,7 @@ def train(
         ray_address=ray_address,
         note=note,
     )
-    place = (Path(results), experiment.name)
-    store = ExperimentStore(*place)
+    store = ExperimentStore(Path(results), experiment.name)
     outcome = Outcome()
     try:
         dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
@@ -139,6 +143,7 @@ def train(
                 plan = settle(plan, store.folders())
                 done += plan
                 store.write_plan(experiment.resolved(), [run.record() for run in done])
+                processes.meanwhile("normbench.comparison")
                 outcome += execute(
                     plan,
                     store,
@@ -151,12 +156,12 @@ def train(
                 if outcome.stopped or tuned:
                     break
                 # What each norm's own best value is, only the tuning runs can tell.
-                plan = best_runs(experiment, Comparison(read_results(*place)).chosen)
+                plan = best_runs(experiment, compare(experiment.name, results=results).chosen)
         outcome.signal = interrupts.signal
     finally:
         engine.close()
         store.unlock()
-    return Comparison(read_results(*place), outcome)
+    return replace(compare(experiment.name, results=results), outcome=outcome)
 
 
 def probe(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class NormbenchError(Exception):
@@ -34,7 +34,8 @@ class Problem:
     """One mistake in a config.
 
     ``path`` is the dotted key (``norms[1].groups``); ``line`` and ``column`` count from 1 and are
-    None for a value that stands in no file (an override, a Python call).
+    None for a value that stands in no file (an override, a Python call). ``text`` is the line of
+    the file, for ``with_excerpt``.
     """
 
     path: str
@@ -43,14 +44,36 @@ class Problem:
     line: int | None = None
     column: int | None = None
     source: str | None = None
+    text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
+        return self._told([])
+
+    def with_excerpt(self) -> str:
+        """The same with the line of the file below the message, and a caret under its place."""
+        if not self.text.strip() or self.line is None or self.column is None:
+            return str(self)
+        return self._told(_excerpt(self.text, self.line, self.column))
+
+    def _told(self, excerpt: list[str]) -> str:
         place = self.source or ""
         if self.line is not None:
             place += f":{self.line}:{self.column}"
         head = "  ".join(part for part in (place, f"{self.path}: " if self.path else "") if part)
         text = f"{head}{self.message}" if self.path else f"{head}  {self.message}"
-        return text + "".join(f"\n    {line}" for line in self.hint.splitlines())
+        return "\n    ".join([text, *excerpt, *self.hint.splitlines()])
+
+
+_EXCERPT = 72
+"""Characters of a line that are shown, so that a line of a megabyte stays a line."""
+
+
+def _excerpt(text: str, line: int, column: int) -> list[str]:
+    start = max(0, column - 1 - _EXCERPT // 2) if column > _EXCERPT else 0
+    shown = text[start : start + _EXCERPT].replace("\t", " ").rstrip()
+    number = str(line)
+    caret = " " * (column - 1 - start) + "^"
+    return [f"{number} | {shown}", f"{' ' * len(number)} | {caret}"]
 
 
 class ConfigError(NormbenchError):
@@ -63,6 +86,10 @@ class ConfigError(NormbenchError):
             problems = [Problem("", problems)]
         self.problems = list(problems)
         super().__init__("\n".join(str(p).strip() for p in self.problems))
+
+    def with_excerpts(self) -> str:
+        """Every mistake with the line of the file that it is about."""
+        return "\n".join(problem.with_excerpt().strip() for problem in self.problems)
 
 
 def suggest(word: object, known: Iterable[str]) -> str:

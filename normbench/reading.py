@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from normbench.comparison import Comparison
 from normbench.conventions import RESULTS
-from normbench.store import ExperimentStore, read_results
+from normbench.store import ExperimentStore
+
+if TYPE_CHECKING:
+    from normbench.comparison import Comparison
 
 
 def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
     """The tables of an experiment that was trained before. Raises StoreError."""
+    from normbench.comparison import Comparison
+    from normbench.store import read_results
+
     return Comparison(read_results(Path(results), name))
 
 
@@ -72,6 +77,7 @@ def export(
     to: a name of ``normbench list exporters``. Raises ConfigError, StoreError.
     """
     from normbench import exporters
+    from normbench.store import read_results
 
     found = read_results(Path(results), name, probes=False)
     return exporters.export(found, to, Path(out) if out is not None else None)

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from normbench.errors import suggest
 
 T = TypeVar("T")
+
+
+def plain_name(name: str) -> str:
+    """``Batch-Norm`` as ``batchnorm``: how names are compared.
+
+    A trailing 1d, 2d or 3d, as PyTorch's classes have it, does not count.
+    """
+    return re.sub(r"[-_ ]+|[123]d$", "", name.lower())
 
 
 class UnknownName(LookupError):
@@ -51,12 +60,17 @@ class Registry(Generic[T]):
         return add
 
     def canonical(self, name: str) -> str:
-        """The registered name behind ``name`` or one of its aliases. Raises UnknownName."""
+        """The registered name behind ``name`` or one of its aliases. Raises UnknownName.
+
+        Without regard to case, hyphens and underscores, so that BatchNorm and batch_norm are known.
+        """
         self._discover()
-        name = self._aliases.get(name, name)
-        if name not in self._items:
+        known = {plain_name(word): word for word in (*self._items, *self._aliases)}
+        word = name if name in self else known.get(plain_name(name), name)
+        word = self._aliases.get(word, word)
+        if word not in self._items:
             raise UnknownName(self.kind, name, self.names())
-        return name
+        return word
 
     def __getitem__(self, name: str) -> T:
         return self._items[self.canonical(name)]

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from normbench.seeding import stream
 
@@ -123,7 +122,20 @@ def signed_ranks(differences: Floats) -> Floats:
     """
     if differences.shape[1] == 0:
         return differences.copy()
-    return np.sign(differences) * stats.rankdata(np.abs(differences), axis=1)
+    size = np.abs(differences)
+    order = np.argsort(size, axis=1, kind="stable")
+    ordered = np.take_along_axis(size, order, axis=1)
+    place = np.broadcast_to(np.arange(size.shape[1]), size.shape)
+    new = np.ones(size.shape, dtype=bool)  # not tied with the one before
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    last = np.ones(size.shape, dtype=bool)
+    last[:, :-1] = new[:, 1:]
+    lowest = np.maximum.accumulate(np.where(new, place, 0), axis=1)
+    after = np.where(last, place, size.shape[1])[:, ::-1]
+    highest = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    ranks = np.empty(size.shape)
+    np.put_along_axis(ranks, order, (lowest + highest) / 2 + 1, axis=1)
+    return np.sign(differences) * ranks
 
 
 def mean_interval(
@@ -148,9 +160,11 @@ def mean_interval(
     groups, pairs = differences.shape
     if pairs < 2:
         return np.full(groups, np.nan), np.full(groups, np.nan)
+    from scipy import special  # not to be waited for by those who want a constant from here
+
     mean = differences.mean(axis=1)
     error = differences.std(axis=1, ddof=1) / math.sqrt(pairs)
-    student = float(stats.t.ppf(0.5 + confidence / 2, pairs - 1))
+    student = float(special.stdtrit(pairs - 1, 0.5 + confidence / 2))
     quantile = np.full(groups, student)
     if pairs >= SMALLEST_BOOTSTRAP:
         weights = _bootstrap_weights(pairs, resamples)

@@ -26,7 +26,7 @@ from normbench.cli import (
     train,
     validate,
 )
-from normbench.errors import NormbenchError
+from normbench.errors import ConfigError, NormbenchError
 
 INTERRUPTED = 130
 
@@ -87,7 +87,8 @@ def main() -> None:
     try:
         app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        told = error.with_excerpts() if isinstance(error, ConfigError) else error
+        print(f"error: {told}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

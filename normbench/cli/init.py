@@ -85,6 +85,7 @@ def command(
 
     from normbench.cli.output import print_json
     from normbench.config import load
+    from normbench.config.defaults import experiment_name
     from normbench.config.starter import starter, suggested
     from normbench.data import DATASETS
     from normbench.errors import ConfigError, Problem
@@ -107,7 +108,7 @@ def command(
 
     data = answer("dataset", dataset, "digits", lambda text: _known(DATASETS, text))
     kind = answer("model", model, "mlp", lambda text: _known(MODELS, text))
-    choice = suggested(data, kind, _name_of(path))
+    choice = suggested(data, kind, experiment_name(path.stem) if path else None)
 
     def part(field: str) -> Callable[[str], str]:
         """Takes one more answer into the config, which then tells whether it is right."""
@@ -158,13 +159,6 @@ def _known(registry: Registry[Any], text: str) -> str:
         return registry.canonical(text.strip())
     except UnknownName as error:
         raise ConfigError([Problem(registry.kind, error.message, error.hint)]) from None
-
-
-def _name_of(path: Path | None) -> str | None:
-    """A name for the experiment after its file, in the letters a name may have."""
-    import re
-
-    return re.sub(r"[^A-Za-z0-9._-]+|^[.-]+", "-", path.stem).strip("-.")[:64] if path else None
 
 
 def _check_free(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -66,8 +67,6 @@ def command(
     json: options.Json = False,
 ) -> None:
     """List the norms, models, datasets, exporters or bundled configs, or the runs on disk."""
-    import pandas as pd
-
     from normbench.cli.output import print_json
     from normbench.errors import StoreError
     from normbench.report.columns import Column, percent
@@ -87,7 +86,7 @@ def command(
         print_json({what.value: rows})
     elif rows:
         out = console()
-        out.print(rich_table(what.value, pd.DataFrame(rows), columns, out.width))
+        out.print(rich_table(what.value, rows, columns, out.width))
     else:
         chosen = " of that norm and state" if norm or state else ""
         typer.echo(f"no {what.value}{chosen} in {results}", err=True)
@@ -102,22 +101,18 @@ def _column(heading: str) -> Column:
 
 
 def _known(what: What) -> list[dict[str, str]]:
-    from normbench.config import bundled
-    from normbench.data import DATASETS
-    from normbench.exporters import EXPORTERS
-    from normbench.models import MODELS
-    from normbench.norms import NORMS
+    from normbench.bundled import bundled
     from normbench.registry import Registry, summary
 
     if what is What.configs:
         return [{"name": path.stem, "what": _heading(path)} for path in bundled()]
-    registries: dict[What, Registry[Any]] = {
-        What.norms: NORMS,
-        What.models: MODELS,
-        What.datasets: DATASETS,
-        What.exporters: EXPORTERS,
-    }
-    registry = registries[what]
+    place, name = {
+        What.norms: ("normbench.norms", "NORMS"),
+        What.models: ("normbench.models", "MODELS"),
+        What.datasets: ("normbench.data", "DATASETS"),
+        What.exporters: ("normbench.exporters", "EXPORTERS"),
+    }[what]
+    registry: Registry[Any] = getattr(importlib.import_module(place), name)
     return [{"name": name, "what": summary(registry[name])} for name in registry]
 
 

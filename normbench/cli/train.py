@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import everyday, options
 
 NAME = "train"
 
@@ -16,6 +16,12 @@ RUN_FAILED = 1
 
 def command(
     config: options.Config = None,
+    data: everyday.Data = None,
+    model: everyday.Model = None,
+    norms: everyday.Norms = None,
+    seeds: everyday.Seeds = None,
+    epochs: everyday.Epochs = None,
+    lr: everyday.Rate = None,
     set_: options.Set = [],  # noqa: B006
     sweep: options.Sweep = [],  # noqa: B006
     results: options.Results = options.RESULTS,
@@ -37,11 +43,24 @@ def command(
 
     The same command continues what was interrupted and skips what is done.
     """
-    from normbench.api import load_config, train
-    from normbench.cli.tables import print_comparison
+    from normbench.execution import processes
+
+    if executor == "local" and not dry_run:
+        processes.prepare()  # first of all: they import while this process does
+    from normbench.api import train
     from normbench.report.live import Display
 
-    experiment = load_config(config, overrides=set_, sweeps=sweep)
+    experiment = everyday.experiment(
+        config,
+        data=data,
+        model=model,
+        norms=norms,
+        seeds=seeds,
+        epochs=epochs,
+        lr=lr,
+        overrides=set_,
+        sweeps=sweep,
+    )
     if dry_run:
         from normbench.cli.dry_run import print_estimate
 
@@ -67,6 +86,8 @@ def command(
     if outcome.stopped:
         typer.echo("interrupted; the same command continues", err=True)
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
+    from normbench.cli.tables import print_comparison
+
     print_comparison(result, json=json, form=form)
     if outcome.failed:
         raise typer.Exit(RUN_FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -15,17 +16,37 @@ from normbench.models import ACTIVATIONS, INITS, MODELS, Common
 from normbench.models.base import Network, Placement
 from normbench.norms import NORMS, Method, Setting
 from normbench.norms.base import Axes
+from normbench.registry import plain_name
 
 
-def one_of(noun: str, known: Iterable[str]) -> AfterValidator:
-    """The value must be among ``known``; the message suggests the nearest."""
+def one_of(
+    noun: str, known: Iterable[str], synonyms: Mapping[str, str] = MappingProxyType({})
+) -> AfterValidator:
+    """The value must be among ``known``, in any case or by a synonym; the message suggests."""
+    names = {**{plain_name(name): name for name in known}, **synonyms}
 
     def check(value: str) -> str:
-        if value not in known:
+        name = names.get(plain_name(value))
+        if name is None:
             raise mistake(f"unknown {noun} {value!r}", suggest(value, known))
-        return value
+        return name
 
     return AfterValidator(check)
+
+
+# What else people call them; the keys as ``plain_name`` writes names.
+_ACTIVATION_NAMES = {
+    "swish": "silu",
+    "linear": "identity",
+    "none": "identity",
+    "lrelu": "leaky_relu",
+}
+_INIT_NAMES = {
+    **dict.fromkeys(("he", "kaiming", "kaimingnormal", "msra"), "he_normal"),
+    **dict.fromkeys(("xavier", "glorot", "glorotnormal"), "xavier_normal"),
+    **dict.fromkeys(("lecun",), "lecun_normal"),
+    **dict.fromkeys(("default", "torch", "pytorch"), "torch_default"),
+}
 
 
 class AugmentConfig(Section):
@@ -83,10 +104,10 @@ class ModelConfig(Section):
     """The network, but for its normalization. The other keys are the options of its kind."""
 
     kind: str = Field(examples=["mlp"], description="a name of `normbench list models`")
-    activation: Annotated[str, one_of("activation", ACTIVATIONS)] = Field(
+    activation: Annotated[str, one_of("activation", ACTIVATIONS, _ACTIVATION_NAMES)] = Field(
         "relu", description=f"after every hidden layer: {', '.join(ACTIVATIONS)}"
     )
-    init: Annotated[str, one_of("init", INITS)] = Field(
+    init: Annotated[str, one_of("init", INITS, _INIT_NAMES)] = Field(
         "he_normal", description=f"how weights are drawn: {', '.join(INITS)}"
     )
     bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from normbench.config.checks import model_problem, norm_problem
-from normbench.config.components import DATA, MODEL, NormalizationConfig, NormConfig
+from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.families import Family, Section
 from normbench.config.grid import (
     Point,
@@ -71,7 +71,7 @@ def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
     labels = [norm.label for norm in norms]
     if word in labels:
         return word
-    of_kind = [norm.label for norm in norms if norm.kind == word]
+    of_kind = [norm.label for norm in norms if norm.kind == NORM.known(word)]
     if len(of_kind) == 1:
         return of_kind[0]
     if of_kind:
@@ -114,6 +114,22 @@ class ExperimentConfig(Section):
     runtime: RuntimeConfig = Field(
         default_factory=RuntimeConfig, description="threads, device, resources"
     )
+
+    @classmethod
+    def elsewhere(cls) -> Mapping[str, str]:
+        """Keys of the sections, for who gives one at the top."""
+        found: dict[str, list[str]] = {}
+        families: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+        for section, family in families.items():
+            for key in family.keys() - cls.model_fields.keys():
+                found.setdefault(key, []).append(f"{section}.{key}")
+        for section, model in (("training", TrainingConfig), ("runtime", RuntimeConfig)):
+            for key in model.model_fields:
+                found.setdefault(key, []).append(f"{section}.{key}")
+        return {
+            key: f"unknown key {key!r}; did you mean {' or '.join(sorted(names))}?"
+            for key, names in found.items()
+        }
 
     # --- properties and points ---
 

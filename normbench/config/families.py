@@ -8,6 +8,7 @@ added elsewhere brings its options into the schema by itself.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -22,8 +23,9 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from normbench.config.messages import describe, mistake, mistakes, plain
+from normbench.config.messages import Path, describe, mistake, mistakes, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
 
@@ -84,8 +86,30 @@ class Family(Generic[S]):
         try:
             kind = self.canonical(name)
         except UnknownName as error:
-            raise mistakes([((self.tag,), mistake(error.message, error.hint))]) from None
+            wrong = ((self.tag,), mistake(error.message, error.hint))
+            raise mistakes([wrong, *self._others(value, name)]) from None
         return self.member(kind).model_validate({**value, self.tag: kind})
+
+    def _others(
+        self, value: Mapping[str, Any], name: str
+    ) -> list[tuple[Path, PydanticCustomError]]:
+        """The other mistakes of a section of unknown kind, as if the nearest kind were meant."""
+        near = difflib.get_close_matches(name.lower(), list(self.names()), n=1)
+        if not near:  # what no kind has is wrong whatever is meant
+            known = self.keys()
+            return [
+                ((key,), mistake(f"unknown key {key!r}", suggest(key, known), "key"))
+                for key in map(str, value)
+                if key not in known
+            ]
+        try:
+            self.member(near[0]).model_validate({**value, self.tag: near[0]})
+        except ValidationError as error:
+            return [
+                (tuple(line["loc"]), PydanticCustomError("mistake", "{message}", line["ctx"]))
+                for line in error.errors(include_url=False, include_input=False)
+            ]
+        return []
 
     def elsewhere(self, member: type[Section], kind: str) -> dict[str, str]:
         """The keys of the other kinds, each with a sentence that says whose they are."""
@@ -97,6 +121,13 @@ class Family(Generic[S]):
             key: f"{key} has no meaning for {self.noun} {kind!r}; it belongs to {', '.join(kinds)}"
             for key, kinds in owners.items()
         }
+
+    def known(self, name: str) -> str:
+        """The kind behind a name, or the name itself where there is none."""
+        try:
+            return self.canonical(name)
+        except UnknownName:
+            return name
 
     def keys(self) -> set[str]:
         """The keys of all kinds together."""

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from normbench.bundled import bundled
+from normbench.config.components import NORM
+from normbench.config.defaults import complete, experiment_name
 from normbench.config.experiment import ExperimentConfig, read
 from normbench.config.messages import Path as KeyPath
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
@@ -30,9 +32,11 @@ def load(
     """
     name, text = (str(source), _text(source)) if isinstance(source, Path) else ("config", source)
     document = parse(text, name)
+    if document.tree is None and not document.problems and (overrides or sweeps):
+        document.tree = {}
     if not isinstance(document.tree, dict):
         if document.tree is None and not document.problems:
-            message = "empty; a config has keys, such as name, data, model and norms"
+            message = "empty; the least a config says is  norms: [batch, layer]"
         else:
             message = "must hold keys and values at the top, such as  name: my-experiment"
         raise ConfigError([*document.problems, Problem("", message, source=name)])
@@ -43,9 +47,11 @@ def load(
                 _apply(document, option, override)
             except ConfigError as error:
                 problems += error.problems
+    _forget_baseline(document)
     experiment = None
+    stem = experiment_name(source.stem) if isinstance(source, Path) else ""
     try:
-        experiment = ExperimentConfig.model_validate(document.tree)
+        experiment = ExperimentConfig.model_validate(complete(document.tree, stem))
     except ValidationError as error:
         known = {problem.path for problem in problems}
         for path, message, hint, at in read(error):
@@ -55,6 +61,20 @@ def load(
     if experiment is None or problems:
         raise ConfigError(sorted(problems, key=_order))
     return experiment
+
+
+def _forget_baseline(document: Document) -> None:
+    """An override that replaces the norms takes a baseline with it that is not among them."""
+    tree = document.tree
+    norms, baseline = tree.get("norms"), tree.get("baseline")
+    replaced = ("norms",) in document.origins and ("baseline",) not in document.origins
+    if not (replaced and isinstance(norms, list) and isinstance(baseline, str)):
+        return
+    words = {word for norm in norms if isinstance(norm, dict) for word in map(str, norm.values())}
+    words |= {norm for norm in norms if isinstance(norm, str)}
+    if NORM.known(baseline) not in map(NORM.known, words):
+        del tree["baseline"]
+        document.forget(("baseline",))
 
 
 def parse_sweep(text: str) -> tuple[str, list[Any]]:
@@ -126,9 +146,13 @@ def _split(option: str, text: str, example: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+_LIST = re.compile(r"[^\s\[\]{}\"',#]+(\s*,\s*[^\s\[\]{}\"',#]+)+\Z")
+
+
 def _value(option: str, text: str, value: str) -> Any:
+    """The value by the YAML rules; ``a, b`` without brackets is a list as well."""
     try:
-        document = parse(value, "")
+        document = parse(f"[{value}]" if _LIST.match(value) else value, "")
     except ConfigError as error:
         raise _bad(option, text, error.problems[0].message) from None
     if document.problems:

@@ -114,7 +114,8 @@ def _sentence(
         return mistake(f"must be {expected}, got {got}", suggest(value, names))
     if kind in _LIMITS:
         key, wanted = _LIMITS[kind]
-        return mistake(f"must be {wanted.format(_number(context[key]))}, got {describe(value)}")
+        message = f"must be {wanted.format(_number(context[key]))}, got {describe(value)}"
+        return mistake(message, _as_share(context[key], value))
     if kind in _WANTED:
         quoted = kind in _NUMBERS and isinstance(value, str) and bool(re.search(r"\d", value))
         hint = "a number is written without quotes, units or separators" if quoted else ""
@@ -124,6 +125,12 @@ def _sentence(
         bound = "at least" if kind == "too_short" else "at most"
         return mistake(f"needs {bound} {least} values, got {context['actual_length']}")
     return mistake(f"{line['msg'][:1].lower()}{line['msg'][1:]}, got {describe(value)}")
+
+
+def _as_share(limit: Any, value: Any) -> str:
+    """What to write for a percentage where a share of at most 1 is wanted."""
+    percent = isinstance(value, int | float) and not isinstance(value, bool) and 2 <= value <= 100
+    return f"{value / 100:g} for {value:g} %" if percent and limit == 1 else ""
 
 
 def _number(value: Any) -> str:

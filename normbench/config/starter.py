@@ -4,7 +4,6 @@ key from the schema, so that neither is written down twice.
 
 from __future__ import annotations
 
-import math
 import re
 import textwrap
 import typing
@@ -14,8 +13,6 @@ from typing import Any, Literal
 
 import yaml
 
-from normbench.bundled import bundled
-from normbench.config.checks import image_shape
 from normbench.config.components import (
     DATA,
     MODEL,
@@ -23,6 +20,7 @@ from normbench.config.components import (
     ModelConfig,
     NormalizationConfig,
 )
+from normbench.config.defaults import IMAGES, sizes
 from normbench.config.experiment import ExperimentConfig
 from normbench.config.families import Section
 from normbench.config.loader import load
@@ -40,7 +38,6 @@ from normbench.errors import ConfigError
 
 COMMENT_COLUMN = 32
 WIDTH = 100
-PATH = "path/to/images"
 
 
 @dataclass(frozen=True)
@@ -53,12 +50,12 @@ class Choice:
     norms: str
     seeds: str
     target: str
-    images: str = PATH
+    images: str = IMAGES
 
 
 def suggested(dataset: str, model: str, name: str | None = None) -> Choice:
     """Sensible answers for a dataset and a model, after the bundled configs."""
-    tree = _sizes(dataset, model)
+    tree = sizes(dataset, model)
     labels = [norm if isinstance(norm, str) else norm["kind"] for norm in tree["norms"]]
     if "target" in tree:
         target = _flow(tree["target"]["val_accuracy"])
@@ -79,9 +76,8 @@ def starter(choice: Choice) -> str:
 
     target: an accuracy or several, or the name of the norm that sets it.
     """
-    tree = _sizes(choice.dataset, choice.model)
+    tree = sizes(choice.dataset, choice.model)
     tree["name"] = choice.name
-    tree["data"] |= {"dataset": choice.dataset}
     if "path" in DATA.member(choice.dataset).model_fields:
         tree["data"] |= {"path": choice.images}
     tree["norms"] = parse(f"[{choice.norms}]", "norms").tree
@@ -108,44 +104,6 @@ def _heading(experiment: ExperimentConfig) -> str:
 # `normbench validate FILE` tells every mistake at once, `normbench show FILE` writes out the keys
 # that are not here with their defaults, `normbench train FILE` runs it.
 """
-
-
-# --- sizes ---
-
-
-def _sizes(dataset: str, model: str) -> dict[str, Any]:
-    """A config's tree: data and budget from the bundled config nearest to the dataset, the network
-    and its optimizer from the one nearest to the model; a target where one config has both.
-    """
-    trees = [parse(path.read_text(encoding="utf-8"), path.name).tree for path in bundled()]
-    plain = [tree for tree in trees if not tree.keys() & {"sweep", "tune"}]
-    data = max(plain, key=lambda tree: (*_near(tree, dataset), tree["model"]["kind"] == model))
-    network = max(plain, key=lambda tree: (tree["model"]["kind"] == model, *_near(tree, dataset)))
-    known = DATA.member(dataset).model_fields
-    tree: dict[str, Any] = {"data": {k: v for k, v in data["data"].items() if k in known}}
-    if network["model"]["kind"] == model:
-        shared = ("model", "normalization", "norms", "baseline", "optimizer")
-        tree |= {key: network[key] for key in shared if key in network}
-    else:  # a model that no bundled config has
-        tree |= {key: data[key] for key in ("norms", "baseline", "optimizer")}
-        tree["model"] = {"kind": model}
-    if data["data"]["dataset"] == dataset and data["model"]["kind"] == model:
-        tree["target"] = data["target"]
-    return tree | {key: data[key] for key in ("training", "seeds")}
-
-
-def _near(tree: Mapping[str, Any], dataset: str) -> tuple[bool, float]:
-    """Whether a config is for this very dataset, and how near its images are in size."""
-    here = tree["data"]["dataset"]
-    sizes = [_pixels(here), _pixels(dataset)]
-    return here == dataset, -abs(math.log(sizes[0] / sizes[1]))
-
-
-def _pixels(dataset: str) -> int:
-    member = DATA.member(dataset)
-    needed = {"path": PATH} if "path" in member.model_fields else {}
-    shape = image_shape(member.model_validate({"dataset": dataset, **needed}))
-    return math.prod(shape or (32, 32, 3))
 
 
 # --- text ---

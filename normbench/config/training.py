@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from normbench.config.families import Family, Section
 from normbench.config.messages import describe, mistake, mistakes
-from normbench.registry import UnknownName
+from normbench.registry import UnknownName, plain_name
 
 
 class OptimizerConfig(Section):
@@ -75,9 +75,10 @@ _OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
 
 
 def _optimizer(name: str) -> str:
-    if name not in _OPTIMIZERS:
+    known = plain_name(name)
+    if known not in _OPTIMIZERS:
         raise UnknownName("optimizer", name, list(_OPTIMIZERS))
-    return name
+    return known
 
 
 OPTIMIZER: Family[OptimizerConfig] = Family(

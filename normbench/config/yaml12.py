@@ -68,6 +68,11 @@ class Document:
     keys: dict[Path, Place] = field(default_factory=dict)
     origins: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def line(self, number: int | None) -> str:
+        """The text of a line, counted from 1; empty where there is none."""
+        return self.lines[number - 1] if number and number <= len(self.lines) else ""
 
     def at(self, path: Path) -> Any:
         """The value at ``path``; None where there is nothing."""
@@ -96,7 +101,8 @@ class Document:
                 return Problem(shown, message, hint, source=self.origins[prefix])
             place = self.keys.get(prefix) if at == "key" and not rest else None
             if place := place or self.values.get(prefix):
-                return Problem(shown, message, hint, *place, source=self.source)
+                text = self.line(place[0])
+                return Problem(shown, message, hint, *place, source=self.source, text=text)
         return Problem(dotted(path), message, hint, source=self.source or None)
 
 
@@ -105,7 +111,7 @@ def parse(text: str, source: str) -> Document:
 
     Mistakes that leave the rest readable (a duplicate key, an alias) are in ``problems``.
     """
-    document = Document(source)
+    document = Document(source, lines=text.splitlines())
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise _failure(source, f"larger than {MAX_BYTES:,} bytes; this is no config")
     try:
@@ -118,7 +124,7 @@ def parse(text: str, source: str) -> Document:
         message = f"not a text file: it holds the control character U+{code:04X}"
         raise _failure(source, message, place=place) from None
     except yaml.MarkedYAMLError as error:
-        raise _syntax(source, error) from None
+        raise _syntax(document, error) from None
     return document
 
 
@@ -195,7 +201,9 @@ class _Reader:
             event = next(self.events)
 
     def refuse(self, path: Path, event: yaml.Event, message: str, hint: str) -> None:
-        problem = Problem(dotted(path), message, hint, *_place(event), source=self.document.source)
+        place, source = _place(event), self.document.source
+        line = self.document.line(place[0])
+        problem = Problem(dotted(path), message, hint, *place, source=source, text=line)
         self.document.problems.append(problem)
 
 
@@ -210,16 +218,52 @@ def _failure(source: str, message: str, hint: str = "", place: Place | None = No
     return ConfigError([Problem("", message, hint, line, column, source=source)])
 
 
-def _syntax(source: str, error: yaml.MarkedYAMLError) -> ConfigError:
+def _syntax(document: Document, error: yaml.MarkedYAMLError) -> ConfigError:
     mark: Any = error.problem_mark or error.context_mark
-    place = (mark.line + 1, mark.column + 1) if mark else None
+    line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
     problem = error.problem or "unreadable"
-    if "'\\t'" in problem:
-        return _failure(source, "a tab; YAML is indented with spaces", place=place)
+    text = document.line(line)
     hint = ""
-    if error.context:
-        hint = error.context
-        start: Any = error.context_mark
-        if start is not None:
-            hint += f" that starts at {start.line + 1}:{start.column + 1}"
-    return _failure(source, f"not valid YAML: {problem}", hint, place)
+    if "'\\t'" in problem:
+        message = "a tab; YAML is indented with spaces"
+    elif line is not None and (told := _misplaced(document, problem, line)):
+        message, hint = told
+        column = len(text) - len(text.lstrip()) + 1
+    elif "mapping values" in problem:
+        message = "a second colon on one line"
+        hint = "a text with a colon stands in quotes; a key of a section on a line of its own"
+    else:
+        message = f"not valid YAML: {problem}"
+        if error.context:
+            hint = error.context
+            start: Any = error.context_mark
+            if start is not None:
+                hint += f" that starts at {start.line + 1}:{start.column + 1}"
+    return ConfigError([Problem("", message, hint, line, column, document.source, text)])
+
+
+def _misplaced(document: Document, problem: str, line: int) -> tuple[str, str] | None:
+    """(message, hint) where the parser stumbled over a line's indentation; None elsewhere.
+
+    Keys of one section start in the same column; what belongs to a key stands further right.
+    """
+    text = document.line(line)
+    first = re.match(r"( *)(-|[A-Za-z_][\w.]* *:)( |$)", text)
+    if first is None or not re.search("mapping values|expected <block end>", problem):
+        return None
+    before = next(
+        (n for n in range(line - 1, 0, -1) if document.line(n).partition("#")[0].strip()), None
+    )
+    if before is None:
+        return None
+    other = document.line(before)
+    own, wanted = len(first[1]), len(other) - len(other.lstrip())
+    if own == wanted:
+        return None
+    what = "the entry" if first[2] == "-" else repr(first[2].rstrip(" :"))
+    message = f"{what} is indented by {own}, line {before} above it by {wanted}"
+    if own > wanted:
+        hint = "the keys of one section, and the entries of one list, start in the same column"
+    else:
+        hint = f"nothing above it that is still open starts in column {own + 1}"
+    return message, hint

@@ -51,10 +51,8 @@ def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> di
     run = Run(config, dataset)
     step, evaluation = _time(run) if timed else (float("nan"), float("nan"))
     evaluations = run.steps // run.evaluate_every + 2
-    states = sum(1 for group in run.optimizer.param_groups if group.get("momentum"))
-    copies = 3 if "betas" in run.optimizer.param_groups[0] else 1 + bool(states)
     layers = len(run.network.layers)
-    disk = 4 * run.parameters * copies + 300 * evaluations + 180 * layers * 30 + 4096
+    disk = 4 * run.parameters + 300 * evaluations + 180 * layers * 30 + 4096
     return {
         "norm": planned.norm,
         **planned.point,

@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import platform
 import signal
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from normbench.execution import processes
 from normbench.execution.engine import Task
 from normbench.execution.worker import STOP, work
 from normbench.training.events import ENDS, Event, Failed
 
 POLL_SECONDS = 0.2
-
-
-def allocator() -> dict[str, str]:
-    """Environment variables for processes that train.
-
-    Every step frees and allocates the same large tensors. glibc would hand each back to the system
-    and fault it in again page by page, a tenth of a CNN's training time; with these it keeps them,
-    in huge pages where the system gives those for the asking. Nothing for other allocators, nor
-    for a glibc before 2.35, which knows no huge pages and refuses so high a threshold.
-    """
-    name, version = platform.libc_ver()
-    if name != "glibc" or tuple(map(int, version.split(".")[:2])) < (2, 35):
-        return {}
-    tunables = {"hugetlb": 1, "mmap_threshold": 2**30, "trim_threshold": 2**32}
-    return {
-        "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{key}={value}" for key, value in tunables.items())
-    }
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Processes started in this context do not die of a signal meant for the whole group."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's alone
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Processes started in this context have these variables, unless the user has set them."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
 
 
 @dataclass
@@ -79,16 +31,7 @@ class LocalEngine:
         self.jobs = jobs
         self._workers: list[_Worker] = []
         self._stopping = False
-        # A fork server imports torch once for all workers; where there is none, each does.
-        methods = multiprocessing.get_all_start_methods()
-        self._context = multiprocessing.get_context(
-            "forkserver" if "forkserver" in methods else "spawn"
-        )
-        if "forkserver" in methods:
-            self._context.set_forkserver_preload(["normbench.execution.worker"])
-            # It imports torch for seconds before it ignores interrupts itself.
-            with _ignoring_interrupts(), _environment(**allocator()):
-                forkserver.ensure_running()
+        processes.prepare()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
         """See ``Engine.run``."""
@@ -134,13 +77,7 @@ class LocalEngine:
                 worker.connection.send(task)
 
     def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(  # type: ignore[attr-defined]
-            target=work, args=(theirs,), daemon=True
-        )
-        process.start()
-        theirs.close()
-        worker = _Worker(process, ours)
+        worker = _Worker(*processes.start(work))
         self._workers.append(worker)
         return worker
 

@@ -13,7 +13,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-import torch._dynamo  # the first optimizer would, in every worker; the fork server does it once
 
 from normbench.config import RunConfig, RuntimeConfig
 from normbench.data import Dataset, load

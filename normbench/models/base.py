@@ -51,8 +51,13 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)
         if self.placement == "pre":
-            return self.activation(self.norm(z))
-        return self.norm(self.activation(z))
+            return self.activation(self._normalized(z))
+        return self._normalized(self.activation(z))
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        """The norm of x in the type of x: autocast on CUDA makes float32 of some norms alone."""
+        y: Tensor = self.norm(x)
+        return y.to(x.dtype)
 
 
 class Network(nn.Module):

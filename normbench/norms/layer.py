@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from normbench.norms.base import NORMS, Axes, Method, Norm, Site, channels_first, channels_last
-from normbench.norms.kernels import group_norm
+from normbench.norms.kernels import group_norm, layer_norm
 
 
 class LayerNormLayer(Norm):
@@ -14,7 +13,7 @@ class LayerNormLayer(Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 2:
-            return F.layer_norm(x, (self.features,), self.weight, self.bias, self.eps)
+            return layer_norm(x, self.weight, self.bias, self.eps)
         # One group of all channels is layer norm over C,H,W with an affine per channel.
         return group_norm(x, 1, self.weight, self.bias, self.eps)
 
@@ -23,8 +22,7 @@ class PositionLayerNormLayer(Norm):
     """Layer norm over the channels at each position of [N, C, H, W]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.layer_norm(channels_last(x), (self.features,), self.weight, self.bias, self.eps)
-        return channels_first(y)
+        return channels_first(layer_norm(channels_last(x), self.weight, self.bias, self.eps))
 
 
 @NORMS.register("layer", aliases=("layernorm", "ln"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod, RenderableType
@@ -15,19 +14,23 @@ from rich.table import Table
 from rich.text import Text
 
 from normbench.charts.palette import Look, looks
-from normbench.report.columns import Column
+from normbench.report.columns import Column, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Cells = list[list[str]]
 
 
-def cells(frame: pd.DataFrame, columns: Sequence[Column]) -> Cells:
+def cells(frame: pd.DataFrame | Sequence[Row], columns: Sequence[Column]) -> Cells:
     """The texts of a table, row by row."""
-    return [[column.text(row) for column in columns] for row in frame.to_dict("records")]
+    rows = frame if isinstance(frame, Sequence) else frame.to_dict("records")
+    return [[column.text(row) for column in columns] for row in rows]
 
 
 def rich_table(
     title: str,
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | Sequence[Row],
     columns: Sequence[Column],
     width: int,
     note: str = "",
@@ -91,13 +94,15 @@ def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) 
     return Group(*parts)
 
 
-def norm_looks(frame: pd.DataFrame, norms: Sequence[str]) -> dict[str, Look]:
+def norm_looks(frame: pd.DataFrame | Sequence[Row], norms: Sequence[str]) -> dict[str, Look]:
     """The look of each norm that a table names.
 
     norms: those of the whole experiment, whatever the table holds, so that each looks the same in
     every table and chart of it.
     """
-    named = {str(label) for name in ("norm", "baseline") for label in frame.get(name, ())}
+    named: set[str] = set()
+    if not isinstance(frame, Sequence):
+        named = {str(label) for name in ("norm", "baseline") for label in frame.get(name, ())}
     return looks(named.union(norms))
 
 

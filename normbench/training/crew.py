@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-import torch._dynamo
 from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from normbench.models.roles import roles
 from normbench.probes import Tap
 from normbench.training.optimizers import make_optimizer, parameter_names
 from normbench.training.run import Run
@@ -104,13 +104,17 @@ class Stack:
             [self.parameters[name] for name in names] for names in parameter_names(networks[0])
         )
         self.optimizer = make_optimizer(decayed, plain, self.config.optimizer)
+        products = [n for n, role in roles(networks[0]).items() if role in ("weight", "bias")]
+        self._in_bf16 = products if self.config.training.precision == "bf16" else []
         self._step_losses = vmap(self._loss)
         if self.config.runtime.compile:
             # On a CUDA device this mode replays forward and backward as CUDA graphs, for which the
             # weights must be known to stay where they are.
+            from torch._dynamo import mark_static_address  # takes as long to import as torch
+
             cuda = runs[0].device.type == "cuda"
             for tensor in (*self.parameters.values(), *self.buffers.values()):
-                torch._dynamo.mark_static_address(tensor)
+                mark_static_address(tensor)
             mode = "reduce-overhead" if cuda else "default"
             self._step_losses = torch.compile(self._step_losses, mode=mode)
             for _ in range(RECORDINGS if cuda else 1):
@@ -119,14 +123,17 @@ class Stack:
     def _loss(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor
     ) -> Tensor:
-        state = (parameters, buffers)
-        return F.cross_entropy(functional_call(self.runs[0].network, state, (x,)), y)
+        if self._in_bf16:
+            # By hand what autocast does, which does not see through vmap.
+            low = {name: parameters[name].bfloat16() for name in self._in_bf16}
+            parameters, x = {**parameters, **low}, x.bfloat16()
+        logits = functional_call(self.runs[0].network, (parameters, buffers), (x,))
+        return F.cross_entropy(logits.float(), y)
 
     def _backward(self, x: Tensor, y: Tensor) -> Tensor:
         """The losses [K]; x: [K, B, ...], y: [K, B]. Each loss depends on its own run alone."""
         self.optimizer.zero_grad(set_to_none=True)
-        with self.runs[0].autocast():
-            losses = self._step_losses(self.parameters, self.buffers, x, y)
+        losses = self._step_losses(self.parameters, self.buffers, x, y)
         losses.sum().backward()
         return losses.detach()
 

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
+from normbench.models.roles import roles
 
 
 def parameter_names(network: nn.Module) -> tuple[list[str], list[str]]:
     """The names of the parameters that weight decay pulls on, and of the others.
 
     Weight decay is applied to the weights of Linear and Conv layers alone, so that a norm's own
-    parameters, which differ between norms, are never pulled towards zero.
+    parameters, which differ between norms, are never pulled towards zero, whatever their shape.
     """
-    named = list(network.named_parameters())
-    return [n for n, p in named if p.ndim > 1], [n for n, p in named if p.ndim <= 1]
+    found = roles(network)
+    decayed = [name for name, role in found.items() if role == "weight"]
+    return decayed, [name for name, role in found.items() if role != "weight"]
 
 
 def make_optimizer(
     decayed: Sequence[Tensor], plain: Sequence[Tensor], config: OptimizerConfig
 ) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused; weight decay is for ``decayed`` alone."""
+    """The optimizer of the config, fused; weight decay is for ``decayed`` alone.
+
+    To be stepped in eager mode: it stands outside what is compiled.
+    """
     groups = [
         {"params": list(decayed), "weight_decay": config.weight_decay},
         {"params": list(plain), "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if isinstance(config, SgdConfig):
-        return torch.optim.SGD(
+        return _eager(torch.optim.SGD)(
             groups,
             lr=config.lr,
             momentum=config.momentum,
@@ -40,7 +48,20 @@ def make_optimizer(
         )
     assert isinstance(config, AdamConfig)
     cls = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
-    return cls(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+    return _eager(cls)(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+@functools.cache
+def _eager(cls: type[torch.optim.Optimizer]) -> Any:
+    """The same optimizer less what only concerns the compiler.
+
+    PyTorch marks these methods as not to be compiled, and imports ``torch._dynamo`` for it when
+    the first of them is called, which takes as long as importing torch.
+    """
+    marked = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(cls, name)) for name in marked}
+    step = torch.no_grad()(inspect.unwrap(cls.step))
+    return type(cls.__name__, (cls,), {**methods, "step": step})
 
 
 def full_rate(config: OptimizerConfig, batch_size: int) -> float:

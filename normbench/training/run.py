@@ -182,18 +182,22 @@ class Run:
     # -- checkpoints --------------------------------------------------------------------------
 
     def checkpoint(self) -> events.Checkpointed:
-        """All that is needed to continue; readable with ``torch.load(weights_only=True)``."""
+        """All that is needed to continue; readable with ``torch.load(weights_only=True)``.
+
+        After the last update that is less the optimizer's state, for Adam two thirds of the file.
+        """
         buffer = io.BytesIO()
         state = {
             "step": self.step,
             # Copies: in a stack these are views, and a view is saved with all that it is a view of.
             "network": _copied(self.network.state_dict()),
-            "optimizer": _copied(self.optimizer.state_dict()),
             "batches_sha256": self.batches_sha256,
             "losses": self.logged_losses(),
             "first_loss_step": self.first_loss_step,
             "clock": self.clock.readings(),
         }
+        if self.step < self.steps:
+            state["optimizer"] = _copied(self.optimizer.state_dict())
         torch.save(state, buffer)
         return events.Checkpointed(self.step, buffer.getvalue())
 
@@ -202,7 +206,8 @@ class Run:
         saved = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
         self.step = saved["step"]
         self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.step < self.steps:
+            self.optimizer.load_state_dict(saved["optimizer"])
         self.batches_sha256 = saved["batches_sha256"]
         self.first_loss_step = saved["first_loss_step"]
         self.losses[: len(saved["losses"])] = saved["losses"].to(self.device)

@@ -57,6 +57,16 @@ def test_the_p_value_equals_scipys_permutation_test(pairs: int) -> None:
     assert sign_flip_p(differences[None])[0] == pytest.approx(expected)
 
 
+def test_ranks_are_those_of_scipy_whatever_ties_and_misses_there_are() -> None:
+    draw = np.random.default_rng(0)
+    for pairs in (1, 2, 5, 30):
+        differences = draw.integers(-4, 5, (40, pairs)).astype(float)
+        differences[draw.random(differences.shape) < 0.1] = np.inf
+        differences[draw.random(differences.shape) < 0.1] = -np.inf
+        theirs = np.sign(differences) * stats.rankdata(np.abs(differences), axis=1)
+        assert (signed_ranks(differences) == theirs).all()
+
+
 def test_signed_ranks_give_the_exact_wilcoxon_test() -> None:
     differences = np.random.default_rng(3).normal(0.5, 1, (20, 11))
     p = sign_flip_p(signed_ranks(differences))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from normbench.analysis.survival import kaplan_meier, logrank, with_logrank
 
@@ -45,6 +46,22 @@ def test_logrank_equals_the_published_chi_squared() -> None:
     result = logrank(WEEKS, EVENT, PLACEBO, [True] * 21)
     assert result.statistic == pytest.approx(16.79, abs=0.005)
     assert result.p_value == pytest.approx(4.17e-5, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_logrank_is_the_square_of_scipys_statistic(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    groups = []
+    for size in draw.integers(2, 12, 2):
+        groups += [draw.integers(1, 6, size).astype(float), draw.random(size) < 0.6]
+    x, y = (
+        stats.CensoredData.right_censored(time, ~event) for time, event in (groups[:2], groups[2:])
+    )
+    with np.errstate(all="ignore"):
+        theirs = stats.logrank(x, y)
+    ours = logrank(*groups)
+    assert ours.statistic == pytest.approx(float(theirs.statistic) ** 2, nan_ok=True)
+    assert ours.p_value == pytest.approx(float(theirs.pvalue), nan_ok=True)
 
 
 def test_logrank_has_no_value_where_no_run_reached_the_target() -> None:

@@ -75,7 +75,26 @@ def test_the_place_of_every_key_and_value_is_known() -> None:
             "f:1:6  not valid YAML: expected ',' or ']', but got '<stream end>'\n"
             "    while parsing a flow sequence that starts at 1:4",
         ),
-        ("a: b: c", "f:1:5  not valid YAML: mapping values are not allowed here"),
+        (
+            "a: b: c",
+            "f:1:5  a second colon on one line\n    a text with a colon stands in quotes; a key of "
+            "a section on a line of its own",
+        ),
+        (
+            "a:\n  b: 1\n   c: 2",
+            "f:3:4  'c' is indented by 3, line 2 above it by 2\n"
+            "    the keys of one section, and the entries of one list, start in the same column",
+        ),
+        (
+            "a:\n    b: 1\n\n  # a remark\n  c: 2",
+            "f:5:3  'c' is indented by 2, line 2 above it by 4\n"
+            "    nothing above it that is still open starts in column 3",
+        ),
+        (
+            "a:\n  - 1\n - 2",
+            "f:3:2  the entry is indented by 1, line 2 above it by 2\n"
+            "    nothing above it that is still open starts in column 2",
+        ),
         ("a: 1\n---\nb: 2", "f:2:1  a second document ('---'); a config is one document"),
         (
             "{a: b}: c",

@@ -92,6 +92,17 @@ def test_file_names_agree_with_torchvision(name: str, tmp_path: Path):
     assert kind.class_names_key == published.meta["key"]
 
 
+def test_the_digits_read_from_the_file_are_those_that_scikit_learn_gives(monkeypatch):
+    from normbench.data.sources import digits
+
+    read = digits._table()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    given = digits._table()
+    assert read.shape == given.shape == (1797, 65)
+    assert read.dtype == given.dtype
+    assert (read == given).all()
+
+
 def test_digits_are_cut_into_the_same_stratified_parts_every_time():
     dataset = prepare("digits", offline=True)
     assert dataset.image_shape == (8, 8, 1)

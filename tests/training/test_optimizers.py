@@ -11,6 +11,7 @@ from torch import nn
 
 from normbench.config import RunConfig
 from normbench.errors import ConfigError
+from normbench.models.roles import roles
 from normbench.training.budget import steps_per_epoch, total_steps
 from normbench.training.optimizers import make_optimizer, parameter_names
 from normbench.training.run import Run
@@ -155,6 +156,42 @@ def test_no_parameter_of_a_norm_and_no_bias_is_decayed(digits, norm):
     assert names == {*(f"blocks.{i}.linear.weight" for i in range(3)), "head.weight"}
     trained = sum(len(group["params"]) for group in run.optimizer.param_groups)
     assert trained == len(list(run.network.parameters()))
+
+
+class Shapely(nn.Module):
+    """A norm whose parameters have the shapes of weights, and a Linear within."""
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, features))
+        self.mix = nn.Linear(features, features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mix(x) * self.weight
+
+
+def test_a_norms_parameter_is_not_decayed_whatever_its_shape(digits):
+    network = Run(run_config(norm="none"), digits).network
+    for block in network.layers:
+        block.norm, block.activation = Shapely(16), nn.Bilinear(2, 2, 2)
+    decayed, plain = parameter_names(network)
+    assert set(decayed) == {*(f"blocks.{i}.linear.weight" for i in range(3)), "head.weight"}
+    assert sorted([*decayed, *plain]) == sorted(name for name, _ in network.named_parameters())
+    assert {roles(network)[f"blocks.0.norm.{name}"] for name in ("weight", "mix.bias")} == {"norm"}
+    assert roles(network)["blocks.1.activation.weight"] == "activation"
+
+
+def test_of_a_weight_norm_the_direction_is_decayed_and_the_length_is_not():
+    network = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Conv1d(3, 2, 1)
+    )
+    assert roles(network) == {
+        "0.bias": "bias",
+        "0.parametrizations.weight.original0": "scale",
+        "0.parametrizations.weight.original1": "weight",
+        "1.weight": "weight",
+        "1.bias": "bias",
+    }
 
 
 def test_clipping_limits_the_norm_of_the_whole_gradient(digits):

@@ -1,0 +1,182 @@
+"""What a config means that leaves things out: short forms, and values that suit data and network.
+
+The values come from the bundled configs, so that they stand in one place and are those that were
+tried: data and budget from the config nearest to the dataset, the network and its optimizer from
+the one nearest to the model.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from normbench.bundled import bundled
+from normbench.config.checks import image_shape
+from normbench.config.components import DATA, MODEL, NORM
+from normbench.config.training import OPTIMIZER
+from normbench.config.yaml12 import parse
+from normbench.registry import UnknownName
+
+IMAGES = "path/to/images"
+
+Tree = dict[str, Any]
+
+_SHORT = {"data": "dataset", "model": "kind", "optimizer": "kind"}
+"""Sections that may be a single word, and the key it stands for."""
+
+_RATES = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
+"""Learning rates of optimizers that the bundled config of a model does not use."""
+
+
+def complete(tree: Mapping[str, Any], name: str = "") -> Tree:
+    """``tree`` with short forms written out, and what is missing filled in.
+
+    name: what the experiment is called if the tree does not say; else after dataset and model.
+    Mistakes stay as they are, for the schema to find. Norms are never filled in.
+    """
+    tree = {
+        key: {_SHORT[key]: value} if key in _SHORT and isinstance(value, str) else value
+        for key, value in tree.items()
+    }
+    if isinstance(tree.get("norms"), str):
+        tree["norms"] = [tree["norms"]]
+    # Beside a mistake in the kind the rest is filled in all the same: what is not there is no
+    # second mistake.
+    dataset = _kind(tree, "data", "digits")
+    model = _kind(tree, "model", "mlp" if _small(dataset or "digits") else "cnn")
+    suited = sizes(dataset or "digits", model or "mlp")
+    for key, kind in (("data", dataset), ("model", model)):
+        if kind is not None:
+            tree[key] = _filled(tree.get(key), suited[key])
+    tree["training"] = _training(tree.get("training"), suited["training"])
+    tree["optimizer"] = _optimizer(tree.get("optimizer"), suited["optimizer"], tree["training"])
+    if tree.get("target") is None:
+        tree["target"] = suited.get("target") or _pilot(tree)
+    tree.setdefault("seeds", suited["seeds"])
+    tree.setdefault("name", name or f"{dataset}-{model}".replace("_", "-"))
+    return tree
+
+
+def sizes(dataset: str, model: str) -> Tree:
+    """A config's tree for a dataset and a kind of model, without name; a target where one bundled
+    config has both.
+    """
+    data = max(_plain(), key=lambda tree: (*_near(tree, dataset), tree["model"]["kind"] == model))
+    network = max(
+        _plain(), key=lambda tree: (tree["model"]["kind"] == model, *_near(tree, dataset))
+    )
+    known = DATA.member(dataset).model_fields
+    tree: Tree = {"data": {k: v for k, v in data["data"].items() if k in known}}
+    tree["data"]["dataset"] = dataset
+    if network["model"]["kind"] == model:
+        shared = ("model", "normalization", "norms", "baseline", "optimizer")
+        tree |= {key: network[key] for key in shared if key in network}
+    else:  # a model that no bundled config has
+        tree |= {key: data[key] for key in ("norms", "baseline", "optimizer") if key in data}
+        tree["model"] = {"kind": model}
+    if data["data"]["dataset"] == dataset and data["model"]["kind"] == model:
+        tree["target"] = data["target"]
+    return copy.deepcopy(tree | {key: data[key] for key in ("training", "seeds")})
+
+
+def _kind(tree: Tree, section: str, default: str) -> str | None:
+    """The registered kind of a section; None where it is a mistake."""
+    value = tree.get(section, {})
+    if not isinstance(value, Mapping):
+        return None
+    word = value.get(_SHORT[section], default)
+    canonical = DATA.canonical if section == "data" else MODEL.canonical
+    try:
+        return canonical(word) if isinstance(word, str) else None
+    except UnknownName:
+        return None
+
+
+def _filled(own: Any, suited: Mapping[str, Any]) -> Tree:
+    """A section with the keys it lacks; a path is for the user to give."""
+    return {**{key: value for key, value in suited.items() if key != "path"}, **(own or {})}
+
+
+def _optimizer(own: Any, suited: Mapping[str, Any], training: Any) -> Any:
+    """A whole optimizer, or the learning rate that one of this kind starts from."""
+    if own is None:
+        steps = training.get("steps") if isinstance(training, Mapping) else None
+        if isinstance(steps, int) and steps <= 2 * suited.get("warmup_steps", 0):
+            return {**suited, "warmup_steps": steps // 10}
+        return dict(suited)
+    if not isinstance(own, Mapping) or own.get("lr") is not None:
+        return own
+    kind = own.get("kind", "sgd")
+    try:
+        kind = OPTIMIZER.canonical(kind)
+    except (UnknownName, AttributeError):
+        return own
+    rate = suited["lr"] if kind == suited["kind"] else _RATES.get(kind)
+    return own if rate is None else {"lr": rate, **own}
+
+
+def _training(own: Any, suited: Mapping[str, Any]) -> Any:
+    """A budget where none is given, and a cadence that goes with the budget that is."""
+    if own is None:
+        return dict(suited)
+    if not isinstance(own, Mapping):
+        return own
+    budget = {key for key in ("epochs", "steps") if own.get(key) is not None}
+    cadence = {key for key in ("evaluate_every", "evaluations") if own.get(key) is not None}
+    filled = dict(own)
+    if not budget:
+        filled |= {key: suited[key] for key in ("epochs", "steps") if suited.get(key) is not None}
+    if not cadence:
+        filled["evaluations"] = EVALUATIONS
+    return filled
+
+
+EVALUATIONS = 20
+"""Evaluations over a budget of which nothing else is said."""
+
+
+def _pilot(tree: Mapping[str, Any]) -> Any:
+    """Nobody has measured what this pair reaches, so a norm tells on seeds of its own."""
+    norms = tree.get("norms")
+    words = [norm for norm in norms if isinstance(norm, str)] if isinstance(norms, list) else []
+    told = [word for word in words if NORM.known(word) != "none"]
+    return {"from": told[0]} if told else {"val_accuracy": 0.9}
+
+
+@functools.cache
+def _plain() -> tuple[Tree, ...]:
+    """The trees of the bundled configs that neither sweep nor tune."""
+    trees = [parse(path.read_text(encoding="utf-8"), path.name).tree for path in bundled()]
+    return tuple(tree for tree in trees if not tree.keys() & {"sweep", "tune"})
+
+
+def _near(tree: Mapping[str, Any], dataset: str) -> tuple[bool, float]:
+    """Whether a config is for this very dataset, and how near its images are in size."""
+    here = tree["data"]["dataset"]
+    return here == dataset, -abs(math.log(_pixels(here) / _pixels(dataset)))
+
+
+def _small(dataset: str) -> bool:
+    """Grey images, for which an MLP will do."""
+    member = DATA.member(dataset)
+    needed = {"path": IMAGES} if "path" in member.model_fields else {}
+    shape = image_shape(member.model_validate({"dataset": dataset, **needed}))
+    return shape is not None and shape[2] == 1
+
+
+@functools.cache
+def _pixels(dataset: str) -> int:
+    member = DATA.member(dataset)
+    needed = {"path": IMAGES} if "path" in member.model_fields else {}
+    return math.prod(
+        image_shape(member.model_validate({"dataset": dataset, **needed})) or (32, 32, 3)
+    )
+
+
+def experiment_name(stem: str) -> str:
+    """A file's name in the letters that an experiment's may have; empty where none is left."""
+    return re.sub(r"[^A-Za-z0-9._-]+|^[.-]+", "-", stem).strip("-.")[:64]
