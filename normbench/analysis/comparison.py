@@ -1,4 +1,4 @@
-"""Paired comparison of norms: difference, interval, p-value and a verdict in plain words.
+"""Paired comparison of norms with a baseline: difference, interval, p-value, and a verdict in words.
 
 Runs pair by seed at the same sweep point. The definitions are those of PROTOCOL.md, "Comparison".
 """
@@ -13,55 +13,40 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normbench.analysis.groups import norm_codes, require, sweep_points
-from normbench.analysis.statistics import (
-    RESAMPLES,
-    holm,
-    mean_interval,
-    needed_seeds,
-    sign_flip_p,
-    signed_ranks,
+from normbench.analysis.groups import failed_to_learn, norm_codes, require, sweep_points
+from normbench.analysis.intervals import mean_interval, shift, shift_interval
+from normbench.analysis.power import detectable_effect, needed_seeds
+from normbench.analysis.rule import (
+    BETTER,
+    DEFAULT_METRICS,
+    METRICS,
+    SIMILAR,
+    TOO_FEW,
+    UNDECIDED,
+    WORSE,
+    Metric,
+    VerdictRule,
 )
+from normbench.analysis.statistics import holm, sign_flip_p, signed_ranks
 from normbench.errors import ConfigError, Problem, suggest
 
-__all__ = ["DEFAULT_METRICS", "METRICS", "Metric", "compare", "needed_seeds"]
+__all__ = ["COLUMNS", "DEFAULT_METRICS", "METRICS", "Metric", "compare", "needed_seeds"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Words = NDArray[np.object_]
 
+SIMULTANEOUS, UNADJUSTED = "simultaneous", "unadjusted"
+"""What an interval promises; in its place stands the reason where there is none."""
 
-@dataclass(frozen=True)
-class Metric:
-    """A column of the outcomes to compare.
-
-    ``capped`` names the column whose mean difference is reported where the metric itself can be
-    infinite; such a metric is tested on ranks.
-    """
-
-    name: str
-    higher_is_better: bool = True
-    capped: str | None = None
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("steps_to_target", higher_is_better=False, capped="restricted_steps"),
-        Metric("auc"),
-        Metric("val_accuracy"),
-        Metric("test_accuracy"),
-        Metric("best_val_accuracy"),
-    )
-}
-DEFAULT_METRICS = ("steps_to_target", "auc", "val_accuracy", "test_accuracy")
-
-BETTER, WORSE, NO_EVIDENCE = "better", "worse", "no evidence of a difference"
-TOO_FEW = "too few seeds"
-"""Verdict words; the last is followed by " (needs at least n)"."""
-
+COLUMNS = (
+    *("norm", "baseline", "metric", "pairs", "informative", "difference", "ci_low", "ci_high"),
+    *("interval", "p_value", "p_adjusted", "p_better", "detectable", "verdict"),
+)
+"""The columns of a comparison; the sweep keys stand after the second."""
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Where each run stands in the cube [point, norm, place of its seed within the point]."""
 
     point: Ints
@@ -81,39 +66,50 @@ def compare(
     baseline: str,
     keys: Sequence[str],
     *,
+    rule: VerdictRule | None = VerdictRule(),  # noqa: B008 - it is frozen
     metrics: Sequence[str] = DEFAULT_METRICS,
     all_pairs: bool = False,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
     alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Each norm against the baseline (or every two norms), per sweep point and metric.
 
     outcome: rows of ``convergence.outcomes`` for one target. Returns one row for each sweep point,
-    metric and pair of norms, in that order, with the columns
+    metric and pair of norms, in that order and with the judged metric first, with the columns
 
     - norm, baseline, <keys>, metric. With ``all_pairs``, ``baseline`` is the second of the two
       norms: the declared baseline where it is one of them, else the one listed earlier;
     - pairs: seeds with an outcome under both norms. A run that failed or is missing takes its pair
-      out, and ``pairs`` shows it;
-    - difference: mean over pairs of norm minus baseline, in the metric's own unit; for
-      ``steps_to_target`` in steps, a miss counting as the budget (difference of restricted means);
-    - ci_low, ci_high: bootstrap interval of it, see ``statistics.mean_interval``;
-    - p_value: exact two-sided sign-flip test, see ``statistics.sign_flip_p``, on the differences
-      themselves. For ``steps_to_target`` on their signed ranks: a pair in which one of the two
-      missed is a larger difference than any that was measured, and one in which both missed is a
-      difference of zero, which stays among the pairs but carries no sign;
-    - p_adjusted: Holm over the comparisons of this sweep point and metric. It counts every
-      comparison that was planned, also one that lost all its pairs;
-    - p_better: share of pairs in which norm is better than baseline, ties half;
-    - verdict: ``better`` or ``worse`` if p_adjusted <= alpha, in the direction of the tested
-      statistic; else ``too few seeds (needs at least n)`` if no outcome of so many pairs and
-      comparisons could have reached alpha; else ``no evidence of a difference``.
+      out, and ``pairs`` shows it; informative: those of them that differ. A tie, or a pair in which
+      neither reached the target, carries no sign;
+    - difference: norm minus baseline in the metric's own unit: the mean over pairs, or, in steps,
+      the Hodges-Lehmann shift, in which a miss is larger than any number (so it can be infinite);
+    - p_value: exact two-sided sign-flip test (``statistics.sign_flip_p``) of the differences, in
+      steps of their signed ranks, a miss being the largest;
+    - p_better: share of pairs in which norm is better than baseline, ties half.
+
+    The metric of ``rule`` carries the verdicts (none does where it is None):
+
+    - p_adjusted: Holm over every comparison of that metric in the experiment, over all of its sweep
+      points, also those that lost all their pairs;
+    - ci_low, ci_high: ``intervals.mean_interval`` or ``intervals.shift_interval`` at alpha over the
+      number of comparisons. All of them hold at once in 95 % of experiments. Where Holm decided
+      they end short of zero, so that no word contradicts its interval: that part is Holm's own
+      statement, with its own 5 %;
+    - interval: "simultaneous", or why there is none: too few pairs, no spread, or runs that end in
+      two ways (``intervals`` says why that leaves none for a mean);
+    - detectable: the smallest difference that 80 % power would have found, by the spread that was
+      measured; NaN where a miss leaves none;
+    - verdict: ``similar`` where the interval lies inside the margin (two one-sided tests, each at
+      half of alpha), which goes before all else: a difference can be certain and still too small
+      to matter. ``better`` or ``worse`` if p_adjusted <= alpha. ``too few seeds (needs n)`` if no
+      outcome of so many pairs and comparisons could have reached alpha. ``undecided`` otherwise,
+      with the reason in brackets where ties are why nothing could have reached alpha.
+
+    Every other metric is exploratory: its interval is "unadjusted" at alpha, its p_adjusted NaN and
+    its verdict empty.
 
     Without any pair the numbers are NaN. A norm without runs at a sweep point is not compared
     there, and a metric that no run has (test accuracy without a test set) makes no rows.
-
-    The same outcomes give the same numbers, whatever else is in the table.
 
     Raises ConfigError if the baseline is not among the norms, ValueError for an unknown metric,
     more than one target, or two runs of one norm, sweep point and seed.
@@ -128,21 +124,35 @@ def compare(
     if outcome["target"].nunique(dropna=False) > 1:
         raise ValueError("outcomes of several targets: choose the rows of one")
     outcome = outcome[norm_codes(outcome, norms) >= 0]
-    layout, points = _layout(outcome, norms, keys)
+    layout, points = lay_out(outcome, norms, keys)
     first, second = _comparisons(list(norms), baseline, all_pairs)
     present = np.zeros(layout.shape[:2], dtype=bool)
     present[layout.point, layout.norm] = True
     planned = present[:, first] & present[:, second]  # [P, K]
+    mixed = _mixed(outcome, layout, first, second)
 
+    judged = [rule.metric] if rule else []
     parts = []
-    for place, name in enumerate(metrics):
-        metric = METRICS[name]
-        require(outcome, [name] + ([metric.capped] if metric.capped else []), "outcomes")
+    for place, name in enumerate(dict.fromkeys([*judged, *metrics])):
+        require(outcome, [name], "outcomes")
         done = outcome["reached"] | outcome["censored"] | outcome["auc"].notna()
         if outcome[name].isna().all() and done.any():
             continue
-        part = _compare_metric(outcome, layout, metric, first, second, confidence, resamples)
-        _judge(part, metric, planned, alpha)
+        score = layout.cube(outcome[name])
+        raw = _difference(score, first, second)
+        family = int(planned.sum()) if name in judged else 1
+        part = _numbers(raw, METRICS[name], alpha / max(family, 1), mixed)
+        part["p_adjusted"], part["verdict"] = np.nan, ""
+        if rule and name in judged:
+            rows = planned.ravel()
+            p = np.where(rows, part["p_value"], np.nan)
+            part["p_adjusted"] = holm(p, np.array(family))
+            part["margin"] = rule.similar_within
+            if METRICS[name].ranked:
+                part["margin"] *= _median(score)[:, second].ravel()
+            _judge(part, METRICS[name], family, alpha)
+        else:
+            part["detectable"] = np.nan
         part["metric"], part["place"] = name, place
         part["point"], part["pair"] = (index.ravel() for index in np.indices(planned.shape))
         parts.append(part[planned.ravel()])
@@ -158,16 +168,9 @@ def compare(
     return table[columns].reset_index(drop=True)
 
 
-COLUMNS = (
-    *("norm", "baseline", "metric", "pairs", "difference", "ci_low", "ci_high"),
-    *("p_value", "p_adjusted", "p_better", "verdict"),
-)
-"""The columns of a comparison; the sweep keys stand after the second."""
-
-
-def _layout(
+def lay_out(
     outcome: pd.DataFrame, norms: Sequence[str], keys: Sequence[str]
-) -> tuple[_Layout, pd.DataFrame]:
+) -> tuple[Layout, pd.DataFrame]:
     """Lay the runs out by point, norm and seed; seeds are ranked within each point.
 
     Ranked within the point, so that sweep points with different seeds do not blow up the cube.
@@ -184,7 +187,7 @@ def _layout(
     if (times > 1).any():
         row = outcome.iloc[int(np.flatnonzero(taken == values[times > 1][0])[0])]
         raise ValueError(f"norm {row['norm']!r} has two runs with seed {row['seed']} at one point")
-    return _Layout(point, norm, seed, shape), points
+    return Layout(point, norm, seed, shape), points
 
 
 def _comparisons(norms: list[str], baseline: str, all_pairs: bool) -> tuple[list[int], list[int]]:
@@ -196,42 +199,93 @@ def _comparisons(norms: list[str], baseline: str, all_pairs: bool) -> tuple[list
     return [second for _, second in pairs], [first for first, _ in pairs]
 
 
-def _compare_metric(
-    outcome: pd.DataFrame,
-    layout: _Layout,
-    metric: Metric,
-    first: list[int],
-    second: list[int],
-    confidence: float,
-    resamples: int,
-) -> pd.DataFrame:
+def _numbers(raw: Floats, metric: Metric, alpha: float, mixed: Words) -> pd.DataFrame:
     """Numbers of all comparisons of one metric: one row for each point and pair of norms [P * K].
 
-    ``direction`` is the sign of the tested statistic: norm minus baseline.
+    ``direction`` is the sign of the tested statistic: norm minus baseline. ``alpha`` is that of one
+    interval. ``detectable`` holds the standard deviation of a difference until ``_judge``.
     """
-    score = layout.cube(outcome[metric.name])
-    raw = _difference(score, first, second)
-    plain = raw
-    if metric.capped:
-        plain = _difference(layout.cube(outcome[metric.capped]), first, second)
-    pairs = np.isfinite(plain).sum(axis=1)
-    columns = ("difference", "ci_low", "ci_high", "p_value", "p_better", "direction")
-    result = {name: np.full(len(raw), np.nan) for name in columns}
+    pairs = (~np.isnan(raw)).sum(axis=1)
+    columns = ("difference", "ci_low", "ci_high", "p_value", "p_better", "direction", "detectable")
+    result: dict[str, NDArray] = {name: np.full(len(raw), np.nan) for name in columns}
+    result["informative"] = ((raw != 0) & ~np.isnan(raw)).sum(axis=1)
+    need = needed_seeds(1, alpha)
+    reason = np.full(len(raw), "no pairs", dtype=object)
     for n in np.unique(pairs[pairs > 0]):
         rows = np.flatnonzero(pairs == n)
         # Pairs in order of their seeds, without the places of those that are incomplete.
-        keep = np.argsort(np.isnan(plain[rows]), axis=1, kind="stable")[:, :n]
+        keep = np.argsort(np.isnan(raw[rows]), axis=1, kind="stable")[:, :n]
         d = np.take_along_axis(raw[rows], keep, axis=1)
-        capped = np.take_along_axis(plain[rows], keep, axis=1)
-        tested = signed_ranks(d) if metric.capped else d
-        result["difference"][rows] = capped.mean(axis=1)
-        low, high = mean_interval(capped, confidence, resamples)
-        result["ci_low"][rows], result["ci_high"][rows] = low, high
+        tested = signed_ranks(d) if metric.ranked else d
+        result["difference"][rows] = shift(d) if metric.ranked else d.mean(axis=1)
         result["p_value"][rows] = sign_flip_p(tested)
         wins = (d > 0) if metric.higher_is_better else (d < 0)
         result["p_better"][rows] = wins.mean(axis=1) + (d == 0).mean(axis=1) / 2
         result["direction"][rows] = np.sign(tested.sum(axis=1))
-    return pd.DataFrame({"pairs": pairs, **result})
+        if n > 1:
+            with np.errstate(invalid="ignore"):
+                result["detectable"][rows] = d.std(axis=1, ddof=1)  # NaN beside a miss
+        reason[rows] = np.array(_reasons(d, need, metric, mixed[rows]), dtype=object)
+        shown = np.flatnonzero(reason[rows] == "")
+        if len(shown):
+            interval = shift_interval if metric.ranked else mean_interval
+            low, high = interval(d[shown], alpha)
+            # Ties in steps can leave one number, which is no interval.
+            flat = (low == high) | np.isposinf(low) | np.isneginf(high)
+            flat |= np.isneginf(low) & np.isposinf(high)
+            result["ci_low"][rows[shown]] = np.where(flat, np.nan, low)
+            result["ci_high"][rows[shown]] = np.where(flat, np.nan, high)
+            reason[rows[shown[flat]]] = "too many ties or misses"
+    return pd.DataFrame({"pairs": pairs, **result, "interval": reason})
+
+
+def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
+    """Why a row of differences [G, n] has no interval; empty where it has one."""
+    pairs = d.shape[1]
+    differ = (d != 0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        spread = d.max(axis=1) - d.min(axis=1)
+    flat = spread <= 1e-12 * np.abs(d).max(axis=1)
+    found = []
+    for informative, same, mixture in zip(differ, flat, mixed, strict=True):
+        if pairs < need:
+            found.append(f"needs {need} pairs")
+        elif informative == 0:
+            found.append("no pair differs")
+        elif same:
+            found.append("all pairs differ by the same amount")
+        elif metric.ranked:
+            found.append("")
+        elif mixture:
+            found.append(mixture)
+        else:
+            few = informative < need
+            found.append(f"{pairs - informative} of {pairs} pairs tie" if few else "")
+    return found
+
+
+def _mixed(
+    outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]
+) -> Words:
+    """Where the pairs end in several ways, one of them a run that failed to learn; else "". [P * K]
+
+    Such a run diverged or ended at chance. Where it is so at every seed, the pairs end alike.
+    """
+    count = layout.shape[0] * len(first)
+    words = np.full(count, "", dtype=object)
+    lost = pd.Series(failed_to_learn(outcome), index=outcome.index)
+    known = outcome["auc"].notna() | outcome["reached"] | outcome["censored"]
+    cube = layout.cube(lost.astype(float).where(known))
+    # 0: both learned, 1: the baseline did not, 2: the norm did not, 3: neither; NaN without a pair.
+    way = (2 * cube[:, first] + cube[:, second]).reshape(count, -1)
+    pairs = (~np.isnan(way)).sum(axis=1)
+    for row in np.flatnonzero((way > 0).any(axis=1)):
+        ways = way[row][~np.isnan(way[row])]
+        if len(set(ways.tolist())) > 1:
+            words[row] = (
+                f"{int((ways > 0).sum())} of {pairs[row]} pairs hold a run that failed to learn"
+            )
+    return words
 
 
 def _difference(cube: Floats, first: list[int], second: list[int]) -> Floats:
@@ -243,19 +297,58 @@ def _difference(cube: Floats, first: list[int], second: list[int]) -> Floats:
     return difference.reshape(points * comparisons, seeds)
 
 
-def _judge(part: pd.DataFrame, metric: Metric, planned: NDArray[np.bool_], alpha: float) -> None:
-    """Add ``p_adjusted`` and ``verdict`` to the rows [P * K] of one metric."""
-    count = planned.sum(axis=1)
-    p = part["p_value"].to_numpy().reshape(planned.shape)
-    part["p_adjusted"] = holm(np.where(planned, p, np.nan), count).ravel()
-    comparisons = np.repeat(count, planned.shape[1])
-    significant = part["p_adjusted"].to_numpy() <= alpha
-    up = (part["direction"].to_numpy() > 0) == metric.higher_is_better
-    too_few = np.full(len(part), "", dtype=object)
-    reachable = np.ones(len(part), dtype=bool)
-    for m in np.unique(comparisons[comparisons > 0]):
-        need = needed_seeds(int(m), alpha)
-        too_few[comparisons == m] = f"{TOO_FEW} (needs at least {need})"
-        reachable[comparisons == m] = part["pairs"].to_numpy()[comparisons == m] >= need
-    words = np.where(reachable, NO_EVIDENCE, too_few)
-    part["verdict"] = np.where(significant, np.where(up, BETTER, WORSE), words)
+def _median(score: Floats) -> Floats:
+    """Median over seeds, misses infinite. [P, norms, S] -> [P, norms]; NaN without a run."""
+    ordered = np.sort(score, axis=2)  # NaN last
+    known = (~np.isnan(score)).sum(axis=2)
+    if not score.shape[2]:
+        return np.full(score.shape[:2], np.nan)
+    places = [np.maximum((known - 1) // 2, 0), np.minimum(known // 2, score.shape[2] - 1)]
+    low, high = (np.take_along_axis(ordered, p[..., None], axis=2)[..., 0] for p in places)
+    return np.where(known > 0, (low + high) / 2, np.nan)
+
+
+def _judge(part: pd.DataFrame, metric: Metric, family: int, alpha: float) -> None:
+    """Trim the intervals, and give detectable effects and verdicts to the judged rows [P * K]."""
+    need = needed_seeds(max(family, 1), alpha)
+    decided = part["p_adjusted"].to_numpy() <= alpha
+    direction = part["direction"].to_numpy()
+    shown = part["interval"] == ""
+    above, below = decided & (direction > 0), decided & (direction < 0)
+    # The ends of an interval that Holm shortened are open: zero itself is outside.
+    part["ci_low"] = np.where(
+        shown & above, np.maximum(part["ci_low"], np.nextafter(0, 1)), part["ci_low"]
+    )
+    part["ci_high"] = np.where(
+        shown & below, np.minimum(part["ci_high"], np.nextafter(0, -1)), part["ci_high"]
+    )
+    part.loc[shown, "interval"] = SIMULTANEOUS
+    effects = {n: detectable_effect(int(n), max(family, 1), alpha) for n in set(part["pairs"])}
+    part["detectable"] = part["detectable"] * part["pairs"].map(effects)
+    part["detectable"] = part["detectable"].where(np.isfinite(part["detectable"]))
+
+    up = (direction > 0) == metric.higher_is_better
+    inside = (part["ci_low"] >= -part["margin"]) & (part["ci_high"] <= part["margin"])
+    inside &= np.isfinite(part["margin"])
+    words = []
+    for similar, significant, better, pairs, informative in zip(
+        inside, decided, up, part["pairs"], part["informative"], strict=True
+    ):
+        if similar:
+            words.append(SIMILAR)
+        elif significant:
+            words.append(BETTER if better else WORSE)
+        else:
+            words.append(open_word(pairs, informative, need, metric))
+    part["verdict"] = words
+
+
+def open_word(pairs: int, informative: int, need: int, metric: Metric) -> str:
+    """The word where nothing is decided: too few seeds, or undecided, with its reason."""
+    nothing = f"neither reached the target in {pairs - informative} of {pairs} pairs"
+    reason = nothing if metric.ranked else f"{pairs - informative} of {pairs} pairs tie"
+    if informative >= need:
+        return UNDECIDED
+    if pairs >= need or (metric.ranked and pairs and not informative):
+        return f"{UNDECIDED} ({reason})"
+    return f"{TOO_FEW} (needs {need})"

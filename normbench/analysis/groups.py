@@ -43,6 +43,19 @@ def norm_codes(frame: pd.DataFrame, norms: Sequence[str]) -> Codes:
     return pd.Index(list(norms), dtype=object).get_indexer(pd.Index(frame["norm"])).astype(np.int64)
 
 
+AT_CHANCE = 0.03
+"""A final validation accuracy up to so much above chance is that of a run that did not learn."""
+
+
+def failed_to_learn(outcome: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which runs diverged or ended at chance; none where the outcomes do not tell."""
+    if not {"state", "num_classes", "val_accuracy"} <= set(outcome.columns):
+        return np.zeros(len(outcome), dtype=bool)
+    chance = 1.0 / outcome["num_classes"].astype(float)
+    lost = (outcome["state"] == "diverged") | (outcome["val_accuracy"] <= chance + AT_CHANCE)
+    return lost.to_numpy(dtype=bool)
+
+
 def _factorize(column: pd.Series) -> tuple[Codes, int]:
     """Codes in sorted order of the values, and how many there are."""
     try:

@@ -7,7 +7,6 @@ the numbers of one comparison depend on its own differences and on nothing else 
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +19,8 @@ EXACT_PAIRS = 24
 """Up to so many pairs the sign-flip test looks at all 2^n flips; above, at a random sample."""
 
 RANDOM_FLIPS = 9_999
-RESAMPLES = 1_999
-"""Enough for an interval: the sampling error of its half-width is about 2 % of the half-width."""
-
-SMALLEST_BOOTSTRAP = 5
-"""With fewer pairs a resample too often repeats one value and has no standard error."""
-
-# float64 values in one temporary. The bootstrap's products are kept so small that BLAS computes
-# them on one thread: on a busy machine waiting for the other threads costs many times the work.
+# float64 values in one temporary.
 _CHUNK = 250_000
-_BOOTSTRAP_CHUNK = 16_000
 _SIGNS_CHUNK = 2_500_000
 # Sums of the same numbers in another order differ by rounding; they must still count as equal.
 _TIE = 1e-9
@@ -66,7 +57,7 @@ def sign_flip_p(differences: Floats) -> Floats:
     counter = _count_all if pairs <= EXACT_PAIRS else _count_sample
     width = 1 << -(-pairs // 2) if pairs <= EXACT_PAIRS else RANDOM_FLIPS
     p = np.empty(groups)
-    for part in _chunks(groups, width, _CHUNK):
+    for part in chunks(groups, width, _CHUNK):
         p[part] = counter(differences[part], bound[part])
     p[bound == 0.0] = 1.0
     return p
@@ -95,20 +86,20 @@ def _signed_sums(values: Floats) -> Floats:
 
 def _count_sample(differences: Floats, bound: Floats) -> Floats:
     """(b + 1)/(m + 1) over m random sign patterns. differences: [G, n], bound: [G]."""
-    signs = _random_signs(differences.shape[1])
+    signs = random_signs(differences.shape[1])
     sums = np.zeros((len(differences), RANDOM_FLIPS))
-    for part in _chunks(len(signs), RANDOM_FLIPS, _SIGNS_CHUNK):
+    for part in chunks(len(signs), RANDOM_FLIPS, _SIGNS_CHUNK):
         sums += differences[:, part] @ signs[part].astype(float)
     extreme = (np.abs(sums) >= bound[:, None]).sum(axis=1)
     return (extreme + 1.0) / (RANDOM_FLIPS + 1.0)
 
 
 @functools.lru_cache(maxsize=1)  # for the next chunk
-def _random_signs(pairs: int) -> NDArray[np.int8]:
+def random_signs(pairs: int) -> NDArray[np.int8]:
     """[n, RANDOM_FLIPS] of -1 and 1, one byte each: with thousands of pairs they are many."""
     draw = stream(0, "sign flips", pairs)
     signs = np.empty((pairs, RANDOM_FLIPS), dtype=np.int8)
-    for part in _chunks(pairs, RANDOM_FLIPS, _SIGNS_CHUNK):
+    for part in chunks(pairs, RANDOM_FLIPS, _SIGNS_CHUNK):
         signs[part] = draw.choice(np.array([-1, 1], dtype=np.int8), size=signs[part].shape)
     return signs
 
@@ -138,73 +129,6 @@ def signed_ranks(differences: Floats) -> Floats:
     return np.sign(differences) * ranks
 
 
-def mean_interval(
-    differences: Floats, confidence: float = 0.95, resamples: int = RESAMPLES
-) -> tuple[Floats, Floats]:
-    """Confidence interval of the mean: the symmetric bootstrap-t, one for each row.
-
-    mean -+ q * s/sqrt(n), where q is the ``confidence`` quantile over resamples of
-    |mean* - mean| / (s*/sqrt(n)). Efron 1981 (bootstrap-t); Hall 1988, JRSS B 50:35 (the symmetric
-    form, whose coverage error is of order n^-2). Chosen by measured coverage of a nominal 95 %,
-    4,000 or more simulations each of normal, exponential, Student-t3, rounded, accuracy-like and
-    censored differences: 92.7 to 97.5 % at 8 pairs and 93.3 to 96.7 % at 16, where the percentile
-    interval has 84 to 89 % and 90 to 93 %, and BCa (scipy's default) 85 to 90 % and 88 to 92 %.
-    scipy's ``bootstrap`` has no studentized interval, and takes one sample at a time.
-
-    With fewer than ``SMALLEST_BOOTSTRAP`` pairs, and where ties are so many that q is infinite
-    (more than 1 - confidence of the resamples repeat a single value), q is Student's t quantile.
-
-    differences: [G, n], finite. Returns (low [G], high [G]), NaN where n < 2. Differences that are
-    all the same give an interval of width zero: they hold no sign of any spread.
-    """
-    groups, pairs = differences.shape
-    if pairs < 2:
-        return np.full(groups, np.nan), np.full(groups, np.nan)
-    from scipy import special  # not to be waited for by those who want a constant from here
-
-    mean = differences.mean(axis=1)
-    error = differences.std(axis=1, ddof=1) / math.sqrt(pairs)
-    student = float(special.stdtrit(pairs - 1, 0.5 + confidence / 2))
-    quantile = np.full(groups, student)
-    if pairs >= SMALLEST_BOOTSTRAP:
-        weights = _bootstrap_weights(pairs, resamples)
-        for part in _chunks(groups, resamples, _BOOTSTRAP_CHUNK):
-            centred = differences[part] - mean[part, None]
-            quantile[part] = _studentized_quantile(centred, weights, confidence)
-        quantile[~np.isfinite(quantile)] = student
-    return mean - quantile * error, mean + quantile * error
-
-
-@functools.lru_cache(maxsize=1)  # for the next metric
-def _bootstrap_weights(pairs: int, resamples: int) -> Floats:
-    """How often each pair is in each resample, over n. Returns [n, resamples]."""
-    draw = stream(0, "bootstrap", pairs)
-    return draw.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples).T / pairs
-
-
-def _studentized_quantile(centred: Floats, weights: Floats, confidence: float) -> Floats:
-    """Quantile of |t*|; infinite where too many resamples have no spread.
-
-    centred: [G, n] with mean zero; weights: [n, resamples]. Returns [G].
-    """
-    squared = centred**2
-    t_squared = np.square(centred @ weights)
-    variance = squared @ weights
-    variance -= t_squared
-    no_spread = 1e-12 * squared.mean(axis=1, keepdims=True)
-    flat = variance <= no_spread
-    variance[flat] = 0.0
-    t_squared[flat & (t_squared <= no_spread)] = 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t_squared /= variance  # in place: this is where the time goes
-    t_squared[np.isnan(t_squared)] = 0.0  # no spread, and no shift either
-    resamples = weights.shape[1]
-    place = min(math.ceil(confidence * (resamples + 1)), resamples) - 1
-    t_squared.partition(place, axis=1)
-    # s*^2 has n - 1 below, the weighted variance n; s*/sqrt(n) is sqrt(variance / (n - 1)).
-    return np.sqrt(t_squared[:, place] * (centred.shape[1] - 1))
-
-
 def holm(p: Floats, comparisons: NDArray[np.int64] | None = None) -> Floats:
     """Holm's step-down adjusted p-values along the last axis. Holm 1979, Scand. J. Stat. 6:65.
 
@@ -223,22 +147,7 @@ def holm(p: Floats, comparisons: NDArray[np.int64] | None = None) -> Floats:
     return adjusted
 
 
-def needed_seeds(comparisons: int, alpha: float = 0.05) -> int:
-    """The fewest pairs with which any of ``comparisons`` norms can come out different.
-
-    With n pairs the smallest two-sided sign-flip p is 2/2^n, and Holm multiplies the smallest of m
-    by m: the least n with m * 2/2^n <= alpha. 6 for one comparison, 7 for
-    two or three, 8 for four to six.
-    """
-    if comparisons < 1 or not 0 < alpha < 1:
-        raise ValueError("needs at least one comparison and 0 < alpha < 1")
-    pairs = 1
-    while comparisons * 2.0 / 2.0**pairs > alpha:
-        pairs += 1
-    return pairs
-
-
-def _chunks(rows: int, width: int, size: int) -> list[slice]:
+def chunks(rows: int, width: int, size: int) -> list[slice]:
     """Slices over ``rows`` such that rows x width of one slice is about ``size``."""
     step = max(1, size // max(width, 1))
     return [slice(start, start + step) for start in range(0, rows, step)]

@@ -1,0 +1,180 @@
+"""Which norms may be best: the model confidence set, and each norm's difference to the leader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from normbench.analysis.comparison import open_word
+from normbench.analysis.groups import norm_codes, require, sweep_points
+from normbench.analysis.power import seeds_for
+from normbench.analysis.rule import LEADER, METRICS, SIMILAR, TOO_FEW, WORSE, VerdictRule
+from normbench.analysis.sequential import (
+    Gap,
+    Looks,
+    Point,
+    Standing,
+    fixed,
+    gap,
+    margin_of,
+    needed_for,
+    point_of,
+    replay,
+)
+
+COLUMNS = (
+    *("norm", "metric", "place", "in_set", "seeds", "value", "difference", "ci_low", "ci_high"),
+    *("interval", "p_value", "verdict", "more_seeds", "look"),
+)
+"""The columns of a best set; the sweep keys stand after the first."""
+
+
+def best_set(
+    outcome: pd.DataFrame,
+    norms: Sequence[str],
+    keys: Sequence[str],
+    *,
+    rule: VerdictRule,
+    looks: Looks | None = None,
+    order: Sequence[int] | None = None,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """The norms that cannot be told from the best at 95 %, a row a sweep point and norm.
+
+    The model confidence set (Hansen, Lunde & Nason 2011): test that all norms are equal
+    (``equality``), eliminate the worst, repeat. The probability that a norm that is among the best
+    is eliminated is at most alpha, over all sweep points, which share it evenly, and over all
+    ``looks`` (``sequential``); without looks there is one, at all seeds. Norms that lack a seed are
+    tested on the seeds that all norms still in have.
+
+    outcome: rows of ``convergence.outcomes`` for one target. order: the seeds as they were trained,
+    ascending by default. Returns, by sweep point and the leader first, the columns
+
+    - norm, <keys>, metric; place: 0 for the leader, then by elimination, the first one last; norms
+      without any outcome come after it;
+    - in_set: may be best, as far as is known;
+    - seeds: outcomes of the norm; value: their mean, in steps their median;
+    - difference: norm minus leader in the metric's own unit, over the seeds of both up to the look
+      that decided; the mean, in steps the Hodges-Lehmann shift;
+    - ci_low, ci_high: Student's interval (in steps the inverted signed-rank test) at the alpha of
+      the look over the number of pairs of norms it compared, so that choosing the leader by the
+      same data costs nothing. It ends short of zero where the norm was eliminated, and reaches it
+      where it was not; interval: "simultaneous", or why there is none;
+    - p_value: the largest p up to the norm's elimination; 1 for the leader;
+    - verdict: "leader"; "similar" where the interval lies inside the margin, also for a norm that
+      was eliminated; "worse" where it was; else "too few seeds (needs n)" where nothing could have
+      been told, or "undecided";
+    - more_seeds: how many more would tell it from the leader with 80 % power if the difference is
+      what was measured; NaN where it was, or where there is no spread;
+    - look: seeds at which it was decided; NaN before the first look is complete.
+    """
+    require(outcome, [rule.metric, "norm", "seed"], "outcomes")
+    if "target" in outcome and outcome["target"].nunique(dropna=False) > 1:
+        raise ValueError("outcomes of several targets: choose the rows of one")
+    outcome = outcome[norm_codes(outcome, norms) >= 0]
+    columns = [COLUMNS[0], *keys, *COLUMNS[1:]]
+    code, points = sweep_points(outcome, keys)
+    rows: list[dict[str, Any]] = []
+    for place in range(len(points)):
+        part = outcome[code == place]
+        present = [norm for norm in norms if (part["norm"] == norm).any()]
+        seeds = sorted(part["seed"].unique()) if order is None else list(order)
+        here = looks or fixed(len(seeds), alpha)
+        point = point_of(part, present, METRICS[rule.metric], seeds)
+        if looks is None:
+            point.known[:] = True
+        standing = replay(point, rule, here, len(points))
+        named = dict(zip(keys, points.iloc[place].tolist(), strict=True)) if keys else {}
+        for row in _rows(point, standing, rule, here, len(points)):
+            rows.append({**row, **named, "norm": present[row["norm"]], "metric": rule.metric})
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows(
+    point: Point, standing: Standing, rule: VerdictRule, looks: Looks, points: int
+) -> list[dict[str, Any]]:
+    """The rows of one point, the norms by their positions."""
+    metric = METRICS[rule.metric]
+    count = point.scores.shape[1]
+    order = [*standing.order, *(norm for norm in range(count) if norm not in standing.order)]
+    sign = 1.0 if metric.higher_is_better else -1.0
+    rows = []
+    for place, norm in enumerate(order):
+        look = standing.decided.get(norm, standing.look)
+        at = max(look, 0)
+        seeds, alpha = looks.seeds[at], looks.alpha[at] / points
+        family = standing.family[at] if standing.family else 1
+        own = point.scores[:seeds, norm]
+        own = own[~np.isnan(own)]
+        eliminated, ranked = norm in standing.decided, norm in standing.order
+        found, more, verdict = Gap(), np.nan, LEADER
+        if not ranked:
+            # Before the first look, or without any outcome.
+            verdict = f"{TOO_FEW} (needs {needed_for(max(count, 2), alpha)})"
+            if standing.look < 0:
+                verdict = f"{TOO_FEW} (needs {looks.seeds[0]})"
+        elif place:
+            leader = order[0]
+            found = gap(point, norm, leader, seeds, metric, alpha / family)
+            _align(found, eliminated)
+            more = np.nan if eliminated else _more(found, family, alpha)
+            if found.within(margin_of(rule, point.scores[:seeds, leader])):
+                verdict = SIMILAR
+            elif eliminated:
+                verdict = WORSE
+            else:
+                need = needed_for(len(standing.racing), alpha)
+                verdict = open_word(found.pairs, found.informative, need, metric)
+        low, high = sorted((sign * found.low, sign * found.high))
+        rows.append(
+            {
+                "norm": norm,
+                "place": place,
+                "in_set": not eliminated,
+                "seeds": len(own),
+                "value": _value(own, metric.ranked) * sign if len(own) else np.nan,
+                "difference": sign * found.difference if place else 0.0 if ranked else np.nan,
+                "ci_low": low,
+                "ci_high": high,
+                "interval": found.interval if place or not ranked else "",
+                "p_value": standing.p_value[norm],
+                "verdict": verdict,
+                "more_seeds": more,
+                "look": float(looks.seeds[look]) if look >= 0 else np.nan,
+            }
+        )
+    return rows
+
+
+def _value(own: np.ndarray, ranked: bool) -> float:
+    if not ranked:
+        return float(own.mean())
+    ordered = np.sort(own)
+    middle = ordered[(len(own) - 1) // 2], ordered[len(own) // 2]
+    return float(middle[0] if middle[0] == middle[1] else (middle[0] + middle[1]) / 2)
+
+
+def _align(found: Gap, eliminated: bool) -> None:
+    """Let the interval say what the elimination said."""
+    if found.interval != "simultaneous":
+        return
+    if not eliminated:
+        found.low, found.high = min(found.low, 0.0), max(found.high, 0.0)
+    elif found.low >= 0 or found.difference >= 0:
+        found.low = found.high = np.nan
+        found.interval = "eliminated by another norm than the leader"
+    else:
+        found.high = min(found.high, float(np.nextafter(0, -1)))
+
+
+def _more(found: Gap, family: int, alpha: float) -> float:
+    if not (found.sd > 0 and np.isfinite(found.difference) and found.difference):
+        return np.nan
+    try:
+        needed = seeds_for(found.difference / found.sd, family, alpha)
+    except OverflowError:
+        return np.nan
+    return float(max(needed - found.pairs, 1))
