@@ -1,6 +1,6 @@
 """Statements about normalization, each with its experiment, evidence and verdict."""
 
-from normbench.claims.base import CLAIMS, Claim, Claims, Finding, Row, examine, ordered
-from normbench.claims.rules import Verdict
+from normbench.claims.base import CLAIMS, Claim, Claims, Evidence, Row, examine, ordered
+from normbench.claims.verdicts import Verdict
 
-__all__ = ["CLAIMS", "Claim", "Claims", "Finding", "Row", "Verdict", "examine", "ordered"]
+__all__ = ["CLAIMS", "Claim", "Claims", "Evidence", "Row", "Verdict", "examine", "ordered"]

@@ -1,125 +1,120 @@
-"""Statement 1: what happens inside a deep network without normalization."""
+"""Statement 1: what happens inside a deep network without normalization.
+
+The rule, fixed here, under each initialization:
+
+- *activations vary*: at step 0 the median standard deviations by layer differ by a factor of
+  ``verdicts.VARIES`` or more;
+- *gradients vanish*: the interval over seeds of the squared gradient's growth per layer lies below
+  the border at which it changes by 10,000 over 100 layers;
+- *slow*: some norm has more area under the validation curve than none beyond doubt, at the shared
+  and at own best rates; fails where every norm is similar or worse;
+- *unstable*: under some norm more of the grid's rates train.
+
+All trained comparisons are one family.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from normbench.analysis.signal import growth_of_rows, propagation
-from normbench.comparison import Tables
+from normbench.analysis.intervals import mean_interval
+from normbench.analysis.signal import growth_of_rows
+from normbench.claims.base import CLAIMS, Claim, Evidence
+from normbench.claims.context import Context
+from normbench.claims.family import Duel, any_better, judged
+from normbench.claims.study import Point, Study
+from normbench.claims.training_effect import (
+    AREA,
+    WITHIN,
+    at_both_rates,
+    over_the_grid,
+    rates_chosen,
+)
+from normbench.claims.verdicts import Piece, below, judge, varies
 from normbench.report.columns import number
-from normbench.claims.base import CLAIMS, Claim, Finding
-from normbench.claims.context import Context, Study
-from normbench.claims.rules import Part, best_part, combine, settled, varies
 
 NORMALIZED = ("batch", "layer", "rms")
+BORDER = 1e-4 ** (1 / 100)
+"""Growth per layer at which the squared gradient shrinks by 10,000 over 100 layers."""
 
 
-def layers_at_start(tables: Tables, norm: str, point: dict[str, Any]) -> dict[str, Any]:
-    """At step 0, over seeds: median activation std by layer [L], and the gradient's growth.
-
-    growth: geometric mean over runs, toward the input; NaN where nothing was probed.
-    """
-    runs, probes = tables.results.runs, tables.results.probes
-    mask = runs["norm"] == norm
-    for key, value in point.items():
-        mask &= runs[key] == value
-    if probes.empty:
-        return {"activation_std": [], "growth_per_layer": math.nan}
-    rows = probes[probes["run"].isin(runs.loc[mask, "run"]) & (probes["step"] == 0)]
-    if rows.empty:
-        return {"activation_std": [], "growth_per_layer": math.nan}
-    stds = np.median(np.stack(rows["activation_out_std"].to_list()), axis=0)
-    growth = growth_of_rows(np.stack(rows["activation_gradient"].to_list()))
+def layers_at_start(study: Study, norm: str, point: Point) -> tuple[list[float], np.ndarray]:
+    """At step 0: the median activation std by layer [L], and ln of the gradient's growth per layer
+    of every seed. Both empty where nothing was probed; -inf where a gradient vanished altogether."""
+    spread = study.probed(norm, "activation_out_std", point)
+    gradient = study.probed(norm, "activation_gradient", point)
+    if spread.empty or gradient.empty:
+        return [], np.array([])
     with np.errstate(divide="ignore"):
-        mean = float(np.exp(np.log(growth).mean()))
-    return {"activation_std": stds.tolist(), "growth_per_layer": mean}
+        growth = np.log(growth_of_rows(gradient.to_numpy()))
+    return spread.median().tolist(), growth
 
 
-def _situation(context: Context, study: Study, point: dict[str, Any], depth: Any) -> dict[str, Any]:
-    none = context.label("none")
-    found = layers_at_start(study.comparison.reported, none, point)
-    words = {
-        kind: row["verdict"]
-        for kind in NORMALIZED
-        if (row := study.paired(context.label(kind), "auc", **point)) is not None
+def inside(study: Study, norm: str, point: Point) -> list[Piece]:
+    """The two parts that are seen at step 0."""
+    stds, growth = layers_at_start(study, norm, point)
+    where = study.situation(point)
+    drift = f"standard deviation {number(stds[0], 2)} to {number(stds[-1], 2)}" if stds else ""
+    low = high = middle = math.nan
+    growth = growth[~np.isnan(growth)]
+    if len(growth) and np.isneginf(growth).all():
+        low = high = middle = -math.inf
+    elif len(growth) > 1 and np.isfinite(growth).all():
+        middle = float(growth.mean())
+        low, high = (float(end[0]) for end in mean_interval(growth[None]))
+    told = (
+        f"squared gradient x{number(math.exp(middle))} a layer toward the input "
+        f"({number(math.exp(low))} to {number(math.exp(high))})"
+        if not math.isnan(middle)
+        else "not measured"
+    )
+    numbers = {
+        "growth_per_layer": math.exp(middle),
+        "ci_low": math.exp(low),
+        "ci_high": math.exp(high),
     }
-    row = study.converged(none, **point) or {}
-    runs = int(row.get("runs", 0))
-    normalized = [study.converged(context.label(kind), **point) or {} for kind in NORMALIZED]
-    growth = found["growth_per_layer"]
-    return {
-        "depth": depth,
-        **found,
-        "signal": propagation(growth),
-        "runs": runs,
-        "reached": int(row.get("reached", 0)),
-        "diverged": int(row.get("diverged", 0)),
-        "val_accuracy_mean": row.get("val_accuracy_mean", math.nan),
-        "normalized_reached": {
-            kind: int(other.get("reached", 0))
-            for kind, other in zip(NORMALIZED, normalized, strict=True)
-        },
-        "normalized_better": words,
-    }
+    return [
+        Piece("activations vary", where, varies(stds), drift, {"activation_std": stds}),
+        Piece("gradients vanish", where, below(low, high, math.log(BORDER)), told, numbers),
+    ]
 
 
-def parts_of(found: dict[str, Any]) -> dict[str, Part]:
-    """The parts of the statement at one depth."""
-    signal = found["signal"]
-    stable = found["reached"] - found["diverged"]
-    best = max(found["normalized_reached"].values(), default=0)
-    return {
-        "varies": varies(found["activation_std"]),
-        "vanishes": None if not signal else signal == "vanishes",
-        "slow": best_part(found["normalized_better"].values()),
-        "unstable": None if not found["runs"] or best == stable else stable < best,
-    }
-
-
-def examine(context: Context) -> Finding:
-    """Activations and gradients at the start, and the training, at the config's depth and more."""
-    own = getattr(context.config.model, "depth", None)
-    found = [_situation(context, context.base, {}, own)]
-    commands = [context.base.command]
-    if context.depth is not None:
-        commands.append(context.depth.command)
-        for point in context.depth.comparison.results.config["sweep"]["model.depth"]:
-            found.append(_situation(context, context.depth, {"model.depth": point}, point))
-    by_depth = {one["depth"]: parts_of(one) for one in found}
-    parts = {
-        f"{piece} {place}": part
-        for piece in next(iter(by_depth.values()))
-        for place, part in settled([pieces[piece] for pieces in by_depth.values()]).items()
-    }
-    evidence = []
-    for one in found:
-        stds = one["activation_std"]
-        drift = f"std {number(stds[0], 2)} to {number(stds[-1], 2)}" if stds else "not probed"
-        others = "".join(f", {kind} {n}" for kind, n in one["normalized_reached"].items())
-        diverged = f" ({one['diverged']} diverged)" if one["diverged"] else ""
-        evidence.append(
-            f"{one['depth']} layers: activation {drift}; squared gradient "
-            f"x{number(one['growth_per_layer'])} a layer ({one['signal'] or 'unknown'}); of "
-            f"{one['runs']} seeds reached: none {one['reached']}{diverged}{others}"
-        )
-    return Finding(
-        combine(parts),
-        "un-normalized network: activations and gradients by layer at step 0; training paired "
-        "with the normalized ones by the area under the validation curve",
-        evidence,
-        {"depths": [{**one, "parts": by_depth[one["depth"]]} for one in found]},
-        commands,
+def examine(context: Context) -> Evidence:
+    """Activations and gradients at the start, and the training, without a norm."""
+    study, none = context.base, context.label("none")
+    norms = [context.label(kind) for kind in NORMALIZED]
+    duels: list[Duel] = []
+    for norm in norms:
+        duels += at_both_rates(study, norm, none, "slow", "auc", AREA, WITHIN)
+        duels += over_the_grid(study, norm, none, "unstable")
+    found = judged(duels)
+    pieces = [piece for point in study.points for piece in inside(study, none, point)]
+    groups = dict.fromkeys((d.part, tuple(d.situation.items())) for d in duels)
+    for part, situation in groups:
+        same = [
+            one
+            for one in found
+            if (one.duel.part, tuple(one.duel.situation.items())) == (part, situation)
+        ]
+        pieces.append(any_better(part, dict(situation), same))
+    return Evidence(
+        judge(pieces),
+        "un-normalized network: activations and gradients by layer at step 0; its training paired "
+        "by seed with the normalized ones, under each initialization",
+        [study.command],
+        rates_chosen(study, none, *norms),
     )
 
 
 CLAIMS.register("activations")(
     Claim(
         1,
+        "without a norm: activations vary, gradients vanish, slow, unstable",
         "In a deep network without normalization activations vary from layer to layer; gradients "
         "vanish, and training is slow and unstable.",
         examine,
+        studies=("base",),
     )
 )

@@ -6,38 +6,57 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from normbench.claims.family import sentence
+from normbench.claims.verdicts import Judgement, Verdict
 from normbench.registry import Registry
-from normbench.claims.rules import Verdict
 from normbench.store import SCHEMA
 
 if TYPE_CHECKING:
-    from normbench.plan import PlannedRun
     from normbench.claims.context import Context
+    from normbench.plan import PlannedRun
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The evidence about one statement.
+class Evidence:
+    """What was found about one statement.
 
-    experiment: what was done; evidence: the numbers in short sentences; numbers: the same for
-    JSON; commands: what reproduces it; table: rows to print below, such as the invariances.
+    judgement: the verdict, the pieces it rests on, and on what it depends. experiment: what was
+    done; remarks: what else was seen, in short sentences; numbers: the same for JSON; commands:
+    what reproduces it; table: rows to print below, such as the invariances.
     """
 
-    verdict: Verdict
+    judgement: Judgement
     experiment: str
-    evidence: Sequence[str]
-    numbers: Mapping[str, Any]
     commands: Sequence[str]
+    remarks: Sequence[str] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     table: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the evidence says."""
+        return self.judgement.verdict
+
+    @property
+    def sentences(self) -> list[str]:
+        """Every piece with its numbers, then the remarks."""
+        return [*map(sentence, self.judgement.pieces), *self.remarks]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement about normalization and how it is put to the test."""
+    """A statement about normalization and how it is put to the test.
+
+    short: the statement in a few words, for a list. source: who says so. studies: the names of the
+    experiments it rests on (``studies.STUDIES``), which a forecast counts.
+    """
 
     number: int
+    short: str
     statement: str
-    examine: Callable[[Context], Finding]
+    examine: Callable[[Context], Evidence]
+    source: str = ""
+    studies: tuple[str, ...] = ()
 
 
 CLAIMS: Registry[Claim] = Registry("claim", "normbench.claims")
@@ -56,21 +75,22 @@ class Row:
 
     name: str
     claim: Claim
-    finding: Finding
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
 class Claims:
     """Every statement that was examined, in order.
 
-    notes: what was measured in place of the config's own settings. stopped: interrupted before
-    the end, by ``signal``; the rows are then those that were complete. failed: training runs that
-    crashed, each with its reason.
+    setting: what the statements were measured on, in words. notes: what was measured in place of
+    the config's own settings. stopped: interrupted before the end, by ``signal``; the rows are
+    then those that were complete. failed: training runs that crashed, each with its reason.
     """
 
     name: str
     quick: bool
     rows: list[Row]
+    setting: str = ""
     notes: list[str] = field(default_factory=list)
     failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
     stopped: bool = False
@@ -82,25 +102,43 @@ class Claims:
             "schema": SCHEMA,
             "experiment": self.name,
             "quick": self.quick,
+            "setting": self.setting,
             "notes": self.notes,
             "failed_runs": [
                 {"run": run.folder, "reason": reason.strip()} for run, reason in self.failed
             ],
-            "claims": [
-                {
-                    "number": row.claim.number,
-                    "name": row.name,
-                    "statement": row.claim.statement,
-                    "experiment": row.finding.experiment,
-                    "evidence": list(row.finding.evidence),
-                    "verdict": row.finding.verdict.value,
-                    "commands": list(row.finding.commands),
-                    "numbers": dict(row.finding.numbers),
-                    "table": [dict(line) for line in row.finding.table],
-                }
-                for row in self.rows
-            ],
+            "claims": [_row(row) for row in self.rows],
         }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    claim, evidence = row.claim, row.evidence
+    judgement = evidence.judgement
+    return {
+        "number": claim.number,
+        "name": row.name,
+        "short": claim.short,
+        "statement": claim.statement,
+        "source": claim.source,
+        "verdict": judgement.verdict.value,
+        "depends_on": list(judgement.depends_on),
+        "conditions": judgement.words,
+        "situation": dict(judgement.fixed),
+        "experiment": evidence.experiment,
+        "parts": [
+            {
+                "part": piece.part,
+                "situation": dict(piece.situation),
+                "holds": piece.holds,
+                **piece.numbers,
+            }
+            for piece in judgement.pieces
+        ],
+        "evidence": evidence.sentences,
+        "commands": list(evidence.commands),
+        "numbers": dict(evidence.numbers),
+        "table": [dict(line) for line in evidence.table],
+    }
 
 
 def examine(context: Context, only: Sequence[int] = ()) -> Claims:
@@ -109,16 +147,18 @@ def examine(context: Context, only: Sequence[int] = ()) -> Claims:
 
     name, rows = context.original.name, []
     interrupted: Interrupted | None = None
-    for key, claim in ordered(only):
-        try:
+    chosen = ordered(only)
+    try:
+        context.forecast([study for _, claim in chosen for study in claim.studies])
+        for key, claim in chosen:
             rows.append(Row(key, claim, claim.examine(context)))
-        except Interrupted as error:
-            interrupted = error
-            break
+    except Interrupted as error:
+        interrupted = error
     return Claims(
         name,
         context.quick,
         rows,
+        context.setting,
         context.notes,
         context.failed,
         interrupted is not None,

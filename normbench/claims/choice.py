@@ -1,109 +1,178 @@
-"""Statement 11: which norm the evidence favours, and whether that changes."""
+"""Statement 11: whether the best choice of norm depends on the model.
+
+The rule, fixed here: every two norms, paired by seed by the area under the validation curve, in
+every situation that was measured, each at its own best rate where the rates were tuned. All
+comparisons in all situations are one family.
+
+- Supported: two norms change places between two situations, each time beyond doubt.
+- Refuted: one norm is in every situation as good as every other one, its intervals above
+  -``WITHIN``: there is a choice that serves everywhere. No sign of a difference refutes nothing.
+- Otherwise open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from normbench.comparison import Tables
+from normbench.claims.base import CLAIMS, Claim, Evidence
+from normbench.claims.context import Context
+from normbench.claims.family import Duel, Judged, judged
+from normbench.claims.study import BEST, ROLES, SHARED, Study, paired
+from normbench.claims.training_effect import AREA
+from normbench.claims.verdicts import Part, Piece, judge, named
 from normbench.report.columns import number
-from normbench.claims.base import CLAIMS, Claim, Finding
-from normbench.claims.context import Context, Study
-from normbench.claims.rules import Duel, choice, favourites, reversals
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-SHARED, BEST = "as configured", "own best rates"
+WITHIN = 0.01
+STUDIES = ("base", "depth", "batch-size", "other-model")
 
 
-def duels_of(tables: Tables, situation: str, skip: Mapping[str, Any] = NOTHING) -> list[Duel]:
-    """Every two norms compared by the area under the curve; a sweep's values name situations.
-
-    skip: a sweep point that is left out.
-    """
-    table, keys = tables.paired(all_pairs=True), tables.results.keys
-    if table.empty:
-        return []
-    duels = []
-    for row in table[table["metric"] == "auc"].to_dict("records"):
-        if skip and all(row[key] == value for key, value in skip.items()):
-            continue
-        values = [f"{key.rsplit('.', 1)[-1].replace('_', ' ')} {row[key]}" for key in keys]
-        name = ", ".join(values) or situation
-        duels.append(Duel(name, row["norm"], row["baseline"], row["verdict"]))
-    return duels
+def duels_of(study: Study, norms: Sequence[str], **more: Any) -> list[Duel]:
+    """Every two norms at every point, at own best rates if there are any."""
+    rate = BEST if study.comparison.tuned_key else SHARED
+    return [
+        Duel(
+            "a choice for every model",
+            {**more, **study.situation(point, rate=rate)},
+            first,
+            second,
+            AREA,
+            paired(*(study.by_seed(norm, "auc", ROLES[rate], point) for norm in (first, second))),
+            WITHIN,
+        )
+        for point in study.points
+        for first, second in itertools.combinations(norms, 2)
+    ]
 
 
 def _situations(context: Context) -> Iterator[tuple[list[Duel], Study]]:
-    yield duels_of(context.base.comparison.reported, SHARED), context.base
-    if context.depth is not None:
-        yield duels_of(context.depth.comparison.reported, "deeper"), context.depth
-    if context.batch_size is not None:
-        # The config's own batch size is measured as configured; here its budget is another one.
-        skip = {"data.batch_size": context.config.data.batch_size}
-        tables = context.batch_size.comparison.reported
-        yield duels_of(tables, "smaller batch", skip), context.batch_size
-    if context.other_model is not None:
-        kind = context.other_model.comparison.results.config["model"]["kind"]
-        yield duels_of(context.other_model.comparison.reported, kind), context.other_model
-    if context.base.comparison.best is not None:
-        yield duels_of(context.base.comparison.best, BEST), context.base
+    none = context.label("none")
+    for name in STUDIES:
+        study = context.study(name)
+        if study is None:
+            continue
+        kind = study.config["model"]["kind"]
+        labels = list(dict.fromkeys(study.comparison.results.runs["norm"]))
+        duels = duels_of(study, [label for label in labels if label != none], model=kind)
+        if name == "batch-size":  # the config's own batch size is measured in the base study
+            own = context.config.data.batch_size
+            duels = [duel for duel in duels if duel.situation["batch size"] != own]
+        yield duels, study
 
 
-def means(tables: Tables) -> dict[str, float]:
-    """norm -> mean area under the curve, the largest first."""
-    table = tables.convergence
-    found: pd.Series = table.set_index("norm")["auc_mean"].sort_values(ascending=False)
-    return {str(norm): float(value) for norm, value in found.items()}
+def place(situation: Mapping[str, Any]) -> str:
+    """A situation in words."""
+    return ", ".join(named(*pair) for pair in situation.items())
 
 
-def examine(context: Context) -> Finding:
+def winners(found: Sequence[Judged]) -> list[tuple[str, str, str]]:
+    """(situation, winner, loser) of every duel that was decided."""
+    decided = []
+    for one in found:
+        if one.holds is not None and one.p_adjusted <= 0.05:
+            pair = (one.duel.first, one.duel.second)
+            decided.append((place(one.duel.situation), *(pair if one.holds else pair[::-1])))
+    return decided
+
+
+def reversals(found: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
+    """(winner, loser, situation, situation in which it is the other way round), each pair once."""
+    first: dict[tuple[str, str], str] = {}
+    for situation, winner, loser in winners(found):
+        first.setdefault((winner, loser), situation)
+    return [
+        (winner, loser, situation, first[loser, winner])
+        for (winner, loser), situation in first.items()
+        if (loser, winner) in first and winner < loser
+    ]
+
+
+def favourites(found: Sequence[Judged]) -> list[str]:
+    """Norms that beat another one and are beaten by none, in these situations together."""
+    decided = winners(found)
+    losers = {loser for _, _, loser in decided}
+    return [w for w in dict.fromkeys(winner for _, winner, _ in decided) if w not in losers]
+
+
+def serves_everywhere(found: Sequence[Judged]) -> list[str]:
+    """Norms that are as good as every other one in every situation, by their intervals."""
+    norms: dict[str, set[str]] = {}
+    good: dict[str, bool] = {}
+    for one in found:
+        duel, where = one.duel, place(one.duel.situation)
+        spread = one.high > one.low
+        sides = ((duel.first, one.low > -duel.within), (duel.second, one.high < duel.within))
+        for norm, holds in sides:
+            norms.setdefault(norm, set()).add(where)
+            good[norm] = good.get(norm, True) and spread and holds
+    every = {where for places in norms.values() for where in places}
+    return [norm for norm, places in norms.items() if good[norm] and places == every]
+
+
+def depends_on_model(found: Sequence[Judged]) -> Part:
+    """The rule of the statement; a single situation says nothing."""
+    if len({place(one.duel.situation) for one in found}) < 2:
+        return None
+    if reversals(found):
+        return True
+    return False if serves_everywhere(found) else None
+
+
+def examine(context: Context) -> Evidence:
     """Every two norms in every situation that was measured here."""
     every: list[Duel] = []
     commands: dict[str, None] = {}
     for duels, study in _situations(context):
         every += duels
         commands[study.command] = None
+    found = judged(every)
     by_situation: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys(duel.situation for duel in every):
-        here = [duel for duel in every if duel.situation == name]
-        by_situation[name] = {
-            "favourites": favourites(here),
-            "duels": [duel._asdict() for duel in here],
+    remarks = []
+    for where in dict.fromkeys(place(duel.situation) for duel in every):
+        here = [one for one in found if place(one.duel.situation) == where]
+        ahead = favourites(here)
+        by_situation[where] = {
+            "situation": dict(here[0].duel.situation),
+            "favourites": ahead,
+            "duels": [one.numbers for one in here],
         }
-    evidence: list[str] = []
-    own = {SHARED: context.base.comparison.reported, BEST: context.base.comparison.best}
-    for name, tables in own.items():
-        if name not in by_situation or tables is None:
-            continue
-        order = by_situation[name]["auc_mean"] = means(tables)
-        shown = ", ".join(f"{norm} {number(value)}" for norm, value in order.items())
-        favoured = " or ".join(by_situation[name]["favourites"])
-        evidence.append(f"{name}: {favoured or 'no norm is ahead beyond doubt'} (AUC {shown})")
-    turned = reversals(every)
-    others = [
-        f"{name}: {' or '.join(found['favourites']) or 'none ahead'}"
-        for name, found in by_situation.items()
-        if name not in own
+        shown = "; ".join(f"{one.duel.first} - {one.duel.second} {_gap(one)}" for one in here)
+        remarks.append(f"{where}: {' or '.join(ahead) or 'none ahead'} ({shown})")
+    turned = reversals(found)
+    told = [
+        f"{winner} beats {loser} at {here} and loses to it at {other}"
+        for winner, loser, here, other in turned
     ]
-    if others:
-        evidence.append("; ".join(others))
-    evidence += [
-        f"{winner} beats {loser} ({place}) and loses to it ({other})"
-        for winner, loser, place, other in turned[:3]
-    ]
-    if not turned:
-        evidence.append("no two norms change places beyond doubt")
-    return Finding(
-        choice(every),
-        "every two norms paired by seed by the area under the validation curve, as configured, at "
-        "own best rates, and with other depths, batch sizes and networks",
-        evidence,
-        {"situations": by_situation, "reversals": [list(item) for item in turned]},
+    served = serves_everywhere(found)
+    why = "; ".join(told[:3]) or (
+        f"{' and '.join(served)} as good as any everywhere"
+        if served
+        else "no two norms change places beyond doubt, and none is shown to serve everywhere"
+    )
+    situation = {"init": context.config.model.init} if hasattr(context.config.model, "init") else {}
+    piece = Piece("the choice depends on the model", situation, depends_on_model(found), why)
+    return Evidence(
+        judge([piece]),
+        "every two norms paired by seed by the area under the validation curve: at own best rates "
+        "under each initialization, deeper and in another network, and at smaller batches",
         list(commands),
+        remarks,
+        {"situations": by_situation, "reversals": [list(item) for item in turned]},
     )
 
 
-CLAIMS.register("choice")(Claim(11, "The best choice of norm depends on the model.", examine))
+def _gap(one: Judged) -> str:
+    mark = {True: "*", False: "*"}.get(one.holds if one.p_adjusted <= 0.05 else None, "")  # type: ignore[arg-type]
+    return f"{number(one.difference, 2)}{mark}"
+
+
+CLAIMS.register("choice")(
+    Claim(
+        11,
+        "the best choice depends on the model",
+        "The best choice of norm depends on the model.",
+        examine,
+        studies=STUDIES,
+    )
+)

@@ -1,87 +1,80 @@
-"""Statement 7: layer norm against batch norm in very deep networks."""
+"""Statement 7: layer norm against batch norm in very deep networks.
+
+The rule, fixed here: at two and four times the config's depth and under each initialization, each
+norm at its own best rate there, paired by seed by the area under the validation curve. It holds
+where batch norm is better beyond doubt, and fails where it is worse or similar. A depth at which
+neither trains is open. All comparisons are one family.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from normbench.claims.base import CLAIMS, Claim, Evidence
+from normbench.claims.context import Context
+from normbench.claims.family import Duel, judged
+from normbench.claims.study import BEST, Point, Study, paired
+from normbench.claims.training_effect import AREA, rates_chosen
+from normbench.claims.verdicts import Piece, judge, trains
+from normbench.report.columns import percent
 
-from normbench.report.columns import difference, number
-from normbench.claims.base import CLAIMS, Claim, Finding
-from normbench.claims.context import Context, one_row
-from normbench.claims.rules import Part, Verdict, combine, part_of, settled
+WITHIN = 0.01
 
 
-def parts_of(words: dict[int, str]) -> dict[str, Part]:
-    """Parts from depth -> the verdict word of layer norm against batch norm: it is the worse one.
+def duels_of(study: Study, batch: str, layer: str) -> list[Duel]:
+    """Batch less layer norm at every point, at own best rates."""
+    return [
+        Duel(
+            "less well than batch norm",
+            study.situation(point, rate=BEST),
+            batch,
+            layer,
+            AREA,
+            paired(*(study.by_seed(norm, "auc", "best", point) for norm in (batch, layer))),
+            WITHIN,
+        )
+        for point in study.points
+    ]
 
-    A depth without evidence of a difference (both fail, or both work) has nothing to say where
-    another one has.
-    """
-    return settled(
-        [None if (part := part_of(word)) is None else not part for word in words.values()]
+
+def neither_trains(study: Study, norms: tuple[str, ...], point: Point, chance: float) -> bool:
+    """Whether no norm's mean accuracy at its own best rate is halfway to the target."""
+    return not any(
+        trains(study.mean(norm, "val_accuracy", "best", point), chance, study.target)
+        for norm in norms
     )
 
 
-def examine(context: Context) -> Finding:
+def examine(context: Context) -> Evidence:
     """Layer against batch norm at two and four times the config's depth."""
     experiment = (
-        "layer norm against batch norm in deeper networks, paired by seed by the area under the "
-        "validation curve"
+        "layer norm against batch norm in deeper networks, each at its own best rate there, paired "
+        "by seed by the area under the validation curve"
     )
-    study = context.depth
+    study = context.study("depth")
     if study is None:
         text = "this network has no depth that could be raised"
-        return Finding(Verdict.NOT_ENOUGH, experiment, [text], {}, context.direct(7))
-    batch, layer = context.label("batch"), context.label("layer")
-    tables = study.comparison.reported
-    pairs = tables.paired(all_pairs=True)
-    found: list[dict[str, Any]] = []
-    words: dict[int, str] = {}
-    for depth in study.comparison.results.config["sweep"]["model.depth"]:
-        point = {"model.depth": depth}
-        row = one_row(pairs, norm=layer, baseline=batch, metric="auc", **point)
-        sides = {kind: study.converged(label, **point) or {} for kind, label in _both(batch, layer)}
-        words[depth] = row["verdict"] if row else "not measured"
-        found.append(
-            {
-                "depth": depth,
-                "verdict": words[depth],
-                "difference": row["difference"] if row else None,
-                "p_adjusted": row["p_adjusted"] if row else None,
-                **{
-                    f"{key}_{kind}": side.get(key)
-                    for kind, side in sides.items()
-                    for key in ("runs", "reached", "diverged", "auc_mean", "val_accuracy_mean")
-                },
-            }
-        )
-    return Finding(
-        combine(parts_of(words)),
-        experiment,
-        [_sentence(one) for one in found],
-        {"depths": found},
-        [study.command],
-    )
-
-
-def _both(batch: str, layer: str) -> list[tuple[str, str]]:
-    return [("batch", batch), ("layer", layer)]
-
-
-def _sentence(one: dict[str, Any]) -> str:
-    if one["difference"] is None:
-        return f"{one['depth']} layers: {one['verdict']}"
-    return (
-        f"{one['depth']} layers: reached batch {one['reached_batch']}/{one['runs_batch']}, layer "
-        f"{one['reached_layer']}/{one['runs_layer']}; layer less batch: AUC "
-        f"{difference('auc', one['difference'])} (p {number(one['p_adjusted'], 2)}): "
-        f"{one['verdict']}"
+        return Evidence(judge([]), experiment, context.direct(7), [text])
+    norms = batch, layer = context.label("batch"), context.label("layer")
+    chance = 1 / context.dataset.num_classes
+    pieces, remarks = [], []
+    for found, point in zip(judged(duels_of(study, batch, layer)), study.points, strict=True):
+        piece = found.piece
+        accuracies = {norm: study.mean(norm, "val_accuracy", "best", point) for norm in norms}
+        if neither_trains(study, norms, point, chance):
+            piece = Piece(piece.part, piece.situation, None, "neither trains", piece.numbers)
+        pieces.append(piece)
+        cells = ", ".join(f"{norm} {percent(value)}" for norm, value in accuracies.items())
+        remarks.append(f"final accuracy in percent, {piece.place()}: {cells}")
+    return Evidence(
+        judge(pieces), experiment, [study.command], [*remarks, *rates_chosen(study, batch, layer)]
     )
 
 
 CLAIMS.register("layer-in-depth")(
     Claim(
         7,
+        "very deep: layer norm stabilizes less well than batch norm",
         "In very deep networks layer norm stabilizes training less well than batch norm.",
         examine,
+        studies=("depth",),
     )
 )

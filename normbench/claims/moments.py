@@ -1,16 +1,19 @@
-"""Statement 2: what batch norm does to the moments of each feature."""
+"""Statement 2: what batch norm does to the moments of each feature.
+
+The rule, fixed here: in training mode, before scale and shift, at step 0 and after ``UPDATES``
+updates, every feature's mean is 0 and its variance 1 but for rounding and eps. In evaluation mode,
+looked at after the updates, there are no statistics of a mini-batch, so it is told beside.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from normbench.report.columns import number
-from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch, steps
-from normbench.claims.rules import Moments, moments
+from normbench.claims.verdicts import Moments, Piece, judge, unit_variance, zero_mean
 from normbench.training.run import Run
 
 UPDATES = 20
@@ -33,16 +36,26 @@ def norm_outputs(run: Run, x: Tensor) -> list[tuple[Tensor, Tensor]]:
     return seen
 
 
-def _by_feature(x: Tensor) -> Tensor:
+def by_feature(x: Tensor) -> Tensor:
     """[N, F] or [N, C, H, W] -> [values, features]."""
     return x if x.ndim == 2 else x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def measure(run: Run, x: Tensor, eps: float) -> Moments:
-    """The largest deviations over all layers and features, of the outputs on this batch."""
+    """The largest deviations over all layers and features, before scale and shift, on this batch.
+
+    A feature whose scale is 0 has no output to be looked at, and is left out.
+    """
     mean = variance = beyond = 0.0
-    for before, after in norm_outputs(run, x):
-        own, found = _by_feature(before), _by_feature(after)
+    norms = [block.norm for block in run.network.layers]
+    for norm, (before, after) in zip(norms, norm_outputs(run, x), strict=True):
+        own, found = by_feature(before), by_feature(after)
+        scale, shift = (_numbers(norm, name, found) for name in ("weight", "bias"))
+        if shift is not None:
+            found = found - shift
+        if scale is not None:
+            kept = scale != 0
+            own, found = own[:, kept], found[:, kept] / scale[kept]
         s2 = own.var(0, correction=0)
         var = found.var(0, correction=0)
         mean = max(mean, float(found.mean(0).abs().max()))
@@ -51,46 +64,60 @@ def measure(run: Run, x: Tensor, eps: float) -> Moments:
     return Moments(mean, variance, beyond)
 
 
-def examine(context: Context) -> Finding:
+def _numbers(norm: nn.Module, name: str, like: Tensor) -> Tensor | None:
+    """A parameter of the norm in float64; None where it has none."""
+    found = getattr(norm, name, None)
+    return found.detach().to(like) if isinstance(found, Tensor) else None
+
+
+def examine(context: Context) -> Evidence:
     """The outputs of the config's own batch norm layers on real data."""
     eps = context.config.normalization.eps
     run = context.network_run("batch")
     x, _ = first_batch(run)
-    training = measure(run, x, eps)
+    start = measure(run, x, eps)
     run = context.network_run("batch")  # the forward pass above moved the running statistics
+    steps(run, UPDATES)
+    updates = run.step
     run.network.eval()
     evaluation = measure(run, x, eps)
     run.network.train()
-    steps(run, UPDATES)
     trained = measure(run, x, eps)
-    numbers: dict[str, Any] = {
-        "eps": eps,
-        "batch_size": context.config.data.batch_size,
-        "training": training._asdict(),
-        "evaluation": evaluation._asdict(),
-        "after_updates": {"updates": run.step, **trained._asdict()},
-    }
-    return Finding(
-        moments(training),
-        "outputs of every batch norm layer on a real batch at step 0 (scale 1, shift 0), then in "
-        f"evaluation mode and after {run.step} updates",
-        [
-            f"training mode: |mean| at most {number(training.mean, 2)}, |variance - 1| at most "
-            f"{number(training.variance, 2)} (eps {eps:g} explains all but "
-            f"{number(training.beyond_eps, 2)})",
-            f"evaluation mode, with running averages in place of the batch: |mean| up to "
-            f"{number(evaluation.mean, 2)}, |variance - 1| up to {number(evaluation.variance, 2)}",
-            f"after {run.step} updates scale and shift have moved: |mean| up to "
-            f"{number(trained.mean, 2)}, |variance - 1| up to {number(trained.variance, 2)}",
-        ],
-        numbers,
+    pieces = []
+    for when, found in (("at step 0", start), (f"after {updates} updates", trained)):
+        where = {"mode": "training mode, before scale and shift", "when": when}
+        told = f"|mean| at most {number(found.mean, 2)}"
+        pieces.append(Piece("mean 0", where, zero_mean(found), told, {"mean": found.mean}))
+        told = (
+            f"|variance - 1| at most {number(found.variance, 2)}, of which eps {eps:g} explains "
+            f"all but {number(found.beyond_eps, 2)}"
+        )
+        numbers = {"variance": found.variance, "beyond_eps": found.beyond_eps}
+        pieces.append(Piece("variance 1", where, unit_variance(found), told, numbers))
+    return Evidence(
+        judge(pieces),
+        "outputs of every batch norm layer on a real batch, before its scale and shift, at step 0 "
+        f"and after {updates} updates",
         context.direct(2),
+        [
+            f"in evaluation mode after {updates} updates running averages stand in place of the "
+            f"batch's: |mean| up to {number(evaluation.mean, 2)}, |variance - 1| up to "
+            f"{number(evaluation.variance, 2)} on the same batch"
+        ],
+        {
+            "eps": eps,
+            "batch_size": context.config.data.batch_size,
+            "at_start": start._asdict(),
+            "after_updates": {"updates": updates, **trained._asdict()},
+            "evaluation": {"updates": updates, **evaluation._asdict()},
+        },
     )
 
 
 CLAIMS.register("batch-moments")(
     Claim(
         2,
+        "batch norm: mean 0 and variance 1 across the mini-batch",
         "Batch norm gives every feature mean 0 and variance 1 across the mini-batch.",
         examine,
     )

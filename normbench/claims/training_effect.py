@@ -1,125 +1,158 @@
-"""Statements 3 and 6: what batch norm and layer norm do for training."""
+"""Statements 3, 6, 12 and 13: what a norm does for training, against none.
+
+The rule, fixed here: every comparison is paired by seed, under each initialization, with
+
+- *stabilizes*: the share of the grid's rates at which a run trains, and the final validation
+  accuracy (chance after a divergence) at the shared and at each norm's own best rate;
+- *speeds up*: the area under the validation curve at the shared and at each norm's own best rate.
+
+A part holds where the norm is better beyond doubt, and fails where it is worse or similar. All
+comparisons of a statement are one family.
+"""
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from typing import Any
 
-from normbench.comparison import Comparison
-from normbench.report.columns import difference, number
-from normbench.claims.base import CLAIMS, Claim, Finding
+from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
-from normbench.claims.rules import Part, combine, more, part_of, trains
+from normbench.claims.family import Asks, Duel, judged
+from normbench.claims.study import BEST, ROLES, SHARED, Study, paired
+from normbench.claims.verdicts import judge
+from normbench.report.columns import number
+
+WITHIN = 0.01
+"""A point of accuracy, or of the area under its curve, is the smallest difference that matters."""
+GRID_WITHIN = 0.05
+"""Of the share of rates that train: a third of a step on a grid of seven."""
+
+STABILIZES, SPEEDS_UP = "stabilizes", "speeds up"
+AREA = "area under the validation curve"
+ACCURACY = "final validation accuracy"
 
 
-def largest_rates(comparison: Comparison, target: float) -> dict[str, float]:
-    """The largest learning rate of the grid that trains each norm; NaN where none does.
+def at_both_rates(
+    study: Study,
+    first: str,
+    second: str,
+    part: str,
+    column: str,
+    quantity: str,
+    within: float,
+    asks: Asks = "more",
+) -> list[Duel]:
+    """The runs' ``column`` compared at every point, at the shared and at own best rates."""
+    return [
+        Duel(
+            part,
+            study.situation(point, rate=rate),
+            first,
+            second,
+            quantity,
+            paired(*(study.by_seed(norm, column, ROLES[rate], point) for norm in (first, second))),
+            within,
+            asks,
+        )
+        for point in study.points
+        for rate in (SHARED, BEST)
+    ]
 
-    A rate trains a norm by ``rules.trains``, the mean being over the tuning seeds, with chance
-    after a divergence.
-    """
-    table, runs = comparison.sensitivity, comparison.results.runs
-    if table.empty or "num_classes" not in runs:
-        return {}
-    chance = 1 / runs["num_classes"].median()
-    found = {}
-    for norm, part in table.groupby("norm", sort=False):
-        good = [trains(accuracy, chance, target) for accuracy in part["val_accuracy_mean"]]
-        found[str(norm)] = float(part.loc[good, "tuned"].max())
+
+def over_the_grid(study: Study, first: str, second: str, part: str) -> list[Duel]:
+    """The share of the grid's rates that train, compared at every point."""
+    return [
+        Duel(
+            part,
+            study.situation(point, rate="all rates of the grid"),
+            first,
+            second,
+            "share of the rates that train",
+            paired(*(study.share_that_trains(norm, point) for norm in (first, second))),
+            GRID_WITHIN,
+        )
+        for point in study.points
+    ]
+
+
+def rates_chosen(study: Study, *norms: str) -> list[str]:
+    """A sentence a point: each norm's own best rate."""
+    found = []
+    for point in study.points:
+        rates = ", ".join(f"{norm} {number(study.rate(norm, point))}" for norm in norms)
+        place = " ".join(map(str, study.situation(point).values()))
+        found.append(f"own best rates under {place}: {rates}")
     return found
 
 
-def effect_parts(found: dict[str, Any]) -> dict[str, Part]:
-    """stable: larger rates train it, or (at equal rates) it reaches the target in more seeds.
-
-    faster: steps to the target, at the shared rate and at each norm's own best.
-    """
-    stable = more(found["largest_rate"], found["largest_rate_none"])
-    if stable is None and found["runs"]:
-        stable = more(found["reached"], found["reached_none"])
-    return {
-        "stable": stable,
-        "faster": part_of(found["shared"]["verdict"]),
-        "faster_at_best": part_of(found["best"]["verdict"]),
-    }
-
-
-def _compared(row: Any) -> dict[str, Any]:
-    keys = ("pairs", "difference", "ci_low", "ci_high", "p_adjusted", "verdict")
-    return {key: row[key] for key in keys} if row is not None else {"verdict": "not measured"}
+def steps_to_target(study: Study, *norms: str) -> list[str]:
+    """A sentence a point: how many runs of each norm reached the target, at the shared rate."""
+    found = []
+    for point in study.points:
+        cells = []
+        for norm in norms:
+            runs = study.runs(norm, "report", point)
+            if len(runs):
+                median = number(float(runs["steps_to_target"].median()))
+                diverged = int((runs["state"] == "diverged").sum())
+                lost = f", {diverged} diverged" if diverged else ""
+                reached = int(runs["reached"].sum())
+                cells.append(f"{norm} {reached}/{len(runs)}, median {median} steps{lost}")
+        place = " ".join(map(str, study.situation(point).values()))
+        found.append(f"target {study.target:g} at the shared rate under {place}: " + "; ".join(cells))
+    return found
 
 
-def examine(context: Context, *, kind: str, speed: bool) -> Finding:
-    """A norm against none, paired by seed, at the shared rate and at each one's own best."""
+def examine(context: Context, *, kind: str, parts: tuple[str, ...]) -> Evidence:
+    """A norm against none under every initialization, over the grid, at shared and best rates."""
     study = context.base
     norm, none = context.label(kind), context.label("none")
-    rates = largest_rates(study.comparison, study.comparison.targets[0])
-    row, other = study.converged(norm) or {}, study.converged(none) or {}
-    choices = study.comparison.choices
-    best = dict(zip(choices["norm"], choices["best"], strict=True)) if len(choices) else {}
-    found: dict[str, Any] = {
-        "norm": norm,
-        "runs": int(row.get("runs", 0)),
-        "reached": int(row.get("reached", 0)),
-        "reached_none": int(other.get("reached", 0)),
-        "diverged": int(row.get("diverged", 0)),
-        "diverged_none": int(other.get("diverged", 0)),
-        "shared": _compared(study.paired(norm, "steps_to_target")),
-        "best": _compared(study.paired(norm, "steps_to_target", best=True)),
-        "best_rate": best.get(norm, math.nan),
-        "best_rate_none": best.get(none, math.nan),
-        "largest_rate": rates.get(norm, math.nan),
-        "largest_rate_none": rates.get(none, math.nan),
-    }
-    parts = effect_parts(found)
-    runs = found["runs"]
-    tune = study.comparison.results.config["tune"]
-    top = max(tune["optimizer.lr"])
-    evidence = [
-        f"at rate {context.config.optimizer.lr:g}: reached {found['reached']}/{runs}, without "
-        f"{found['reached_none']}/{runs}; diverged {found['diverged']}, without "
-        f"{found['diverged_none']}; {_steps(found['shared'])}",
-        f"each at its best rate ({number(found['best_rate'])}, without "
-        f"{number(found['best_rate_none'])}): {_steps(found['best'])}",
-        f"largest rate that trains: {_rate(found['largest_rate'], top)}, without "
-        f"{_rate(found['largest_rate_none'], top)}",
-    ]
-    asked = parts if speed else {"stable": parts["stable"], "faster": parts["faster"]}
-    return Finding(
-        combine(asked),
-        f"{norm} norm against none, paired by seed, over a grid of learning rates",
-        evidence,
-        {**found, "parts": asked},
+    duels: list[Duel] = []
+    if STABILIZES in parts:
+        duels += over_the_grid(study, norm, none, STABILIZES)
+        duels += at_both_rates(
+            study, norm, none, STABILIZES, "val_accuracy", ACCURACY, WITHIN
+        )
+    if SPEEDS_UP in parts:
+        duels += at_both_rates(study, norm, none, SPEEDS_UP, "auc", AREA, WITHIN)
+    return Evidence(
+        judge([found.piece for found in judged(duels)]),
+        f"{norm} norm against none, paired by seed, under each initialization, over a grid of "
+        "learning rates, at the shared and at each norm's own best rate",
         [study.command],
+        [*steps_to_target(study, norm, none), *rates_chosen(study, norm, none)],
     )
 
 
-def _rate(value: float, top: float) -> str:
-    if math.isnan(value):
-        return "none of the grid"
-    return f"{number(value)} (the grid's highest)" if value >= top else number(value)
-
-
-def _steps(compared: dict[str, Any]) -> str:
-    if "difference" not in compared:
-        return "steps to target not measured"
-    gap = difference("steps_to_target", compared["difference"])
-    p = number(compared["p_adjusted"], 2)
-    return f"steps to target {gap} (p {p}): {compared['verdict']}"
-
-
-CLAIMS.register("batch-training")(
-    Claim(
-        3,
-        "Batch norm stabilizes training and speeds up convergence.",
-        partial(examine, kind="batch", speed=True),
+def _register(name: str, number: int, short: str, statement: str, kind: str, *parts: str) -> None:
+    claim = Claim(
+        number, short, statement, partial(examine, kind=kind, parts=parts), studies=("base",)
     )
+    CLAIMS.register(name)(claim)
+
+
+_register(
+    "batch-training",
+    3,
+    "batch norm stabilizes and speeds up",
+    "Batch norm stabilizes training and speeds up convergence.",
+    "batch",
+    STABILIZES,
+    SPEEDS_UP,
 )
-CLAIMS.register("layer-training")(
-    Claim(
-        6,
-        "Layer norm stabilizes training.",
-        partial(examine, kind="layer", speed=False),
-    )
+_register(
+    "layer-training", 6, "layer norm stabilizes", "Layer norm stabilizes training.", "layer",
+    STABILIZES,
+)
+_register(
+    "rms-training",
+    12,
+    "RMS norm stabilizes and speeds up",
+    "RMS norm stabilizes training and speeds up convergence.",
+    "rms",
+    STABILIZES,
+    SPEEDS_UP,
+)
+_register(
+    "layer-speed", 13, "layer norm speeds up", "Layer norm speeds up convergence.", "layer",
+    SPEEDS_UP,
 )
