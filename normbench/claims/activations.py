@@ -42,7 +42,8 @@ BORDER = 1e-4 ** (1 / 100)
 
 def layers_at_start(study: Study, norm: str, point: Point) -> tuple[list[float], np.ndarray]:
     """At step 0: the median activation std by layer [L], and ln of the gradient's growth per layer
-    of every seed. Both empty where nothing was probed; -inf where a gradient vanished altogether."""
+    of every seed. Both empty where nothing was probed; -inf where a gradient vanished.
+    """
     spread = study.probed(norm, "activation_out_std", point)
     gradient = study.probed(norm, "activation_gradient", point)
     if spread.empty or gradient.empty:

@@ -35,9 +35,7 @@ ROBUST_SHARE = 1 / 4
 BUDGETS = {"batch-size": "equal images", "batch-size-updates": "equal updates"}
 
 
-def interactions(
-    study: Study, batch: str, control: str, reference: int, budget: str
-) -> list[Duel]:
+def interactions(study: Study, batch: str, control: str, reference: int, budget: str) -> list[Duel]:
     """A duel for every smaller size: batch norm's change from the reference less the control's."""
     duels = []
     for point in study.points:

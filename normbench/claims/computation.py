@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from normbench.config import RuntimeConfig
-from normbench.layer_cost import CostRow, measure
-from normbench.report.columns import seconds
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.independence import site_shape
 from normbench.claims.verdicts import Piece, Timing, faster, judge
+from normbench.config import RuntimeConfig
+from normbench.layer_cost import CostRow, measure
+from normbench.report.columns import seconds
 
 MIN_RUN_SECONDS = 0.1
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from normbench.norms import Site
 from normbench.claims import pace, studies
 from normbench.claims.studies import STUDIES, Load, Place, label_of
 from normbench.claims.study import Study
+from normbench.norms import Site
 from normbench.plan import expand
 from normbench.training.run import Run
 
@@ -137,7 +137,9 @@ class Context:
             )
 
     def _trained(self, name: str, config: ExperimentConfig, overrides: Sequence[str]) -> Study:
-        place = f" {self._order.index(name) + 1} of {len(self._order)}" if name in self._order else ""
+        place = (
+            f" {self._order.index(name) + 1} of {len(self._order)}" if name in self._order else ""
+        )
         self.say(f"experiment{place}: {config.name}")
         comparison = self._train(config)
         outcome = comparison.outcome
@@ -171,9 +173,7 @@ class Context:
 
     # -- networks to look into ----------------------------------------------------------------
 
-    def network_run(
-        self, kind: str, seed: int | None = None, overrides: Sequence[str] = ()
-    ) -> Run:
+    def network_run(self, kind: str, seed: int | None = None, overrides: Sequence[str] = ()) -> Run:
         """A network of the config under one norm at step 0, with its first epoch drawn."""
         config = self._load([*self.settings, *overrides]) if overrides else self.config
         label, own = self.label(kind), self.seeds[0] if seed is None else seed

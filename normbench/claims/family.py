@@ -84,9 +84,7 @@ class Judged:
     @property
     def piece(self) -> Piece:
         """The duel as a piece of its statement."""
-        return Piece(
-            self.duel.part, self.duel.situation, self.holds, self.text, self.numbers
-        )
+        return Piece(self.duel.part, self.duel.situation, self.holds, self.text, self.numbers)
 
     @property
     def numbers(self) -> dict[str, Any]:

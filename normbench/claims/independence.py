@@ -17,12 +17,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from normbench.norms import NORMS, Setting, Site, make_method
-from normbench.report.columns import number
-from normbench.seeding import stream
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch
 from normbench.claims.verdicts import Piece, judge, seen_by, unchanged
+from normbench.norms import NORMS, Setting, Site, make_method
+from normbench.report.columns import number
+from normbench.seeding import stream
 
 CHANNELS, SIDE = 8, 12
 FACTOR, SHIFT = 3.7, 1.5
@@ -173,8 +173,10 @@ def examine(context: Context) -> Evidence:
         "the channels of an example; an example scaled and shifted",
         context.direct(5),
         [
-            "rest replaced, layer alone: " + ", ".join(f"{k} {number(v, 2)}" for k, v in layers.items()),
-            "rest replaced, network: " + ", ".join(f"{k} {number(v, 2)}" for k, v in networks.items()),
+            "rest replaced, layer alone: "
+            + ", ".join(f"{k} {number(v, 2)}" for k, v in layers.items()),
+            "rest replaced, network: "
+            + ", ".join(f"{k} {number(v, 2)}" for k, v in networks.items()),
         ],
         {"layers": layers, "networks": networks, "as_worded": worded},
     )

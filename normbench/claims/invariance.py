@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normbench.norms import NORMS, Method, Setting, Site, make_method
-from normbench.report.columns import number
-from normbench.seeding import stream
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.verdicts import Piece, judge, unchanged
+from normbench.norms import NORMS, Method, Setting, Site, make_method
+from normbench.report.columns import number
+from normbench.seeding import stream
 
 SMALL_EPS = 1e-12
 FACTOR = 3.7  # no power of two, which would be exact in floating point

@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normbench.report.columns import number
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch, steps
 from normbench.claims.verdicts import Moments, Piece, judge, unit_variance, zero_mean
+from normbench.report.columns import number
 from normbench.training.run import Run
 
 UPDATES = 20

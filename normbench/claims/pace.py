@@ -27,9 +27,7 @@ class Forecast(NamedTuple):
     core_seconds: float
 
 
-def forecast(
-    config: ExperimentConfig, left: Sequence[PlannedRun], dataset: Dataset
-) -> Forecast:
+def forecast(config: ExperimentConfig, left: Sequence[PlannedRun], dataset: Dataset) -> Forecast:
     """A few updates are timed for every shape of network and batch in the plan.
 
     left: the planned runs that are not done. The runs at each norm's own best rate, which are not

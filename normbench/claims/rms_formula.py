@@ -6,11 +6,11 @@ from typing import Any
 
 from torch.nn import functional as F
 
-from normbench.report.columns import number
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch, steps
 from normbench.claims.moments import UPDATES, by_feature, norm_outputs
 from normbench.claims.verdicts import MOMENT_TOLERANCE, Piece, judge, unchanged
+from normbench.report.columns import number
 from normbench.training.run import Run
 
 

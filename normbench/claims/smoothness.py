@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch, steps
 from normbench.claims.family import Duel, judged
-from normbench.claims.study import SHARED
 from normbench.claims.studies import inits
+from normbench.claims.study import SHARED
 from normbench.claims.verdicts import judge
 from normbench.probes.landscape import landscape
 from normbench.report.columns import number

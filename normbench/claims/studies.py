@@ -115,7 +115,9 @@ def quick_settings(
             overrides.append(f"optimizer.warmup_steps={steps // 10}")
     if not {"training.evaluate_every", "training.evaluations"} & set(given):
         other = config.training.evaluations
-        overrides += _exclusive("training.evaluate_every", QUICK_EVERY, "training.evaluations", other)
+        overrides += _exclusive(
+            "training.evaluate_every", QUICK_EVERY, "training.evaluations", other
+        )
     return overrides, notes
 
 

@@ -98,7 +98,9 @@ def steps_to_target(study: Study, *norms: str) -> list[str]:
                 reached = int(runs["reached"].sum())
                 cells.append(f"{norm} {reached}/{len(runs)}, median {median} steps{lost}")
         place = " ".join(map(str, study.situation(point).values()))
-        found.append(f"target {study.target:g} at the shared rate under {place}: " + "; ".join(cells))
+        found.append(
+            f"target {study.target:g} at the shared rate under {place}: " + "; ".join(cells)
+        )
     return found
 
 
@@ -109,9 +111,7 @@ def examine(context: Context, *, kind: str, parts: tuple[str, ...]) -> Evidence:
     duels: list[Duel] = []
     if STABILIZES in parts:
         duels += over_the_grid(study, norm, none, STABILIZES)
-        duels += at_both_rates(
-            study, norm, none, STABILIZES, "val_accuracy", ACCURACY, WITHIN
-        )
+        duels += at_both_rates(study, norm, none, STABILIZES, "val_accuracy", ACCURACY, WITHIN)
     if SPEEDS_UP in parts:
         duels += at_both_rates(study, norm, none, SPEEDS_UP, "auc", AREA, WITHIN)
     return Evidence(
@@ -140,7 +140,11 @@ _register(
     SPEEDS_UP,
 )
 _register(
-    "layer-training", 6, "layer norm stabilizes", "Layer norm stabilizes training.", "layer",
+    "layer-training",
+    6,
+    "layer norm stabilizes",
+    "Layer norm stabilizes training.",
+    "layer",
     STABILIZES,
 )
 _register(
@@ -153,6 +157,10 @@ _register(
     SPEEDS_UP,
 )
 _register(
-    "layer-speed", 13, "layer norm speeds up", "Layer norm speeds up convergence.", "layer",
+    "layer-speed",
+    13,
+    "layer norm speeds up",
+    "Layer norm speeds up convergence.",
+    "layer",
     SPEEDS_UP,
 )

@@ -161,9 +161,7 @@ def _places(pieces: Sequence[Piece], part: Part) -> str:
     texts = []
     for name, places in by_part.items():
         where = " | ".join(place for place in dict.fromkeys(places) if place)
-        texts.append(
-            (f"{name} ({where})" if where else name) if several or not where else where
-        )
+        texts.append((f"{name} ({where})" if where else name) if several or not where else where)
     return ", ".join(texts)
 
 
