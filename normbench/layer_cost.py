@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -49,7 +50,8 @@ class CostRow:
     parameters and write their gradients.
     bandwidth: the least bytes of both over the time of both; copy_bandwidth: what a copy of a
     tensor of this shape reached in the same run, reading and writing. operations: floating point
-    operations of the formula, per element of x only (the few per statistic are left out).
+    operations of the formula, per element of x only (the few per statistic are left out); None
+    where the method has not declared which.
     """
 
     norm: str
@@ -75,14 +77,13 @@ class CostRow:
 
 @dataclass(frozen=True)
 class _Candidate:
+    """centered: None where the method has not declared what it does."""
+
     name: str
     make: Callable[[], nn.Module]
-    centered: bool
+    normalizes: bool
+    centered: bool | None
     problem: str | None = None
-
-    @property
-    def normalizes(self) -> bool:
-        return self.name != "none"
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -143,14 +144,13 @@ def _candidates(
     for name in norms if norms is not None else NORMS.names():
         method = make_method(name, setting)
         problem = method.problem(site, shape[0])
-        layer = method.layer
+        make, normalizes = partial(method.layer, site), method.statistics != "none"
         name = NORMS.canonical(name)
-        found.append(
-            _Candidate(name, lambda layer=layer: layer(site), method.centered, problem)  # type: ignore[misc]
-        )
+        found.append(_Candidate(name, make, normalizes, method.centered, problem))
     inner, eps, affine = shape[1:], setting.eps, setting.affine
-    found.append(_Candidate("torch.nn.LayerNorm", lambda: nn.LayerNorm(inner, eps, affine), True))
-    found.append(_Candidate("torch.nn.RMSNorm", lambda: nn.RMSNorm(inner, eps, affine), False))
+    for kind, centered in ((nn.LayerNorm, True), (nn.RMSNorm, False)):
+        make = partial(kind, inner, eps, affine)  # type: ignore[assignment]
+        found.append(_Candidate(f"torch.nn.{kind.__name__}", make, True, centered))
     return found
 
 
@@ -197,13 +197,13 @@ def _measure(
         least_bytes_forward=forward_bytes,
         least_bytes_backward=backward_bytes,
         bandwidth=(forward_bytes + backward_bytes) / both.seconds if normalizes else None,
-        operations_forward=operations[0] * x.numel(),
-        operations_backward=operations[1] * x.numel(),
+        operations_forward=operations[0] * x.numel() if operations else None,
+        operations_backward=operations[1] * x.numel() if operations else None,
         parameters=parameters,
     )
 
 
-def _operations(candidate: _Candidate, affine: bool) -> tuple[int, int]:
+def _operations(candidate: _Candidate, affine: bool) -> tuple[int, int] | None:
     """Floating point operations per element, forward and backward, each done once.
 
     Forward: square, sum, times 1/rms; centring adds a sum and a subtraction; the affine a product
@@ -211,9 +211,12 @@ def _operations(candidate: _Candidate, affine: bool) -> tuple[int, int]:
     sum, x^ times that, subtract, times 1/rms (5; without a gamma x serves for x^). The affine adds
     h, g * x^ and its sum, and x^ = x/rms anew. Centring adds the subtraction in x^, the sum of h
     and its subtraction, the sum of g for the shift or, without an affine, x^ anew.
+    None where the method has not declared whether it centres.
     """
     if not candidate.normalizes:
         return 0, 0
+    if candidate.centered is None:
+        return None
     if candidate.centered:
         return (7, 13) if affine else (5, 9)
     return (4, 9) if affine else (3, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 from scripted import diverges, finishes, play, probed
@@ -25,7 +26,8 @@ def script(run: PlannedRun) -> list[Event]:
     curve = {0: 0.1, 5: 0.2 + 0.2 * place + 0.01 * run.seed, 12: 0.4 + 0.2 * place}
     gradients = [0.1 * 0.5 ** (2 - layer) * (1 + place) for layer in range(3)]
     probes = [probed(step, activation_gradient=gradients) for step in (0, 1, 11)]
-    return finishes(curve, test=0.4, probes=probes)
+    precise = 0.9 if run.norm == "batch" else math.nan
+    return finishes(curve, test=0.4, train=0.8, precise=precise, probes=probes)
 
 
 def put(results: Path, dataset: Dataset, *overrides: str) -> Comparison:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,19 +94,27 @@ def finishes(
     curve: Mapping[int, float],
     *,
     test: float = 0.5,
+    train: float = math.nan,
+    precise: float = math.nan,
     batches: str = "batches",
     backbone: str = "same",
     probes: Iterable[events.Probed] = (),
 ) -> list[Event]:
-    """A run that uses its budget. curve: step -> validation accuracy; its last step is the end."""
+    """A run that uses its budget. curve: step -> validation accuracy; its last step is the end.
+
+    train, precise: NaN as in the journals of an older normbench.
+    """
     end = max(curve)
     return [
         started(end, backbone=backbone),
         events.EpochStarted(0, 0, batches),
         *probes,
-        *(evaluated(step, accuracy) for step, accuracy in curve.items()),
+        *(
+            replace(evaluated(step, accuracy), train_accuracy=train)
+            for step, accuracy in curve.items()
+        ),
         events.Checkpointed(end, b"weights"),
-        events.Tested(end, 1.0, test),
+        events.Tested(end, 1.0, test, precise),
         events.Finished(end, end / 1000, 0.1, 0.2),
     ]
 

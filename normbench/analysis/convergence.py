@@ -26,6 +26,8 @@ RUN_COLUMNS = (
     *("run", "norm", "seed", "state", "diverged_at", "steps_planned", "batch_size"),
     *("num_classes", "val_accuracy", "test_accuracy", "train_seconds", "steps_done"),
 )
+LATER_COLUMNS = ("train_accuracy", "val_accuracy_precise")
+"""What the runs of an older normbench lack: it is missing there."""
 CURVE_COLUMNS = ("run", "step", "val_accuracy", "train_seconds")
 TABLE_COLUMNS = (
     # the command line contract's
@@ -35,6 +37,8 @@ TABLE_COLUMNS = (
     # ours
     *("finished", "interrupted", "missing", "target", "budget_steps", "examples_to_target"),
     *("best_val_accuracy_mean", "best_val_accuracy_std"),
+    *("train_accuracy_mean", "train_accuracy_std"),
+    *("val_accuracy_precise_mean", "val_accuracy_precise_std"),
     *("restricted_mean_steps", "expected_running_time"),
 )
 """The columns of the convergence table, after norm and the sweep keys."""
@@ -72,8 +76,8 @@ def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float])
 
     A diverged run's evaluations count only before ``diverged_at`` (where that is NaN, all do). One
     that reached the target before it diverged has reached it: ``diverged`` beside it in the table
-    tells the rest. Its final ``val_accuracy`` and ``test_accuracy`` are chance, whatever was
-    recorded.
+    tells the rest. Its final ``val_accuracy``, ``test_accuracy`` and ``train_accuracy`` are chance,
+    whatever was recorded; its ``val_accuracy_precise`` is missing.
     Evaluations after the budget, or with NaN accuracy, do not count.
 
     Raises ValueError for a target outside (0, 1], a run listed twice, or a lacking column.
@@ -98,7 +102,12 @@ def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float])
     base = runs.copy()
     base["val_accuracy"] = np.where(diverged, chance, _floats(runs["val_accuracy"]))
     base["test_accuracy"] = np.where(diverged, chance, _floats(runs["test_accuracy"]))
-    base.loc[~valid, ["val_accuracy", "test_accuracy"]] = np.nan
+    for name in LATER_COLUMNS:
+        base[name] = _floats(runs[name]) if name in runs else np.nan
+    lost = diverged & base["train_accuracy"].notna().to_numpy()  # not those of an older normbench
+    base.loc[lost, "train_accuracy"] = chance[lost]
+    base.loc[diverged, "val_accuracy_precise"] = np.nan
+    base.loc[~valid, ["val_accuracy", "test_accuracy", *LATER_COLUMNS]] = np.nan
     best = np.full(len(runs), -np.inf)
     np.maximum.at(best, evaluations.run, evaluations.accuracy)
     best = np.where(diverged, np.maximum(best, chance), best)
@@ -149,7 +158,8 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
     val_accuracy_mean, val_accuracy_std, test_accuracy_mean, test_accuracy_std, auc_mean,
     train_seconds_per_step (median over runs); finished, interrupted, missing (with those still
     running), target, budget_steps, examples_to_target, best_val_accuracy_mean,
-    best_val_accuracy_std, restricted_mean_steps (mean of min(T, budget)), expected_running_time
+    best_val_accuracy_std, train_accuracy_mean, train_accuracy_std, val_accuracy_precise_mean,
+    val_accuracy_precise_std, restricted_mean_steps (mean of min(T, budget)), expected_running_time
     [steps].
 
     Statistics are over the runs with an outcome (finished or diverged). A standard deviation has
@@ -184,6 +194,7 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
             "val_accuracy": outcome["val_accuracy"],
             "test_accuracy": outcome["test_accuracy"],
             "best_val_accuracy": outcome["best_val_accuracy"],
+            **{name: outcome[name] for name in LATER_COLUMNS},
             "auc": outcome["auc"],
             "train_seconds_per_step": pace,
             "budget_steps": outcome["steps_planned"],
@@ -195,7 +206,7 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
     counts = ["runs", "reached", "diverged", "failed", "finished", "interrupted", "missing"]
     medians = ["steps_to_target", "seconds_to_target", "examples_to_target"]
     medians += ["train_seconds_per_step"]
-    accuracies = ["val_accuracy", "test_accuracy", "best_val_accuracy"]
+    accuracies = ["val_accuracy", "test_accuracy", "best_val_accuracy", *LATER_COLUMNS]
     table = work[counts].sum()
     table[medians] = work[medians].median()
     table[[f"{name}_mean" for name in accuracies]] = work[accuracies].mean()

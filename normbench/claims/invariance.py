@@ -70,11 +70,13 @@ def theory(method: Method) -> dict[str, bool] | None:
     None where they do not tell. Statistics of groups of an example behave as those of all of it.
     """
     if method.statistics == "batch":
-        holds = (True, False, True, True, method.centered, False)
+        holds = (True, False, True, True, bool(method.centered), False)
     elif method.statistics == "example":
-        holds = (True, method.centered, False, True, False, True)
-    else:
+        holds = (True, bool(method.centered), False, True, False, True)
+    elif method.statistics == "none":
         return dict.fromkeys(CHANGES, False)
+    else:
+        return None
     return dict(zip(CHANGES, holds, strict=True))
 
 
@@ -146,10 +148,10 @@ def examine(context: Context) -> Evidence:
     agree = [
         row["norm"]
         for row in table
-        if row["block"] == "linear"
+        if row["dataset_scaling_theory"] is not None
         and all(unchanged(row[key]) == row[f"{key}_theory"] for key in CHANGES)
     ]
-    linear = sum(row["block"] == "linear" for row in table)
+    linear = sum(row["dataset_scaling_theory"] is not None for row in table)
     own = context.config.normalization.eps
     with_eps = measure("rms", context.config.normalization.setting(), TINY)
     assert with_eps is not None

@@ -84,4 +84,5 @@ def _time(run: Run) -> tuple[float, float]:
     some = run.validation_indices[: run.config.training.eval_batch_size]
     run.evaluate(run.data, some)
     once = run.clock.evaluate_seconds
-    return spent / max(counted, 1), once * len(run.validation_indices) / len(some)
+    looked_at = len(run.validation_indices) + len(run.watched_indices)
+    return spent / max(counted, 1), once * looked_at / len(some)

@@ -27,6 +27,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "parameters": "trainable parameters of the network",
         "val_accuracy": "share, 0 to 1, at the last evaluation",
         "val_loss": "mean cross entropy in nats at the last evaluation",
+        "train_accuracy": "share, 0 to 1, on a part of the training split, at the last evaluation",
+        "val_accuracy_precise": "share, 0 to 1, with recomputed in place of running statistics",
         "test_accuracy": "share, 0 to 1, seen once after the last update",
         "train_seconds": "time of the training steps alone",
         "backbone_sha256": "of the initial weights outside the norm layers",
@@ -40,6 +42,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "val_loss": "mean cross entropy in nats; empty where not finite",
         "train_loss": "mean cross entropy in nats since the evaluation before; empty at step 0",
         "train_seconds": "time of the training steps alone since the start of the run",
+        "train_accuracy": "share, 0 to 1, on a part of the training split; empty in older runs",
     },
     "probes": _RUN
     | {

@@ -25,11 +25,12 @@ Floats = NDArray[np.float64]
 FILE = "events.out.tfevents.normbench"
 """TensorBoard takes every file with ``tfevents`` in its name."""
 
-CURVES = ("val_accuracy", "val_loss", "train_loss", "train_seconds")
-METRICS = (*CURVES, "test_accuracy", "diverged_at")
+CURVES = ("val_accuracy", "val_loss", "train_loss", "train_seconds", "train_accuracy")
+ONCE = ("test_accuracy", "val_accuracy_precise")
+METRICS = (*CURVES, *ONCE, "diverged_at")
 """The scalars of the HPARAMS tab, each with its last value."""
 
-_LOGARITHMIC = {"activation_gradient", "weight_gradient", "update_ratio"}
+_LOGARITHMIC = {"activation_gradient", "weight_gradient", "update_ratio", "effective_rate"}
 """They span orders of magnitude from layer to layer; TensorBoard's histograms are linear."""
 
 
@@ -37,8 +38,8 @@ _LOGARITHMIC = {"activation_gradient", "weight_gradient", "update_ratio"}
 def tensorboard(results: Results) -> Files:
     """TensorBoard event files, one log folder a run, and the HPARAMS tab (extra: tensorboard).
 
-    Scalars by step: val_accuracy, val_loss, train_loss, train_seconds; test_accuracy, once;
-    diverged_at, where a run did; and of the gradients at every probed step growth_per_layer,
+    Scalars by step: val_accuracy, val_loss, train_loss, train_seconds, train_accuracy;
+    test_accuracy and val_accuracy_precise, once; diverged_at, where a run did; and of the gradients at every probed step growth_per_layer,
     weight_growth_per_layer, first_layer_grad_norm and last_layer_grad_norm. Histograms over the
     layers: every probed quantity, those that span orders of magnitude as log10 (zeros left out).
     HPARAMS: norm, seed, role, state, the swept and the tuned keys, against the last values of the
@@ -94,11 +95,14 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
 def _add_curve(steps: dict[int, Summary], curve: pd.DataFrame, run: pd.Series) -> None:
     for row in curve.to_dict("records"):
         for tag in CURVES:
-            if tag != "train_loss" or row["step"] > 0:  # there is none before the first update
+            # There is no training loss before the first update, and no training accuracy in the
+            # journals of an older normbench.
+            absent = row["step"] == 0 if tag == "train_loss" else tag == "train_accuracy"
+            if not (absent and np.isnan(row[tag])):
                 steps[row["step"]].value.add(tag=tag, simple_value=row[tag])
-    if not np.isnan(run["test_accuracy"]):
-        end = int(run["steps_done"])
-        steps[end].value.add(tag="test_accuracy", simple_value=run["test_accuracy"])
+    for tag in ONCE:
+        if not np.isnan(run[tag]):
+            steps[int(run["steps_done"])].value.add(tag=tag, simple_value=run[tag])
     if not np.isnan(run["diverged_at"]):
         at = int(run["diverged_at"])
         steps[at].value.add(tag="diverged_at", simple_value=at)

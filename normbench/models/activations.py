@@ -15,3 +15,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
 }
+
+HOMOGENEOUS = frozenset({"relu", "leaky_relu", "identity"})
+"""Those with phi(c z) = c phi(z) for every c > 0."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from normbench.models.activations import ACTIVATIONS
+from normbench.models.activations import ACTIVATIONS, HOMOGENEOUS
 from normbench.models.init import initialize
 from normbench.norms import Method, Site
 from normbench.registry import Registry
@@ -66,6 +66,9 @@ class Network(nn.Module):
     Subclasses register in ``MODELS``, declare ``Options`` (a frozen dataclass with a default for
     each option) and ``layout`` (what a batch looks like: "flat" [N, F] or "image" [N, C, H, W]),
     and build their blocks in ``make_blocks``.
+
+    scale_invariant: whether the output is the same when a hidden layer's weights and biases are
+    multiplied by one positive number; None where the method has not declared what it does.
     """
 
     layout: ClassVar[Literal["flat", "image"]]
@@ -88,6 +91,7 @@ class Network(nn.Module):
         sites = self.sites(options, image_shape)
         self.blocks = nn.ModuleList(self.make_blocks(options, common, method, image_shape))
         self.head = nn.Linear(sites[-1].features, num_classes, bias=common.bias)
+        self.scale_invariant = _scale_invariant(method, common)
 
     @classmethod
     def sites(cls, options: Any, image_shape: tuple[int, int, int]) -> list[Site]:
@@ -131,6 +135,13 @@ class Network(nn.Module):
             digest.update(name.encode() + b"\0")
             digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _scale_invariant(method: Method, common: Common) -> bool | None:
+    if method.statistics is None or not method.ordinary:
+        return None
+    divides = method.statistics != "none"
+    return divides and (common.placement == "pre" or common.activation in HOMOGENEOUS)
 
 
 MODELS: Registry[type[Network]] = Registry("model", "normbench.models")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from normbench.registry import Registry
 
 Axes = Literal["chw", "c"]
+Statistics = Literal["batch", "example", "none"]
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,28 @@ class Method:
     declare:
 
     Options: the options a config may give, a frozen dataclass with a default for each.
-    statistics: what the mean square is taken over ("batch", "example", "none"), for theory and
-        for reports; centered: whether a mean is subtracted first.
+    statistics: what the mean square that it divides by is taken over ("batch", "example", "none"
+        where it divides by none); centered: whether a mean is subtracted first. Both are unknown
+        (None) unless declared, and of a method that does not declare them theory, costs and claims
+        say nothing.
     """
 
     @dataclass(frozen=True)
     class Options:
         """No options."""
 
-    statistics: ClassVar[Literal["batch", "example", "none"]] = "example"
-    centered: ClassVar[bool] = True
+    statistics: ClassVar[Statistics | None] = None
+    centered: ClassVar[bool | None] = None
 
     def __init__(self, setting: Setting, options: Any):
         self.setting = setting
         self.options = options
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether the weights and the activation stay those of the config."""
+        own = type(self)
+        return own.weighted is Method.weighted and own.activation is Method.activation
 
     def layer(self, site: Site) -> nn.Module:
         """The module that stands at ``site``; its output has its input's shape."""
@@ -90,7 +99,7 @@ class Method:
         return module
 
     def group_size(self, site: Site) -> int | None:
-        """Values behind one statistic of one example; None where the batch gives them, or none are.
+        """Values behind one statistic of one example; None where no statistic is of one example.
 
         All channels and positions, unless a method says otherwise.
         """

@@ -42,6 +42,7 @@ class BatchNorm(Method):
     """
 
     statistics = "batch"
+    centered = True
 
     def layer(self, site: Site) -> nn.Module:
         return BatchNormLayer(site, self.setting)

@@ -35,6 +35,9 @@ class GroupNorm(Method):
 
         groups: Annotated[int, Ge(1)] = 8
 
+    statistics = "example"
+    centered = True
+
     def layer(self, site: Site) -> nn.Module:
         return GroupNormLayer(site, self.setting, self.options.groups)
 
@@ -60,6 +63,9 @@ class InstanceNorm(Method):
     x: [N, C, H, W]; gamma, beta: [C]. No running statistics: training and evaluation agree.
     Ulyanov, Vedaldi & Lempitsky 2016, arXiv:1607.08022.
     """
+
+    statistics = "example"
+    centered = True
 
     def layer(self, site: Site) -> nn.Module:
         # Instance norm is group norm with one channel a group.

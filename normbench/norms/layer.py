@@ -39,6 +39,9 @@ class LayerNorm(Method):
 
         axes: Axes | None = None
 
+    statistics = "example"
+    centered = True
+
     def layer(self, site: Site) -> nn.Module:
         axes = self.options.axes or self.setting.axes
         kind = PositionLayerNormLayer if site.spatial and axes == "c" else LayerNormLayer

@@ -33,6 +33,7 @@ class RMSNorm(Method):
 
         axes: Axes | None = None
 
+    statistics = "example"
     centered = False
 
     def layer(self, site: Site) -> nn.Module:

@@ -6,9 +6,11 @@ for the device once, when the whole step's values are fetched together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -17,6 +19,10 @@ from torch import Tensor, nn
 from normbench.models import Network
 from normbench.registry import Registry
 
+EXAMPLES = 128
+"""How many examples of a batch are compared with one another: the singular values of more would
+take longer than the training step."""
+
 
 @dataclass
 class Capture:
@@ -24,7 +30,8 @@ class Capture:
 
     pre_activation_gradients: dL/dz_l, where z_l is the output of layer l's Linear or Conv;
     activation_inputs, activation_outputs: around the activation function; weights: W_l (the live
-    parameters, with their gradients in ``.grad``); weights_before: copies made before the step.
+    parameters, with their gradients in ``.grad``); weights_before: copies made before the step;
+    learning_rate: of the step; scale_invariant: as the network has it.
     """
 
     pre_activation_gradients: list[Tensor] = field(default_factory=list)
@@ -32,10 +39,28 @@ class Capture:
     activation_outputs: list[Tensor] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
     weights_before: list[Tensor] = field(default_factory=list)
+    learning_rate: float = math.nan
+    scale_invariant: bool | None = None
 
     def weight_gradients(self) -> list[Tensor]:
-        """dL/dW_l of every layer."""
-        return [w.grad if w.grad is not None else torch.zeros_like(w) for w in self.weights]
+        """dL/dW_l of every layer, NaN where there is none."""
+        missing = math.nan
+        return [w.grad if w.grad is not None else torch.full_like(w, missing) for w in self.weights]
+
+    @cached_property
+    def grams(self) -> Tensor:
+        """Inner products of activation outputs between examples, by layer: [L, N, N] float32.
+
+        N: the first ``EXAMPLES`` of the batch. Each layer is first divided by its largest value,
+        so that what is very small or very large keeps its digits; NaN in a layer that holds one,
+        or whose units are all zero.
+        """
+        found = []
+        for output in self.activation_outputs:
+            flat = output[:EXAMPLES].float().flatten(1)
+            flat = flat / flat.abs().amax()
+            found.append(flat @ flat.mT)
+        return torch.stack(found)
 
 
 @dataclass(frozen=True)
@@ -70,12 +95,14 @@ class Tap:
         capture, handles = self.capture, []
         layers = len(self.network.layers)
         gradients: list[Tensor | None] = [None] * layers
+        outputs: list[Tensor | None] = [None] * layers
 
         def on_linear(index: int) -> Callable[..., None]:
             def keep_gradient(gradient: Tensor) -> None:
                 gradients[index] = gradient
 
             def hook(module: nn.Module, args: object, output: Tensor) -> None:
+                outputs[index] = output.detach()
                 output.register_hook(keep_gradient)
 
             return hook
@@ -92,10 +119,20 @@ class Tap:
         finally:
             for handle in handles:
                 handle.remove()
-        capture.pre_activation_gradients = [g for g in gradients if g is not None]
+        # A layer that no gradient has reached keeps its place, with what is missing as NaN.
+        capture.pre_activation_gradients = [
+            g if g is not None else torch.full_like(z, math.nan)
+            for g, z in zip(gradients, outputs, strict=True)
+            if z is not None
+        ]
 
-    def after_backward(self) -> None:
-        """Measure what the backward pass left behind, and remember the weights."""
+    def after_backward(self, learning_rate: float = math.nan) -> None:
+        """Measure what the backward pass left behind, and remember the weights.
+
+        learning_rate: of the step that follows.
+        """
+        self.capture.learning_rate = learning_rate
+        self.capture.scale_invariant = self.network.scale_invariant
         with torch.no_grad():
             self.capture.weights = [block.weight for block in self.network.layers]
             self._measure("backward")

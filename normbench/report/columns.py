@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 Row = Mapping[str, Any]
@@ -154,9 +157,14 @@ def key_columns(keys: list[str]) -> list[Column]:
     ]
 
 
-def convergence_columns(keys: list[str], target: str) -> list[Column]:
-    """The convergence table. target: how the target reads, such as 97%."""
-    return [
+def convergence_columns(
+    keys: list[str], target: str, table: pd.DataFrame | None = None
+) -> list[Column]:
+    """The convergence table. target: how the target reads, such as 97%.
+
+    table: leave out the columns that have no value in it, of those that not every run has.
+    """
+    columns = [
         norm_column(),
         *key_columns(keys),
         Column("reached", lambda row: f"{row['reached']}/{row['runs']}"),
@@ -170,10 +178,23 @@ def convergence_columns(keys: list[str], target: str) -> list[Column]:
         Column(
             "test %", lambda r: percent(r["test_accuracy_mean"], r["test_accuracy_std"]), weight=1
         ),
+        Column(
+            "train %",
+            lambda r: percent(r["train_accuracy_mean"], r["train_accuracy_std"]),
+            weight=4,
+        ),
+        Column(
+            "precise %",
+            lambda r: percent(r["val_accuracy_precise_mean"], r["val_accuracy_precise_std"]),
+            weight=5,
+        ),
         Column("AUC", lambda r: number(r["auc_mean"]), weight=1),
         Column("time/step", lambda r: seconds(r["train_seconds_per_step"]), weight=2),
         Column("ended", ended),
     ]
+    some = {"train %": "train_accuracy_mean", "precise %": "val_accuracy_precise_mean"}
+    lacking = {h for h, name in some.items() if table is not None and table[name].isna().all()}
+    return [column for column in columns if column.heading not in lacking]
 
 
 def target_columns(keys: list[str]) -> list[Column]:

@@ -37,6 +37,15 @@ GLOSSARY = {
         "seeds."
     ),
     "test %": "Accuracy on the test images, evaluated once at the end and used for no choice.",
+    "train %": (
+        "Accuracy on a fixed part of the training images at the end, in evaluation mode and "
+        "without augmentation. What it is above the validation accuracy is overfitting."
+    ),
+    "precise %": (
+        "Validation accuracy with the mean and variance of training images in place of the "
+        "running averages that were gathered while the weights moved. What it is above the "
+        "validation accuracy is lost in evaluation, not in training. Batch norm's alone."
+    ),
     "AUC": (
         "Area under the curve of validation accuracy over the whole budget, between 0 and 1. It "
         "is defined for every run, also one that never reached the target."
@@ -123,6 +132,8 @@ _PATTERNS = (
     # metrics as JSON and --by name them
     (re.compile(r"steps_to_target$"), "steps to target"),
     (re.compile(r"val_accuracy(_mean)?$"), "val %"),
+    (re.compile(r"train_accuracy(_mean)?$"), "train %"),
+    (re.compile(r"val_accuracy_precise(_mean)?$"), "precise %"),
     (re.compile(r"test_accuracy(_mean)?$"), "test %"),
     (re.compile(r"best_val_accuracy(_mean)?$"), "best val %"),
     (re.compile(r"auc(_mean)?$"), "AUC"),

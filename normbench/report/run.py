@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -127,13 +127,21 @@ def _events(record: RunRecord) -> list[str]:
         "epochs": lambda e: f"epoch {e['begun']} began at step {e['step']}",
         "checkpoint": lambda e: f"last checkpoint at step {e['step']}",
         "diverged": lambda e: f"diverged at step {e['step']}: the training loss was not finite",
-        "test": lambda e: f"test accuracy {percent(e['test_accuracy'])}% after step {e['step']}",
+        "test": _tested,
         "failed": lambda e: f"failed: {e['reason']}",
         "finished": lambda e: f"finished after {e['step']} steps",
         "interrupted": lambda e: f"interrupted after {e['step']} steps; `train` continues it",
     }
     found = [words[event["event"]](event) for event in _happened(record)]
     return found or ["none yet"]
+
+
+def _tested(event: Mapping[str, Any]) -> str:
+    text = f"test accuracy {percent(event['test_accuracy'])}% after step {event['step']}"
+    if event.get("val_accuracy_precise") is None:
+        return text
+    precise = percent(event["val_accuracy_precise"])
+    return f"{text}; validation accuracy {precise}% with recomputed statistics"
 
 
 def _timings(record: RunRecord) -> list[str]:

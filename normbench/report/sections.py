@@ -89,7 +89,7 @@ def table_sections(
         Section(
             f"{name}: convergence",
             tables.convergence,
-            convergence_columns(keys, target),
+            convergence_columns(keys, target, tables.convergence),
             CONVERGENCE_NOTE,
             norms,
         ),
@@ -120,12 +120,12 @@ def side_by_side(comparisons: Sequence[Comparison]) -> Section:
     for c in comparisons:
         fixed = {key: c.value(key) for key in keys if key not in c.results.keys}
         parts.append(c.convergence.assign(experiment=c.name, **fixed).astype(object))
-    columns = [
-        Column("experiment", lambda row: str(row["experiment"]), left=True),
-        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%"),
-    ]
     names = " and ".join(c.name for c in comparisons)
     rows = pd.concat(parts, ignore_index=True)
+    columns = [
+        Column("experiment", lambda row: str(row["experiment"]), left=True),
+        *convergence_columns(keys, f"{percent(comparisons[0].targets[0])}%", rows),
+    ]
     norms = list(dict.fromkeys(norm for c in comparisons for norm in c.reported.norms))
     return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE, norms)
 

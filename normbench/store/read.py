@@ -23,8 +23,14 @@ from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 
 NAN = float("nan")
 _PLANNED = {"folder", "norm", "seed", "role", "point", "tuned", "context", "method"}
-_CURVE = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
-_evaluation = itemgetter(*_CURVE)
+_FIRST = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
+_CURVE = (*_FIRST, "train_accuracy")
+_first = itemgetter(*_FIRST)
+
+
+def _evaluation(event: dict[str, Any]) -> tuple[Any, ...]:
+    """The columns of a curve; the journals of an older normbench lack the last."""
+    return (*_first(event), event.get("train_accuracy"))
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Results:
     runs: one row a run: run, norm, seed, role, state ("finished", "diverged", "failed",
     "interrupted", "running" or "missing"), the sweep columns ``keys``, ``tuned`` (the tuned value
     or NaN), hashes, clock readings in seconds, final accuracies.
-    curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds.
+    curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds,
+    train_accuracy.
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
     """
 
@@ -153,6 +160,8 @@ def _outcome(run: RunStore, manifest: dict[str, Any] | None, curves: _Curves) ->
         "parameters": _number(manifest.get("parameters")),
         "val_accuracy": _number(last.get("val_accuracy")),
         "val_loss": _number(last.get("val_loss")),
+        "train_accuracy": _number(last.get("train_accuracy")),
+        "val_accuracy_precise": _number(test.get("val_accuracy_precise")),
         "test_accuracy": _number(test.get("test_accuracy")),
         "train_seconds": _number(manifest.get("train_seconds")),
         "backbone_sha256": manifest.get("backbone_sha256"),

@@ -164,7 +164,7 @@ class Stack:
             buffers = [buffer.clone() for buffer in run.network.buffers()]
             with tap.watching():
                 run.backward(*run.next_batch())
-            tap.after_backward()
+            tap.after_backward(run.learning_rate())
             run.optimizer.zero_grad(set_to_none=True)
             for buffer, before in zip(run.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)

@@ -7,6 +7,7 @@ them as null.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ class Evaluated:
 
     train_loss: mean over the updates since the last evaluation (null before the first update).
     train_seconds: training alone, from the start of the run, without evaluation and probes.
+    train_accuracy: as val_accuracy, without augmentation, over a fixed part of the training split.
     """
 
     step: int
@@ -49,6 +51,7 @@ class Evaluated:
     val_loss: float
     val_accuracy: float
     train_seconds: float
+    train_accuracy: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,16 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Tested:
-    """The test set, seen once, after the last update."""
+    """The test set, seen once, after the last update.
+
+    val_accuracy_precise: the validation accuracy with statistics of the training split in place of
+    the running averages; NaN where a network keeps none.
+    """
 
     step: int
     test_loss: float
     test_accuracy: float
+    val_accuracy_precise: float = math.nan
 
 
 @dataclass(frozen=True)

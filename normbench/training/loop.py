@@ -161,8 +161,9 @@ def _train_to_end(
             mark = lead.clock.now()
 
     for index, run in active.items():
+        precise = run.precise_accuracy()
         loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
-        yield index, events.Tested(run.step, loss, accuracy)
+        yield index, events.Tested(run.step, loss, accuracy, precise)
         yield index, _finished(run)
 
 
@@ -197,6 +198,7 @@ def _evaluated(run: Run) -> events.Evaluated:
         loss,
         accuracy,
         run.clock.train_seconds,
+        run.train_accuracy(),
     )
 
 

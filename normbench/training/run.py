@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
     from normbench.config import RunConfig
 
 
+TRAIN_EXAMPLES = 1000
+"""The most of the training split that an evaluation looks at; as many as validate, if fewer."""
+
+PRECISE_EXAMPLES, PRECISE_BATCH = 4096, 256
+"""Of the training split, for statistics in place of the running ones, and how many at a time."""
+
+
 def make_network(run: RunConfig, dataset: Dataset) -> Network:
     """The run's network at step 0, on the CPU."""
     return build(
@@ -64,6 +72,10 @@ class Run:
         self.train_indices, self.validation_indices = split(
             dataset.train_labels, run.data.validation, stream(seed, "split")
         )
+        few = min(TRAIN_EXAMPLES, len(self.validation_indices))
+        # Drawn, since a dataset may be sorted by class.
+        drawn = stream(seed, "train accuracy").permutation(len(self.train_indices))
+        self.watched_indices = self.train_indices[np.sort(drawn[:few])]
         self.per_epoch = steps_per_epoch(run, len(self.train_indices))
         self.steps = total_steps(run, len(self.train_indices))
 
@@ -135,7 +147,7 @@ class Run:
         with tap.watching() if tap else nullcontext():
             loss = self.backward(x, y)
         if tap:
-            tap.after_backward()
+            tap.after_backward(self.learning_rate())
         if self.config.optimizer.clip_norm is not None:
             clip = self.config.optimizer.clip_norm
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
@@ -174,6 +186,39 @@ class Run:
             total_loss, right = torch.stack([loss, correct]).tolist()
         self.network.train()
         return total_loss / len(indices), right / len(indices)
+
+    def train_accuracy(self) -> float:
+        """Accuracy over a fixed part of the training split, as ``evaluate`` has it."""
+        return self.evaluate(self.data, self.watched_indices)[1]
+
+    def precise_accuracy(self) -> float:
+        """Validation accuracy with the statistics of the training split; NaN without running ones.
+
+        Mean and unbiased variance are averaged over batches of the training split as it is, with
+        the weights as they are, where the running ones still hold those of earlier weights and of
+        augmented images: Wu & Johnson 2021, arXiv:2105.07576, section 3. Restores the running ones.
+        """
+        keepers = [m for m in self.network.modules() if hasattr(m, "running_var")]
+        if not keepers:
+            return math.nan
+        before = [(m, m.momentum, [b.clone() for b in m.buffers()]) for m in keepers]
+        size = max(PRECISE_BATCH, self.config.data.batch_size)
+        drawn = stream(self.config.seed, "precise").permutation(self.train_indices)
+        few = drawn[:PRECISE_EXAMPLES]
+        batches = [few[i : i + size] for i in range(0, max(len(few) - size, 0) + 1, size)]
+        self.network.eval()
+        with self.clock.evaluating(), torch.no_grad(), self.autocast():
+            for number, indices in enumerate(batches, 1):
+                for module in keepers:
+                    module.train()
+                    module.momentum = 1 / number  # type: ignore[assignment]
+                self.network(self.data.batch(indices)[0])
+        _, accuracy = self.evaluate(self.data, self.validation_indices)
+        for module, momentum, buffers in before:
+            module.momentum = momentum
+            for buffer, value in zip(module.buffers(), buffers, strict=True):
+                buffer.copy_(value)
+        return accuracy
 
     def logged_losses(self) -> Tensor:
         """Losses of the updates since the last evaluation, on the CPU. Waits for the device."""

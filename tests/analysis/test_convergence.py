@@ -88,6 +88,26 @@ def test_a_diverged_run_ends_at_chance_whatever_it_recorded(tables) -> None:
     assert frame["best_val_accuracy"].tolist() == [0.9, CHANCE]
 
 
+def test_training_and_precise_accuracy_stand_beside_the_others(tables) -> None:
+    runs, curves = tables(
+        [
+            {"curve": {0: 0.1, 1000: 0.9}},
+            {"curve": {0: 0.1, 1000: 0.8}},
+            {"curve": {0: 0.05}, "state": "diverged", "diverged_at": 9},
+            {"state": "failed"},
+        ]
+    )
+    older = outcomes(runs, curves, [0.9])
+    assert older[["train_accuracy", "val_accuracy_precise"]].isna().all(axis=None)
+    runs["train_accuracy"] = [1.0, 0.9, 0.7, 0.6]
+    runs["val_accuracy_precise"] = [0.92, 0.86, np.nan, np.nan]
+    frame = outcomes(runs, curves, [0.9])
+    np.testing.assert_array_equal(frame["train_accuracy"], [1.0, 0.9, CHANCE, np.nan])
+    (row,) = tabulate(frame, [], ["batch"]).to_dict("records")
+    assert row["train_accuracy_mean"] == pytest.approx((1.9 + CHANCE) / 3)
+    assert row["val_accuracy_precise_mean"] == pytest.approx(0.89)
+
+
 def test_a_diverged_run_has_chance_as_test_accuracy_even_if_none_finished(tables) -> None:
     runs, curves = tables([{"state": "diverged", "diverged_at": 9}])
     assert outcomes(runs, curves, [0.9])["test_accuracy"].tolist() == [CHANCE]

@@ -76,6 +76,11 @@ def test_the_test_accuracy_stands_at_the_last_update(mixed, logs):
     assert scalars(read(logs / run_of(mixed, "rms")), "test_accuracy") == {}
 
 
+def test_accuracies_that_an_older_journal_lacks_are_no_points(mixed, logs):
+    for quantity in ("train_accuracy", "val_accuracy_precise"):
+        assert scalars(read(logs / run_of(mixed, LABEL)), quantity) == {}
+
+
 def test_a_divergence_is_told_with_its_update(mixed, logs):
     assert scalars(read(logs / run_of(mixed, "none")), "diverged_at") == {3: 3.0}
     assert scalars(read(logs / run_of(mixed, LABEL)), "diverged_at") == {}

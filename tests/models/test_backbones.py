@@ -197,3 +197,20 @@ def test_without_bias_no_layer_has_one_whatever_the_norm(kind):
     for norm in suitable(kind):
         names = [name for name, _ in network(kind, norm, Common(bias=False)).backbone()]
         assert not [name for name in names if name.endswith("bias")]
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("placement", ["pre", "post"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms", "instance"])
+def test_a_network_knows_whether_it_feels_the_scale_of_its_weights(norm, placement, activation):
+    common = Common(activation=activation, init="torch_default", placement=placement)
+    options = MODELS["cnn"].Options(depth=4, stages=1, width=8)
+    method = make_method(norm, Setting(eps=1e-12))
+    net = build("cnn", options, common, method, (6, 6, 1), 4, 0)
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 1, 6, 6), dtype=np.float32))
+    first, second, *_ = net.layers
+    with torch.no_grad():
+        before = second(first(x))
+        for parameter in second.linear.parameters():
+            parameter *= 3
+        assert torch.allclose(second(first(x)), before, rtol=1e-3, atol=1e-4) == net.scale_invariant

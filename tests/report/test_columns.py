@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from normbench.report.columns import (
@@ -173,6 +174,10 @@ def row(**changes) -> dict:
         "best_val_accuracy_std": NAN,
         "test_accuracy_mean": NAN,
         "test_accuracy_std": NAN,
+        "train_accuracy_mean": 0.6,
+        "train_accuracy_std": 0.1,
+        "val_accuracy_precise_mean": NAN,
+        "val_accuracy_precise_std": NAN,
         "auc_mean": 0.4,
         "train_seconds_per_step": 0.002,
     }
@@ -189,6 +194,12 @@ def test_a_table_says_how_many_of_how_many_and_what_became_of_the_rest():
     assert found["steps to 97%"] == "> 4690"
     assert found["ended"] == "1 diverged, 2 failed, 1 not run"
     assert texts(convergence_columns([], "97%"), row())["ended"] == "ok"
+
+
+def test_a_column_that_no_run_has_is_left_out():
+    shown = texts(convergence_columns([], "97%", pd.DataFrame([row(), row()])), row())
+    assert shown["train %"] == "60.0 ±10.0"
+    assert "precise %" not in shown
 
 
 def test_a_sweep_key_has_a_column_headed_by_its_last_word():

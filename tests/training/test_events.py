@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 
 import numpy as np
 import pytest
@@ -165,6 +166,60 @@ def test_evaluating_changes_neither_mode_nor_statistics(digits):
     assert all(module.training for module in run.network.modules())
     assert same(dict(run.network.state_dict()), before)
     assert all(p.grad is None for p in run.network.parameters())
+
+
+@pytest.mark.parametrize("norm", ["batch", "rms"])
+def test_the_training_accuracy_is_that_of_training_images_that_never_change(digits, norm):
+    config = run_config("training.steps=8", "training.evaluate_every=4", norm=norm)
+    found = only(trained(config, digits), events.Evaluated)
+    run = Run(config, digits)
+    assert len(run.watched_indices) == len(set(run.watched_indices)) == 100
+    assert set(run.watched_indices) <= set(run.train_indices)
+    run.network.train()
+    for event in found:
+        while run.step < event.step:
+            if run.step % run.per_epoch == 0:
+                run.start_epoch()
+            run.first_loss_step = run.step
+            run.update()
+        x, y = run.data.batch(run.watched_indices)
+        run.network.eval()
+        with torch.no_grad():
+            right = (run.network(x).argmax(1) == y).double().mean().item()
+        run.network.train()
+        assert event.train_accuracy == pytest.approx(right)
+    other = Run(run_config(norm="none"), digits)
+    assert (other.watched_indices == run.watched_indices).all()
+
+
+def test_precise_statistics_are_those_of_the_training_images(digits):
+    config = run_config("data.batch_size=8", "training.steps=30", "optimizer.lr=0.1")
+    found = trained(config, digits)
+    (tested,) = only(found, events.Tested)
+    run = Run(config, digits)
+    run.restore(only(found, events.Checkpointed)[-1].state)
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    assert run.precise_accuracy() == tested.val_accuracy_precise
+    assert same(dict(run.network.state_dict()), before)
+    assert {m.momentum for m in run.network.modules() if hasattr(m, "momentum")} == {0.1}
+    assert all(module.training for module in run.network.modules())
+    # Once more, from the plain mean and variance of every unit over (nearly) all those images.
+    x, _ = run.data.batch(run.train_indices)
+    with torch.no_grad():
+        for block in run.network.layers:
+            z = block.linear(x)
+            block.norm.running_mean.copy_(z.mean(0))
+            block.norm.running_var.copy_(z.var(0))
+            x = block.activation(block.norm.eval()(z))
+    _, wanted = run.evaluate(run.data, run.validation_indices)
+    assert tested.val_accuracy_precise == pytest.approx(wanted, abs=0.02)
+    (last,) = (e for e in only(found, events.Evaluated) if e.step == 30)
+    assert abs(tested.val_accuracy_precise - last.val_accuracy) > 0.02  # running ones lag behind
+
+
+def test_without_running_statistics_there_is_no_precise_accuracy(digits):
+    (tested,) = only(trained(run_config("training.steps=4", norm="rms"), digits), events.Tested)
+    assert math.isnan(tested.val_accuracy_precise)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000])
