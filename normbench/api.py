@@ -24,6 +24,7 @@ from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
+    from normbench.claims import Claims
     from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
-    from normbench.claims import Claims
 
 LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
@@ -335,11 +335,18 @@ def claims(
     from normbench.claims import CLAIMS, examine
     from normbench.claims.context import Context
     from normbench.claims.studies import Place
+    from normbench.plan import expand, settle
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
     if wrong := [number for number in only if number not in known]:
         hint = f"known: {known[0]} to {known[-1]}"
         raise ConfigError([Problem("only", f"there is no statement {n}", hint) for n in wrong])
+
+    def left(experiment: ExperimentConfig) -> list[PlannedRun]:
+        store = ExperimentStore(Path(results), experiment.name)
+        planned = settle(expand(experiment), store.folders())
+        return [run for run in planned if not store.run(run.folder).done]
+
     options: list[str] = []
     if Path(results) != RESULTS:
         options += ["--results", str(results)]
@@ -362,6 +369,8 @@ def claims(
         Place(None if config is None else str(config), overrides, options),
         quick=quick,
         say=say,
+        left=left,
+        jobs=jobs or default_jobs(load_config(config, overrides=overrides)),
     )
     return examine(context, only)
 

@@ -69,7 +69,8 @@ def examine(context: Context) -> Evidence:
     torch.set_num_threads(context.config.runtime.threads)
     duels, remarks = [], []
     try:
-        for init in inits(context.config) or [None]:
+        known: list[str | None] = [*inits(context.config)]
+        for init in known or [None]:
             found = {
                 kind: [measure(context, kind, init, seed) for seed in context.seeds]
                 for kind in ("none", "batch")

@@ -39,7 +39,7 @@ class Study:
     @cached_property
     def points(self) -> list[Point]:
         """Every point of its sweep, in order; one empty point without a sweep."""
-        points: list[dict[str, Any]] = [{}]
+        points: list[Point] = [{}]
         for key, values in self.config["sweep"].items():
             points = [{**point, key: value} for point in points for value in values]
         return points
