@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 CORE = ("none", "batch", "layer", "rms")
 """The kinds that the statements speak of; every study has those it needs."""
 
-QUICK_STEPS = 250
+QUICK_STEPS = 200
 QUICK_SEEDS = 10  # with which a family of 25 comparisons can come out different
 QUICK_EVERY = 25
 QUICK_EPOCHS = 4.0  # of the study of batch sizes, where every run sees as many images
-OTHER_STEPS = 120
+DEEP_STEPS, OTHER_STEPS = 150, 80
 QUICK_CAPS = {"flat": {"depth": 12, "width": 64}, "image": {"depth": 9, "width": 16, "stages": 3}}
 QUICK_OTHER: dict[str, dict[str, Any]] = {
-    "cnn": {"kind": "cnn", "depth": 6, "stages": 2, "width": 8},
+    "cnn": {"kind": "cnn", "depth": 4, "stages": 2, "width": 8},
     "mlp": {"kind": "mlp", "depth": 12, "width": 64},
 }
-RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """The grid of learning rates, as multiples of the config's own."""
-DEEP_RATES = OTHER_RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
+DEEP_RATES, OTHER_RATES = (0.3, 1.0, 3.0, 10.0), (1.0, 3.0, 10.0)
 TUNE_SEEDS = 3
 INITS = ("torch_default", "he_normal")
 """What every trained statement about a plain network is seen under, beside the config's own."""
@@ -170,8 +170,8 @@ def inits(config: ExperimentConfig) -> list[str]:
 def base(context: Context) -> list[str]:
     """The config's own setting under every initialization, at the shared and own best rates."""
     config = context.config
-    norms = CORE if context.quick else [norm.kind for norm in config.norms]
-    overrides = [*_only(config, norms, "none"), _tune(context, RATES, len(context.seeds))]
+    overrides = _only(config, CORE, "none") if context.quick else []
+    overrides.append(_tune(context, RATES, len(context.seeds)))
     if found := inits(config):
         overrides.append(f"sweep={{model.init: {_flow(found)}}}")
     return overrides
@@ -193,13 +193,20 @@ def depth(context: Context) -> list[str] | None:
     if not depths:
         return None
     sweep: dict[str, Any] = {"model.depth": depths}
-    if found := inits(config):
+    if not context.quick and (found := inits(config)):  # in small at the config's own alone
         sweep["model.init"] = found
     return [
         *_only(config, ("batch", "layer"), "layer"),
         _tune(context, DEEP_RATES, TUNE_SEEDS),
         f"sweep={_flow(sweep)}",
+        *_shorter(context, DEEP_STEPS),
     ]
+
+
+def _shorter(context: Context, steps: int) -> list[str]:
+    """In small, fewer steps than the base study."""
+    own = context.config.training.steps
+    return [f"training.steps={steps}"] if context.quick and own and own > steps else []
 
 
 def batch_size(context: Context) -> list[str] | None:
@@ -267,13 +274,11 @@ def other_model(context: Context) -> list[str] | None:
     other = QUICK_OTHER["mlp" if MODELS[model.kind].layout == "image" else "cnn"]
     shared = ("activation", "init", "bias", "placement")
     common = {key: getattr(model, key) for key in shared if hasattr(model, key)}
-    steps = config.training.steps
-    shorter = [f"training.steps={OTHER_STEPS}"] if steps and steps > OTHER_STEPS else []
     return [
-        *_only(config, CORE, "none"),
+        *_only(config, ("batch", "layer", "rms"), "layer"),
         _tune(context, OTHER_RATES, TUNE_SEEDS),
         f"model={_flow({**other, **common})}",
-        *shorter,
+        *_shorter(context, OTHER_STEPS),
     ]
 
 
@@ -290,6 +295,7 @@ STUDIES: dict[str, Callable[[Context], list[str] | None]] = {
 def _tune(context: Context, rates: Sequence[float], seeds: int) -> str:
     """The grid of rates, as multiples of the config's own, or the config's own grid."""
     original = context.original.tune
+    seeds = max(seeds, context.config.runtime.stack)  # a stack's empty places cost as much
     if not context.quick and original is not None and original.key == "optimizer.lr":
         grid = list(original.values)
     else:
