@@ -120,12 +120,16 @@ def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
     known = [np.array([d for d in duel.differences if math.isfinite(d)]) for duel in duels]
     p = np.array([float(sign_flip_p(d[None])[0]) if len(d) else math.nan for d in known])
     adjusted = holm(p, np.asarray(count)) if count else p
+    ends = np.full((count, 2), math.nan)
+    for pairs in {len(d) for d in known} - {0}:
+        rows = [place for place, d in enumerate(known) if len(d) == pairs]
+        ends[rows] = np.stack(
+            mean_interval(np.stack([known[row] for row in rows]), alpha / count), axis=1
+        )
     found = []
     for place, (duel, d) in enumerate(zip(duels, known, strict=True)):
-        mean = low = high = math.nan
-        if len(d):
-            mean = float(d.mean())
-            low, high = (float(end[0]) for end in mean_interval(d[None], alpha / count))
+        mean = float(d.mean()) if len(d) else math.nan
+        low, high = (float(end) for end in ends[place])
         word = _word(d, float(adjusted[place]), low, high, duel.within, count, alpha)
         found.append(
             Judged(duel, len(d), mean, low, high, float(p[place]), float(adjusted[place]), word)

@@ -12,6 +12,9 @@ without a bias, W: [units, inputs], x: [examples, inputs]:
   its own w^T c, the same for all examples;
 - single example scaling: one example times d.
 
+The rule, fixed here: RMS norm's output stays (relative change below ``verdicts.UNCHANGED``) under
+the changes that the statement names, and visibly changes under the others.
+
 eps breaks every invariance a little; it is taken so small that float32 cannot tell.
 """
 

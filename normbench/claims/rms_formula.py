@@ -1,4 +1,9 @@
-"""Statement 9: what RMS norm computes, and its learnable scale."""
+"""Statement 9: what RMS norm computes, and its learnable scale.
+
+The rule, fixed here: the outputs are x over the root mean square of an example but for rounding;
+"for each feature" would make each feature's own root mean square over the batch 1; the scale has a
+gradient, moves in training, and no shift stands beside it.
+"""
 
 from __future__ import annotations
 

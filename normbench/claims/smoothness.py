@@ -1,8 +1,8 @@
 """Statement 16: batch norm and the smoothness of the loss.
 
 A weight before a norm can be scaled without a change of the function, which shrinks its gradient
-and stretches the loss. So steps are measured against the length of the weights, and gradients
-against the length of the gradient: both are the same at every scale of the weights.
+and stretches the loss. So every weight is taken in units of its own length, and a change of the
+gradient in units of the gradient: both are the same at every scale of the weights.
 
 The rule, fixed here: mean over the relative steps ``STEPS`` along the negative gradient of
 |g(w') - g(w)| / |g(w)|, in ln, under none less under batch norm, paired by seed, under each
@@ -12,10 +12,12 @@ norm's gradient changes less beyond doubt, and fails where it changes more or wi
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch, steps
@@ -27,27 +29,52 @@ from normbench.probes.landscape import landscape
 from normbench.report.columns import number
 
 STEPS = (0.003, 0.01, 0.03)
-"""Lengths of a step in shares of the length of all weights."""
+"""Lengths of a step in shares of the length of the weights."""
 UPDATES = 15
 WITHIN = math.log(1.1)
 
 
-def gradient_change(network: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Mean over ``STEPS`` of the relative change of the gradient; NaN where it is zero.
+class RelativeWeights(nn.Module):
+    """A network as a function of its matrices and kernels, each in units of its own length.
 
-    Unchanged by w -> a w with g -> g / a, as under a norm that does not see the weights' scale.
+    Its gradient, |W| dL/dW, is the same at every scale that a norm behind W hides. Biases, scales
+    and shifts stay as they are.
     """
-    length = math.sqrt(sum(float(p.detach().double().square().sum()) for p in weights(network)))
-    gradient = landscape(network, x, y, [1e-12]).gradient_norm
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        # In a list, so that its parameters are not counted among these; a copy, so that its running
+        # statistics may move.
+        self._network = [copy.deepcopy(network)]
+        self._lengths: dict[str, Tensor] = {}
+        for name, p in network.named_parameters():
+            if p.ndim > 1 and bool(p.detach().norm() > 0):
+                self._lengths[name] = p.detach().norm()
+                self.register_parameter(_key(name), nn.Parameter(p.detach() / self._lengths[name]))
+
+    @property
+    def length(self) -> float:
+        """Length of all weights together."""
+        return math.sqrt(len(self._lengths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's output."""
+        weights = {name: size * getattr(self, _key(name)) for name, size in self._lengths.items()}
+        return functional_call(self._network[0], weights, (x,))
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")
+
+
+def gradient_change(network: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Mean over ``STEPS`` of the relative change of the gradient; NaN where it is zero."""
+    relative = RelativeWeights(network)
+    gradient = landscape(relative, x, y, [1.0]).gradient_norm
     if not gradient or not math.isfinite(gradient):
         return math.nan
-    found = landscape(network, x, y, [share * length / gradient for share in STEPS])
+    found = landscape(relative, x, y, [share * relative.length / gradient for share in STEPS])
     return sum(found.gradient_distances) / len(STEPS) / gradient
-
-
-def weights(network: nn.Module) -> list[Tensor]:
-    """The matrices and kernels."""
-    return [p for p in network.parameters() if p.ndim > 1]
 
 
 def measure(context: Context, kind: str, init: str | None, seed: int) -> tuple[float, float]:
