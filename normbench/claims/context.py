@@ -61,7 +61,7 @@ class Context:
         self.failed: list[tuple[PlannedRun, str]] = []
         self._studies: dict[str, Study | None] = {}
         self._plans: dict[str, Any] = {}
-        self._order: list[str] = []
+        self._started = self._expected = 0
 
     @cached_property
     def config(self) -> ExperimentConfig:
@@ -96,7 +96,7 @@ class Context:
         """
         if name not in self._studies:
             config = self.planned(name)
-            self._studies[name] = None if config is None else self._trained(name, *config)
+            self._studies[name] = None if config is None else self._trained(*config)
         return self._studies[name]
 
     @property
@@ -119,10 +119,10 @@ class Context:
 
     def forecast(self, names: Iterable[str]) -> None:
         """Say how many experiments, runs and updates these studies are, and about how long."""
-        wanted = set(names)
-        self._order = [name for name in STUDIES if name in wanted and self.planned(name)]
+        wanted = [name for name in STUDIES if name in set(names) and self.planned(name)]
+        self._expected = len(wanted)
         runs, updates, seconds = 0, 0, 0.0
-        for name in self._order:
+        for name in wanted:
             plan = self.planned(name)
             assert plan is not None
             left = self._left(plan[0])
@@ -132,14 +132,13 @@ class Context:
         if runs:
             minutes = max(1, round(seconds / self.jobs / 60))
             self.say(
-                f"{len(self._order)} experiments, {runs} runs of {updates:,} updates together: "
+                f"{self._expected} experiments, {runs} runs of {updates:,} updates together: "
                 f"about {minutes} min with {self.jobs} at a time on an idle machine"
             )
 
-    def _trained(self, name: str, config: ExperimentConfig, overrides: Sequence[str]) -> Study:
-        place = (
-            f" {self._order.index(name) + 1} of {len(self._order)}" if name in self._order else ""
-        )
+    def _trained(self, config: ExperimentConfig, overrides: Sequence[str]) -> Study:
+        self._started += 1
+        place = f" {self._started} of {self._expected}" if self._expected else ""
         self.say(f"experiment{place}: {config.name}")
         comparison = self._train(config)
         outcome = comparison.outcome

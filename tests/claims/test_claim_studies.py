@@ -170,16 +170,17 @@ def test_a_study_is_trained_once_and_said_of_how_many(digits: Dataset):
     assert " min with 1 at a time" in forecast
     assert experiments == [
         "experiment 1 of 4: made-up-claims",
-        "experiment 3 of 4: made-up-claims-batch-size",
-        "experiment 4 of 4: made-up-claims-batch-size-updates",
-        "experiment 2 of 4: made-up-claims-depth",
+        "experiment 2 of 4: made-up-claims-batch-size",
+        "experiment 3 of 4: made-up-claims-batch-size-updates",
+        "experiment 4 of 4: made-up-claims-depth",
     ]
 
 
 def test_a_study_counts_the_runs_at_rates_that_are_not_known_yet(digits: Dataset):
     config = planned(digits, "depth", "training={steps: 1}", "seeds=2")
     found = forecast(config, expand(config), digits)
-    report, tuned = 2 * 2 * 2, 2 * 2 * 4 * 3  # norms, depths, seeds; and rates
+    points = 2 * 2 * 2  # norms, depths, initializations
+    report, tuned = points * 2, points * 4 * 3  # seeds; rates and their seeds
     assert found.runs == 2 * report + tuned == found.updates
     assert found.core_seconds > 0
     assert forecast(config, [], digits) == (0, 0, 0.0)
