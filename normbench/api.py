@@ -335,18 +335,12 @@ def claims(
     from normbench.claims import CLAIMS, examine
     from normbench.claims.context import Context
     from normbench.claims.studies import Place
-    from normbench.plan import expand, settle
+    from normbench.plan import unfinished
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
     if wrong := [number for number in only if number not in known]:
         hint = f"known: {known[0]} to {known[-1]}"
         raise ConfigError([Problem("only", f"there is no statement {n}", hint) for n in wrong])
-
-    def left(experiment: ExperimentConfig) -> list[PlannedRun]:
-        store = ExperimentStore(Path(results), experiment.name)
-        planned = settle(expand(experiment), store.folders())
-        return [run for run in planned if not store.run(run.folder).done]
-
     options: list[str] = []
     if Path(results) != RESULTS:
         options += ["--results", str(results)]
@@ -369,7 +363,7 @@ def claims(
         Place(None if config is None else str(config), overrides, options),
         quick=quick,
         say=say,
-        left=left,
+        left=lambda experiment: unfinished(experiment, results),
         jobs=jobs or default_jobs(load_config(config, overrides=overrides)),
     )
     return examine(context, only)
