@@ -1,8 +1,9 @@
 """Statement 11: whether the best choice of norm depends on the model.
 
 The rule, fixed here: every two norms, paired by seed by the area under the validation curve, in
-every situation that was measured, each at its own best rate where the rates were tuned. All
-comparisons in all situations are one family.
+every network that was measured, each at its own best rate there: under each initialization, deeper,
+and another kind. All comparisons in all situations are one family. (The batch size is no part of
+the model and not tuned for; statement 4 is about it.)
 
 - Supported: two norms change places between two situations, each time beyond doubt.
 - Refuted: one norm is in every situation as good as every other one, its intervals above
@@ -16,6 +17,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from normbench.analysis.rule import BETTER, WORSE
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, Judged, judged
@@ -25,7 +27,7 @@ from normbench.claims.verdicts import Part, Piece, judge, named
 from normbench.report.columns import number
 
 WITHIN = 0.01
-STUDIES = ("base", "depth", "batch-size", "other-model")
+STUDIES = ("base", "depth", "other-model")
 
 
 def duels_of(study: Study, norms: Sequence[str], **more: Any) -> list[Duel]:
@@ -55,9 +57,6 @@ def _situations(context: Context) -> Iterator[tuple[list[Duel], Study]]:
         kind = study.config["model"]["kind"]
         labels = list(dict.fromkeys(study.comparison.results.runs["norm"]))
         duels = duels_of(study, [label for label in labels if label != none], model=kind)
-        if name == "batch-size":  # the config's own batch size is measured in the base study
-            own = context.config.data.batch_size
-            duels = [duel for duel in duels if duel.situation["batch size"] != own]
         yield duels, study
 
 
@@ -70,7 +69,7 @@ def winners(found: Sequence[Judged]) -> list[tuple[str, str, str]]:
     """(situation, winner, loser) of every duel that was decided."""
     decided = []
     for one in found:
-        if one.holds is not None and one.p_adjusted <= 0.05:
+        if one.word in (BETTER, WORSE):
             pair = (one.duel.first, one.duel.second)
             decided.append((place(one.duel.situation), *(pair if one.holds else pair[::-1])))
     return decided
@@ -101,11 +100,13 @@ def serves_everywhere(found: Sequence[Judged]) -> list[str]:
     good: dict[str, bool] = {}
     for one in found:
         duel, where = one.duel, place(one.duel.situation)
-        spread = one.high > one.low
-        sides = ((duel.first, one.low > -duel.within), (duel.second, one.high < duel.within))
+        sides = (
+            (duel.first, one.low > -duel.within or one.word == BETTER),
+            (duel.second, one.high < duel.within or one.word == WORSE),
+        )
         for norm, holds in sides:
             norms.setdefault(norm, set()).add(where)
-            good[norm] = good.get(norm, True) and spread and holds
+            good[norm] = good.get(norm, True) and holds
     every = {where for places in norms.values() for where in places}
     return [norm for norm, places in norms.items() if good[norm] and places == every]
 
@@ -150,12 +151,15 @@ def examine(context: Context) -> Evidence:
         if served
         else "no two norms change places beyond doubt, and none is shown to serve everywhere"
     )
-    situation = {"init": context.config.model.init} if hasattr(context.config.model, "init") else {}
+    networks = dict.fromkeys(duel.situation["model"] for duel in every)
+    situation = {"networks": " and ".join(networks)}
+    if hasattr(context.config.model, "init"):
+        situation["init"] = context.config.model.init
     piece = Piece("the choice depends on the model", situation, depends_on_model(found), why)
     return Evidence(
         judge([piece]),
         "every two norms paired by seed by the area under the validation curve: at own best rates "
-        "under each initialization, deeper and in another network, and at smaller batches",
+        "under each initialization, deeper, and in another kind of network",
         list(commands),
         remarks,
         {"situations": by_situation, "reversals": [list(item) for item in turned]},
@@ -163,7 +167,7 @@ def examine(context: Context) -> Evidence:
 
 
 def _gap(one: Judged) -> str:
-    mark = {True: "*", False: "*"}.get(one.holds if one.p_adjusted <= 0.05 else None, "")  # type: ignore[arg-type]
+    mark = "*" if one.word in (BETTER, WORSE) else ""
     return f"{number(one.difference, 2)}{mark}"
 
 

@@ -21,6 +21,7 @@ from normbench.claims.verdicts import Part, Piece, named
 from normbench.report.columns import number
 
 ALPHA = 0.05
+TINY = math.nextafter(0, 1)
 
 Asks = Literal["more", "no less"]
 
@@ -48,7 +49,7 @@ class Duel:
 @dataclass(frozen=True)
 class Judged:
     """A duel with its numbers. low, high: an interval that covers in all duels of the family
-    together; infinite where so few seeds give none. word: as in ``analysis.rule``."""
+    together; NaN where there is none. word: as in ``analysis.rule``."""
 
     duel: Duel
     pairs: int
@@ -63,7 +64,7 @@ class Judged:
     def holds(self) -> Part:
         """What the duel says of its part."""
         if self.duel.asks == "no less":
-            if self.low > -self.duel.within and self.high > self.low:
+            if self.low > -self.duel.within or self.word == BETTER:
                 return True
             return False if self.word == WORSE else None
         return {BETTER: True, WORSE: False, SIMILAR: False}.get(self.word)
@@ -76,7 +77,7 @@ class Judged:
         if not self.pairs:
             return f"{shown}: not measured"
         interval = "no interval"
-        if math.isfinite(self.low) and self.high > self.low:
+        if math.isfinite(self.low) and math.isfinite(self.high):
             interval = f"{signed(self.low)} to {signed(self.high)}"
         p = number(self.p_adjusted, 2)
         return f"{shown}: {signed(self.difference)} ({interval}, p {p}): {self.word}"
@@ -114,7 +115,8 @@ def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
     """The family: Holm over all duels, and Bonferroni's intervals, so that a wrong better or worse
     appears in at most ``alpha`` of such families, and an interval that misses in at most as many.
 
-    A duel whose pairs all tie has neither: it shows no spread to be sure by.
+    Where so many pairs tie, or all differ by one amount, that there is no spread to be sure by,
+    there is no interval, and without one nothing is similar.
     """
     count = len(duels)
     known = [np.array([d for d in duel.differences if math.isfinite(d)]) for duel in duels]
@@ -130,6 +132,11 @@ def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
     for place, (duel, d) in enumerate(zip(duels, known, strict=True)):
         mean = float(d.mean()) if len(d) else math.nan
         low, high = (float(end) for end in ends[place])
+        if (d != 0).sum() < needed_seeds(1, alpha / count) or low == high:
+            low = high = math.nan
+        # Holm rejects where Bonferroni may not: no interval contradicts its word.
+        if adjusted[place] <= alpha:
+            low, high = (max(low, TINY), high) if mean > 0 else (low, min(high, -TINY))
         word = _word(d, float(adjusted[place]), low, high, duel.within, count, alpha)
         found.append(
             Judged(duel, len(d), mean, low, high, float(p[place]), float(adjusted[place]), word)

@@ -27,6 +27,7 @@ optimizer: {kind: sgd, lr: 0.1}
 training: {steps: 100, evaluate_every: 10}
 target: {val_accuracy: 0.9}
 seeds: 12
+tune: {optimizer.lr: [0.03, 0.1, 1.0], seeds: 3}
 """
 
 
@@ -77,7 +78,12 @@ def _results(config: ExperimentConfig, plan: list[PlannedRun], story: Story) -> 
     for place, run in enumerate(plan):
         fate, name = story(run), f"run{place}"
         # Runs differ a little, as real ones do.
-        noise = NOISE * stream(run.seed, "made up", run.identity).standard_normal()
+        noise = (
+            NOISE
+            * stream(
+                run.seed, run.norm, run.role, repr([*run.point.values(), run.tuned])
+            ).standard_normal()
+        )
         accuracy = {
             step: (0.95 if step >= fate.reaches else 0.3) + noise for step in range(0, NEVER, 10)
         }

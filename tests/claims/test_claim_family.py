@@ -69,6 +69,28 @@ def test_what_one_comparison_shows_a_family_of_many_may_not():
     assert among.high - among.low > alone.high - alone.low
 
 
+def test_no_interval_contradicts_its_word():
+    draw = stream(0, "skewed")
+    words = set()
+    for _ in range(40):
+        skewed = draw.exponential(1, (6, 10)) - draw.choice([0.0, 0.8])
+        for one in judged([duel(row) for row in skewed]):
+            words.add(one.word)
+            if one.word == "better":
+                assert not one.low <= 0
+            elif one.word == "worse":
+                assert not one.high >= 0
+    assert "better" in words
+
+
+def test_without_spread_there_is_no_interval_and_nothing_is_similar():
+    for differences in ([0.0] * 12, [0.001] * 12, [0.0] * 9 + [0.001] * 3):
+        (one,) = judged([duel(differences)])
+        assert one.word != "similar"
+        assert math.isnan(one.numbers["ci_low"])
+        assert "no interval" in one.text
+
+
 def test_a_missing_run_takes_its_pair_out():
     (found,) = judged([duel([*around(0.1, 0.02), math.nan])])
     assert found.pairs == 12
