@@ -22,6 +22,7 @@ from normbench.report.columns import number
 
 ALPHA = 0.05
 TINY = math.nextafter(0, 1)
+SAME = 1e-9  # differences that differ by rounding alone
 
 Asks = Literal["more", "no less"]
 
@@ -132,7 +133,7 @@ def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
     for place, (duel, d) in enumerate(zip(duels, known, strict=True)):
         mean = float(d.mean()) if len(d) else math.nan
         low, high = (float(end) for end in ends[place])
-        if (d != 0).sum() < needed_seeds(1, alpha / count) or low == high:
+        if (d != 0).sum() < needed_seeds(1, alpha / count) or np.ptp(d) <= SAME * abs(d).max():
             low = high = math.nan
         # Holm rejects where Bonferroni may not: no interval contradicts its word.
         if adjusted[place] <= alpha:
