@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -115,8 +114,8 @@ def train(
 
     if executor == "local":
         processes.prepare()  # first of all: they import while this process does
-    from normbench.execution import Outcome, Silent, execute, make_engine
-    from normbench.plan import best_runs, expand, settle
+    from normbench.execution import carry_out, make_engine
+    from normbench.plan import expand
 
     experiment = load_config(config, overrides=overrides)
     engine = make_engine(
@@ -128,40 +127,29 @@ def train(
         note=note,
     )
     store = ExperimentStore(Path(results), experiment.name)
-    outcome = Outcome()
     try:
         dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
-        plan = expand(experiment)
-        check_fit(plan, dataset, here=executor == "local")
+        check_fit(expand(experiment), dataset, here=executor == "local")
         store.lock()
         with Interrupts(kill=engine.close) as interrupts:
-            done: list[PlannedRun] = []
             store.check()
             if fresh:
                 store.clear()
-            while plan:
-                plan = settle(plan, store.folders())
-                done += plan
-                store.write_plan(experiment.resolved(), [run.record() for run in done])
-                processes.meanwhile("normbench.comparison")
-                outcome += execute(
-                    plan,
-                    store,
-                    dataset,
-                    engine,
-                    watch=watch or Silent(),
-                    should_stop=interrupts.requested,
-                )
-                tuned = experiment.tune is None or any(run.role == "best" for run in plan)
-                if outcome.stopped or tuned:
-                    break
-                # What each norm's own best value is, only the tuning runs can tell.
-                plan = best_runs(experiment, compare(experiment.name, results=results).chosen)
-        outcome.signal = interrupts.signal
+            found = carry_out(
+                experiment,
+                store,
+                dataset,
+                engine,
+                watch=watch,
+                should_stop=interrupts.requested,
+                planned=lambda: processes.meanwhile("normbench.comparison"),
+            )
+        if found.outcome is not None:
+            found.outcome.signal = interrupts.signal
     finally:
         engine.close()
         store.unlock()
-    return replace(compare(experiment.name, results=results), outcome=outcome)
+    return found
 
 
 def probe(

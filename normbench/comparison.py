@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,105 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import comparison, convergence, signal, survival, tuning
+from normbench.analysis import tuning
+from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat
-from normbench.errors import ConfigError, Problem, StoreError
-from normbench.frames import measured
+from normbench.errors import ConfigError, Problem, StoreError, suggest
+from normbench.frames import judged_rows, lost, measured, seeds_of
 from normbench.registry import UnknownName
 from normbench.store import Results
 from normbench.store.files import finite
+from normbench.tables import Tables as Tables
+from normbench.tables import looks_of
 
 if TYPE_CHECKING:
     from normbench.charts.marks import Drawn
-    from normbench.execution import Outcome
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The tables over one set of runs, each computed when first asked for."""
-
-    results: Results
-    baseline: str
-    targets: list[float]
-
-    @property
-    def norms(self) -> list[str]:
-        """The labels of the norms, in the config's order."""
-        return list(dict.fromkeys(self.results.runs["norm"]))
-
-    @cached_property
-    def outcomes(self) -> pd.DataFrame:
-        """One row a run and target: see ``analysis.convergence.outcomes``."""
-        return convergence.outcomes(self.results.runs, self.results.curves, self.targets)
-
-    @cached_property
-    def by_target(self) -> pd.DataFrame:
-        """The convergence table with a row for each target, and log-rank tests.
-
-        See ``analysis.convergence.tabulate`` and ``analysis.survival.with_logrank``.
-        """
-        table = convergence.tabulate(self.outcomes, self.results.keys, self.norms)
-        return survival.with_logrank(table, self.outcomes, self.baseline, self.results.keys)
-
-    @property
-    def convergence(self) -> pd.DataFrame:
-        """The convergence table for the primary target, the first one."""
-        table = self.by_target
-        return table[table["target"] == self.targets[0]].reset_index(drop=True)
-
-    @cached_property
-    def survival(self) -> pd.DataFrame:
-        """Kaplan-Meier curves of "not yet at the primary target", by sweep point and norm.
-
-        norm, <keys>, step, survival, at_risk, ci_low, ci_high: see
-        ``analysis.survival.kaplan_meier``.
-        """
-        known = self.outcomes[self.outcomes["target"] == self.targets[0]]
-        known = known[known["reached"] | known["censored"]]
-        columns = ["norm", *self.results.keys]
-        curves = [
-            survival.kaplan_meier(part["restricted_steps"], part["reached"]).assign(
-                **dict(zip(columns, group, strict=True))
-            )
-            for group, part in known.groupby(columns, sort=False, dropna=False)
-        ]
-        if not curves:
-            return pd.DataFrame()
-        table = pd.concat(curves, ignore_index=True)
-        return table[[*columns, *(name for name in table.columns if name not in columns)]]
-
-    @cached_property
-    def gradients(self) -> pd.DataFrame:
-        """The gradient table: see ``analysis.signal.gradient_table``. Empty without probes."""
-        if self.results.probes.empty:
-            return pd.DataFrame()
-        return signal.gradient_table(
-            self.results.runs, self.results.probes, self.results.keys, self.norms
-        )
-
-    @cached_property
-    def comparisons(self) -> pd.DataFrame:
-        """Every norm against the baseline: see ``analysis.comparison.compare``."""
-        return self.paired()
-
-    def paired(self, *, all_pairs: bool = False) -> pd.DataFrame:
-        """Every norm against the baseline, or every two norms; time to target at each target."""
-        parts = []
-        for place, target in enumerate(self.targets):
-            table = comparison.compare(
-                self.outcomes[self.outcomes["target"] == target],
-                self.norms,
-                self.baseline,
-                self.results.keys,
-                # Only the time to target differs from one target to the next.
-                metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
-                all_pairs=all_pairs,
-            )
-            parts.append(table.assign(target=target))
-        return pd.concat(parts, ignore_index=True)
+    from normbench.plan import Outcome
 
 
 @dataclass(frozen=True)
@@ -156,6 +73,15 @@ class Comparison:
         """The tables at each norm's own best tuned value, if there was a tuning."""
         return self._role("best") if (self.results.runs["role"] == "best").any() else None
 
+    def against(self, baseline: str) -> Comparison:
+        """The same experiment with another of its norms as the baseline. Raises ConfigError."""
+        known = self.reported.norms
+        if baseline not in known:
+            problem = f"{baseline!r} is none of the norms of {self.name!r}"
+            raise ConfigError([Problem("baseline", problem, suggest(baseline, known))])
+        config = {**self.results.config, "baseline": baseline}
+        return dataclasses.replace(self, results=dataclasses.replace(self.results, config=config))
+
     def value(self, key: str) -> Any:
         """What the config says at a dotted key, before any sweep; None where it says nothing."""
         return flat(self.results.config).get(key)
@@ -168,16 +94,28 @@ class Comparison:
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
-        """Validation accuracy by norm and tuned value: see ``analysis.tuning.sensitivity``."""
-        tables = self._role("tune", targets=[])
-        return tuning.sensitivity(tables.outcomes, self.results.keys, tables.norms)
+        """Accuracy, area and steps by norm and tuned value: see ``analysis.tuning.sensitivity``."""
+        tables = self._role("tune")
+        # In a column with NaN a whole number is 32.0, which no config takes for 32.
+        grid = {float(value): value for value in self.results.config["tune"][self.tuned_key]}
+        outcomes = tables.primary.assign(tuned=tables.primary["tuned"].map(grid))
+        return tuning.sensitivity(outcomes, self.results.keys, tables.norms, target=self.targets[0])
 
     @cached_property
     def choices(self) -> pd.DataFrame:
-        """Each norm's own best value: see ``analysis.tuning.choose``. Empty without tuning."""
+        """Each norm's own best value: see ``analysis.tuning.choose``. Empty without tuning.
+
+        As soon as there are runs at it also ``pairs``, ``gain`` and ``worse``: see
+        ``analysis.tuning.against_shared``.
+        """
         if self.tuned_key is None:
             return pd.DataFrame()
-        return tuning.choose(self.sensitivity, self.results.keys)
+        keys, metric = self.results.keys, self.reported.rule.metric
+        table = tuning.choose(self.sensitivity, keys, metric)
+        if self.best is None:
+            return table
+        gained = tuning.against_shared(self.best.primary, self.reported.primary, keys, metric)
+        return table.merge(gained, on=["norm", *keys], how="left")
 
     @property
     def chosen(self) -> dict[tuple[str, tuple[Any, ...]], Any]:
@@ -187,11 +125,44 @@ class Comparison:
             for row in self.choices.to_dict("records")
         }
 
+    @property
+    def judged(self) -> Tables:
+        """The tables that a conclusion about a norm rests on.
+
+        Those at each norm's own best value where one is tuned, as soon as there are runs of them.
+        """
+        return self.best or self.reported
+
+    @property
+    def looked_at(self) -> tuple[int, ...]:
+        """How many seeds were compared each time that a training ended, as far as it changed."""
+        return self.results.looked_at
+
+    @property
+    def peeked(self) -> str:
+        """What to say where the number of seeds was changed after they had been compared.
+
+        The error rates hold for a number, or for looks, that stand beforehand. Else empty.
+        """
+        if len(self.looked_at) < 2:
+            return ""
+        *before, last = self.looked_at
+        told = ", ".join(map(str, before))
+        return (
+            f"The results were looked at with {told} seeds before it became {last}: whoever adds "
+            "seeds until a verdict appears errs more often than 5 %. Seeds that stand beforehand, "
+            "or seeds: auto, do not."
+        )
+
     def _role(self, role: str, targets: list[float] | None = None) -> Tables:
+        # Where a value is tuned, the looks are at each norm's own best; the runs at the shared
+        # value get the seeds of the first.
+        raced = role == "best" or (role == "report" and self.tuned_key is None)
         return Tables(
             self.results.only(self.results.runs["role"] == role),
             self.results.config["baseline"],
             self.targets if targets is None else targets,
+            looks_of(self.results.config) if raced else None,
         )
 
     @property
@@ -213,18 +184,44 @@ class Comparison:
     def fairness(self) -> Fairness:
         """Whether all norms started from the same backbone and saw the same batches.
 
-        Over all runs, tuning runs included, each held against those of its own role and value.
+        Over all runs, tuning runs included, each held against those of its own role, and where the
+        tuned key changes more than the optimizer, those at the same value.
         """
         runs = self.results.runs
-        grid = runs["tuned"].where(runs["role"] == "tune")
+        # The optimizer changes neither weights at the start nor batches; other keys may.
+        by_value = not (self.tuned_key or "").startswith("optimizer.")
+        grid = runs["tuned"].where((runs["role"] == "tune") | by_value)
         return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
+
+    @property
+    def at_own_best(self) -> bool:
+        """Whether each norm is judged at its own best tuned value: once all those runs ended."""
+        best = self.best
+        ended = (*OUTCOME_STATES, "failed")
+        return best is not None and bool(best.results.runs["state"].isin(ended).all())
+
+    @property
+    def answered(self) -> Tables:
+        """The tables that the answer is read from: ``judged``, once all their runs have ended."""
+        return self.best if self.best is not None and self.at_own_best else self.reported
 
     @cached_property
     def frames(self) -> Frames:
-        """What the charts of the reporting runs are drawn from. Reads every probed step."""
-        tables = self.reported
+        """What the charts of the answer's runs are drawn from. Reads every probed step."""
+        tables = self.answered
+        keys, rule = tables.results.keys, tables.rule
+        primary = tables.outcomes[tables.outcomes["target"] == self.targets[0]]
+        found = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
+        of = (lost(primary, keys), tables.results.curves)
+        own = f"; each norm at its own best {self.tuned_key}" if self.at_own_best else ""
         return dataclasses.replace(
-            measured(tables.results, tables.norms, tables.baseline, self.targets[0]),
+            found,
+            about=f"{found.about}{own}",
+            metric=rule.metric,
+            best=judged_rows(tables.best_set, keys, rule),
+            outcomes=seeds_of(primary, keys),
+            accuracy_by_seed=by_seed(*of, "val_accuracy", keys, tables.norms),
+            loss_by_seed=by_seed(*of, "train_loss", keys, tables.norms),
             survival=tables.survival,
             convergence=tables.convergence,
             sensitivity=self.sensitivity if self.tuned_key else pd.DataFrame(),
@@ -246,7 +243,7 @@ class Comparison:
         if drawn is None:
             message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
             raise ConfigError([Problem("", message, chosen.about)])
-        return dressed(drawn, self.frames.norms)
+        return dressed(drawn, self.frames, f"{chosen.title}: {self.name}")
 
     def require_outcomes(self) -> None:
         """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""
@@ -285,7 +282,7 @@ class Comparison:
             },
             "convergence": records(tables.convergence),
             "gradients": records(tables.gradients),
-            "comparisons": records(tables.paired(all_pairs=all_pairs)),
+            "comparisons": verdicts(tables.paired(all_pairs=all_pairs)),
             "targets": records(tables.by_target),
             "survival": records(tables.survival),
             "tuned": self._tuned_dict(),
@@ -300,7 +297,7 @@ class Comparison:
             "chosen": records(self.choices),
             "sensitivity": records(self.sensitivity),
             "convergence": records(best.convergence) if best else [],
-            "comparisons": records(best.comparisons) if best else [],
+            "comparisons": verdicts(best.comparisons) if best else [],
         }
 
 
@@ -312,44 +309,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def verdicts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of comparisons for JSON; an exploratory metric has no verdict."""
+    return [{**row, "verdict": row["verdict"] or None} for row in records(comparisons)]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     return finite(value)
-
-
-# Keys in which experiments may differ and still be laid side by side without a remark.
-_FREE = {"name", "norms", "baseline", "seeds", "sweep", "tune"}
-# Keys that must agree, or the numbers of two experiments mean different things.
-_BOUND = ("data.dataset", "data.path", "data.validation", "target")
-
-
-def differing_keys(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any]]:
-    """key -> experiment -> value, for every config key in which the experiments differ.
-
-    Raises ConfigError when they differ in what makes their numbers comparable: the dataset, its
-    validation split, or the target.
-    """
-    configs = {c.name: _settings(c) for c in comparisons}
-    keys = dict.fromkeys(key for values in configs.values() for key in values)
-    differing = {
-        key: {name: values.get(key) for name, values in configs.items()}
-        for key in keys
-        if len({repr(values.get(key)) for values in configs.values()}) > 1
-    }
-    wrong = [
-        Problem(key, "differs", ", ".join(f"{n}: {v}" for n, v in differing[key].items()))
-        for key in _BOUND
-        if key in differing
-    ]
-    if wrong:
-        names = " and ".join(configs)
-        raise ConfigError([Problem("", f"{names} cannot be compared"), *wrong])
-    return differing
-
-
-def _settings(comparison: Comparison) -> dict[str, Any]:
-    """Dotted key -> value, but for the keys that are free; the target as the numbers it is."""
-    config = comparison.results.config
-    kept = {key: value for key, value in config.items() if key not in _FREE}
-    return flat({**kept, "target": comparison.targets})

@@ -29,6 +29,10 @@ class StoreError(NormbenchError):
     exit_code = 4
 
 
+class RunsFailed(NormbenchError):
+    """No run of an experiment has a result, with the reasons."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in a config.

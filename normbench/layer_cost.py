@@ -77,12 +77,13 @@ class CostRow:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """centered: None where the method has not declared what it does."""
+    """declared: whether the method says that it divides by statistics, and what it centres."""
 
     name: str
     make: Callable[[], nn.Module]
     normalizes: bool
-    centered: bool | None
+    centered: bool
+    declared: bool = True
     problem: str | None = None
 
 
@@ -144,9 +145,14 @@ def _candidates(
     for name in norms if norms is not None else NORMS.names():
         method = make_method(name, setting)
         problem = method.problem(site, shape[0])
-        make, normalizes = partial(method.layer, site), method.statistics != "none"
+        make, normalizes = (
+            partial(method.layer, site),
+            not (method.statistics == "none" and method.centered is False),
+        )
         name = NORMS.canonical(name)
-        found.append(_Candidate(name, make, normalizes, method.centered, problem))
+        declared = method.statistics in ("batch", "example") and method.centered is not None
+        centered = bool(method.centered)
+        found.append(_Candidate(name, make, normalizes, centered, declared, problem))
     inner, eps, affine = shape[1:], setting.eps, setting.affine
     for kind, centered in ((nn.LayerNorm, True), (nn.RMSNorm, False)):
         make = partial(kind, inner, eps, affine)  # type: ignore[assignment]
@@ -211,11 +217,11 @@ def _operations(candidate: _Candidate, affine: bool) -> tuple[int, int] | None:
     sum, x^ times that, subtract, times 1/rms (5; without a gamma x serves for x^). The affine adds
     h, g * x^ and its sum, and x^ = x/rms anew. Centring adds the subtraction in x^, the sum of h
     and its subtraction, the sum of g for the shift or, without an affine, x^ anew.
-    None where the method has not declared whether it centres.
+    None where the method has not declared what it does, or does none of this.
     """
     if not candidate.normalizes:
         return 0, 0
-    if candidate.centered is None:
+    if not candidate.declared:
         return None
     if candidate.centered:
         return (7, 13) if affine else (5, 9)

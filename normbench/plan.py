@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,9 @@ from normbench.store import ExperimentStore
 from normbench.store.run import point_label, run_name
 
 Role = Literal["report", "pilot", "tune", "best"]
+
+Place = tuple[str, tuple[Any, ...]]
+"""A norm, and the values of the sweep keys as tables show them."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,40 @@ class PlannedRun:
         }
 
 
+@dataclass
+class Outcome:
+    """What became of a plan, in runs.
+
+    failed: each with its reason. stopped: interrupted before the end, by ``signal``.
+    """
+
+    skipped: int = 0
+    finished: int = 0
+    diverged: int = 0
+    failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
+    stopped: bool = False
+    signal: int | None = None
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Two plans carried out one after the other."""
+        return Outcome(
+            self.skipped + other.skipped,
+            self.finished + other.finished,
+            self.diverged + other.diverged,
+            self.failed + other.failed,
+            self.stopped or other.stopped,
+            self.signal or other.signal,
+        )
+
+
 def expand(experiment: ExperimentConfig) -> list[PlannedRun]:
     """Every run that can be planned before anything is trained.
 
+    So without the runs at own best values, and without the seeds that a later look may ask for.
     Ordered by seed before norm, so that what is on disk when a long experiment is interrupted
     already pairs up.
     """
-    return [*_pilots(experiment), *_tuning(experiment), *_reporting(experiment)]
+    return [*_pilots(experiment), *_tuning(experiment), *reporting(experiment)]
 
 
 def _pilots(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
@@ -77,13 +107,20 @@ def _pilots(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
             yield PlannedRun(norm, {}, seed, experiment.run({}, norm, seed), "pilot")
 
 
-def _reporting(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
-    labels = experiment.labels
-    for point in experiment.points():
-        here = experiment.at(point)
-        for seed in experiment.seed_list:
-            for index, norm in enumerate(labels):
-                yield PlannedRun(norm, point, seed, here.run({}, index, seed))
+def reporting(
+    experiment: ExperimentConfig, need: Mapping[Place, int] | None = None
+) -> list[PlannedRun]:
+    """The runs for the tables at the values that the config gives.
+
+    need: how many seeds a norm takes at a sweep point; by default all, and of seeds in steps those
+    of the first look.
+    """
+    return [
+        PlannedRun(norm, point, seed, here.run({}, index, seed))
+        for point in experiment.points()
+        for here in [experiment.at(point)]
+        for seed, index, norm in _seeds_before_norms(experiment, point, need)
+    ]
 
 
 def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
@@ -100,34 +137,66 @@ def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
 
 
 def best_runs(
-    experiment: ExperimentConfig, chosen: Mapping[tuple[str, tuple[Any, ...]], Any]
+    experiment: ExperimentConfig,
+    chosen: Mapping[Place, Any],
+    need: Mapping[Place, int] | None = None,
 ) -> list[PlannedRun]:
     """The reporting runs at each norm's own best value.
 
-    chosen: (norm, values of the sweep keys) -> the tuned value, as ``analysis.tuning`` found it.
+    chosen: the tuned value, as ``analysis.tuning`` found it; need: as for ``reporting``.
     """
     if experiment.tune is None:
         return []
-    return [
-        PlannedRun(norm, point, seed, here.run({}, index, seed), "best", tuned)
-        for point in experiment.points()
-        for index, norm in enumerate(experiment.labels)
-        for place in [(norm, tuple(point_label(value) for value in point.values()))]
-        if place in chosen
-        for tuned in [{experiment.tune.key: chosen[place]}]
-        for here in [experiment.at({**point, **tuned})]
-        for seed in experiment.seed_list
-    ]
+    key = experiment.tune.key
+    # A table's column of whole and broken numbers holds 32.0; what the config says is 32.
+    values = {value: value for value in experiment.tune.values}
+    runs = []
+    for point in experiment.points():
+        tuned = {
+            norm: {key: values[chosen[place(norm, point)]]}
+            for norm in experiment.labels
+            if place(norm, point) in chosen
+        }
+        here = {norm: experiment.at({**point, **own}) for norm, own in tuned.items()}
+        runs += [
+            PlannedRun(norm, point, seed, here[norm].run({}, index, seed), "best", tuned[norm])
+            for seed, index, norm in _seeds_before_norms(experiment, point, need)
+            if norm in here
+        ]
+    return runs
+
+
+def place(norm: str, point: Mapping[str, Any]) -> Place:
+    """A norm at a sweep point, with the values as tables show them."""
+    return norm, tuple(point_label(value) for value in point.values())
+
+
+def _seeds_before_norms(
+    experiment: ExperimentConfig, point: Mapping[str, Any], need: Mapping[Place, int] | None
+) -> Iterator[tuple[int, int, str]]:
+    """(seed, index of the norm, norm): what is on disk at any moment already pairs up."""
+    first = len(experiment.first_seeds)
+    for count, seed in enumerate(experiment.seed_list):
+        for index, norm in enumerate(experiment.labels):
+            if count < (first if need is None else need[place(norm, point)]):
+                yield seed, index, norm
 
 
 def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRun]:
     """The same plan, each run in the folder it has already, if it has one.
 
     A run is known by its identity, which ends its folder's name: what was trained in another sweep
-    or role, or is planned in two, is trained once.
+    or role, or is planned in two, is trained once. So is what an earlier version trained, whose
+    identities also held keys that change no number.
     """
     known = {folder.rpartition("-")[2]: folder for folder in folders}
-    return [replace(run, stored=known.setdefault(run.identity[:8], run.folder)) for run in plan]
+    settled = []
+    for run in plan:
+        if run.identity[:8] not in known:
+            earlier = known.get(run.config.earlier_identity()[:8])
+            known[run.identity[:8]] = earlier or run.folder
+        settled.append(replace(run, stored=known[run.identity[:8]]))
+    return settled
 
 
 def unfinished(experiment: ExperimentConfig, results: str | Path) -> list[PlannedRun]:

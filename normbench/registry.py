@@ -47,9 +47,15 @@ class Registry(Generic[T]):
         self._discovered = False
 
     def register(self, name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-        """Decorator: make the component known as ``name``. Raises ValueError if a name is taken."""
+        """Decorator: make the component known as ``name``. Raises ValueError if a name is taken.
+
+        A cell of a notebook that is run again replaces what it registered before.
+        """
 
         def add(item: T) -> T:
+            before = self._items.get(name)
+            if before is not None and _place(before) == _place(item) and _of_script(item):
+                self._forget(name)
             for word in (name, *aliases):
                 if word in self._items or word in self._aliases:
                     raise ValueError(f"{self.kind} {word!r} is registered twice")
@@ -58,6 +64,18 @@ class Registry(Generic[T]):
             return item
 
         return add
+
+    def guests(self) -> list[tuple[str, tuple[str, ...], T]]:
+        """Name, aliases and component of everything that no file of the package registered."""
+        return [
+            (name, tuple(a for a, other in self._aliases.items() if other == name), item)
+            for name, item in self._items.items()
+            if not f"{_place(item)[0]}.".startswith(f"{self._package}.")
+        ]
+
+    def _forget(self, name: str) -> None:
+        del self._items[name]
+        self._aliases = {alias: other for alias, other in self._aliases.items() if other != name}
 
     def canonical(self, name: str) -> str:
         """The registered name behind ``name`` or one of its aliases. Raises UnknownName.
@@ -98,6 +116,16 @@ class Registry(Generic[T]):
         except BaseException:
             self._discovered = False  # or half a registry would pass for a whole one
             raise
+
+
+def _place(item: object) -> tuple[str, str]:
+    """Module and name of a class or function, or of an instance's class."""
+    owner = item if hasattr(item, "__qualname__") else type(item)
+    return str(owner.__module__), str(getattr(owner, "__qualname__", ""))
+
+
+def _of_script(item: object) -> bool:
+    return _place(item)[0] == "__main__"
 
 
 def summary(item: object) -> str:

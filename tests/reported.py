@@ -25,7 +25,8 @@ def script(run: PlannedRun) -> list[Event]:
         return diverges(3, 5)
     curve = {0: 0.1, 5: 0.2 + 0.2 * place + 0.01 * run.seed, 12: 0.4 + 0.2 * place}
     gradients = [0.1 * 0.5 ** (2 - layer) * (1 + place) for layer in range(3)]
-    probes = [probed(step, activation_gradient=gradients) for step in (0, 1, 11)]
+    alike = {"effective_rank": [9.0, 4.0 + place, 2.0], "example_cosine": [0.2, 0.5, 0.8]}
+    probes = [probed(step, activation_gradient=gradients, **alike) for step in (0, 1, 11)]
     precise = 0.9 if run.norm == "batch" else math.nan
     return finishes(curve, test=0.4, train=0.8, precise=precise, probes=probes)
 
@@ -45,4 +46,4 @@ def hostile(comparison: Comparison) -> Comparison:
 
 
 SWEEP = ("name=swept", "sweep={model.depth: [3, 4]}")
-TUNED = ("name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+TUNED = ("name=tuned", "tune={optimizer.lr: [0.1, 0.2], seeds: 3}")

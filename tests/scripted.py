@@ -59,7 +59,9 @@ def play(
     told = {run.folder: list(found) for run in plan if (found := script(run)) is not None}
     store.lock()
     try:
-        store.write_plan(experiment.resolved(), [run.record() for run in plan])
+        store.write_plan(
+            experiment.resolved(), [run.record() for run in plan], given=experiment.given()
+        )
         played = [run for run in plan if run.folder in told]
         engine = ScriptedEngine(lambda task: told[task.key])
         return execute(played, store, dataset, engine)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny import experiment
 
 import normbench
 
@@ -30,16 +32,32 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "store": [],
         "plan": ["config", "store"],
         "training": ["norms", "models", "data", "probes", "config"],
-        "execution": ["training", "store", "data", "config", "plan"],
+        "execution": [
+            *("training", "store", "data", "config", "plan", "models", "norms", "registry"),
+            *("analysis", "comparison"),
+        ],
         "analysis": [],
         "doctor": ["data", "store", "registry"],
         "charts": ["analysis", "store", "registry"],
+        "frames": ["analysis", "store", "charts", "config", "training"],
+        "tables": ["analysis", "store"],
+        "comparison": ["analysis", "store", "charts", "frames", "tables", "registry", "plan"],
         "layer_cost": ["models", "norms", "config", "registry"],
         "exporters": ["store", "analysis", "registry"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
-UPPER = ["frames", "comparison", "report", "claims", "reading", "api", "cli", "__main__"]
+UPPER = [
+    "differences",
+    "report",
+    "claims",
+    "reading",
+    "result",
+    "api",
+    "interactive",
+    "cli",
+    "__main__",
+]
 
 for floor, name in enumerate(UPPER):
     ALLOWED[name] = {*ALLOWED, *UPPER[:floor]} - {name}
@@ -91,7 +109,7 @@ def test_the_order_has_no_circles():
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_imports_point_down(path: Path):
     if part(path) == "__init__":
-        assert ours(path) <= {"api"}
+        assert ours(path) <= {"analysis", "api", "interactive"}
         return
     upward = ours(path) - ALLOWED[part(path)] - {part(path)}
     assert not upward, f"{relative(path)} imports {sorted(upward)}"
@@ -131,3 +149,64 @@ def test_analysis_and_store_load_no_torch():
     found = loaded_by(*chosen)
     assert "pandas" in found
     assert "torch" not in found
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, digits) -> Path:
+    """A results folder with the experiment "tiny"."""
+    root = tmp_path_factory.mktemp("results")
+    normbench.train(experiment(), results=root, jobs=1)
+    return root
+
+
+def loaded_by_verb(*words: object, folder: Path) -> set[str]:
+    """All modules in a fresh interpreter in ``folder`` after ``normbench WORDS``."""
+    code = (
+        "import sys\nfrom normbench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('LOADED', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=dict(os.environ, PYTHONPATH=str(PACKAGE.parent)),
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "tiny"],
+        ["list", "runs"],
+        ["show", "tiny/batch-s0"],
+    ],
+    ids=" ".join,
+)
+def test_what_answers_from_results_loads_no_torch(words, results, tmp_path):
+    found = loaded_by_verb(*words, "--results", results, folder=tmp_path)
+    assert not found & {"torch", "torchvision", "sklearn"}
+    if words[-1] == "tiny":  # the tables
+        assert not found & {"scipy.stats", "altair"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["validate", "digits"],
+        ["show", "digits"],
+        ["list", "norms"],
+        ["init", "mine.yaml", "--yes"],
+    ],
+    ids=" ".join,
+)
+def test_what_needs_the_schema_loads_torch_at_most(words, tmp_path):
+    found = loaded_by_verb(*words, folder=tmp_path)
+    assert not found & {"pandas", "scipy", "sklearn", "altair", "torchvision", "torch._dynamo"}
+
+
+def test_the_bundled_configs_are_listed_without_torch(tmp_path):
+    assert not loaded_by_verb("list", "configs", folder=tmp_path) & {"torch", "pandas"}

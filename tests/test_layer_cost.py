@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from normbench.layer_cost import CostRow, measure, parse_shape
-from normbench.norms import NORMS, Setting
+from normbench.norms import NORMS, Method, Setting
+from normbench.report.cost import sections
 
 FEATURES, IMAGES = (16, 32), (4, 8, 6, 6)
 
@@ -140,3 +141,18 @@ def test_eager_rms_norm_takes_at_most_2_2_times_layer_norm():
     eager = {row.norm: row for row in found}
     assert eager["rms"].both.seconds <= 2.2 * eager["torch.nn.LayerNorm"].both.seconds
     assert eager["rms"].both.seconds < eager["torch.nn.RMSNorm"].both.seconds
+
+
+def test_of_a_norm_that_declares_nothing_no_operations_are_told(monkeypatch):
+    class Undeclared(Method):
+        def layer(self, site):
+            return torch.nn.Tanh()
+
+    monkeypatch.setitem(NORMS._items, "undeclared", Undeclared)
+    rows = measure([(8, 4)], norms=["undeclared"], modes=["eager"], min_run_seconds=1e-4)
+    row = next(iter(rows))
+    assert row.norm == "undeclared"
+    assert row.operations_forward is row.operations_backward is None
+    assert row.both.seconds > 0
+    (section,) = sections([row])
+    assert {c.heading: c.text(section.rows.iloc[0]) for c in section.columns}["operations"] == "–"

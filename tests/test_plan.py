@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from tiny import experiment
 
 from normbench.plan import best_runs, expand, settle, unfinished
@@ -35,12 +38,12 @@ def test_a_sweep_is_planned_point_by_point():
 
 
 def test_tuning_runs_come_first_on_seeds_of_their_own():
-    runs = expand(experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}"))
+    runs = expand(experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 3}"))
     tuning = [run for run in runs if run.role == "tune"]
     assert runs[: len(tuning)] == tuning
-    assert {run.seed for run in tuning} == {2, 3}
+    assert {run.seed for run in tuning} == {2, 3, 4}
     assert {run.seed for run in runs[len(tuning) :]} == {0, 1}
-    assert [(r.config.optimizer.lr, r.tuned) for r in tuning[::4]] == [
+    assert [(r.config.optimizer.lr, r.tuned) for r in tuning[::6]] == [
         (0.1, {"optimizer.lr": 0.1}),
         (0.2, {"optimizer.lr": 0.2}),
     ]
@@ -53,7 +56,7 @@ def test_pilots_come_before_everything_and_are_of_one_norm():
 
 
 def test_the_best_runs_are_each_norms_own():
-    tuned = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    tuned = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
     runs = best_runs(tuned, {("none", ()): 0.1, ("batch", ()): 0.2})
     assert {(r.role, r.norm, r.config.optimizer.lr) for r in runs} == {
         ("best", "none", 0.1),
@@ -104,6 +107,40 @@ def test_runs_that_can_be_compared_share_a_context():
     runs = expand(experiment("norms=[none, rms, batch]"))
     assert len({run.config.context() for run in runs}) == 1
     assert len({run.identity for run in runs}) == len(runs)
+
+
+def folder_at(path, *overrides):
+    return experiment(f"data={{dataset: folder, path: {path}, validation: 100}}", *overrides)
+
+
+def test_a_folder_of_images_that_is_moved_leaves_every_run_what_it_was():
+    here, there = expand(folder_at("here")), expand(folder_at("there"))
+    assert [run.identity for run in here] == [run.identity for run in there]
+    assert {r.config.context() for r in here} == {r.config.context() for r in there}
+    other = expand(folder_at("here", "data.image_size=16"))
+    assert not {run.identity for run in here} & {run.identity for run in other}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        expand(folder_at("here"))[0],
+        expand(experiment("training.eval_batch_size=77"))[0],
+    ],
+    ids=["folder", "eval_batch_size"],
+)
+def test_what_an_earlier_version_trained_is_found_in_its_folder(run):
+    values = run.config.resolved()
+    del values["norm"]["name"], values["runtime"]["cpus"], values["runtime"]["gpus"]
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    earlier = f"none-s0-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    assert earlier != run.folder
+    assert settle([run], [earlier]) == [replace(run, stored=earlier)]
+
+
+def test_the_identity_of_other_configs_is_that_of_earlier_versions():
+    for run in expand(experiment("sweep={model.depth: [3, 4]}")):
+        assert run.config.earlier_identity() == run.identity
 
 
 def test_a_run_that_was_trained_before_stays_in_its_folder_and_in_the_plan():

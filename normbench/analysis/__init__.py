@@ -2,8 +2,14 @@
 
 - ``convergence``: when each run reached its target, and the table over norms and sweep points
 - ``survival``: Kaplan-Meier curve and log-rank test of the time to target
-- ``comparison``: paired comparison of norms, with interval, p-value and verdict
-- ``statistics``: the array arithmetic under ``comparison``
+- ``rule``: the metric that carries the verdicts, and their words
+- ``best_set``: which norms may be best, by the test of ``equality``
+- ``comparison``: paired comparison with a baseline, with interval, p-value and verdict
+- ``sequential``: looks fixed beforehand, and what each of them decides
+- ``power``: what a number of seeds can find
+- ``scores``: the same for numbers that others made
+- ``versus``: the marks of a pivot
+- ``statistics``, ``intervals``: the array arithmetic under these
 - ``signal``: how gradients grow from layer to layer
 - ``fairness``: did all norms start from the same backbone and see the same batches
 - ``pivot``: one metric against one sweep key

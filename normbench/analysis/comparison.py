@@ -1,4 +1,4 @@
-"""Paired comparison of norms with a baseline: difference, interval, p-value, and a verdict in words.
+"""Paired comparison of norms with a baseline: difference, interval, p-value, verdict.
 
 Runs pair by seed at the same sweep point. The definitions are those of PROTOCOL.md, "Comparison".
 """
@@ -45,6 +45,7 @@ COLUMNS = (
 )
 """The columns of a comparison; the sweep keys stand after the second."""
 
+
 @dataclass(frozen=True)
 class Layout:
     """Where each run stands in the cube [point, norm, place of its seed within the point]."""
@@ -66,15 +67,17 @@ def compare(
     baseline: str,
     keys: Sequence[str],
     *,
-    rule: VerdictRule | None = VerdictRule(),  # noqa: B008 - it is frozen
+    rule: VerdictRule | None = VerdictRule(),
     metrics: Sequence[str] = DEFAULT_METRICS,
     all_pairs: bool = False,
+    looks: Sequence[int] = (),
     alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Each norm against the baseline (or every two norms), per sweep point and metric.
 
-    outcome: rows of ``convergence.outcomes`` for one target. Returns one row for each sweep point,
-    metric and pair of norms, in that order and with the judged metric first, with the columns
+    outcome: rows of ``convergence.outcomes`` for one target. looks: the numbers of seeds at which a
+    norm could have ended, where seeds come in steps: a pair is judged at the share of alpha of its
+    own look, see ``share_of_look``. Returns one row for each sweep point, metric and pair of norms, in that order and with the judged metric first, with the columns
 
     - norm, baseline, <keys>, metric. With ``all_pairs``, ``baseline`` is the second of the two
       norms: the declared baseline where it is one of them, else the one listed earlier;
@@ -90,7 +93,8 @@ def compare(
     The metric of ``rule`` carries the verdicts (none does where it is None):
 
     - p_adjusted: Holm over every comparison of that metric in the experiment, over all of its sweep
-      points, also those that lost all their pairs;
+      points, also those that lost all their pairs; with ``looks`` each p is first divided by its
+      look's share;
     - ci_low, ci_high: ``intervals.mean_interval`` or ``intervals.shift_interval`` at alpha over the
       number of comparisons. All of them hold at once in 95 % of experiments. Where Holm decided
       they end short of zero, so that no word contradicts its interval: that part is Holm's own
@@ -141,18 +145,21 @@ def compare(
         score = layout.cube(outcome[name])
         raw = _difference(score, first, second)
         family = int(planned.sum()) if name in judged else 1
-        part = _numbers(raw, METRICS[name], alpha / max(family, 1), mixed)
+        steps = looks if name in judged else ()
+        part = _numbers(raw, METRICS[name], alpha / max(family, 1), mixed, steps)
         part["p_adjusted"], part["verdict"] = np.nan, ""
         if rule and name in judged:
             rows = planned.ravel()
-            p = np.where(rows, part["p_value"], np.nan)
+            share = part["pairs"].map(lambda pairs: share_of_look(pairs, looks))
+            p = np.where(rows, np.minimum(part["p_value"] / share, 1.0), np.nan)
             part["p_adjusted"] = holm(p, np.array(family))
             part["margin"] = rule.similar_within
             if METRICS[name].ranked:
                 part["margin"] *= _median(score)[:, second].ravel()
-            _judge(part, METRICS[name], family, alpha)
+            _judge(part, METRICS[name], family, alpha, looks)
         else:
             part["detectable"] = np.nan
+            part.loc[part["interval"] == "", "interval"] = UNADJUSTED
         part["metric"], part["place"] = name, place
         part["point"], part["pair"] = (index.ravel() for index in np.indices(planned.shape))
         parts.append(part[planned.ravel()])
@@ -166,6 +173,30 @@ def compare(
     for key in keys:
         table[key] = points[key].take(table["point"].to_numpy()).to_numpy()
     return table[columns].reset_index(drop=True)
+
+
+FIRST_LOOK = 0.8
+"""Of alpha, for pairs that ended at the first look: at 8 seeds p is at least 0.0078, so that with
+less no norm could be told from a baseline that left the race there."""
+
+
+def share_of_look(pairs: int, looks: Sequence[int]) -> float:
+    """The share of alpha at which a pair is judged that ended after so many seeds.
+
+    The results choose the look at which a norm ends, so the looks divide alpha among them: the
+    first has ``FIRST_LOOK``, the others equal parts of the rest. 1 without looks.
+    """
+    if len(looks) < 2:
+        return 1.0
+    return FIRST_LOOK if pairs <= looks[0] else (1 - FIRST_LOOK) / (len(looks) - 1)
+
+
+def _fewest(family: int, alpha: float, looks: Sequence[int]) -> int:
+    """The fewest pairs with which any of ``family`` comparisons can come out different."""
+    need = needed_seeds(family, alpha * share_of_look(1, looks))
+    if looks and need > looks[0]:
+        need = max(looks[0] + 1, needed_seeds(family, alpha * share_of_look(looks[-1], looks)))
+    return need
 
 
 def lay_out(
@@ -199,7 +230,9 @@ def _comparisons(norms: list[str], baseline: str, all_pairs: bool) -> tuple[list
     return [second for _, second in pairs], [first for first, _ in pairs]
 
 
-def _numbers(raw: Floats, metric: Metric, alpha: float, mixed: Words) -> pd.DataFrame:
+def _numbers(
+    raw: Floats, metric: Metric, alpha: float, mixed: Words, looks: Sequence[int]
+) -> pd.DataFrame:
     """Numbers of all comparisons of one metric: one row for each point and pair of norms [P * K].
 
     ``direction`` is the sign of the tested statistic: norm minus baseline. ``alpha`` is that of one
@@ -209,7 +242,7 @@ def _numbers(raw: Floats, metric: Metric, alpha: float, mixed: Words) -> pd.Data
     columns = ("difference", "ci_low", "ci_high", "p_value", "p_better", "direction", "detectable")
     result: dict[str, NDArray] = {name: np.full(len(raw), np.nan) for name in columns}
     result["informative"] = ((raw != 0) & ~np.isnan(raw)).sum(axis=1)
-    need = needed_seeds(1, alpha)
+    need = _fewest(1, alpha, looks)
     reason = np.full(len(raw), "no pairs", dtype=object)
     for n in np.unique(pairs[pairs > 0]):
         rows = np.flatnonzero(pairs == n)
@@ -229,7 +262,7 @@ def _numbers(raw: Floats, metric: Metric, alpha: float, mixed: Words) -> pd.Data
         shown = np.flatnonzero(reason[rows] == "")
         if len(shown):
             interval = shift_interval if metric.ranked else mean_interval
-            low, high = interval(d[shown], alpha)
+            low, high = interval(d[shown], alpha * share_of_look(int(n), looks))
             # Ties in steps can leave one number, which is no interval.
             flat = (low == high) | np.isposinf(low) | np.isneginf(high)
             flat |= np.isneginf(low) & np.isposinf(high)
@@ -245,7 +278,8 @@ def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
     differ = (d != 0).sum(axis=1)
     with np.errstate(invalid="ignore"):
         spread = d.max(axis=1) - d.min(axis=1)
-    flat = spread <= 1e-12 * np.abs(d).max(axis=1)
+    largest = np.where(np.isfinite(d), np.abs(d), 0.0).max(axis=1)
+    flat = (spread <= 1e-12 * largest) | (d == d[:, :1]).all(axis=1)
     found = []
     for informative, same, mixture in zip(differ, flat, mixed, strict=True):
         if pairs < need:
@@ -264,9 +298,7 @@ def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
     return found
 
 
-def _mixed(
-    outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]
-) -> Words:
+def _mixed(outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]) -> Words:
     """Where the pairs end in several ways, one of them a run that failed to learn; else "". [P * K]
 
     Such a run diverged or ended at chance. Where it is so at every seed, the pairs end alike.
@@ -277,7 +309,7 @@ def _mixed(
     known = outcome["auc"].notna() | outcome["reached"] | outcome["censored"]
     cube = layout.cube(lost.astype(float).where(known))
     # 0: both learned, 1: the baseline did not, 2: the norm did not, 3: neither; NaN without a pair.
-    way = (2 * cube[:, first] + cube[:, second]).reshape(count, -1)
+    way = (2 * cube[:, first] + cube[:, second]).reshape(count, cube.shape[2])
     pairs = (~np.isnan(way)).sum(axis=1)
     for row in np.flatnonzero((way > 0).any(axis=1)):
         ways = way[row][~np.isnan(way[row])]
@@ -308,9 +340,11 @@ def _median(score: Floats) -> Floats:
     return np.where(known > 0, (low + high) / 2, np.nan)
 
 
-def _judge(part: pd.DataFrame, metric: Metric, family: int, alpha: float) -> None:
+def _judge(
+    part: pd.DataFrame, metric: Metric, family: int, alpha: float, looks: Sequence[int]
+) -> None:
     """Trim the intervals, and give detectable effects and verdicts to the judged rows [P * K]."""
-    need = needed_seeds(max(family, 1), alpha)
+    need = _fewest(max(family, 1), alpha, looks)
     decided = part["p_adjusted"].to_numpy() <= alpha
     direction = part["direction"].to_numpy()
     shown = part["interval"] == ""
@@ -323,7 +357,10 @@ def _judge(part: pd.DataFrame, metric: Metric, family: int, alpha: float) -> Non
         shown & below, np.minimum(part["ci_high"], np.nextafter(0, -1)), part["ci_high"]
     )
     part.loc[shown, "interval"] = SIMULTANEOUS
-    effects = {n: detectable_effect(int(n), max(family, 1), alpha) for n in set(part["pairs"])}
+    effects = {
+        n: detectable_effect(int(n), max(family, 1), alpha * share_of_look(int(n), looks))
+        for n in set(part["pairs"])
+    }
     part["detectable"] = part["detectable"] * part["pairs"].map(effects)
     part["detectable"] = part["detectable"].where(np.isfinite(part["detectable"]))
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from normbench.analysis.chance import at_chance
 from normbench.analysis.groups import OUTCOME_STATES, norm_codes, require, sweep_points
 
 Floats = NDArray[np.float64]
@@ -36,6 +37,7 @@ TABLE_COLUMNS = (
     *("auc_mean", "train_seconds_per_step"),
     # ours
     *("finished", "interrupted", "missing", "target", "budget_steps", "examples_to_target"),
+    *("at_chance", "never_left_chance"),
     *("best_val_accuracy_mean", "best_val_accuracy_std"),
     *("train_accuracy_mean", "train_accuracy_std"),
     *("val_accuracy_precise_mean", "val_accuracy_precise_std"),
@@ -53,7 +55,12 @@ class _Evaluations(NamedTuple):
     seconds: Floats
 
 
-def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float]) -> pd.DataFrame:
+def outcomes(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    targets: Sequence[float],
+    examples: float | None = None,
+) -> pd.DataFrame:
     """What became of each run, one row for each target and run (target by target).
 
     Every run has its rows, whatever its state, with all columns of ``runs`` and further:
@@ -72,7 +79,10 @@ def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float])
       divided by the budget. The curve starts at chance if there is no evaluation at step 0; the
       last evaluation holds up to the budget or the divergence, and after a divergence accuracy is
       chance, 1 / num_classes;
-    - ``best_val_accuracy``: the best evaluation that counts, never below chance if diverged.
+    - ``best_val_accuracy``: the best evaluation that counts, never below chance if diverged;
+    - ``at_chance`` (bool): it finished with a validation accuracy that cannot be told from guessing
+      (``chance.at_chance``, on ``examples`` validation examples); ``never_left_chance``: so at its
+      best evaluation. Both are False for a run that diverged, which says more.
 
     A diverged run's evaluations count only before ``diverged_at`` (where that is NaN, all do). One
     that reached the target before it diverged has reached it: ``diverged`` beside it in the table
@@ -112,6 +122,11 @@ def outcomes(runs: pd.DataFrame, curves: pd.DataFrame, targets: Sequence[float])
     np.maximum.at(best, evaluations.run, evaluations.accuracy)
     best = np.where(diverged, np.maximum(best, chance), best)
     base["best_val_accuracy"] = np.where(valid, best, np.nan)
+    finished = valid & ~diverged
+    classes = _floats(runs["num_classes"])
+    base["at_chance"] = finished & at_chance(base["val_accuracy"], classes, examples)
+    best_at_chance = at_chance(base["best_val_accuracy"], classes, examples)
+    base["never_left_chance"] = base["at_chance"] & best_at_chance
     base["auc"] = np.where(valid, _area(evaluations, budget, end, chance, diverged), np.nan)
 
     ended = np.where(diverged, np.where(np.isfinite(end), end, _floats(runs["steps_done"])), budget)
@@ -157,10 +172,10 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
     and seconds_to_target (medians with misses infinite, so inf when half or more missed),
     val_accuracy_mean, val_accuracy_std, test_accuracy_mean, test_accuracy_std, auc_mean,
     train_seconds_per_step (median over runs); finished, interrupted, missing (with those still
-    running), target, budget_steps, examples_to_target, best_val_accuracy_mean,
-    best_val_accuracy_std, train_accuracy_mean, train_accuracy_std, val_accuracy_precise_mean,
-    val_accuracy_precise_std, restricted_mean_steps (mean of min(T, budget)), expected_running_time
-    [steps].
+    running), at_chance and never_left_chance (of the finished), target, budget_steps,
+    examples_to_target, best_val_accuracy_mean, best_val_accuracy_std, train_accuracy_mean,
+    train_accuracy_std, val_accuracy_precise_mean, val_accuracy_precise_std, restricted_mean_steps
+    (mean of min(T, budget)), expected_running_time [steps].
 
     Statistics are over the runs with an outcome (finished or diverged). A standard deviation has
     n - 1 below, and is NaN for one run. The expected running time is the steps that all those runs
@@ -188,6 +203,8 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
             "finished": (state == "finished").astype(int),
             "interrupted": (state == "interrupted").astype(int),
             "missing": state.isin(["missing", "running"]).astype(int),
+            "at_chance": outcome["at_chance"].astype(int),
+            "never_left_chance": outcome["never_left_chance"].astype(int),
             "steps_to_target": outcome["steps_to_target"],
             "seconds_to_target": outcome["seconds_to_target"],
             "examples_to_target": outcome["examples_to_target"],
@@ -204,6 +221,7 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
     )[asked].groupby(group[asked])
 
     counts = ["runs", "reached", "diverged", "failed", "finished", "interrupted", "missing"]
+    counts += ["at_chance", "never_left_chance"]
     medians = ["steps_to_target", "seconds_to_target", "examples_to_target"]
     medians += ["train_seconds_per_step"]
     accuracies = ["val_accuracy", "test_accuracy", "best_val_accuracy", *LATER_COLUMNS]

@@ -5,16 +5,18 @@ For charts: a line a norm and sweep point, thinned to what an eye can tell apart
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from normbench.analysis import signal
 from normbench.analysis.groups import OUTCOME_STATES, norm_codes, require, sweep_points
 
 MOST_STEPS = 80
+MOST_STEPS_BY_SEED = 40
 MOST_LAYERS = 40
 
 
@@ -37,31 +39,8 @@ def bands(
 
     Raises ValueError for a lacking column.
     """
-    columns = ["run", "norm", "state", "diverged_at", "steps_planned", "num_classes"]
-    require(runs, columns, "runs")
-    require(curves, ["run", "step", metric], "curves")
-    kept = runs[runs["state"].isin(OUTCOME_STATES)].reset_index(drop=True)
-    point, points = sweep_points(kept, keys)
-    norm = norm_codes(kept, norms)
-    place = pd.Index(kept["run"]).get_indexer(pd.Index(curves["run"]))
-    used = curves[place >= 0].assign(place=place[place >= 0])
     parts = []
-    for code in np.unique(np.where(norm >= 0, point * len(norms) + norm, -1)):
-        if code < 0:
-            continue
-        at, which = divmod(int(code), len(norms))
-        members = np.flatnonzero((point == at) & (norm == which))
-        own = used[used["place"].isin(members)]
-        # A norm whose runs all diverged has no evaluation of its own after that.
-        steps = np.union1d(
-            used.loc[used["place"].isin(np.flatnonzero(point == at)), "step"],
-            kept["steps_planned"].iloc[members].dropna(),
-        ).astype(np.int64)
-        values = own.pivot(index="step", columns="place", values=metric)
-        values = values.reindex(index=steps, columns=members)
-        filled = _after_divergence(values, kept.iloc[members], metric).dropna(how="all")
-        filled = filled.iloc[thinned(len(filled), most)]
-        labels: Mapping[str, Any] = {"norm": norms[which], **points.iloc[at].to_dict()}
+    for labels, filled, _ in _lines(runs, curves, metric, keys, norms, most):
         parts.append(
             pd.DataFrame(
                 {
@@ -76,6 +55,66 @@ def bands(
         )
     columns = ["norm", *keys, "step", "median", "low", "high", "runs"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def by_seed(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    metric: str,
+    keys: Sequence[str],
+    norms: Sequence[str],
+    *,
+    most: int = MOST_STEPS_BY_SEED,
+) -> pd.DataFrame:
+    """The curve of each run by itself: norm, <keys>, seed, step, value. Otherwise as ``bands``.
+
+    runs: those to draw, with ``seed``.
+    """
+    require(runs, ["seed"], "runs")
+    parts = []
+    for labels, filled, seeds in _lines(runs, curves, metric, keys, norms, most):
+        for column, seed in enumerate(seeds):
+            own = filled.iloc[:, column].dropna()
+            one = {"seed": seed, "step": own.index.to_numpy(), "value": own.to_numpy()}
+            parts.append(pd.DataFrame({**labels, **one}))
+    columns = ["norm", *keys, "seed", "step", "value"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _lines(
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    metric: str,
+    keys: Sequence[str],
+    norms: Sequence[str],
+    most: int,
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame, NDArray[Any]]]:
+    """Each sweep point's norms: labels, values [steps, runs], and the runs' seeds where known."""
+    columns = ["run", "norm", "state", "diverged_at", "steps_planned", "num_classes"]
+    require(runs, columns, "runs")
+    require(curves, ["run", "step", metric], "curves")
+    kept = runs[runs["state"].isin(OUTCOME_STATES)].reset_index(drop=True)
+    point, points = sweep_points(kept, keys)
+    norm = norm_codes(kept, norms)
+    place = pd.Index(kept["run"]).get_indexer(pd.Index(curves["run"]))
+    used = curves[place >= 0].assign(place=place[place >= 0])
+    for code in np.unique(np.where(norm >= 0, point * len(norms) + norm, -1)):
+        if code < 0:
+            continue
+        at, which = divmod(int(code), len(norms))
+        members = np.flatnonzero((point == at) & (norm == which))
+        own = used[used["place"].isin(members)]
+        # A norm whose runs all diverged has no evaluation of its own after that.
+        steps = np.union1d(
+            used.loc[used["place"].isin(np.flatnonzero(point == at)), "step"],
+            kept["steps_planned"].iloc[members].dropna(),
+        ).astype(np.int64)
+        values = own.pivot(index="step", columns="place", values=metric)
+        values = values.reindex(index=steps, columns=members)
+        filled = _after_divergence(values, kept.iloc[members], metric).dropna(how="all")
+        seeds = kept["seed"].iloc[members].to_numpy() if "seed" in kept else members
+        labels = {"norm": norms[which], **points.iloc[at].to_dict()}
+        yield labels, filled.iloc[thinned(len(filled), most)], seeds
 
 
 def _after_divergence(values: pd.DataFrame, runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -106,13 +145,16 @@ def layer_series(
     probes: any number of probed steps a run, with an array [L] a quantity. Returns norm, <keys>,
     step, layer (from 1, at the input), depth (layers there are), probed (steps there are), runs
     (the fewest behind any of the quantities: a run that had diverged by then is not among them)
-    and the quantities, for at most ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
+    and the quantities (NaN where a run of an older normbench lacks one), for at most
+    ``MOST_LAYERS`` layers of a network and ``MOST_STEPS`` steps.
     NaN are left out of the medians. Raises ValueError for a lacking column.
     """
     columns = ["norm", *keys, "step", "layer", "depth", "probed", "runs", *quantities]
     require(runs, ["run", "norm", "state"], "runs")
     if probes.empty:
         return pd.DataFrame(columns=columns)
+    lacking = {name: np.nan for name in signal.LATER if name in quantities and name not in probes}
+    probes = probes.assign(**lacking)
     require(probes, ["run", "step", *quantities], "probes")
     kept = runs[runs["state"].isin(OUTCOME_STATES) & runs["norm"].isin(list(norms))]
     point, points = sweep_points(kept, keys)
@@ -124,9 +166,12 @@ def layer_series(
         chosen = set(steps[thinned(len(steps), MOST_STEPS)])
         for step, group in own[own["step"].isin(chosen)].groupby("step"):
             depth = int(np.size(group[quantities[0]].iloc[0]))
-            stacked = [pd.DataFrame(group[name].to_list()) for name in quantities]  # [runs, L]
+            stacked = [  # [runs, L]
+                pd.DataFrame([np.broadcast_to(values, depth) for values in group[name]])
+                for name in quantities
+            ]
             values = [found.median().to_numpy() for found in stacked]
-            known = np.min([found.count() for found in stacked], axis=0)
+            known = np.min([f.count() for f in stacked if f.notna().any(axis=None)], axis=0)
             labels = [norms[which], *points.iloc[at].tolist(), step]
             rows += [
                 [*labels, layer + 1, depth, len(steps), known[layer], *(v[layer] for v in values)]

@@ -5,6 +5,7 @@ The definitions are those of ``analysis.signal``; the theory is ``analysis.theor
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import signal, theory
+from normbench.analysis import correlation, signal, theory
 
 FACTOR = 1e4
 
-CONVOLUTIONS = "convolutions: theory leaves out their borders and correlated positions"
-"""Why theory has no value for them."""
+UNDECLARED = "the norm does not declare what it divides by and whether it centres"
+"""Why nothing is said of a method that declares no traits."""
+
+_OF_GROWTH = frozenset(inspect.signature(theory.growth).parameters)
+_OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
 
 # An energy slope of exactly 1 (all homogeneous activations) comes out of quadrature within this.
 _ROUNDING = 1e-6
@@ -55,14 +59,20 @@ class Propagation:
 def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
     """The theory's growth per layer at initialization, and, where it is NaN, why.
 
-    conditions: the arguments of ``theory.growth``; ordinary: whether weights and activation are
-    those that theory knows, replaced by no method.
+    conditions: those of ``training.inspect``, the arguments of ``theory.growth`` among them;
+    ordinary: whether weights and activation are those that theory knows, replaced by no method.
     """
+    if conditions["statistics"] is None or conditions["centered"] is None:
+        return np.nan, UNDECLARED
     if not ordinary:
         return np.nan, "the method replaces the weights or the activation"
-    if conditions["spatial"]:
-        return np.nan, CONVOLUTIONS
-    if conditions["statistics"] == "batch" and conditions["placement"] == "pre":
+    if conditions["statistics"] == "none" and conditions["centered"]:
+        return np.nan, "theory does not cover centring alone"
+    known = {name: value for name, value in conditions.items() if name in _OF_GROWTH}
+    batch = conditions["statistics"] == "batch" or theory.one_channel(
+        **{name: conditions[name] for name in ("shapes", "group_size", "channels")}
+    )
+    if batch and conditions["placement"] == "pre":
         slope = theory.energy_slope(conditions["phi"], conditions["dphi"])
         if slope > 1 + _ROUNDING:
             return np.nan, (
@@ -70,14 +80,28 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
                 f"theory's fixed point is unstable (an example's excess grows by {slope:.2f} a "
                 "layer)"
             )
-    value = theory.growth(**conditions)
+    value = theory.growth(**known)
     if value is None:
-        least = theory.LARGE if conditions["placement"] == "post" else 4
-        return np.nan, (
-            f"with the norm in {conditions['placement']}, theory needs {least} or more values "
-            "behind a statistic"
-        )
+        size = conditions["batch_size" if conditions["statistics"] == "batch" else "group_size"]
+        if size is not None and size < theory.LEAST:
+            return np.nan, f"theory needs {theory.LEAST} or more values behind a statistic"
+        return np.nan, "the expectation is not finite, or too rough to sample"
     return value, ""
+
+
+def expected_cosines(*, ordinary: bool, **conditions: Any) -> signal.Floats | None:
+    """The theory's mean cosine between examples at each layer, NaN where it has none.
+
+    None where nothing is known: of convolutions, of an input that was not seen, and of a method
+    that declares nothing or replaces weights or activation.
+    """
+    known = {name: value for name, value in conditions.items() if name in _OF_COSINES}
+    flat = len(conditions["shapes"][0]) == 1
+    if not ordinary or not flat or any(known[n] is None for n in ("statistics", "centered")):
+        return None
+    if known["statistics"] == "none" and known["centered"]:
+        return None
+    return None if known["input_products"] is None else correlation.mean_cosines(**known)
 
 
 def table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -88,12 +112,17 @@ def table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.Dat
     arguments of ``expected``). Columns:
 
     norm, <keys>, step, growth_per_layer (activation gradient; geometric mean over seeds, 0 if it
-    vanished altogether in any), growth_std (over seeds), weight_growth_per_layer,
-    weight_growth_std, theory (geometric mean; at step 0 only), ratio (growth over theory),
-    theory_note, verdict (of ``signal.propagation``, or "diverged"), depth_for_1e4 (layers over
-    which the squared activation gradient norm changes by 1e4, up or down), dead_units (mean over
-    layers and seeds), seeds (measured), diverged, growth_by_seed [seeds], layers (a list with one
-    mapping a layer, from the input: layer, and each quantity's median over seeds).
+    vanished altogether in any; within the stages of a CNN), growth_std (over seeds),
+    log_growth_se (standard error of ln(growth): over seeds, or the theory's for one seed),
+    weight_growth_per_layer, weight_growth_std, theory (geometric mean; at step 0 only), ratio
+    (growth over theory), theory_se (``signal.log_growth_sd`` over the root of the seeds), z
+    (ln(ratio) over it), theory_note, verdict (see ``_verdict``, or "diverged"), depth_for_1e4
+    (layers over which the squared activation gradient norm changes by 1e4, up or down),
+    factor_over_depth (by which it changes over this network, if each of its layers does as the
+    fitted ones), effective_rank and example_cosine (of the last layer, medians over seeds),
+    example_cosine_theory (mean over seeds; at step 0 only), dead_units (mean over layers and
+    seeds), seeds (measured), diverged, growth_by_seed [seeds], layers (a list with one mapping a
+    layer, from the input: layer, each quantity's median over seeds, example_cosine_theory).
     """
     rows = []
     for (point, norm, step), group in readings.groupby(["point", "norm", "step"], sort=False):
@@ -109,38 +138,76 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
         name: np.array([signals[name] for signals in measured], dtype=float)
         for name in (measured[0] if measured else ())
     }
+    known = group["conditions"].iloc[0]
+    depth = len(known["shapes"])
     growths = _growths(stacked, "activation_gradient")
     weights = _growths(stacked, "weight_gradient")
     growth = _geometric_mean(growths)
-    value, reason = np.nan, "theory is of step 0"
+    value, reason, cosines = np.nan, "theory is of step 0", np.full(depth, np.nan)
     if at_start:
         values, reasons = zip(*(expected(**c) for c in group["conditions"]), strict=True)
         value, reason = _geometric_mean(np.array(values)), reasons[0]
+        found = [expected_cosines(**c) for c in group["conditions"]]
+        cosines = np.mean([cosines if f is None else f for f in found], axis=0)
+    theory_se = _theory_se(known["shapes"], len(measured))
+    error = _spread(np.log(growths, where=growths > 0, out=np.full_like(growths, np.nan)))
+    error = theory_se if len(measured) == 1 else error / np.sqrt(max(len(measured), 1))
+    ratio = growth / value
     medians = {name: np.median(values, axis=0) for name, values in stacked.items()}
-    depth = len(next(iter(medians.values()))) if medians else 0
+    medians = {"example_cosine_theory": cosines, **medians} if medians else {}
+    last = {name: float(values[-1]) for name, values in medians.items()}
     return {
         "growth_per_layer": growth,
         "growth_std": _spread(growths),
+        "log_growth_se": error,
         "weight_growth_per_layer": _geometric_mean(weights),
         "weight_growth_std": _spread(weights),
         "theory": value,
-        "ratio": growth / value,
+        "ratio": ratio,
+        "theory_se": theory_se,
+        "z": float(np.log(ratio) / theory_se) if ratio > 0 else np.nan,
         "theory_note": reason,
-        "verdict": signal.propagation(growth, factor=FACTOR) if measured else "diverged",
+        "verdict": _verdict(growth, error) if measured else "diverged",
         "depth_for_1e4": signal.depth_for_factor(growth, FACTOR),
+        "factor_over_depth": float(np.float64(growth) ** (depth - 1)),
+        **{
+            name: last.get(name, np.nan)
+            for name in ("effective_rank", "example_cosine", "example_cosine_theory")
+        },
         "dead_units": float(np.mean(stacked["dead_units"])) if measured else np.nan,
         "seeds": len(measured),
         "diverged": len(group) - len(measured),
         "growth_by_seed": growths,
         "layers": [
             {"layer": i + 1, **{name: float(values[i]) for name, values in medians.items()}}
-            for i in range(depth)
+            for i in range(depth if medians else 0)
         ],
     }
 
 
+def _verdict(growth: float, error: float) -> str:
+    """``signal.propagation``, or ``undecided`` where growth ± 2 standard errors crosses a border.
+
+    error: standard error of ln(growth); NaN (one seed of a depth that leaves nothing to fit, or a
+    growth of 0 or infinity) decides as if there were none.
+    """
+    reach = np.exp(2 * error) if np.isfinite(error) else 1.0
+    words = {signal.propagation(at, factor=FACTOR) for at in (growth / reach, growth * reach)}
+    return words.pop() if len(words) == 1 else "undecided"
+
+
+def _theory_se(shapes: Sequence[tuple[int, ...]], seeds: int) -> float:
+    """Standard error of ln(growth) over so many seeds, from widths and depth."""
+    widths = np.array([shape[0] for shape in shapes])
+    layers = signal.layers_fitted(len(shapes), [np.prod(shape) for shape in shapes])
+    width = float(1 / np.mean(1 / widths[signal.middle_layers(len(widths))]))
+    return signal.log_growth_sd(width, layers) / np.sqrt(seeds) if seeds else np.nan
+
+
 def _growths(stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
-    return signal.growth_of_rows(stacked[name]) if stacked else np.array([])
+    if not stacked:
+        return np.array([])
+    return signal.growth_of_rows(stacked[name], stacked.get("layer_size"))
 
 
 def _geometric_mean(values: signal.Floats) -> float:

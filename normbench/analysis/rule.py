@@ -13,6 +13,15 @@ brackets where more seeds alone need not help, as in "undecided (6 of 8 pairs ti
 stands in the table of the best set alone."""
 
 
+MARKS = {LEADER: "★", BETTER: "▲", WORSE: "▼", SIMILAR: "≈", UNDECIDED: "?", TOO_FEW: "·"}
+"""Verdict word -> its mark where there is no room for the word."""
+
+
+def mark(verdict: str) -> str:
+    """The mark of a verdict word, with its bracket or without; empty where there is no word."""
+    return next((sign for word, sign in MARKS.items() if verdict.startswith(word)), "")
+
+
 @dataclass(frozen=True)
 class Metric:
     """A column of the outcomes to compare.

@@ -210,9 +210,7 @@ def _eliminate(
     return rest, [*left, *reversed(ranking)]
 
 
-def gap(
-    point: Point, norm: int, leader: int, seeds: int, metric: Metric, alpha: float
-) -> Gap:
+def gap(point: Point, norm: int, leader: int, seeds: int, metric: Metric, alpha: float) -> Gap:
     """A norm less the leader over the seeds that both have, with its interval at ``alpha``."""
     own, best = point.scores[:seeds, norm], point.scores[:seeds, leader]
     both = ~np.isnan(own) & ~np.isnan(best)

@@ -20,12 +20,14 @@ PROBE_COLUMNS = (
     *("run", "step", "activation_gradient", "weight_gradient", "activation_out_std"),
     *("dead_units", "update_ratio"),
 )
+LATER = ("layer_size", "effective_rank", "example_cosine")
+"""Quantities that an older normbench did not probe: missing there."""
 TABLE_COLUMNS = (
     # the command line contract's
     *("step", "growth_per_layer", "first_layer_grad_norm", "last_layer_grad_norm", "dead_units"),
     # ours
     *("weight_growth_per_layer", "activation_std_first", "activation_std_last", "update_ratio"),
-    *("runs", "vanished", "by_layer"),
+    *("effective_rank", "example_cosine", "runs", "vanished", "by_layer"),
 )
 """The columns of the gradient table, after norm and the sweep keys."""
 
@@ -53,8 +55,12 @@ def growth_per_layer(norms: ArrayLike) -> float:
     return float(growth_of_rows(np.asarray(norms, dtype=float)[None, :])[0])
 
 
-def growth_of_rows(norms: Floats) -> Floats:
+def growth_of_rows(norms: Floats, sizes: Floats | None = None) -> Floats:
     """``growth_per_layer`` of each row. norms: [R, L]; returns [R].
+
+    sizes: [R, L] or [1, L], the values of one example at each layer. Where that changes, a stage of
+    a CNN ends, and with it the law that one layer follows the other by: the line has one slope, but
+    a height of its own for each run of layers of one size. NaN: not known, taken as one stage.
 
     - A norm of exactly zero among the middle layers gives 0: the gradient has vanished beyond
       floating point (or every unit is dead), and a line through the layers it still reached would
@@ -64,20 +70,49 @@ def growth_of_rows(norms: Floats) -> Floats:
     middle = np.asarray(norms, dtype=float)[:, middle_layers(norms.shape[1])]
     zero, infinite = (middle == 0).any(axis=1), np.isposinf(middle).any(axis=1)
     usable = np.isfinite(middle) & (middle > 0)
-    count = usable.sum(axis=1)
     toward_input = -np.arange(middle.shape[1], dtype=float)
+    stage = _stages(sizes, norms.shape)[:, middle_layers(norms.shape[1])]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         y = np.where(usable, 2.0 * np.log(middle), 0.0)  # ln(norm^2), which cannot overflow
-        x_mean = (usable * toward_input).sum(axis=1) / count
-        y_mean = y.sum(axis=1) / count
-        x = np.where(usable, toward_input - x_mean[:, None], 0.0)
-        slope = (x * (y - y_mean[:, None])).sum(axis=1) / (x**2).sum(axis=1)
-        growth = np.exp(slope)
-    growth[count < 2] = np.nan
+        across = along = np.zeros(len(middle))
+        for number in range(int(stage.max(initial=0)) + 1):
+            own = usable & (stage == number)
+            count = own.sum(axis=1)
+            x_mean, y_mean = ((own * v).sum(axis=1) / count for v in (toward_input, y))
+            x = np.where(own, toward_input - x_mean[:, None], 0.0)
+            across = across + np.where(count, (x * (y - y_mean[:, None])).sum(axis=1), 0.0)
+            along = along + (x**2).sum(axis=1)
+        growth = np.where(along > 0, np.exp(across / along), np.nan)  # two layers of a stage
     growth[zero] = 0.0
     growth[infinite] = np.inf
     growth[zero & infinite] = np.nan
     return growth
+
+
+def _stages(sizes: Floats | None, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """The number of the stage that each layer belongs to, from 0. [R, L]"""
+    if sizes is None:
+        return np.zeros(shape, dtype=np.int64)
+    known = np.broadcast_to(np.nan_to_num(np.asarray(sizes, dtype=float)), shape)
+    changes = np.diff(known, axis=1, prepend=known[:, :1]) != 0
+    return np.cumsum(changes, axis=1)
+
+
+def layers_fitted(depth: int, sizes: ArrayLike | None = None) -> int:
+    """Layer to layer steps that the line of ``growth_of_rows`` goes through."""
+    given = None if sizes is None else np.asarray(sizes, dtype=float)[None]
+    stage = _stages(given, (1, depth))[0][middle_layers(depth)]
+    return int((np.diff(stage) == 0).sum())
+
+
+def log_growth_sd(width: float, layers: int) -> float:
+    """Standard deviation over seeds of ln(growth), from theory: sqrt(5 / (width * layers)).
+
+    In a ReLU network each layer multiplies an example's squared norm by a factor of variance 5 / n,
+    n its width (the kurtosis of a rectified Gaussian: Hanin 2018, arXiv:1801.03744), and layers are
+    independent. NaN for no layer.
+    """
+    return math.sqrt(5 / (width * layers)) if layers > 0 and width > 0 else math.nan
 
 
 def depth_for_factor(growth: float, factor: float = 1e4) -> float:
@@ -121,9 +156,10 @@ def gradient_table(
     dL/dz of the hidden layer next to the input and next to the head; medians over runs),
     dead_units (share; mean over layers and runs); weight_growth_per_layer (the same fit to
     norm(dL/dW)), activation_std_first and activation_std_last (of the activation function's
-    output; medians), update_ratio (median over layers, then runs), runs (probed at this step),
-    vanished (runs with a growth of exactly 0), by_layer (float array [L], input first: median over
-    runs of the activation gradient norm).
+    output; medians), update_ratio (median over layers, then runs), effective_rank and
+    example_cosine (of the last layer; medians; NaN for runs of an older normbench), runs (probed
+    at this step), vanished (runs with a growth of exactly 0), by_layer (float array [L], input
+    first: median over runs of the activation gradient norm).
 
     NaN are left out of means and medians. Raises ValueError for a lacking column.
     """
@@ -159,7 +195,8 @@ def _summarize(used: pd.DataFrame) -> pd.DataFrame:
     gradient = _stack(used["activation_gradient"])
     weight = _stack(used["weight_gradient"])
     spread = _stack(used["activation_out_std"])
-    growth = growth_of_rows(gradient)
+    rank, cosine, sizes = (_later(used, name, gradient.shape) for name in LATER[-2:] + LATER[:1])
+    growth = growth_of_rows(gradient, sizes)
     run = pd.DataFrame(
         {
             "first_layer_grad_norm": gradient[:, 0],
@@ -167,12 +204,14 @@ def _summarize(used: pd.DataFrame) -> pd.DataFrame:
             "activation_std_first": spread[:, 0],
             "activation_std_last": spread[:, -1],
             "update_ratio": pd.DataFrame(_stack(used["update_ratio"])).median(axis=1),
+            "effective_rank": rank[:, -1],
+            "example_cosine": cosine[:, -1],
         }
     )
     dead = pd.Series(pd.DataFrame(_stack(used["dead_units"])).mean(axis=1))
     table = run.groupby(by).median()
     table["growth_per_layer"] = _geometric_mean(growth, by)
-    table["weight_growth_per_layer"] = _geometric_mean(growth_of_rows(weight), by)
+    table["weight_growth_per_layer"] = _geometric_mean(growth_of_rows(weight, sizes), by)
     table["dead_units"] = dead.groupby(by).mean()
     table["runs"] = run.groupby(by).size()
     table["vanished"] = pd.Series(growth == 0).groupby(by).sum().astype(int)
@@ -186,6 +225,12 @@ def _geometric_mean(values: Floats, by: list[NDArray]) -> pd.Series:
     with np.errstate(divide="ignore"):
         logs = pd.Series(np.log(values)).groupby(by).mean()
     return pd.Series(np.exp(logs.to_numpy()), index=logs.index)
+
+
+def _later(used: pd.DataFrame, name: str, shape: tuple[int, ...]) -> Floats:
+    """A quantity as [R, L], NaN where a run lacks it."""
+    values = used[name] if name in used else [np.nan] * shape[0]
+    return np.stack([np.broadcast_to(value, shape[1]) for value in values]).astype(float)
 
 
 def _stack(column: pd.Series) -> Floats:

@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 EXACT_PAIRS = 24
 """Up to so many pairs the sign-flip test looks at all 2^n flips; above, at a random sample."""
 
+LISTED_PAIRS = 10
+"""Up to so many pairs every flip is listed, for all rows at once."""
+
 RANDOM_FLIPS = 9_999
 # float64 values in one temporary.
 _CHUNK = 250_000
@@ -56,6 +59,7 @@ def sign_flip_p(differences: Floats) -> Floats:
     bound = np.maximum(np.abs(differences.sum(axis=1)) - _TIE * size, 0.0)
     counter = _count_all if pairs <= EXACT_PAIRS else _count_sample
     width = 1 << -(-pairs // 2) if pairs <= EXACT_PAIRS else RANDOM_FLIPS
+    width = 1 << pairs if pairs <= LISTED_PAIRS else width
     p = np.empty(groups)
     for part in chunks(groups, width, _CHUNK):
         p[part] = counter(differences[part], bound[part])
@@ -66,6 +70,10 @@ def sign_flip_p(differences: Floats) -> Floats:
 def _count_all(differences: Floats, bound: Floats) -> Floats:
     """Share of all sign patterns with |sum| >= bound > 0. differences: [G, n], bound: [G]."""
     pairs = differences.shape[1]
+    if pairs <= LISTED_PAIRS:
+        # The last sign stays, since a pattern and its mirror image are one: 2^(n - 1) sums.
+        sums = _signed_sums(differences[:, :-1]) + differences[:, -1:]
+        return (np.abs(sums) >= bound[:, None]).mean(axis=1)
     left = _signed_sums(differences[:, : pairs // 2])
     right = np.sort(_signed_sums(differences[:, pairs // 2 :]), axis=1)
     p = np.empty(len(differences))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from normbench.analysis.statistics import holm, sign_flip_p
+
 Floats = NDArray[np.float64]
+
+FEWEST_PAIRS = 6
+"""With fewer no outcome reaches 0.05: 2/2^5 is 0.0625."""
 
 
 def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
@@ -21,24 +24,30 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95)
     ``restricted_steps`` and ``reached`` of the outcomes that are reached or censored. Returns one
     row for each distinct time, and one for step 0, with columns step, survival, at_risk (runs
     under observation just before), ci_low and ci_high (pointwise, log-log Greenwood; NaN where
-    survival is 0 or 1). Kaplan & Meier 1958, JASA 53:457; computed by ``scipy.stats.ecdf``.
+    survival is 0 or 1). Kaplan & Meier 1958, JASA 53:457: the product of 1 - d/n over the times,
+    with d events of n at risk; Greenwood's variance of log(-log(survival)) is the sum of
+    d/(n (n - d)) over log(survival)^2.
 
     Raises ValueError for no runs or a time that is not finite.
     """
-    from scipy import stats  # takes half a second; the tables need no curve
-
     time, event = _survival_arrays(steps, reached)
-    curve = stats.ecdf(stats.CensoredData.right_censored(time, ~event)).sf
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The confidence interval is undefined")
-        bounds = curve.confidence_interval(confidence_level=confidence, method="log-log")
+    times, place = np.unique(time, return_inverse=True)
+    at_risk = len(time) - np.searchsorted(np.sort(time), times)
+    events = np.bincount(place, weights=event, minlength=len(times))
+    survival = np.cumprod(1 - events / at_risk)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        greenwood = np.cumsum(events / (at_risk * (at_risk - events)))
+        log = np.log(survival)
+        spread = special.ndtri(0.5 + confidence / 2) * np.sqrt(greenwood) / log
+        low, high = survival ** np.exp(-spread), survival ** np.exp(spread)
+    sure = (survival == 0) | (survival == 1)
     table = pd.DataFrame(
         {
-            "step": curve.quantiles,
-            "survival": curve.probabilities,
-            "at_risk": len(time) - np.searchsorted(np.sort(time), curve.quantiles, side="left"),
-            "ci_low": bounds.low.probabilities,
-            "ci_high": bounds.high.probabilities,
+            "step": times,
+            "survival": survival,
+            "at_risk": at_risk,
+            "ci_low": np.where(sure, np.nan, low),
+            "ci_high": np.where(sure, np.nan, high),
         }
     )
     if table["step"].iloc[0] > 0:
@@ -47,41 +56,38 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95)
     return table
 
 
-class LogRank(NamedTuple):
-    """``statistic`` is chi-squared with one degree of freedom under the null hypothesis."""
-
-    statistic: float
-    p_value: float
-
-
 def logrank(
     steps: ArrayLike, reached: ArrayLike, other_steps: ArrayLike, other_reached: ArrayLike
-) -> LogRank:
-    """Log-rank test that two groups of runs reach the target equally fast.
+) -> float:
+    """Two-sided p-value of the log-rank test for runs that pair by place, exact.
 
-    Arguments as for ``kaplan_meier``, [n] and [m]. Takes the groups as independent, so it does not
-    use the pairing by seed, and its p-value is asymptotic: the verdict comes from ``compare``.
-    NaN where no run of either group reached the target. Mantel 1966, Cancer Chemother. Rep. 50:163:
-    (reached - expected)^2 / variance, both summed over the times at which some run reached it, with
-    the hypergeometric variance of that count.
+    Arguments as for ``kaplan_meier``, all [n]. Under the null hypothesis the two runs of a pair are
+    exchangeable. The log-rank numerator, events less expected ones in the first group (Mantel
+    1966), is the sum of its runs' scores: event less the cumulative hazard of all runs at the
+    run's time. The scores sum to zero over both groups, and swapping the runs of a pair leaves
+    them as they are, so the test over all 2^n swaps is the sign-flip test of the differences of
+    the scores within the pairs. The asymptotic test takes the groups as independent, and calls 3
+    against 3 runs significant.
 
-    Raises ValueError for an empty group or a time that is not finite.
+    NaN below ``FEWEST_PAIRS`` pairs, which could not reach 0.05, and where no run reached the
+    target. Raises ValueError for groups of unequal size or a time that is not finite.
     """
     time, event = _survival_arrays(steps, reached)
     other_time, other_event = _survival_arrays(other_steps, other_reached)
-    own, other = np.sort(time), np.sort(other_time)
-    times, events = np.unique(
-        np.concatenate([time[event], other_time[other_event]]), return_counts=True
-    )
-    at_risk = len(own) - np.searchsorted(own, times)
-    both = at_risk + len(other) - np.searchsorted(other, times)
-    share = at_risk / both
-    surprise = event.sum() - (events * share).sum()
-    variance = (events * share * (1 - share) * (both - events) / np.maximum(both - 1, 1)).sum()
-    if len(times) == 0 or variance == 0:
-        return LogRank(float("nan"), float("nan"))
-    chi2 = float(surprise**2 / variance)
-    return LogRank(chi2, float(special.chdtrc(1, chi2)))
+    if len(time) != len(other_time):
+        raise ValueError("the runs of the two groups must pair")
+    if len(time) < FEWEST_PAIRS or not (event.any() or other_event.any()):
+        return float("nan")
+    scores = _logrank_scores(np.r_[time, other_time], np.r_[event, other_event])
+    return float(sign_flip_p((scores[: len(time)] - scores[len(time) :])[None])[0])
+
+
+def _logrank_scores(time: Floats, event: NDArray[np.bool_]) -> Floats:
+    """Event less the Nelson-Aalen cumulative hazard of all runs at each run's time: [n] -> [n]."""
+    moments, place = np.unique(time, return_inverse=True)
+    events = np.bincount(place, event)
+    at_risk = len(time) - np.searchsorted(np.sort(time), moments, side="left")
+    return event - np.cumsum(events / at_risk)[place]
 
 
 def _survival_arrays(steps: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
@@ -98,22 +104,32 @@ def with_logrank(
 ) -> pd.DataFrame:
     """A convergence table with the log-rank test of each row's norm against the baseline.
 
-    table: rows of ``convergence.tabulate``; outcome: the runs behind it. Adds logrank_chi2 and
-    logrank_p, over the runs with an outcome at the same sweep point and target; NaN for the
-    baseline itself, where either has no run, and where no run reached the target.
+    table: rows of ``convergence.tabulate``; outcome: the runs behind it. Adds logrank_p, over the
+    seeds with an outcome under both norms at the same sweep point and target, see ``logrank``, and
+    logrank_p_adjusted, Holm over the norms and sweep points of each target. Both are NaN for the
+    baseline itself, below ``FEWEST_PAIRS`` pairs, and where no run reached the target.
     """
     columns = [*keys, "target", "norm"]
-    known = outcome[outcome["reached"] | outcome["censored"]]
+    known = outcome[outcome["reached"] | outcome["censored"]].set_index("seed")
+    known = known[[*columns, "restricted_steps", "reached"]]
     groups = {tuple(name): part for name, part in known.groupby(columns, dropna=False)}
-    nothing = LogRank(float("nan"), float("nan"))
-    tests = []
-    for row in table[columns].itertuples(index=False, name=None):
+    p = np.full(len(table), np.nan)
+    for place, row in enumerate(table[columns].itertuples(index=False, name=None)):
         own, other = groups.get(row), groups.get((*row[:-1], baseline))
         if row[-1] == baseline or own is None or other is None:
-            tests.append(nothing)
             continue
-        own, other = (part[["restricted_steps", "reached"]] for part in (own, other))
-        tests.append(logrank(*own.to_numpy().T, *other.to_numpy().T))
-    return table.assign(
-        logrank_chi2=[test.statistic for test in tests], logrank_p=[test.p_value for test in tests]
-    )
+        seeds = own.index.intersection(other.index)
+        if len(seeds):
+            own, other = (part.loc[seeds] for part in (own, other))
+            p[place] = logrank(
+                own["restricted_steps"],
+                own["reached"],
+                other["restricted_steps"],
+                other["reached"],
+            )
+    adjusted = np.full(len(table), np.nan)
+    planned = (table["norm"] != baseline).to_numpy()
+    for target in table["target"].unique():
+        rows = (table["target"] == target).to_numpy()
+        adjusted[rows] = holm(p[rows], np.array((rows & planned).sum()))
+    return table.assign(logrank_p=p, logrank_p_adjusted=adjusted)

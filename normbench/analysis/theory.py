@@ -20,26 +20,40 @@ activation in ``post`` and the already centred pre-activations in ``pre``.
 
 Finite batches and groups, ``pre``: the normalized values are uniform on a sphere, not Gaussian,
 their scale has E[1/sigma^2] > 1/E[sigma^2], and the norm's gradient projects out two directions
-(one without centring). All of that is integrated exactly here; eps is taken as zero.
+(one without centring). All of that is integrated exactly here, in ``post`` by sampling; eps is
+taken as zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from normbench.analysis.quadrature import gaussian, sphere
 from normbench.analysis.signal import middle_layers
+from normbench.analysis.spatial import (
+    MANY,
+    growth_of_channels,
+    growth_without_norm,
+    padding_factor,
+)
+from normbench.seeding import stream
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-# In ``post`` the finite size of a batch or group has no closed form here. It adds about 2.5 / size
-# to a growth of 1 (measured, ReLU); from this size on it is neglected, below there is no value.
-LARGE = 128
+LEAST = 5
+"""Values behind a statistic from which on theory has a value: with fewer the variance of 1/sigma^2
+is infinite, so that no measurement comes near its expectation."""
+
+LARGE = 512
+"""From so many on, ``post`` takes them as infinitely many, which adds less than 2.5 / size."""
+
+_SAMPLES = 2**19  # values drawn where ``post`` is integrated by sampling
+_PRECISION = 0.01  # relative standard error of that, above which there is no value
 
 
 def growth(
@@ -53,43 +67,85 @@ def growth(
     bias_variance: float = 0.0,
     batch_size: int | None = None,
     group_size: int | None = None,
-    spatial: bool = False,
-    depth: int | None = None,
+    channels: int | None = None,
+    shapes: Sequence[tuple[int, ...]] = (),
+    gains: ArrayLike | None = None,
     first_gain: float | None = None,
+    depth: int | None = None,
     input_mean_square: ArrayLike | None = None,
+    input_map: ArrayLike | None = None,
 ) -> float | None:
     """Growth per layer toward the input of norm(dL/dz_l)^2; None where theory has no value.
 
     statistics, centered: what the norm divides by and whether it subtracts a mean (as the methods
     declare); phi, dphi: the activation and its derivative on arrays, smooth but for a kink at 0;
     weight_gain: fan_in * var(W) of a hidden layer; batch_size, group_size: values behind one
-    statistic of a batch norm, or of an example's norm (features of a group, the width for layer
-    and RMS norm); None is infinitely many. spatial: convolutions, whose borders and correlated
-    positions the theory leaves out.
+    statistic of a batch norm (examples times positions), or of an example's norm (features of a
+    group times positions); None is infinitely many; channels: how many are behind one statistic of
+    an example. shapes: of one example at each layer, (F,) or (C, H, W), which says whether the
+    layers are convolutions; gains: fan_in * var(W) of each.
+
+    Convolutions follow the same law, with the channels and positions of ``analysis.spatial``.
 
     Without a norm the growth depends on the variance of each layer. With ``depth`` (hidden layers)
     and ``input_mean_square`` (of each example of the network's input) the variances are iterated
     from the input, the first layer having ``first_gain``, and the growth is fitted over the middle
     layers as the measurement is. Otherwise it is the value at the variance the map converges to.
+    Convolutions need ``gains`` for this; ``input_map`` is the mean square at each position, [H, W].
     """
-    if spatial:
-        return None
+    spatial = bool(shapes) and len(shapes[0]) == 3
+    law = (phi, dphi, weight_gain, bias_variance)
     if statistics == "none":
+        if spatial:
+            assert gains is not None
+            return growth_without_norm(phi, dphi, gains, bias_variance, shapes, input_map)
         gain = weight_gain if first_gain is None else first_gain
         if depth is None or input_mean_square is None:
-            return _growth_at_fixed_point(phi, dphi, weight_gain, bias_variance)
+            return _growth_at_fixed_point(*law)
         start = np.atleast_1d(np.asarray(input_mean_square, dtype=np.float64)) * gain
-        return _growth_without_norm(
-            phi, dphi, weight_gain, bias_variance, start + bias_variance, depth
-        )
+        return _growth_without_norm(*law, start + bias_variance, depth)
     size = batch_size if statistics == "batch" else group_size
-    if placement == "post":
-        if size is not None and size < LARGE:
-            return None
-        return _growth_post(statistics == "batch", centered, phi, dphi, weight_gain, bias_variance)
-    if statistics == "batch":
-        return _growth_pre_batch(phi, dphi, size)
-    return _growth_pre_example(centered, phi, dphi, weight_gain, bias_variance, size)
+    if size is not None and size < LEAST:
+        return None
+    # The positions of a channel are to instance norm what examples are to batch norm.
+    alone = one_channel(shapes=shapes, group_size=group_size, channels=channels) and centered
+    batch = statistics == "batch" or alone
+    few = False
+    if spatial and not batch and channels is not None and placement == "pre":
+        few = centered and channels < MANY and (size is None or size > channels)
+        size = channels  # deep down all positions of a channel are alike
+    if few:
+        value = growth_of_channels(*law, channels or 1)
+    elif placement == "post":
+        finite = size is not None and size < LARGE
+        value = (
+            _growth_post_finite(batch, centered, *law, size or 0)
+            if finite
+            else _growth_post(batch, centered, *law)
+        )
+    elif batch:
+        value = _growth_pre_batch(phi, dphi, size)
+    else:
+        value = _growth_pre_example(centered, *law, size)
+    if value is None or not spatial or gains is None:
+        return value
+    each = batch or few
+    return value * padding_factor(
+        phi,
+        dphi,
+        gains,
+        shapes,
+        centring="channel" if each else "example" if centered else "none",
+        placement=placement,
+    )
+
+
+def one_channel(
+    *, shapes: Sequence[tuple[int, ...]], group_size: int | None, channels: int | None
+) -> bool:
+    """Whether an example's statistics run over the positions of one channel alone."""
+    spatial = bool(shapes) and len(shapes[0]) == 3
+    return spatial and channels == 1 and (group_size is None or group_size > 1)
 
 
 def energy_slope(phi: Function, dphi: Function) -> float:
@@ -102,14 +158,14 @@ def energy_slope(phi: Function, dphi: Function) -> float:
     persists, which costs 1 to 2 %; below 1 (tanh, sigmoid, ELU) it fades. The stability of the
     symmetric fixed point, Yang et al. 2019, arXiv:1902.08129, to first order in 1 / batch size.
     """
-    z, weight = _gaussian()
+    z, weight = gaussian()
     mean = weight @ phi(z)
     below = weight @ phi(z) ** 2 - mean**2
     return float((weight @ (phi(z) * dphi(z) * z) - mean * (weight @ (dphi(z) * z))) / below)
 
 
 def _growth_at_fixed_point(phi: Function, dphi: Function, gain: float, bias: float) -> float:
-    z, weight = _gaussian()
+    z, weight = gaussian()
     q = 1.0
     for _ in range(10_000):
         new = gain * float(weight @ phi(np.sqrt(q) * z) ** 2) + bias
@@ -126,7 +182,7 @@ def _growth_without_norm(
     phi: Function, dphi: Function, gain: float, bias: float, q: Array, depth: int
 ) -> float | None:
     """q: [examples], the variance of the first layer's pre-activations."""
-    z, weight = _gaussian()
+    z, weight = gaussian()
     steps = []  # [depth][examples]: ln of what a layer multiplies the squared gradient by
     for _ in range(depth):
         at = np.sqrt(q)[:, None] * z
@@ -146,7 +202,7 @@ def _growth_without_norm(
 def _growth_post(
     batch: bool, centered: bool, phi: Function, dphi: Function, gain: float, bias: float
 ) -> float | None:
-    z, weight = _gaussian()
+    z, weight = gaussian()
     if not batch:
         values = phi(np.sqrt(gain + bias) * z)
         below = weight @ values**2 - (weight @ values) ** 2 * centered
@@ -161,18 +217,49 @@ def _growth_post(
     return gain * float(share @ (dphi(at) ** 2 @ weight / variance))
 
 
+def _growth_post_finite(
+    batch: bool, centered: bool, phi: Function, dphi: Function, gain: float, bias: float, size: int
+) -> float | None:
+    """The same for ``size`` values a statistic, by sampling them; None where that is too rough.
+
+    The gradient that comes down is independent of them, so that its square is multiplied by the
+    diagonal of D P D / sigma^2 with P = 1 - 11^T/n - a a^T/n. Batch norm makes pre-activations that
+    are centred over the batch, and a gradient isotropic among such vectors.
+    """
+    groups = max(_SAMPLES // size, 1)
+    z = stream(0, "theory").standard_normal((groups, size))
+    if batch:
+        z = (z - z.mean(1, keepdims=True)) * np.sqrt(gain * size / (size - 1))
+        z += np.sqrt(bias) * stream(0, "theory", "bias").standard_normal((groups, 1))
+    else:
+        z *= np.sqrt(gain + bias)
+    values, slope = phi(z), dphi(z)
+    if centered:
+        values = values - values.mean(1, keepdims=True)
+    square = (values**2).mean(1)
+    # A group in which nothing varies (dead units) passes no gradient: eps is all it has.
+    safe = np.where(square > 0, square, np.inf)
+    unit = values / np.sqrt(safe)[:, None]
+    diagonal = (slope**2 * (1 - centered / size - unit**2 / size)).mean(1)
+    if batch:
+        pairs = slope.sum(1) ** 2 - (slope**2).sum(1)
+        pairs += (slope * unit).sum(1) ** 2 - ((slope * unit) ** 2).sum(1)
+        diagonal += pairs / size / (size * (size - 1))
+    each = gain * diagonal / safe
+    mean, error = float(each.mean()), float(each.std() / np.sqrt(groups))
+    return mean if mean > 0 and error < _PRECISION * mean else None
+
+
 def _growth_pre_example(
     centered: bool, phi: Function, dphi: Function, gain: float, bias: float, size: int | None
 ) -> float | None:
     """With G values in a group, n of them free: ẑ is uniform on a sphere in n dimensions."""
     if size is None:
-        z, weight = _gaussian()
+        z, weight = gaussian()
         variance = gain * float(weight @ phi(z) ** 2) + bias
         return _ratio(gain * float(weight @ dphi(z) ** 2), variance)
     free = size - 1 if centered else size
-    if free < 3:  # the expectation of 1 / sigma^2 is infinite
-        return None
-    z, _, weight = _sphere(free, size)
+    z, _, weight = sphere(free, size)
     square = dphi(z) ** 2
     # Trace of (1 - 11^T/G - ẑẑ^T/G) D^2 over G, and E[1/sigma^2] = G / (variance * (n - 2)).
     kept = weight @ square * (free / size) - weight @ (square * z**2) / size
@@ -189,13 +276,11 @@ def _growth_pre_batch(phi: Function, dphi: Function, size: int | None) -> float 
     is centred and isotropic there, and D = diag(phi') and the norm's projection act on it.
     """
     if size is None:
-        z, weight = _gaussian()
+        z, weight = gaussian()
         variance = weight @ phi(z) ** 2 - (weight @ phi(z)) ** 2
         return _ratio(float(weight @ dphi(z) ** 2), float(variance))
-    if size < 4:  # the expectation of 1 / sigma^2 is infinite
-        return None
     b = size
-    one, two, weight = _sphere(b - 1, b)
+    one, two, weight = sphere(b - 1, b)
     slope, slope_two = dphi(one), dphi(two)
     square, cross = weight @ slope**2, weight @ (slope * slope_two)
     square_z = weight @ (slope**2 * one**2)
@@ -209,44 +294,3 @@ def _growth_pre_batch(phi: Function, dphi: Function, size: int | None) -> float 
 
 def _ratio(above: float, below: float) -> float | None:
     return above / below if below > 0 and np.isfinite(above / below) else None
-
-
-@lru_cache(maxsize=1)
-def _gaussian() -> tuple[Array, Array]:
-    """Nodes and weights of E[f(z)], z ~ N(0,1): Gauss-Legendre on either side of a kink at 0."""
-    x, weight = np.polynomial.legendre.leggauss(128)
-    z = 6.5 * (x + 1)  # to 13 standard deviations
-    density = 6.5 * weight * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    return np.concatenate([-z[::-1], z]), np.concatenate([density[::-1], density])
-
-
-@lru_cache(maxsize=16)
-def _sphere(free: int, size: int) -> tuple[Array, Array, Array]:
-    """Nodes (z_1, z_2) and weights for two coordinates of a normalized vector of ``size`` values.
-
-    With ``free`` = size the vector is uniform on the sphere of radius sqrt(size); with size - 1
-    also orthogonal to (1, ..., 1), so that two coordinates have correlation -1/(size - 1). Two
-    orthonormal coordinates of a unit vector in n dimensions have density ~ (1 - r^2)^((n - 4)/2);
-    with r = sin(t) it is ~ cos(t)^(n - 3) sin(t). Angles are split where z_1 or z_2 changes sign.
-    """
-    correlation = 0.0 if free == size else -1 / (size - 1)
-    cosine, sine = correlation, np.sqrt(1 - correlation**2)
-    x, weight = np.polynomial.legendre.leggauss(64)
-    end = min(np.pi / 2, 13 / np.sqrt(free))
-    t, weight_t = end * (x + 1) / 2, end * weight / 2
-    radial = weight_t * np.cos(t) ** (free - 3) * np.sin(t)
-
-    # z_1 ~ cos(angle), z_2 ~ cos(angle - offset).
-    offset = np.arctan2(sine, cosine)
-    kinks = np.sort(np.array([0.5, 1.5]) * np.pi)
-    kinks = np.sort(np.concatenate([kinks, kinks + offset]) % (2 * np.pi))
-    ends = np.append(kinks, kinks[0] + 2 * np.pi)
-    x, weight = np.polynomial.legendre.leggauss(32)
-    half = np.diff(ends)[:, None] / 2
-    angle = (ends[:-1, None] + half * (x + 1)).ravel()
-    angular = (half * weight).ravel()
-
-    scale = np.sqrt(free) * np.sin(t)[:, None]
-    one, two = scale * np.cos(angle), scale * np.cos(angle - offset)
-    product = radial[:, None] * angular
-    return one.ravel(), two.ravel(), product.ravel() / product.sum()

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from normbench.analysis.groups import norm_codes, require, sweep_points
+from normbench.analysis.rule import METRICS
 
 TRAINS_SHARE = 0.5
-"""A value trains a norm if it gains this share of what the best norm and value gain over chance.
+"""See ``trains``."""
 
-A norm's own best is no measure: one that never trains would then train everywhere, by noise.
-"""
+_CHOSEN_BY = {
+    "auc": ("auc_mean", False),
+    "val_accuracy": ("val_accuracy_mean", False),
+    # The test set steers nothing, so neither this.
+    "test_accuracy": ("val_accuracy_mean", False),
+    "steps_to_target": ("steps_to_target", True),
+}
+"""The metric that is judged -> the column of ``sensitivity`` to choose by, and whether less is
+better."""
 
 
-def sensitivity(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -> pd.DataFrame:
+def trains(accuracy: Any, chance: Any, target: float) -> Any:
+    """Whether a mean validation accuracy says that a network trains at all.
+
+    It gains over chance at least half of what the primary target is above chance. So it depends on
+    the config alone: not on which other norms are listed, nor on a norm's own best, by which one
+    that never trains would train everywhere, by noise. Numbers or arrays of them.
+    """
+    return accuracy - chance >= TRAINS_SHARE * (target - chance)
+
+
+def sensitivity(
+    outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str], *, target: float
+) -> pd.DataFrame:
     """How each norm does at each value of the tuned key: one row a sweep point, norm and value.
 
-    outcome: rows of ``convergence.outcomes`` for one target, over the tuning runs; the column
-    ``tuned`` holds the value. Returns norm, <keys>, tuned, runs (with an outcome), diverged,
-    val_accuracy_mean, val_accuracy_std (over seeds, chance after a divergence), auc_mean, and
-    trains: whether val_accuracy_mean exceeds chance by at least half of what the best norm
-    and value do at this sweep point. Points are sorted, norms in the order given, values
-    ascending.
+    outcome: rows of ``convergence.outcomes`` for the primary ``target``, over the tuning runs; the
+    column ``tuned`` holds the value. Returns norm, <keys>, tuned, runs (with an outcome), diverged,
+    val_accuracy_mean, val_accuracy_std (over seeds, chance after a divergence), auc_mean,
+    steps_to_target (the median, a miss being infinite), and whether it ``trains``. Points are
+    sorted, norms in the order given, values ascending.
     """
-    require(outcome, ["norm", "tuned", "state", "val_accuracy", "auc", "num_classes"], "outcomes")
+    needed = ["norm", "tuned", "state", "val_accuracy", "auc", "steps_to_target", "num_classes"]
+    require(outcome, needed, "outcomes")
     point, points = sweep_points(outcome, keys)
     work = outcome.assign(
         point=point,
@@ -42,34 +63,69 @@ def sensitivity(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]
         val_accuracy_mean=("val_accuracy", "mean"),
         val_accuracy_std=("val_accuracy", "std"),
         auc_mean=("auc", "mean"),
+        steps_to_target=("steps_to_target", _median),
         chance=("chance", "first"),
     ).reset_index()
-    gain = table["val_accuracy_mean"] - table["chance"]
-    best = gain.groupby(table["point"]).transform("max")
-    table["trains"] = (gain >= TRAINS_SHARE * best) & (best > 0)
+    table["trains"] = trains(table["val_accuracy_mean"], table["chance"], target)
     table.insert(0, "norm", np.array(list(norms), dtype=object)[table["place"]])
     for key in reversed(list(keys)):
         table.insert(1, key, points[key].take(table["point"].to_numpy()).to_numpy())
     return table.drop(columns=["point", "place", "chance"])
 
 
-def choose(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def choose(table: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFrame:
     """Each norm's own best value, from ``sensitivity``: one row a sweep point and norm.
 
-    The best value has the highest mean validation accuracy; of equals the one with the larger area
-    under the curve, then the smaller value. Columns: norm, <keys>, best, val_accuracy_mean,
-    largest_that_trains (NaN if none does), at_edge ("lowest" or "highest" of the grid, else "";
-    the true optimum may then lie outside), values (of the grid).
+    metric: the one that is judged; the choice is by the same (by validation accuracy where that is
+    the test accuracy). Of equals the one with the larger area under the curve, then the smaller
+    value. Columns: norm, <keys>, best, and of it val_accuracy_mean, auc_mean and steps_to_target;
+    largest_that_trains (NaN if none does), at_edge ("lowest" or "highest" of the grid, else ""; the
+    true optimum may then lie outside), values (of the grid).
     """
-    columns = ["norm", *keys, "best", "val_accuracy_mean", "largest_that_trains", "at_edge"]
+    measured = ["val_accuracy_mean", "auc_mean", "steps_to_target"]
+    columns = ["norm", *keys, "best", *measured, "largest_that_trains", "at_edge", "values"]
+    column, ascending = _CHOSEN_BY[metric]
     rows = []
     for group, part in table.groupby(["norm", *keys], sort=False):
-        order = part.sort_values(
-            ["val_accuracy_mean", "auc_mean", "tuned"], ascending=[False, False, True]
-        )
+        by = dict.fromkeys([column, "auc_mean", "tuned"], False) | {"tuned": True}
+        order = part.sort_values(list(by), ascending=list((by | {column: ascending}).values()))
         best, grid = order.iloc[0], part["tuned"]
         edge = {grid.min(): "lowest", grid.max(): "highest"} if grid.nunique() > 1 else {}
         largest = part.loc[part["trains"], "tuned"].max()
-        row = (*group, best["tuned"], best["val_accuracy_mean"], largest)
+        row = (*group, best["tuned"], *(best[name] for name in measured), largest)
         rows.append([*row, edge.get(best["tuned"], ""), len(grid)])
-    return pd.DataFrame(rows, columns=[*columns, "values"])
+    return pd.DataFrame(rows, columns=columns)
+
+
+def against_shared(
+    best: pd.DataFrame, shared: pd.DataFrame, keys: Sequence[str], metric: str
+) -> pd.DataFrame:
+    """Whether the choice was worth it: each norm at its own best less at the value of all.
+
+    best, shared: ``convergence.outcomes`` of the reporting runs for the primary target. Returns
+    norm, <keys>, pairs (seeds with an outcome at both values), gain (the mean of best less shared;
+    in steps their medians, shared less best; positive is better) and worse (gain below zero: the
+    tuning seeds chose a value that does not do better on others). NaN and False without a pair.
+    """
+    names = ["norm", *keys]
+    pairs = best[[*names, "seed", metric]].merge(
+        shared[[*names, "seed", metric]], on=[*names, "seed"], suffixes=("", "_shared"), how="left"
+    )
+    rows = []
+    for group, part in pairs.groupby(names, sort=False, dropna=False):
+        own = part[part[metric].notna() & part[f"{metric}_shared"].notna()]
+        gain = np.nan
+        if len(own) and METRICS[metric].ranked:
+            ours, theirs = _median(own[metric]), _median(own[f"{metric}_shared"])
+            gain = 0.0 if ours == theirs else theirs - ours  # both may be infinite
+        elif len(own):
+            gain = float((own[metric] - own[f"{metric}_shared"]).mean())
+        rows.append([*group, len(own), gain, bool(gain < 0)])
+    return pd.DataFrame(rows, columns=[*names, "pairs", "gain", "worse"])
+
+
+def _median(steps: pd.Series) -> float:
+    """The median where values may be infinite, whose mean would be NaN."""
+    ordered = np.sort(steps.to_numpy(dtype=float))
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return float(low if low == high else (low + high) / 2)

@@ -30,7 +30,7 @@ def activations(frames: Frames) -> Drawn | None:
     columns = ["norm", *frames.keys, "step", "layer", "runs", "activation_out_std"]
     frame = frames.layers[columns].rename(columns={"activation_out_std": "std"})
     shown, panels, note = panelled(frame, frames.keys, most=6)
-    shown, absent = _ends(shown, panels)
+    shown, absent = ends(shown, panels)
     shown["std"] = shown["std"].where(shown["std"] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
     x = alt.X("layer:Q", title="layer, 1 at the input", axis=alt.Axis(tickMinStep=1, format="d"))
@@ -56,7 +56,7 @@ def activations(frames: Frames) -> Drawn | None:
     return spread(marks, shown, order, description)
 
 
-def _ends(frame: pd.DataFrame, panels: list[str]) -> tuple[pd.DataFrame, str]:
+def ends(frame: pd.DataFrame, panels: list[str]) -> tuple[pd.DataFrame, str]:
     """The first and the last probed step of each panel, as panels of their own.
 
     Returns also words that say which norms have left by the last step.

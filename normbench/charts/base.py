@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,18 @@ class Frames:
 
     norms: labels in the config's order; keys: the sweep keys, a column each in every frame;
     baseline: a norm's label; target: the primary one.
+    about: the data, the network and the seeds in one line.
+    metric, best: the judged metric and ``analysis.best_set`` of it, with ``margin``: how far from
+    the leader is still similar, in the metric's unit.
+    outcomes: one row a run: norm, <keys>, seed, auc, val_accuracy, test_accuracy, steps_to_target,
+    budget and seconds_per_step.
     accuracy, loss: ``analysis.curves.bands`` of validation accuracy and training loss.
+    accuracy_by_seed, loss_by_seed: ``analysis.curves.by_seed``, of the norms under which not every
+    seed learned.
     survival: ``analysis.survival.kaplan_meier`` by norm and sweep point.
     convergence: the convergence table for the primary target.
-    layers: ``analysis.curves.layer_series`` of activation_gradient and activation_out_std.
+    layers: ``analysis.curves.layer_series`` of activation_gradient, activation_out_std,
+        effective_rank and example_cosine.
     growth: norm, <keys>, seed, growth (measured at step 0), theory, theory_note.
     sensitivity: ``analysis.tuning.sensitivity``; tuned_key: what was tuned.
     """
@@ -32,8 +40,14 @@ class Frames:
     keys: list[str]
     baseline: str
     target: float
+    about: str = ""
+    metric: str = "auc"
+    best: pd.DataFrame = field(default_factory=pd.DataFrame)
+    outcomes: pd.DataFrame = field(default_factory=pd.DataFrame)
     accuracy: pd.DataFrame = field(default_factory=pd.DataFrame)
     loss: pd.DataFrame = field(default_factory=pd.DataFrame)
+    accuracy_by_seed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    loss_by_seed: pd.DataFrame = field(default_factory=pd.DataFrame)
     survival: pd.DataFrame = field(default_factory=pd.DataFrame)
     convergence: pd.DataFrame = field(default_factory=pd.DataFrame)
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -51,7 +65,9 @@ class Chart:
 
     about: one line, what it shows; draw: the chart with a description in words, or None when there
     is nothing to draw; place: its position in the story; scales: the axes ("x", "y") that may be
-    read on a linear or a logarithmic scale; defines: what it shows, as the glossary names it.
+    read on a linear or a logarithmic scale; defines: what it shows, as the glossary names it;
+    views: other ways to draw the same, by what they are called, ``view`` being the name of the
+    first.
     """
 
     title: str
@@ -60,6 +76,8 @@ class Chart:
     place: int
     scales: tuple[str, ...] = ()
     defines: tuple[str, ...] = ()
+    view: str = ""
+    views: Mapping[str, Draw] = field(default_factory=dict)
 
 
 CHARTS: Registry[Chart] = Registry("chart", "normbench.charts")
@@ -72,11 +90,14 @@ def chart(
     place: int,
     scales: tuple[str, ...] = (),
     defines: tuple[str, ...] = (),
+    view: str = "",
+    views: Mapping[str, Draw] | None = None,
 ) -> Callable[[Draw], Draw]:
     """Decorator: register a drawing function; the first line of its docstring is ``about``."""
 
     def add(draw: Draw) -> Draw:
-        CHARTS.register(name)(Chart(title, summary(draw), draw, place, scales, defines))
+        about = summary(draw)
+        CHARTS.register(name)(Chart(title, about, draw, place, scales, defines, view, views or {}))
         return draw
 
     return add

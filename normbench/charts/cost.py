@@ -8,34 +8,57 @@ import numpy as np
 from normbench.charts.base import Frames, chart
 from normbench.charts.marks import Drawn, colour, panelled, spread
 
+WORDS = 130  # points at the right for the numbers
+
 
 @chart("cost", title="Time per step", place=90, defines=("time/step",))
 def cost(frames: Frames) -> Drawn | None:
-    """Training time per step by norm: the median over runs, as the tables have it."""
-    table = frames.convergence
-    if table.empty or not np.isfinite(table["train_seconds_per_step"]).any():
+    """Training time per step by norm: the median over runs, as in the tables, and the range."""
+    table = frames.outcomes
+    if table.empty or not np.isfinite(table["seconds_per_step"]).any():
         return None
-    frame = table[["norm", *frames.keys]].assign(ms=1000 * table["train_seconds_per_step"])
+    by = ["norm", *frames.keys]
+    times = (1000 * table["seconds_per_step"]).groupby([table[name] for name in by], sort=False)
+    frame = times.agg(["median", "min", "max", "count"]).reset_index()
     shown, panels, note = panelled(frame, frames.keys)
+    shown["text"] = [
+        f"{median:.3g} ({low:.3g} to {high:.3g})" if low < high else f"{median:.3g}"
+        for median, low, high in zip(shown["median"], shown["min"], shown["max"], strict=True)
+    ]
+    single = len(panels) == 1
     y = alt.Y("norm:N", title=None, sort=frames.norms)
-    x = alt.X("ms:Q", title="ms per step")
+    axis = alt.Axis(title="ms per step")
+    room = alt.Scale(range=[0, {"expr": f"width - {WORDS}"}]) if single else alt.Scale()
+    tooltip = [
+        alt.Tooltip("norm:N"),
+        alt.Tooltip("median:Q", format=".3g", title="ms per step, median"),
+        alt.Tooltip("min:Q", format=".3g", title="fastest run"),
+        alt.Tooltip("max:Q", format=".3g", title="slowest run"),
+        alt.Tooltip("count:Q", title="runs"),
+    ]
     bar = (
         alt.Chart()
-        .mark_bar(height={"band": 0.7})
+        .mark_bar(height={"band": 0.6})
         .encode(
             y=y,
-            x=x,
+            x=alt.X("median:Q", axis=axis, scale=room),
             color=colour(frames, legend=None),
-            tooltip=[alt.Tooltip("norm:N"), alt.Tooltip("ms:Q", format=".3g", title="ms per step")],
+            tooltip=tooltip,
         )
     )
-    text = (
+    # Grey, so that it stands out from every bar and from either page.
+    whisker = (
         alt.Chart()
-        .mark_text(align="left", dx=4)
-        .encode(y=y, x=x, text=alt.Text("ms:Q", format=".3g"))
+        .mark_rule(strokeWidth=3, color="#8a939e")
+        .encode(y=y, x=alt.X("min:Q", axis=axis, scale=room), x2="max:Q")
     )
+    marks: list[alt.Chart] = [bar, whisker]
+    if single:
+        right = alt.value({"expr": f"width - {WORDS - 10}"})
+        marks.append(alt.Chart().mark_text(align="left").encode(y=y, x=right, text="text:N"))
     description = (
-        "Forward, backward and update, without loading data, evaluating or probing. Runs that "
+        "Bars are medians over runs, the grey lines and the brackets the fastest and the slowest "
+        "run. Forward, backward and update, without loading data, evaluating or probing. Runs that "
         f"train side by side on one machine slow each other down.{note}"
     )
-    return spread([bar, text], shown, panels, description)
+    return spread(marks, shown, panels, description)

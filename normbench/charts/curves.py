@@ -1,100 +1,292 @@
-"""Learning curves: validation accuracy and training loss over steps."""
+"""Learning curves: error rate, accuracy and training loss over steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, dash, line_colour, panelled, spread
+from normbench.charts.judged import floor, ticks
+from normbench.charts.marks import (
+    HEIGHT,
+    Drawn,
+    colour,
+    dash,
+    line_colour,
+    listed,
+    panelled,
+    shape,
+    spread,
+)
+
+LABEL = 15  # points between the names at the lines' ends, at least
+CHARACTER = 6.8  # points of a name's letter, about
+# Nulls are not drawn, but stay in the data that the axes are made from: in a panel in which a layer
+# has nothing to draw, its horizontal axis would know no ends.
+GAPS: Any = "break-paths-show-domains"
+
+
+@dataclass(frozen=True)
+class _View:
+    """One way to draw the curves. value: from what is measured to what is drawn, also as a Vega
+    expression of a field; log: the scale; rule: the value of a horizontal rule."""
+
+    title: str
+    format: str
+    log: bool
+    value: Callable[[Any], Any]
+    expression: str
+    domain: tuple[float, float]
+    rule: float | None = None
+    rule_text: str = ""
+
+
+def accuracy(frames: Frames) -> Drawn | None:
+    """Validation accuracy over steps: the median over seeds, and the range that they span."""
+    if frames.accuracy.empty:
+        return None
+    low = min(_lowest(frames.accuracy["low"]), _lowest(frames.accuracy_by_seed.get("value")))
+    target = frames.target
+    view = _View("validation accuracy", "%", False, lambda v: v, "{0}",
+                 (max(0.0, low - 0.02), 1.0), target, f"target {100 * target:.4g} %")  # fmt: skip
+    last = _last(frames.accuracy, lambda value: f"{100 * value:.1f} %")
+    return _curves(frames, frames.accuracy, frames.accuracy_by_seed, view, _told(frames), last)
 
 
 @chart(
     "curves",
     title="Learning curves",
     place=10,
-    scales=("x", "y"),
+    scales=("x",),
     defines=("val %", "step", "target", "ended"),
+    view="error rate, on a logarithm",
+    views={"accuracy": accuracy},
 )
-def accuracy(frames: Frames) -> Drawn | None:
-    """Validation accuracy over steps: the median over seeds, and the range that they span."""
-    target = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(frames.target))
-    last = _last(frames.accuracy, lambda value: f"{100 * value:.1f} %")
-    return _lines(
-        frames,
-        frames.accuracy,
-        alt.Axis(title="validation accuracy", format="%"),
-        "linear",
-        f"Lines are medians over seeds, bands reach from the lowest to the highest seed, and the "
-        f"dotted rule is the target; after a divergence a seed counts as chance. {last}",
-        [target],
+def error(frames: Frames) -> Drawn | None:
+    """Validation error rate (1 − accuracy) over steps: the median over seeds, and their range."""
+    if frames.accuracy.empty:
+        return None
+    seeds = frames.accuracy_by_seed.get("value")
+    found = pd.concat([1 - frames.accuracy["high"], 1 - frames.accuracy["low"]])
+    found = found if seeds is None else pd.concat([found, 1 - seeds.astype(float)])
+    least = floor(found)
+    shown = found.clip(lower=least)
+    target = 1 - frames.target
+    view = _View(
+        "validation error", "~%", True, lambda v: np.maximum(1 - v, least),
+        f"max(1 - {{0}}, {least:.5g})", (0.85 * float(shown.min()), 1.1 * float(shown.max())),
+        target if target > 0 else None, f"target {100 * target:.3g} %",
+    )  # fmt: skip
+    last = _last(frames.accuracy, lambda value: f"{100 * (1 - value):.1f} %")
+    none = " No error at all stands at the lower edge." if (found <= 0).any() else ""
+    return _curves(
+        frames, frames.accuracy, frames.accuracy_by_seed, view, _told(frames) + none, last
     )
 
 
 @chart("loss", title="Training loss", place=20, scales=("x", "y"), defines=("step", "ended"))
 def loss(frames: Frames) -> Drawn | None:
     """Training loss over steps: the median over seeds, and the range that they span."""
-    last = _last(frames.loss, lambda value: f"{value:.3g}")
-    return _lines(
-        frames,
-        frames.loss,
-        alt.Axis(title="training loss", format="~g"),
-        "log",
-        "Lines are medians over seeds, bands reach from the lowest to the highest seed; a line "
-        f"ends where half of the runs had diverged. {last}",
-        [],
-    )
-
-
-def _lines(
-    frames: Frames,
-    frame: pd.DataFrame,
-    axis: alt.Axis,
-    kind: Literal["linear", "log"],
-    description: str,
-    further: list[alt.Chart],
-) -> Drawn | None:
-    if frame.empty:
+    if frames.loss.empty:
         return None
-    shown, panels, note = panelled(frame, frames.keys)
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format="~s"), scale=alt.Scale(nice=False))
-    scale = alt.Scale(type=kind) if kind == "log" else alt.Scale(type=kind, zero=False)
-    y = alt.Y("median:Q", axis=axis, scale=scale)
-    band = (
-        alt.Chart()
-        .mark_area(opacity=0.18)
-        .encode(
-            x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=line_colour(frames)
+    seeds = frames.loss_by_seed.get("value")
+    parts = [frames.loss["low"], frames.loss["high"], *([] if seeds is None else [seeds])]
+    found = pd.concat(parts).astype(float)
+    found = found[np.isfinite(found) & (found > 0)]
+    domain = (0.9 * float(found.min()), 1.1 * float(found.max())) if len(found) else (0.1, 1.0)
+    view = _View("training loss", "~g", True, lambda v: v, "{0}", domain)
+    told = "A line ends where half of the runs had diverged."
+    last = _last(frames.loss, lambda value: f"{value:.3g}")
+    return _curves(frames, frames.loss, frames.loss_by_seed, view, told, last)
+
+
+def _told(frames: Frames) -> str:
+    return "The dotted rule is the target; after a divergence a seed counts as chance."
+
+
+def _curves(
+    frames: Frames, bands: pd.DataFrame, seeds: pd.DataFrame, view: _View, told: str, last: str
+) -> Drawn:
+    keys = frames.keys
+    alone = _alone(bands, seeds, keys)
+    bands = bands.assign(kind=np.where(alone, "none", "band"))
+    shown = bands if seeds.empty else pd.concat([bands, seeds.assign(kind="seed")])
+    shown, panels, note = panelled(shown, keys)
+    names = _names(shown, frames.norms, view) if len(panels) == 1 else pd.DataFrame()
+    marks = _marks(frames, shown, view, names)
+    description = "Lines are medians over seeds, bands reach from the lowest to the highest seed. "
+    thin = [norm for norm in frames.norms if norm in set(bands.loc[alone, "norm"])]
+    if thin:
+        where = " at some sweep points" if keys else ""
+        description += (
+            f"Not every seed of {listed(thin)} learned{where}: its seeds are thin lines. "
         )
+    description += f"{told} {last}".strip() + note
+    fields = ["median", "low", "high", "value"]
+    computed = {
+        f"{name}_shown": f"isValid(datum.{name}) ? "
+        + view.expression.format(f"datum.{name}")
+        + " : null"
+        for name in fields
+        if name in shown
+    }
+    shown = shown[shown["kind"] != "none"]
+    return spread(marks, shown, panels, description, x="independent", computed=computed)
+
+
+def _alone(bands: pd.DataFrame, seeds: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
+    """Which rows are of norms that are drawn seed by seed."""
+    if seeds.empty:
+        return pd.Series(False, index=bands.index)
+    by = ["norm", *keys]
+    known = set(map(tuple, seeds[by].astype(str).to_numpy()))
+    return pd.Series(
+        [tuple(row) in known for row in bands[by].astype(str).to_numpy()], index=bands.index
     )
-    line = (
+
+
+def _marks(
+    frames: Frames, shown: pd.DataFrame, view: _View, names: pd.DataFrame
+) -> list[alt.Chart]:
+    named = len(names) > 0
+    room = 30 + CHARACTER * max(map(len, frames.norms)) if named else 0
+    where: dict[str, Any] = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
+    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", grid=False),
+              scale=alt.Scale(nice=False, **where))  # fmt: skip
+    low, high = view.domain
+    at: dict[str, Any] = {"values": [t for t in ticks(np.array([low, high])) if low <= t <= high]}
+    axis = alt.Axis(title=view.title, format=view.format, **(at if view.log else {}))
+    kind: Any = "log" if view.log else "linear"
+    scale = alt.Scale(type=kind, domain=[low, high], nice=False, clamp=view.log)
+    colours = colour(frames, legend=None) if named else line_colour(frames)
+    dashes = dash(frames, legend=None) if named else dash(frames)
+
+    def of(field: str) -> alt.Y:
+        return alt.Y(f"{field}_shown:Q", axis=axis, scale=scale)
+
+    tooltip = [
+        alt.Tooltip("norm:N"),
+        alt.Tooltip("step:Q"),
+        alt.Tooltip("median_shown:Q", format=".4g", title="median"),
+        alt.Tooltip("low_shown:Q", format=".4g", title="from"),
+        alt.Tooltip("high_shown:Q", format=".4g", title="to"),
+        alt.Tooltip("runs:Q"),
+    ]
+    # A row is of a band or of a seed, and null in the fields of the other.
+    line = alt.Chart().mark_line(strokeWidth=2.5, invalid=GAPS)
+    marks = [
         alt.Chart()
-        .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=line_colour(frames), strokeDash=dash(frames))
-    )
+        .mark_area(opacity=0.14, invalid=GAPS)
+        .encode(x=x, y=of("low"), y2="high_shown:Q", color=colours),
+        *_rule(view, named=named),
+        line.encode(x=x, y=of("median"), color=colours, strokeDash=dashes),
+    ]
+    if (shown["kind"] == "seed").any():
+        by_seed = [*tooltip[:2], alt.Tooltip("value_shown:Q", format=".4g", title="value")]
+        by_seed.append(alt.Tooltip("seed:N"))
+        thin = alt.Chart().mark_line(strokeWidth=1, opacity=0.75, invalid=GAPS)
+        marks.append(
+            thin.encode(
+                x=x,
+                y=of("value"),
+                color=colours,
+                strokeDash=dashes,
+                detail="seed:N",
+                tooltip=by_seed,
+            )
+        )
     # Invisible points, wide enough to be hit, carry the tooltip.
-    point = (
-        alt.Chart()
-        .mark_point(size=90, opacity=0, filled=True)
-        .encode(
-            x=x,
-            y=y,
-            color=line_colour(frames),
-            tooltip=[
-                alt.Tooltip("norm:N"),
-                alt.Tooltip("step:Q"),
-                alt.Tooltip("median:Q", format=".4g"),
-                alt.Tooltip("low:Q", format=".4g", title="lowest"),
-                alt.Tooltip("high:Q", format=".4g", title="highest"),
-                alt.Tooltip("runs:Q"),
-            ],
-        )
+    wide = alt.Chart().mark_point(size=90, opacity=0, filled=True, invalid=GAPS)
+    marks.append(wide.encode(x=x, y=of("median"), color=colours, tooltip=tooltip))
+    if named:
+        y = alt.Y("at:Q", axis=axis, scale=scale)
+        data = alt.InlineData(values=names.to_dict("records"))
+        left = alt.value({"expr": f"width - {room - 12:.0f}"})
+        beside = alt.value({"expr": f"width - {room - 22:.0f}"})
+        shapes = shape(frames, legend=None)
+        marks += [
+            alt.Chart(data)
+            .mark_point(size=60, filled=True, opacity=1)
+            .encode(x=left, y=y, color=colours, shape=shapes),
+            alt.Chart(data)
+            .mark_text(align="left", baseline="middle", fontSize=12)
+            .encode(x=beside, y=y, text="norm:N"),
+        ]
+    return marks
+
+
+def _rule(view: _View, *, named: bool) -> list[alt.Chart]:
+    """The target, with its name where there is room for one."""
+    if view.rule is None or not view.domain[0] <= view.rule <= view.domain[1]:
+        return []
+    y = alt.YDatum(view.rule)
+    rule = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=y)
+    if not named:
+        return [rule]
+    one = alt.Chart(alt.InlineData(values=[{"text": view.rule_text}]))
+    text = one.mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=11)
+    return [rule, text.encode(x=alt.value(0), y=y, text="text:N")]
+
+
+def _names(shown: pd.DataFrame, norms: Sequence[str], view: _View) -> pd.DataFrame:
+    """Where each norm's name stands: at its line's end, moved apart where they would touch."""
+    low, high = np.log(view.domain) if view.log else np.array(view.domain)
+    ends = {}
+    for norm in norms:
+        own = shown[(shown["norm"] == norm) & (shown["kind"] != "none")].sort_values("step")
+        if own.empty:
+            continue
+        last = own["median"].dropna() if (own["kind"] == "band").any() else _medians(own)
+        last = last[np.isfinite(last)]
+        if len(last):
+            value = float(view.value(last.iloc[-1]))
+            place = np.log(max(value, 1e-12)) if view.log else value
+            ends[norm] = float(np.clip(HEIGHT * (place - low) / (high - low), 0, HEIGHT))
+    order = sorted(ends, key=ends.__getitem__)
+    places = apart([ends[norm] for norm in order], LABEL, HEIGHT)
+    values = [low + (high - low) * place / HEIGHT for place in places]
+    return pd.DataFrame(
+        {"norm": order, "at": [float(f"{np.exp(v) if view.log else v:.6g}") for v in values]}
     )
-    return spread([band, *further, line, point], shown, panels, description + note, x="independent")
+
+
+def _medians(own: pd.DataFrame) -> pd.Series:
+    return own.groupby("step")["value"].median()
+
+
+def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
+    """Ascending places moved as little as needed to be ``gap`` apart, within 0 to ``height``."""
+    groups: list[list[float]] = []  # [centre, members]
+    for place in places:
+        groups.append([place, 1])
+        while (
+            len(groups) > 1
+            and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2
+        ):
+            (b, n), (a, m) = groups.pop(), groups.pop()
+            groups.append([(a * m + b * n) / (m + n), m + n])
+    found = [
+        centre + gap * (place - (count - 1) / 2)
+        for centre, count in groups
+        for place in range(int(count))
+    ]
+    if found:
+        move = min(0.0, height - found[-1])
+        found = [place + move for place in found]
+        for at, place in enumerate(found):
+            least = 0.0 if at == 0 else found[at - 1] + gap
+            found[at] = max(place, least)
+    return found
+
+
+def _lowest(values: pd.Series | None) -> float:
+    found = np.inf if values is None else values.min()
+    return float(found) if np.isfinite(found) else 1.0
 
 
 def _last(frame: pd.DataFrame, text: Callable[[float], str]) -> str:
@@ -106,4 +298,4 @@ def _last(frame: pd.DataFrame, text: Callable[[float], str]) -> str:
         f"{norm} {text(ends[norm]) if np.isfinite(ends[norm]) else 'diverged'}"
         for norm in dict.fromkeys(frame["norm"])
     ]
-    return f"At the end: {', '.join(told)}."
+    return f"At the end (medians): {', '.join(told)}."

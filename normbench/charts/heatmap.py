@@ -70,5 +70,6 @@ def gradients(frames: Frames) -> Drawn | None:
     one = alt.layer(cell, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
     facet = alt.Facet("panel:N", title=None, sort=order, header=alt.Header(labelFontSize=12))
     panes = one.facet(facet=facet, columns=2).properties(description=description)
+    panes = panes.resolve_axis(x="independent")
     # Sweep points differ in their budgets, and so in the steps that are probed.
     return panes.resolve_scale(x="independent") if frames.keys else panes

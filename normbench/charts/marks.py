@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -13,14 +14,17 @@ from normbench.analysis.curves import thinned
 from normbench.analysis.groups import sweep_points
 from normbench.charts.base import Frames
 from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, looks
-from normbench.store.files import finite
+from normbench.store.files import finite, to_json
 
 WIDTH, HEIGHT = 640, 300
 PANEL_WIDTH, PANEL_HEIGHT = 290, 200
 MOST_PANELS = 12
+SUBTITLE_CHARACTERS = 100
 
 Drawn = alt.LayerChart | alt.FacetChart
 """What a chart's function gives."""
+
+PIXELS_PER_POINT = 2.0
 
 _INK = {"light": "#1f2328", "dark": "#e6e8eb"}
 _GRID = {"light": "#dfe3e8", "dark": "#353b44"}
@@ -44,17 +48,18 @@ def colour(frames: Frames, **options: Any) -> alt.Color:
     return alt.Color("norm:N", title=None, scale=alt.Scale(domain=frames.norms), **options)
 
 
-def line_colour(frames: Frames) -> alt.Color:
-    """The same, with strokes in the legend: a norm's dash shows there."""
-    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1)
+def line_colour(frames: Frames, norms: Sequence[str] = ()) -> alt.Color:
+    """The same, with strokes in the legend: a norm's dash shows there. norms: those in it."""
+    shown = list(norms) or list(frames.norms)
+    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
     return colour(frames, legend=legend)
 
 
-def dash(frames: Frames) -> alt.StrokeDash:
+def dash(frames: Frames, **options: Any) -> alt.StrokeDash:
     """A norm's dash."""
     look = looks(frames.norms)
     scale = alt.Scale(domain=frames.norms, range=[list(look[n].dash) for n in frames.norms])
-    return alt.StrokeDash("norm:N", title=None, scale=scale)
+    return alt.StrokeDash("norm:N", title=None, scale=scale, **options)
 
 
 def shape(frames: Frames, **options: Any) -> alt.Shape:
@@ -83,6 +88,17 @@ def panelled(
     shown = frame.assign(panel=np.array(names, dtype=object)[code])[np.isin(code, kept)]
     note = f" Drawn are {len(kept)} of {len(names)} sweep points." if len(kept) < len(names) else ""
     return shown.drop(columns=list(keys)), [names[i] for i in kept], note
+
+
+def listed(norms: Iterable[str]) -> str:
+    """Norms in a sentence: a, “none” and c; none would read as nobody."""
+    return joined("“none”" if norm == "none" else norm for norm in norms)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """a, b and c."""
+    names = list(parts)
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def layers_left_out(layers: pd.DataFrame, *, steps: bool = True) -> str:
@@ -123,19 +139,24 @@ def spread(
     description: str,
     *,
     x: Literal["shared", "independent"] = "shared",
+    computed: Mapping[str, str] | None = None,
 ) -> Drawn:
     """The layers over one frame: a single chart, or small multiples, one for each panel.
 
     x: whether the panels share the horizontal axis; sweep points may differ in their budgets.
+    computed: further fields, each as a Vega expression.
     """
     data = source(frame.drop(columns="panel") if len(panels) == 1 else frame)
+    both = alt.layer(*layers, data=data)
+    if computed:
+        both = both.transform_calculate(**computed)
     if len(panels) == 1:
-        return alt.layer(*layers, data=data).properties(
-            width=WIDTH, height=HEIGHT, description=description
-        )
+        return both.properties(width=WIDTH, height=HEIGHT, description=description)
     facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
-    one = alt.layer(*layers, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    one = both.properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
+    # Axes of their own: a shared one would stand below the empty place of a last, shorter row.
+    panes = panes.resolve_axis(x="independent")
     return panes.resolve_scale(x=x) if x == "independent" else panes
 
 
@@ -164,7 +185,7 @@ def theme(norms: Sequence[str], scheme: str = "light") -> dict[str, Any]:
             "symbolStrokeWidth": 2,
         },
         "header": {"labelColor": ink, "titleColor": ink},
-        "title": {"color": ink},
+        "title": {"color": ink, "subtitleColor": ink},
         "text": {"color": ink},
         "rule": {"color": ink},
         "tick": {"color": ink},
@@ -173,8 +194,46 @@ def theme(norms: Sequence[str], scheme: str = "light") -> dict[str, Any]:
     }
 
 
-def dressed(chart: Drawn, norms: Sequence[str]) -> Drawn:
-    """The chart with the theme of a light page, as it stands alone in a notebook or a file."""
+def dressed(chart: Drawn, frames: Frames, title: str) -> Drawn:
+    """The chart as it stands alone in a notebook or a file: with the theme of a light page, its
+    title, and the data, the network and the seeds below it.
+    """
     copy = chart.copy(deep=False)
-    copy.config = alt.Config.from_dict(theme(norms))
+    copy.config = alt.Config.from_dict(theme(frames.norms))
+    lines = textwrap.wrap(frames.about, SUBTITLE_CHARACTERS)
+    copy.title = alt.TitleParams(
+        title, subtitle=lines, anchor="start", offset=14, fontSize=15, subtitleFontSize=12
+    )
+    shown = _ShownLayers if isinstance(copy, alt.LayerChart) else _ShownPanels
+    object.__setattr__(copy, "__class__", shown)  # Altair's own takes every name for an option
     return copy
+
+
+class _Shown:
+    """Shows a chart as a picture that is made here.
+
+    Altair's own display loads its scripts from the net, when the notebook is opened.
+    """
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[Any, Any]:
+        spec = self.to_dict()  # type: ignore[attr-defined]
+        words = str(spec.get("description", type(self).__name__))
+        image = png(spec)
+        width, height = (int.from_bytes(image[at : at + 4], "big") for at in (16, 20))
+        size = {"width": width / PIXELS_PER_POINT, "height": height / PIXELS_PER_POINT}
+        return {"image/png": image, "text/plain": words}, {"image/png": size}
+
+
+class _ShownLayers(_Shown, alt.LayerChart):
+    """Layers over one frame."""
+
+
+class _ShownPanels(_Shown, alt.FacetChart):
+    """Small multiples."""
+
+
+def png(spec: Mapping[str, Any]) -> bytes:
+    """A chart's Vega-Lite specification as a picture, with two pixels a point."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(to_json(spec), scale=PIXELS_PER_POINT))

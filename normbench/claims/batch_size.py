@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from normbench.analysis.tuning import trains
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, Judged, judged, signed
 from normbench.claims.study import SHARED, Study, paired
-from normbench.claims.verdicts import Part, Piece, judge, trains
+from normbench.claims.verdicts import Part, Piece, judge
 from normbench.report.columns import percent
 
 KEY = "data.batch_size"

@@ -72,11 +72,13 @@ def theory(method: Method) -> dict[str, bool] | None:
 
     None where they do not tell. Statistics of groups of an example behave as those of all of it.
     """
+    if method.centered is None:
+        return None
     if method.statistics == "batch":
         holds = (True, False, True, True, bool(method.centered), False)
     elif method.statistics == "example":
         holds = (True, bool(method.centered), False, True, False, True)
-    elif method.statistics == "none":
+    elif method.statistics == "none" and not method.centered:
         return dict.fromkeys(CHANGES, False)
     else:
         return None

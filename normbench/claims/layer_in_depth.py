@@ -8,12 +8,13 @@ neither trains is open. All comparisons are one family.
 
 from __future__ import annotations
 
+from normbench.analysis.tuning import trains
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, judged
 from normbench.claims.study import BEST, Point, Study, paired
 from normbench.claims.training_effect import AREA, rates_chosen
-from normbench.claims.verdicts import Piece, judge, trains
+from normbench.claims.verdicts import Piece, judge
 from normbench.report.columns import percent
 
 WITHIN = 0.01

@@ -156,6 +156,11 @@ def shared_settings(
     overrides.append(f"baseline={_flow(_first(own, 'none'))}")
     if quick and "seeds" not in given:
         overrides.append(f"seeds={QUICK_SEEDS}")
+    elif len(own.first_seeds) < len(own.seed_list):
+        # A statement's family is fixed beforehand: no norm may end earlier than another.
+        fixed = max(len(own.first_seeds), QUICK_SEEDS)
+        overrides.append(f"seeds={fixed}")
+        notes.append(f"{fixed} seeds for every norm")
     if quick and "runtime.stack" not in given:
         overrides.append(f"runtime.stack={QUICK_SEEDS}")
     return overrides, notes

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.convergence import outcomes
-from normbench.claims.verdicts import trains
+from normbench.analysis.tuning import trains
 from normbench.comparison import Comparison
 
 Point = Mapping[str, Any]
@@ -110,7 +110,7 @@ class Study:
         return sorted(map(float, tune.get("optimizer.lr", [])))
 
     def share_that_trains(self, norm: str, point: Point) -> pd.Series:
-        """seed -> share of the grid's rates at which the norm trains (``verdicts.trains``)."""
+        """seed -> share of the grid's rates at which the norm trains (``tuning.trains``)."""
         table = self._trained(norm, point)
         return table.mean(axis=1).where(table.notna().all(axis=1)) if len(table) else pd.Series()
 

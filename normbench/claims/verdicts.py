@@ -230,11 +230,6 @@ def seen_by(change: float, control: float) -> Part:
     return unchanged(change) if unchanged(control) is False else None
 
 
-def trains(accuracy: float, chance: float, target: float) -> bool:
-    """Whether a validation accuracy is at least halfway from chance to the target."""
-    return accuracy >= (chance + target) / 2
-
-
 class Timing(NamedTuple):
     """Median and interquartile range of forward and backward, in seconds."""
 

@@ -25,7 +25,9 @@ from normbench.cli import (
     show,
     train,
     validate,
+    watch,
 )
+from normbench.cli.silence import Silence
 from normbench.errors import ConfigError, NormbenchError
 
 INTERRUPTED = 130
@@ -42,6 +44,7 @@ VERBS = (
     init,
     train,
     compare,
+    watch,
     report,
     probe,
     cost,
@@ -85,7 +88,8 @@ def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
-        app(prog_name="normbench")  # also under `python -m`, where completion would not know it
+        with Silence(sys.argv):
+            app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
         told = error.with_excerpts() if isinstance(error, ConfigError) else error
         print(f"error: {told}", file=sys.stderr)

@@ -24,6 +24,16 @@ def command(
         bool,
         typer.Option("--all-pairs", help="Compare every two norms, not only with the baseline."),
     ] = False,
+    baseline: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--baseline",
+            metavar="NORM",
+            help="Hold the norms against this one instead of the config's baseline.",
+            show_default=False,
+        ),
+    ] = None,
+    full: options.Full = False,
     by: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -40,16 +50,20 @@ def command(
     json: options.Json = False,
     form: options.TableFormat = options.Format.table,
 ) -> None:
-    """Print the tables of experiments that were trained before."""
+    """Print what experiments say that were trained before: the answer, then one table."""
     from normbench.api import compare
     from normbench.cli.tables import print_by, print_comparison, print_side_by_side
 
-    if len(names) > 1 and (by is not None or all_pairs):
-        raise typer.BadParameter("--by and --all-pairs go with one experiment")
+    if len(names) > 1 and (by is not None or all_pairs or full or baseline):
+        raise typer.BadParameter("--by, --all-pairs, --full and --baseline go with one experiment")
     comparisons = [compare(name, results=results) for name in names]
+    if baseline is not None:
+        comparisons = [comparison.against(baseline) for comparison in comparisons]
     if by is not None:
         print_by(comparisons[0], by, metric, json=json, form=form)
     elif len(comparisons) > 1:
         print_side_by_side(comparisons, json=json, form=form)
     else:
-        print_comparison(comparisons[0], json=json, form=form, all_pairs=all_pairs)
+        print_comparison(
+            comparisons[0], json=json, form=form, all_pairs=all_pairs, full=full, results=results
+        )

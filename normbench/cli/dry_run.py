@@ -15,6 +15,7 @@ from normbench.report.columns import (
     key_columns,
     norm_column,
     seconds,
+    timed,
 )
 from normbench.report.tables import console, rich_table
 
@@ -65,8 +66,8 @@ def print_estimate(
         Column("runs", lambda row: count(row["runs"])),
         Column("parameters", lambda row: f"{row['parameters']:,}"),
         Column("steps", lambda row: count(row["steps"])),
-        Column("time/step", lambda row: seconds(row["seconds_per_step"])),
-        Column("time/run", lambda row: seconds(row["seconds"])),
+        Column("time/step", lambda row: timed(row["seconds_per_step"])),
+        Column("time/run", lambda row: timed(row["seconds"])),
         Column("disk", lambda row: data_size(row["disk_bytes"]), weight=1),
     ]
     screen = console()
@@ -75,6 +76,7 @@ def print_estimate(
     screen.print(rich_table(title, shown, columns, screen.width, norms=experiment.labels))
     if len(frame) > SHOWN_ROWS:
         screen.print(f"and {len(frame) - SHOWN_ROWS:,} rows more, which --json lists")
-    screen.print(f"about {seconds(total)} with {jobs} runs at a time, {data_size(disk)} on disk")
+    told = f"about {seconds(total)}" if total > 0 else "not timed:"
+    screen.print(f"{told} with {jobs} runs at a time, {data_size(disk)} on disk")
     if experiment.tune:
         screen.print("and the runs at each norm's own best value, once that is known")

@@ -76,6 +76,9 @@ Jobs = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Every table: all metrics, p-values, gradients, censoring.")
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results.")]
 TableFormat = Annotated[Format, typer.Option("--format", help="How to print the tables.")]
 Executor = Annotated[

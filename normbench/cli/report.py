@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -43,6 +44,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser when it is written.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Write a page that tells what came out, complete in one file, or its charts as pictures.
@@ -53,11 +57,15 @@ def command(
     from normbench.reading import load_each
     from normbench.report.files import write
 
+    if open_ and form is not Form.html:
+        raise typer.BadParameter("--open goes with a page, not with pictures")
     comparisons = load_each(names, results)
     files = write(comparisons, form.value, results, out)
     if json:
         print_json({"files": [str(path) for path in files]})
     else:
         typer.echo("\n".join(map(str, files)))
+    if open_ and not webbrowser.open(files[0].resolve().as_uri()):
+        typer.echo(f"no browser could be started; open {files[0]} in one", err=True)
     for comparison in comparisons:  # once the paths of what was written are told
         comparison.require_fairness()

@@ -1,7 +1,8 @@
-"""normbench show: a config with every default written out, or all about one run."""
+"""normbench show: a config with every default, an experiment's curves, or all about one run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +16,10 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="CONFIG|RUN",
-            help="A YAML file, the name of a bundled config, or a run: EXPERIMENT/RUN, its folder, "
-            "or the beginning of its name.",
+            metavar="CONFIG|EXPERIMENT|RUN",
+            help="A YAML file or the name of a bundled config; an experiment, with a slash behind "
+            "it where a bundled config has its name; or a run: EXPERIMENT/RUN, its folder, or the "
+            "beginning of its name.",
             autocompletion=completion.configs_or_runs,
         ),
     ],
@@ -25,24 +27,30 @@ def command(
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """Show a config as normbench understands it, or what is known of a run.
+    """Show a config as normbench understands it, an experiment's curves, or what is known of a run.
 
-    A config comes with every default written out; a run with its config, events, curve, timings
-    and environment.
+    A config comes with every default written out; an experiment with each norm's curve and how far
+    its runs are; a run with its config, events, curve, timings and environment.
     """
     import difflib
-    from pathlib import Path
 
     from normbench.bundled import bundled
     from normbench.errors import StoreError
-    from normbench.store import find_run
+    from normbench.store import ExperimentStore, find_run
 
     names = [path.stem for path in bundled()]
     if what in names or Path(what).is_file() or what.endswith((".yaml", ".yml")):
         _show_config(what, set_, json=json)
         return
     if set_:
-        raise typer.BadParameter("--set goes with a config, not with a run")
+        raise typer.BadParameter("--set goes with a config, not with an experiment or a run")
+    path = Path(what)
+    if ExperimentStore.is_at(path) and not ExperimentStore.is_at(results / what):
+        path = path.resolve()
+        results, what = path.parent, path.name
+    if what.strip("/") and ExperimentStore.is_at(results / what):
+        _show_experiment(results, what.rstrip("/"), json=json)
+        return
     try:
         store, run = find_run(results, what)
     except StoreError:
@@ -61,6 +69,21 @@ def command(
     out = console()
     for part in page(record, out.width):
         out.print(part)
+
+
+def _show_experiment(results: Path, name: str, *, json: bool) -> None:
+    from normbench.cli.output import print_json
+    from normbench.report.tables import console
+    from normbench.report.watching import as_dict, screen
+    from normbench.store import read_results
+
+    found = read_results(results, name, probes=False)
+    if json:
+        print_json(as_dict(found))
+        return
+    out = console()
+    for line in screen(found, out.width):
+        out.print(line)
 
 
 def _show_config(name: str, overrides: list[str], *, json: bool) -> None:

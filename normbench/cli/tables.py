@@ -2,48 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from normbench.analysis.fairness import fairness_line
-from normbench.cli.options import Format
+from normbench.cli.options import RESULTS, Format
 from normbench.cli.output import print_json
-from normbench.comparison import Comparison, differing_keys, records
-from normbench.report.sections import Section, by_key, sections, side_by_side
+from normbench.comparison import Comparison, records
+from normbench.differences import differing_keys
+from normbench.report.answer import Answer, answer, to_dict
+from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
+from normbench.report.summary import long_table, summary
 from normbench.report.tables import console, plain_table, rich_table
+from normbench.report.wording import joined
 
 TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
 
 
 def print_comparison(
-    comparison: Comparison, *, json: bool, form: Format, all_pairs: bool = False
+    comparison: Comparison,
+    *,
+    json: bool,
+    form: Format,
+    all_pairs: bool = False,
+    full: bool = False,
+    results: Path = RESULTS,
 ) -> None:
-    """Print all tables in the form asked for, and then the fairness line.
+    """Print what an experiment says: its sentences, one table, and what was equal.
 
-    Raises StoreError when there is no finished run to tabulate, or when the norms were not
-    compared on equal terms (after everything is printed).
+    full: every table besides. all_pairs: also every two norms. A form for other programs prints the
+    one table alone. Raises StoreError when there is no finished run to tabulate, or when the norms
+    were not compared on equal terms (after everything is printed).
     """
     if comparison.outcome is None:  # after training, that all runs failed is the result
         comparison.require_outcomes()
+    found = answer(comparison)
     if json:
-        print_json(comparison.to_dict(all_pairs=all_pairs))
-    else:
-        print_sections(sections(comparison, all_pairs=all_pairs), form)
-        if form is Format.table:
-            console().print(fairness_line(comparison.fairness), style="dim")
+        print_json(to_dict(comparison, found, all_pairs=all_pairs))
+        comparison.require_fairness()
+        return
+    if form is Format.table:
+        print_answer(found)
+    first = [long_table(found)] if form is Format.csv else summary(found)
+    more = _more(comparison, found, full=full, all_pairs=all_pairs)
+    print_sections([*first, *more], form)
+    if form is Format.table:
+        _footer(comparison, results)
     comparison.require_fairness()
 
 
+def print_answer(found: Answer) -> None:
+    """The sentences, the first one bold, and below them what to know before believing them."""
+    out = console()
+    first, *others = found.sentences
+    out.print(Text(first, style="bold"))
+    for sign, style, texts in (("- ", "", others), ("! ", "yellow", found.caveats)):
+        for text in texts:
+            lines = textwrap.fill(
+                text, out.width, initial_indent=sign, subsequent_indent="  ", break_on_hyphens=False
+            )
+            out.print(Text(lines, style=style))
+    out.print()
+
+
+def _more(
+    comparison: Comparison, found: Answer, *, full: bool, all_pairs: bool
+) -> Iterator[Section]:
+    """The tables that are asked for besides the one below the sentences."""
+    if full:
+        yield from sections(comparison, all_pairs=all_pairs)
+    elif all_pairs:
+        tables = (comparison.best if found.tuned_key else None) or comparison.reported
+        norms = comparison.reported.norms
+        yield pairs_section(tables, comparison.name, norms, all_pairs=True)
+
+
+def _footer(comparison: Comparison, results: Path) -> None:
+    """What was equal, where the results are, and what one would type next."""
+    out = console()
+    free = ["the norm", *filter(None, [comparison.tuned_key if comparison.best else None])]
+    same = f"; data, optimizer and budget by one config, all but {joined(free)}"
+    fair = comparison.fairness
+    out.print(Text(f"{fairness_line(fair)}{same if fair.equal_terms else ''}", style="dim"))
+    place = "" if results == RESULTS else f" --results {results}"
+    lines = [f"results: {comparison.results.path}"]
+    lines += [f"next: normbench compare {comparison.name} --full{place}"]
+    lines += [f"      normbench report {comparison.name}{place}"]
+    for line in lines:
+        out.print(Text(line, style="dim"), soft_wrap=not out.is_terminal)
+
+
 def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
-    """Print one metric against one sweep key. Raises ConfigError, StoreError."""
+    """Print one metric against one sweep key, of tuned norms also at their own best values.
+
+    Raises ConfigError, StoreError.
+    """
     comparison.require_outcomes()
-    section = by_key(comparison, by, metric, comparison.value(by))
+    reference = comparison.value(by)
+    section = by_key(comparison, by, metric, reference)
+    best = None if comparison.best is None else by_key(comparison, by, metric, reference, best=True)
     if json:
         out = {"experiment": comparison.name, "by": by, "metric": metric}
-        print_json({**out, "rows": records(section.rows)})
+        rows = {"rows": records(section.rows)}
+        print_json({**out, **rows, **({"best": records(best.rows)} if best else {})})
     else:
-        print_sections([section], form)
+        print_sections([section, *([best] if best else [])], form)
 
 
 def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: Format) -> None:
@@ -55,12 +122,17 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
         comparison.require_outcomes()
     differing = differing_keys(comparisons)
     if json:
-        objects = [comparison.to_dict() for comparison in comparisons]
+        objects = [to_dict(comparison, answer(comparison)) for comparison in comparisons]
         print_json({"experiments": objects, "differing": differing})
         return
-    print_sections([side_by_side(comparisons)], form)
     if form is Format.table:
         out = console()
+        for comparison in comparisons:
+            first = answer(comparison).sentences[0]
+            out.print(Text.assemble((f"{comparison.name}: ", "bold"), first))
+        out.print()
+    print_sections([side_by_side(comparisons)], form)
+    if form is Format.table:
         for key, values in differing.items():
             shown = ", ".join(f"{name}: {value}" for name, value in values.items())
             out.print(f"differs in {key}: {shown}", style="dim", markup=False)
@@ -69,14 +141,17 @@ def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: F
 def print_sections(tables: Iterable[Section], form: Format) -> None:
     """Print each table that has rows, in the form asked for.
 
-    A single CSV table is nothing but CSV; each of several begins with a line ``# title``.
+    A single table is nothing but that; each of several begins with a line that is its title.
     """
     out = console()
     shown = [section for section in tables if len(section.rows)]
-    for title, rows, columns, note, norms, _ in shown:
+    for section in shown:
+        title, rows, columns = section.title, section.rows, section.columns
         if form is Format.table:
-            out.print(rich_table(title, rows, columns, out.width, note, norms))
+            note, norms, bold = section.note, section.norms, section.bold
+            out.print(rich_table(title, rows, columns, out.width, note, norms, bold))
             continue
-        if form is not Format.csv or len(shown) > 1:
+        if len(shown) > 1:
             typer.echo(f"{TITLE_MARKS[form]} {title}" + "\n" * (form is not Format.csv))
-        typer.echo(plain_table(rows, columns, form.value))
+        # A single table is nothing but the table; several are apart by a blank line.
+        typer.echo(plain_table(rows, columns, form.value), nl=len(shown) > 1)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from normbench.cli import everyday, options
+from normbench.conventions import OUTCOME_STATES
 
 NAME = "train"
 
@@ -35,6 +36,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained and how long it takes.")
     ] = False,
+    full: options.Full = False,
     json: options.Json = False,
     form: options.TableFormat = options.Format.table,
     quiet: options.Quiet = False,
@@ -48,6 +50,7 @@ def command(
     if executor == "local" and not dry_run:
         processes.prepare()  # first of all: they import while this process does
     from normbench.api import train
+    from normbench.report.header import header
     from normbench.report.live import Display
 
     experiment = everyday.experiment(
@@ -67,6 +70,7 @@ def command(
         print_estimate(experiment, data_dir, results, jobs, json=json)
         return
     with Display(quiet=quiet, norms=experiment.labels) as display:
+        display.head(header(experiment, results))
         result = train(
             experiment,
             results=results,
@@ -84,10 +88,13 @@ def command(
     for run, reason in outcome.failed:
         typer.echo(f"failed: {run.folder}: {reason}", err=True)
     if outcome.stopped:
-        typer.echo("interrupted; the same command continues", err=True)
+        runs = result.results.runs.drop_duplicates("run")
+        done = int(runs["state"].isin(OUTCOME_STATES).sum())
+        told = f"interrupted: {done} of {len(runs)} runs are done; the same command continues"
+        typer.echo(told, err=True)
         raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
     from normbench.cli.tables import print_comparison
 
-    print_comparison(result, json=json, form=form)
+    print_comparison(result, json=json, form=form, full=full, results=results)
     if outcome.failed:
         raise typer.Exit(RUN_FAILED)

@@ -17,7 +17,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Check a config and report all its mistakes at once, without training anything."""
-    from normbench.analysis.statistics import needed_seeds
+    from normbench.analysis.power import needed_seeds
     from normbench.api import load_config
     from normbench.cli.output import print_json
     from normbench.plan import expand

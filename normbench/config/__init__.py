@@ -11,7 +11,7 @@ from normbench.config.components import (
     NormConfig,
 )
 from normbench.config.experiment import ExperimentConfig
-from normbench.config.grid import Point, TuneConfig
+from normbench.config.grid import Point, SequentialSeeds, TuneConfig
 from normbench.config.loader import find_config, load, parse_sweep
 from normbench.config.run import RunConfig
 from normbench.config.training import (
@@ -24,6 +24,7 @@ from normbench.config.training import (
     RuntimeConfig,
     SgdConfig,
     TrainingConfig,
+    VerdictConfig,
 )
 
 __all__ = [
@@ -43,9 +44,11 @@ __all__ = [
     "ProbesConfig",
     "RunConfig",
     "RuntimeConfig",
+    "SequentialSeeds",
     "SgdConfig",
     "TrainingConfig",
     "TuneConfig",
+    "VerdictConfig",
     "bundled",
     "find_config",
     "image_shape",

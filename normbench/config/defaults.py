@@ -49,9 +49,14 @@ def complete(tree: Mapping[str, Any], name: str = "") -> Tree:
     dataset = _kind(tree, "data", "digits")
     model = _kind(tree, "model", "mlp" if _small(dataset or "digits") else "cnn")
     suited = sizes(dataset or "digits", model or "mlp")
-    for key, kind in (("data", dataset), ("model", model)):
-        if kind is not None:
-            tree[key] = _filled(tree.get(key), suited[key])
+    if dataset is not None:
+        tree["data"] = _filled(tree.get("data"), suited["data"])
+    if model is not None:
+        own = tree.get("model") or {}
+        # Who gives a key knows the others: then only those without a default are filled in.
+        needed = MODEL.required(model) if own.keys() - {"kind"} else suited["model"].keys()
+        tree["model"] = _filled(own, {k: v for k, v in suited["model"].items() if k in needed})
+        tree["model"].setdefault("kind", model)
     tree["training"] = _training(tree.get("training"), suited["training"])
     tree["optimizer"] = _optimizer(tree.get("optimizer"), suited["optimizer"], tree["training"])
     if tree.get("target") is None:

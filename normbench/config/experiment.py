@@ -24,6 +24,7 @@ from normbench.config.families import Family, Section
 from normbench.config.grid import (
     Point,
     Seeds,
+    SequentialSeeds,
     TuneConfig,
     Values,
     check_keys,
@@ -40,6 +41,7 @@ from normbench.config.training import (
     ProbesConfig,
     RuntimeConfig,
     TrainingConfig,
+    VerdictConfig,
     target,
 )
 from normbench.errors import ConfigError, Problem, suggest
@@ -105,7 +107,13 @@ class ExperimentConfig(Section):
     target: Annotated[FixedTarget | PilotTarget, WrapValidator(lambda value, _: target(value))] = (
         Field(examples=["{val_accuracy: 0.97}"], description="the accuracy to be reached")
     )
-    seeds: Seeds = Field(examples=[8], description="how many (0 to n-1), or a list")
+    verdict: VerdictConfig = Field(
+        default_factory=VerdictConfig, description="the metric that is judged"
+    )
+    seeds: Seeds = Field(
+        examples=[8],
+        description="how many (0 to n-1), a list, or auto: as many as a verdict takes, 8 to 32",
+    )
     sweep: dict[str, Values] = Field(
         {}, description="dotted key -> values; every combination is run"
     )
@@ -135,8 +143,15 @@ class ExperimentConfig(Section):
 
     @property
     def seed_list(self) -> list[int]:
-        """The reporting seeds."""
+        """The reporting seeds; of seeds in steps all that may come to be trained."""
         return expand(self.seeds)
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The reporting seeds that every norm is trained on."""
+        if isinstance(self.seeds, SequentialSeeds):
+            return self.seed_list[: self.seeds.start]
+        return self.seed_list
 
     @property
     def tune_seeds(self) -> list[int]:
@@ -186,6 +201,15 @@ class ExperimentConfig(Section):
     def resolved(self) -> dict[str, Any]:
         """Plain JSON-able values, every default written out; they load to an equal experiment."""
         return self.model_dump(mode="json", by_alias=True, serialize_as_any=True)
+
+    def given(self) -> dict[str, Any]:
+        """What differs from the defaults, in the config's own spelling, each part with its kind."""
+        given = self.model_dump(
+            mode="json", by_alias=True, serialize_as_any=True, exclude_defaults=True
+        )
+        whole = self.resolved()
+        given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
+        return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
 
     def _at(self, point: Mapping[str, Any]) -> ExperimentConfig:
         tree = self.resolved() | {"sweep": {}, "tune": None}
@@ -260,6 +284,15 @@ class ExperimentConfig(Section):
                 raise mistakes([(("from",), error)]) from None
             return value.model_copy(update={"norm": label})
         return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_race(cls, seeds: Any, info: ValidationInfo) -> Any:
+        alone = len(info.data.get("norms", (1, 2))) < 2
+        if isinstance(seeds, SequentialSeeds) and alone:
+            message = "seeds in steps compare norms, and there is only one"
+            raise mistake(message, "add a norm, or give a number of seeds")
+        return seeds
 
     @field_validator("sweep")
     @classmethod
@@ -342,3 +375,16 @@ def _blame(
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else describe(value).split(" (")[0]
+
+
+def _with_kind(given: Any, whole: Any) -> Any:
+    """A part of a config that lacks its defaults, with what says of which kind it is."""
+    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
+        parts = [_with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
+        return [
+            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
+        ]
+    if not (isinstance(given, dict) and isinstance(whole, dict)):
+        return given
+    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
+    return kind | {key: _with_kind(value, whole.get(key)) for key, value in given.items()}

@@ -68,7 +68,7 @@ class Family(Generic[S]):
         build: Callable[[str], type[S]],
     ):
         self.noun, self.tag = noun, tag
-        self.names, self.canonical, self.member = names, canonical, functools.cache(build)
+        self.names, self.canonical, self.member = names, canonical, build
 
     def validate(self, value: Any, default: str | None = None) -> S:
         """The section, as the class of its kind. Raises ValidationError or a mistake."""
@@ -129,11 +129,17 @@ class Family(Generic[S]):
         except UnknownName:
             return name
 
+    def required(self, kind: str) -> set[str]:
+        """The keys of a kind that have no default."""
+        fields = self.member(kind).model_fields
+        return {key for key, field in fields.items() if field.is_required()}
+
     def keys(self) -> set[str]:
         """The keys of all kinds together."""
         return {key for kind in self.names() for key in self.member(kind).model_fields}
 
 
+@functools.cache
 def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
     """``base`` plus the fields of the dataclass ``options``, its constraints and defaults kept."""
     hints = typing.get_type_hints(options, include_extras=True)

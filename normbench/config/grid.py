@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, PlainValidator, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from normbench.config.components import DATA, MODEL, AugmentConfig, NormalizationConfig
 from normbench.config.families import Section
@@ -18,14 +18,52 @@ from normbench.errors import suggest
 MAX_POINTS = 1000
 MAX_SEEDS = 100_000
 MAX_SEED = 2**63 - 1
+MAX_LOOKS = 20
 
-_FIXED = ("name", "norms", "baseline", "target", "seeds", "sweep", "tune", "probes", "runtime")
+FEWEST_TUNE_SEEDS = 3
+"""One or two seeds choose a value by luck about as much as by merit."""
+
+_FIXED = (
+    *("name", "norms", "baseline", "target", "verdict", "seeds", "sweep", "tune", "probes"),
+    "runtime",
+)
 
 Point = dict[str, Any]
 """One combination of a sweep: dotted key -> value."""
 
 
-def _seeds(value: Any) -> int | tuple[int, ...]:
+class SequentialSeeds(Section):
+    """Seeds in steps: after each look, norms that cannot be the best get no more of them."""
+
+    start: int = Field(8, alias="from", ge=2, le=MAX_SEEDS, description="seeds at the first look")
+    to: int = Field(32, ge=2, le=MAX_SEEDS, description="seeds at the last look")
+    step: int = Field(4, ge=1, le=MAX_SEEDS, description="seeds more at each look in between")
+
+    @model_validator(mode="after")
+    def _some_looks(self) -> Self:
+        if self.to <= self.start:
+            message = f"must be more than the {self.start} seeds of the first look, got {self.to}"
+            raise mistakes([(("to",), mistake(message, f"or write  seeds: {self.start}"))])
+        if -(-(self.to - self.start) // self.step) >= MAX_LOOKS:
+            message = f"more than {MAX_LOOKS} looks; each takes a share of the 5 %"
+            raise mistakes([(("step",), mistake(message, "take a larger step"))])
+        return self
+
+
+def _seeds(value: Any) -> int | tuple[int, ...] | SequentialSeeds:
+    if isinstance(value, SequentialSeeds):
+        return value
+    if value == "auto":
+        return SequentialSeeds()
+    if isinstance(value, Mapping):
+        return SequentialSeeds.model_validate(value)
+    if isinstance(value, str):
+        message = f"must be a number of seeds, a list of them or auto, got {describe(value)}"
+        raise mistake(message, "auto is  {from: 8, to: 32, step: 4}")
+    return _fixed_seeds(value)
+
+
+def _fixed_seeds(value: Any) -> int | tuple[int, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_SEEDS:
             message = f"must be 1 to {MAX_SEEDS:,} seeds, or a list of seeds, got {describe(value)}"
@@ -50,12 +88,20 @@ def _seeds(value: Any) -> int | tuple[int, ...]:
     return tuple(value)
 
 
-Seeds = Annotated[int | tuple[int, ...], PlainValidator(_seeds)]
+FixedSeeds = Annotated[int | tuple[int, ...], PlainValidator(_fixed_seeds)]
 """A number n of seeds, or the seeds themselves."""
 
+Seeds = Annotated[int | tuple[int, ...] | SequentialSeeds, PlainValidator(_seeds)]
+"""The same, or how seeds are added look by look."""
 
-def expand(seeds: int | tuple[int, ...], after: int = -1) -> list[int]:
-    """The seeds themselves; a number n stands for the n that follow ``after``."""
+
+def expand(seeds: int | tuple[int, ...] | SequentialSeeds, after: int = -1) -> list[int]:
+    """The seeds themselves; a number n stands for the n that follow ``after``.
+
+    Of seeds in steps all that may come to be trained, 0 to ``to`` - 1.
+    """
+    if isinstance(seeds, SequentialSeeds):
+        return list(range(seeds.to))
     return list(range(after + 1, after + 1 + seeds)) if isinstance(seeds, int) else list(seeds)
 
 
@@ -86,9 +132,18 @@ class TuneConfig(Section):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Values]
 
-    seeds: Seeds = Field(
+    seeds: FixedSeeds = Field(
         3, description="tuning seeds: a list, or how many that follow the largest reporting seed"
     )
+
+    @field_validator("seeds")
+    @classmethod
+    def _enough_seeds(cls, seeds: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        count = len(expand(seeds))
+        if count < FEWEST_TUNE_SEEDS:
+            message = f"needs {FEWEST_TUNE_SEEDS} tuning seeds or more, got {count}"
+            raise mistake(message, "on fewer, chance chooses the value as much as the norm does")
+        return seeds
 
     @model_validator(mode="after")
     def _one_key(self) -> TuneConfig:

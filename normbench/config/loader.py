@@ -91,16 +91,18 @@ def parse_sweep(text: str) -> tuple[str, list[Any]]:
 def find_config(name: str | Path | None) -> Path:
     """The file meant by a path, or by the name of a bundled config; None means ``digits``.
 
-    Raises ConfigError with the nearest names.
+    What has a suffix or a slash is a path, and never means a bundled config: whoever mistypes the
+    name of a file of their own must not get another experiment. Raises ConfigError with the nearest
+    names.
     """
     wanted = Path(name or "digits")
     if name and wanted.is_file():
         return wanted
     known = {path.stem: path for path in bundled()}
-    stem = wanted.stem if wanted.suffix in (".yaml", ".yml") else wanted.name
-    if len(wanted.parts) == 1 and stem in known:
-        return known[stem]
+    if len(wanted.parts) == 1 and str(name or "digits") in known:
+        return known[wanted.name]
     kind = "is a folder, not a config" if wanted.is_dir() else "no such config"
+    stem = wanted.stem if wanted.suffix in (".yaml", ".yml") else wanted.name
     hint = f"give a path, or the name of a bundled one; {suggest(stem, known)}"
     raise ConfigError([Problem("", kind, hint, source=str(wanted))])
 

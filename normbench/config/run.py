@@ -14,6 +14,7 @@ from normbench.config.components import (
     MODEL,
     NORM,
     DataConfig,
+    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
@@ -56,6 +57,9 @@ Optimizer = Annotated[
 ]
 
 
+_EVAL_BATCH_SIZE = TrainingConfig.model_fields["eval_batch_size"].default
+
+
 class RunConfig(Section):
     """One run: one norm, one seed, one sweep point. It reloads from what ``resolved`` gives."""
 
@@ -86,9 +90,15 @@ class RunConfig(Section):
     def identity(self) -> str:
         """SHA-256 (hex) of everything that can change the run's numbers.
 
-        So without the norm's label and what the run reserves on a cluster.
+        So without the norm's label, what the run reserves on a cluster, how many images a batch
+        in evaluation has (its sums differ by rounding alone, and training does not see them), and
+        where a folder of images lies: the fingerprint in the manifest tells what is in it.
         """
         return self._hash(())
+
+    def earlier_identity(self) -> str:
+        """The identity that earlier versions gave this run, from every key as it is written."""
+        return self._hash((), as_written=True)
 
     def context(self) -> str:
         """SHA-256 (hex) of the same without norm and seed: equal for runs that can be compared."""
@@ -99,9 +109,14 @@ class RunConfig(Section):
         norm = self.norm.model_dump(mode="json", exclude={"name"}, serialize_as_any=True)
         return hashlib.sha256(json.dumps(norm, sort_keys=True).encode()).hexdigest()
 
-    def _hash(self, without: Collection[str]) -> str:
+    def _hash(self, without: Collection[str], *, as_written: bool = False) -> str:
         values = self.resolved()
         del values["norm"]["name"]
+        if not as_written:
+            # A value in its place, not nothing: so other configs hash to what they always did.
+            values["training"]["eval_batch_size"] = _EVAL_BATCH_SIZE
+            if isinstance(self.data, FolderConfig):
+                values["data"]["path"] = ""
         for key in RESERVED:
             del values["runtime"][key]
         kept = {key: value for key, value in values.items() if key not in without}

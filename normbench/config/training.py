@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from normbench.config.families import Family, Section
 from normbench.config.messages import describe, mistake, mistakes
@@ -171,6 +171,36 @@ def target(value: Any) -> FixedTarget | PilotTarget:
         raise mistakes([((key,), mistake(message, "remove one of the two", "key"))])
     pilot = "from" in value or "pilot_seeds" in value
     return (PilotTarget if pilot else FixedTarget).model_validate(value)
+
+
+class VerdictConfig(Section):
+    """The one metric that carries the verdicts, fixed before anything is trained."""
+
+    metric: Literal["auc", "steps_to_target", "val_accuracy", "test_accuracy"] = Field(
+        "auc", description="what better and worse are about; auc: area under the validation curve"
+    )
+    similar_within: float = Field(
+        0.01,
+        gt=0,
+        description="smaller differences do not matter; 0.01 is one percentage point (or 1 % of "
+        "the area); of steps_to_target a share of the steps, 0.10 if nothing is said",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_margin(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("similar_within") is None:
+            own = 0.10 if value.get("metric") == "steps_to_target" else 0.01
+            return {**value, "similar_within": own}
+        return value
+
+    @field_validator("similar_within")
+    @classmethod
+    def _a_share(cls, value: float) -> float:
+        if value >= 1:
+            message = f"must be a number below 1, got {value:g}"
+            raise mistake(message, "one percentage point is 0.01")
+        return value
 
 
 class ProbesConfig(Section):

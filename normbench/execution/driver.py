@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from typing import Protocol
 
 from normbench.data import Dataset
 from normbench.environment import environment
 from normbench.errors import StoreError
+from normbench.execution import components
 from normbench.execution.engine import Engine, Task
-from normbench.plan import PlannedRun
+from normbench.plan import Outcome, PlannedRun
 from normbench.store import ExperimentStore, RunStore
 from normbench.store.run import MANIFEST_KEYS
 from normbench.training import events
@@ -34,6 +35,10 @@ class Watch(Protocol):
     def idle(self) -> None:
         """Nothing happened for a moment."""
 
+    def looked(self, findings: Sequence[str]) -> None:
+        """A look at the results decided who gets more seeds; one sentence a sweep point."""
+        return
+
 
 class Silent:
     """A ``Watch`` that does not look."""
@@ -47,31 +52,8 @@ class Silent:
     def idle(self) -> None:
         """See ``Watch``."""
 
-
-@dataclass
-class Outcome:
-    """What became of a plan, in runs.
-
-    failed: each with its reason. stopped: interrupted before the end, by ``signal``.
-    """
-
-    skipped: int = 0
-    finished: int = 0
-    diverged: int = 0
-    failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
-    stopped: bool = False
-    signal: int | None = None
-
-    def __add__(self, other: Outcome) -> Outcome:
-        """Two plans carried out one after the other."""
-        return Outcome(
-            self.skipped + other.skipped,
-            self.finished + other.finished,
-            self.diverged + other.diverged,
-            self.failed + other.failed,
-            self.stopped or other.stopped,
-            self.signal or other.signal,
-        )
+    def looked(self, findings: Sequence[str]) -> None:
+        """See ``Watch``."""
 
 
 def execute(
@@ -100,6 +82,7 @@ def execute(
     ]
     watch.planned([runs[folder] for folder in pending], steps, outcome.skipped)
     writers: dict[str, _Writer] = {}
+    packed = components.pack()
 
     def tasks() -> Iterator[Task]:
         for folders in _stacks([runs[folder] for folder in pending]):
@@ -114,7 +97,7 @@ def execute(
             )
             for folder in folders:
                 writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
-            yield replace(first, beside=tuple(others))
+            yield replace(first, beside=tuple(others), components=packed)
 
     stopping = False
     for item in engine.run(tasks()):

@@ -15,7 +15,8 @@ class Task:
 
     key: its name in the plan; config: ``RunConfig.resolved()``; dataset: path of the prepared
     dataset; resume: the checkpoint to continue from; beside: runs to train in step with it, which
-    differ from it in the seed and stand where it stands.
+    differ from it in the seed and stand where it stands; components: what the caller registered
+    that no worker could import, as ``components.pack`` packs it.
     """
 
     key: str
@@ -23,6 +24,7 @@ class Task:
     dataset: str
     resume: bytes | None = None
     beside: tuple[Task, ...] = ()
+    components: bytes | None = None
 
     @property
     def runs(self) -> tuple[Task, ...]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 
 from normbench.data import Dataset
 from normbench.plan import PlannedRun
 from normbench.training.run import Run
+from normbench.training.settings import compute_on, kept
 
 TIMED_SECONDS = 0.3
 TIMED_KINDS = 16  # more kinds of runs than this are taken to be as fast as those timed
@@ -29,13 +29,11 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
     for run in {run.folder: run for run in plan}.values():
         values = {**run.point, **(run.tuned or {})}
         kinds.setdefault((run.norm, *values.items()), []).append(run)
-    threads = torch.get_num_threads()
-    rows = []
-    try:
-        for place, runs in enumerate(kinds.values()):
-            rows.append(_row(runs[0], len(runs), dataset, timed=place < TIMED_KINDS))
-    finally:
-        torch.set_num_threads(threads)
+    with kept():
+        rows = [
+            _row(runs[0], len(runs), dataset, timed=place < TIMED_KINDS)
+            for place, runs in enumerate(kinds.values())
+        ]
     frame = pd.DataFrame(rows)
     frame["seconds_per_step"] = frame["seconds_per_step"].fillna(frame["seconds_per_step"].mean())
     evaluation = frame["evaluation_seconds"].fillna(frame["evaluation_seconds"].mean())
@@ -47,10 +45,10 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
 
 def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> dict[str, Any]:
     config = planned.config
-    torch.set_num_threads(config.runtime.threads)
+    compute_on(config.runtime)
     run = Run(config, dataset)
     step, evaluation = _time(run) if timed else (float("nan"), float("nan"))
-    evaluations = run.steps // run.evaluate_every + 2
+    evaluations = len(run.evaluation_steps) + 2  # at step 0 and of the test set
     layers = len(run.network.layers)
     disk = 4 * run.parameters + 300 * evaluations + 180 * layers * 30 + 4096
     return {

@@ -5,21 +5,20 @@ Nothing here writes results: whoever drives the experiment does.
 
 from __future__ import annotations
 
-import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
-
-from normbench.config import RunConfig, RuntimeConfig
+from normbench.config import RunConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
+from normbench.execution import components
 from normbench.execution.engine import Task
 from normbench.training.events import ENDS, Event, Failed
 from normbench.training.loop import train_together
+from normbench.training.settings import compute_on
 
 STOP = "stop"
 
@@ -62,6 +61,7 @@ def told(
     """
     going = [run.key for run in task.runs]
     try:
+        components.unpack(task.components)
         configs = [RunConfig.model_validate(run.config) for run in task.runs]
         compute_on(configs[0].runtime)
         resume = [run.resume for run in task.runs]
@@ -74,21 +74,6 @@ def told(
             yield key, event
     except Exception as error:
         yield from ((key, _failure(error)) for key in going)
-
-
-def compute_on(runtime: RuntimeConfig) -> None:
-    """Set this process up so that the same run gives the same bits.
-
-    On CUDA: kernels without atomics, and fp32 that is fp32; TF32, cuDNN's default, keeps 10 bits
-    of the mantissa.
-    """
-    torch.set_num_threads(runtime.threads)
-    if runtime.device.startswith("cuda"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False
-        torch.set_float32_matmul_precision("highest")
 
 
 def _failure(error: Exception) -> Event:

@@ -19,7 +19,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "state": "finished, diverged, failed, interrupted, running or missing",
         "reason": "why it failed",
         "tuned": "the tuned value, in the unit of its config key",
-        "diverged_at": "the update, from 0, whose training loss was not finite",
+        "diverged_at": "the update, from 0, whose loss or preceding evaluation was not finite",
         "steps_planned": "updates in the budget",
         "steps_done": "updates made",
         "batch_size": "examples an update",

@@ -39,9 +39,10 @@ def tensorboard(results: Results) -> Files:
     """TensorBoard event files, one log folder a run, and the HPARAMS tab (extra: tensorboard).
 
     Scalars by step: val_accuracy, val_loss, train_loss, train_seconds, train_accuracy;
-    test_accuracy and val_accuracy_precise, once; diverged_at, where a run did; and of the gradients at every probed step growth_per_layer,
-    weight_growth_per_layer, first_layer_grad_norm and last_layer_grad_norm. Histograms over the
-    layers: every probed quantity, those that span orders of magnitude as log10 (zeros left out).
+    test_accuracy and val_accuracy_precise, once; diverged_at, where a run did; and of the gradients
+    at every probed step growth_per_layer, weight_growth_per_layer, first_layer_grad_norm and
+    last_layer_grad_norm. Histograms over the layers: every probed quantity, those that span orders
+    of magnitude as log10 (zeros left out).
     HPARAMS: norm, seed, role, state, the swept and the tuned keys, against the last values of the
     curves. A run that failed has its reason as text, one that never began its row in HPARAMS.
 
@@ -112,9 +113,10 @@ def _add_probes(steps: dict[int, Summary], probes: pd.DataFrame) -> None:
     for row in probes.to_dict("records"):
         values = steps[row.pop("step")].value
         activation, weight = row["activation_gradient"], row["weight_gradient"]
+        sizes = np.atleast_1d(row.get("layer_size", np.nan))[None]
         scalars = {
-            "growth_per_layer": growth_of_rows(activation[None])[0],
-            "weight_growth_per_layer": growth_of_rows(weight[None])[0],
+            "growth_per_layer": growth_of_rows(activation[None], sizes)[0],
+            "weight_growth_per_layer": growth_of_rows(weight[None], sizes)[0],
             "first_layer_grad_norm": activation[0],
             "last_layer_grad_norm": activation[-1],
         }

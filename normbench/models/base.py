@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from normbench.errors import ConfigError, Problem
 from normbench.models.activations import ACTIVATIONS, HOMOGENEOUS
 from normbench.models.init import initialize
 from normbench.norms import Method, Site
@@ -156,7 +157,26 @@ def build(
     num_classes: int,
     seed: int,
 ) -> Network:
-    """The network of ``kind`` at step 0 under ``seed``, on the CPU, in float32."""
+    """The network of ``kind`` at step 0 under ``seed``, on the CPU, in float32.
+
+    Raises ConfigError for a parameter that nobody draws: it would start where PyTorch's generator
+    happens to stand, another value in every run.
+    """
     network = MODELS[kind](options, common, method, image_shape, num_classes)
-    initialize(network, common.init, seed)
+    drawn = initialize(network, common.init, seed)
+    # What belongs to the method starts where the method says.
+    given = {
+        id(p)
+        for block in network.layers
+        for module in (block.norm, block.activation)
+        for p in module.parameters()
+    }
+    undrawn = [n for n, p in network.named_parameters() if n not in drawn and id(p) not in given]
+    if undrawn:
+        message = (
+            f"the initialization draws the weights of Linear and Conv2d layers, and in {kind} "
+            f"nobody draws {', '.join(undrawn)}"
+        )
+        hint = "put the parameter into a Linear, a Conv2d, or the norm it belongs to"
+        raise ConfigError([Problem("model.init", message, hint)])
     return network

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from normbench.seeding import stream
 
@@ -56,13 +57,19 @@ INITS: dict[str, Draw] = {
 }
 
 
-def initialize(network: nn.Module, init: str, seed: int) -> None:
+# Where a parametrized weight's own parameters are.
+_HELD = "parametrizations.weight."
+
+
+def initialize(network: nn.Module, init: str, seed: int) -> set[str]:
     """Draw every Linear and Conv2d weight of ``network`` in place, each from its own stream.
 
     Biases start at zero, except under ``torch_default``, which draws them as PyTorch does. Norm
     parameters keep their ones and zeros, so a norm more or less changes no one else's numbers.
+    Returns the names of the parameters that were set; all others are as their modules made them.
     """
     draw = INITS[init]
+    done: set[str] = set()
     with torch.no_grad():
         for name, module in network.named_modules():
             if not isinstance(module, nn.Linear | nn.Conv2d):
@@ -71,11 +78,19 @@ def initialize(network: nn.Module, init: str, seed: int) -> None:
             positions = math.prod(shape[2:])
             fan_in, fan_out = shape[1] * positions, shape[0] * positions
             weight = draw(stream(seed, "init", f"{name}.weight"), shape, fan_in, fan_out)
-            module.weight.copy_(torch.from_numpy(weight))
+            if parametrize.is_parametrized(module, "weight"):
+                module.weight = torch.from_numpy(weight)  # through the right inverse
+                held = [n for n, _ in module.named_parameters() if n.startswith(_HELD)]
+                done |= {f"{name}.{part}" for part in held}
+            else:
+                module.weight.copy_(torch.from_numpy(weight))
+                done.add(f"{name}.weight")
             if module.bias is None:
                 continue
+            done.add(f"{name}.bias")
             if init == "torch_default":
                 rng = stream(seed, "init", f"{name}.bias")
                 module.bias.copy_(torch.from_numpy(draw(rng, (shape[0],), fan_in, fan_out)))
             else:
                 module.bias.zero_()
+    return done

@@ -48,7 +48,7 @@ class BatchNorm(Method):
         return BatchNormLayer(site, self.setting)
 
     def problem(self, site: Site, batch_size: int) -> str | None:
-        if batch_size == 1:
+        if batch_size * site.positions == 1:
             return (
                 "batch norm takes its statistics across the batch; with batch size 1 there is "
                 "nothing to average (use layer, rms or group, or a batch size of 2 or more)"

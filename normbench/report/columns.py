@@ -84,6 +84,11 @@ def seconds(value: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
+def timed(value: float) -> str:
+    """A duration that was estimated; what was not timed says so and is never zero."""
+    return seconds(value) if value > 0 else "not timed"
+
+
 def data_size(value: float) -> str:
     """Bytes in the unit that reads best: 1,234,567 -> 1.23 MB."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -100,13 +105,46 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
 
 
-def difference(metric: str, value: float) -> str:
-    """A signed difference in the metric's unit: steps, percentage points, or a plain number."""
-    if not math.isfinite(value):
+def difference(metric: str, value: float, *, unit: bool = True) -> str:
+    """A signed difference in the metric's unit: steps, percentage points, or a plain number.
+
+    An infinite one, in steps, has no size: one of the two never reached the target.
+    """
+    if math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "+∞" if value > 0 else "-∞"
     if metric.endswith("accuracy"):
-        return f"{100 * value:+.1f} pp"
-    return f"{value:+.0f}" if metric == "steps_to_target" else f"{value:+.3f}"
+        return _signed(100 * value, 1) + " pp" * unit
+    return _signed(value, 0 if metric == "steps_to_target" else 3)
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign, but for what rounds to zero."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
+def interval(metric: str, low: float, high: float, *, unit: bool = True) -> str:
+    """-0.012 to -0.004, the unit once; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{difference(metric, low, unit=False)} to {difference(metric, high, unit=unit)}"
+
+
+def size(metric: str, value: float) -> str:
+    """A difference without its sign, as a sentence takes it: 0.031, 3.1 pp, 40 steps."""
+    text = difference(metric, abs(value)).removeprefix("+")
+    return f"{text} steps" if metric == "steps_to_target" and math.isfinite(value) else text
+
+
+def judged(metric: str, value: float, budget: float = math.nan) -> str:
+    """A value of the judged metric in a table: 0.923, 95.1 (percent), 120 or > 500 (steps)."""
+    if metric == "steps_to_target":
+        return steps(value, budget)
+    if metric.endswith("accuracy"):
+        return percent(value)
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def metric_name(row: Row) -> str:
@@ -190,9 +228,16 @@ def convergence_columns(
         ),
         Column("AUC", lambda r: number(r["auc_mean"]), weight=1),
         Column("time/step", lambda r: seconds(r["train_seconds_per_step"]), weight=2),
-        Column("ended", ended),
+        Column("ended", lambda row: ended(row) or "ok", left=True),
     ]
     some = {"train %": "train_accuracy_mean", "precise %": "val_accuracy_precise_mean"}
+    return _measured(columns, some, table)
+
+
+def _measured(
+    columns: list[Column], some: Mapping[str, str], table: pd.DataFrame | None
+) -> list[Column]:
+    """Without those of ``some`` (heading -> name) that have no value in the table."""
     lacking = {h for h, name in some.items() if table is not None and table[name].isna().all()}
     return [column for column in columns if column.heading not in lacking]
 
@@ -208,21 +253,33 @@ def target_columns(keys: list[str]) -> list[Column]:
         Column("restricted mean", lambda row: count(row["restricted_mean_steps"]), weight=1),
         Column("ERT", lambda row: number(row["expected_running_time"], 4)),
         Column("seconds", lambda row: number(row["seconds_to_target"]), weight=2),
-        Column("log-rank p", lambda row: number(row["logrank_p"], 2)),
+        Column("log-rank p", lambda row: number(row["logrank_p"], 2), weight=1),
+        Column("p (Holm)", lambda row: number(row["logrank_p_adjusted"], 2)),
     ]
 
 
 def ended(row: Row) -> str:
-    """What became of the runs that did not simply finish."""
-    words = {"diverged": "diverged", "failed": "failed"}
+    """What became of a norm's runs that did not simply learn: 1 diverged, 8 at chance; else "".
+
+    "no result" where none has one.
+    """
+    words = {"at_chance": "at chance", "diverged": "diverged", "failed": "failed"}
     words |= {"interrupted": "interrupted", "missing": "not run"}
-    parts = [f"{row[state]} {word}" for state, word in words.items() if row.get(state)]
-    return ", ".join(parts) or "ok"
+    parts = [f"{row[state]:.0f} {word}" for state, word in words.items() if row.get(state, 0) > 0]
+    text = ", ".join(parts)
+    return (
+        text
+        if row.get("finished", 0) + row.get("diverged", 0) > 0
+        else f"no result ({text or 'not run'})"
+    )
 
 
-def gradient_columns(keys: list[str]) -> list[Column]:
-    """The gradient table: a row for the first and the last probed step of each norm."""
-    return [
+def gradient_columns(keys: list[str], table: pd.DataFrame | None = None) -> list[Column]:
+    """The gradient table: a row for the first and the last probed step of each norm.
+
+    table: leave out the effective rank where no run has one.
+    """
+    columns = [
         norm_column(),
         *key_columns(keys),
         Column("step", lambda row: count(row["step"])),
@@ -232,8 +289,15 @@ def gradient_columns(keys: list[str]) -> list[Column]:
         Column(
             "by layer", lambda row: sparkline(row["by_layer"]), left=True, weight=2, picture=True
         ),
+        Column("rank", lambda row: number(row["effective_rank"]), weight=3),
         Column("dead", lambda row: share(row["dead_units"]), weight=1),
     ]
+    return _measured(columns, {"rank": "effective_rank"}, table)
+
+
+def _p(row: Row) -> float:
+    """By Holm where the metric carries the verdict; else of the one comparison."""
+    return float(row["p_value"] if math.isnan(row["p_adjusted"]) else row["p_adjusted"])
 
 
 def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Column]:
@@ -243,18 +307,15 @@ def comparison_columns(keys: list[str], *, all_pairs: bool = False) -> list[Colu
         norm_column(),
         *([against] if all_pairs else []),
         *key_columns(keys),
-        Column("metric", metric_name, left=True),
+        Column("metric", metric_name),
         Column("pairs", lambda row: count(row["pairs"])),
         Column("diff.", lambda row: difference(row["metric"], row["difference"])),
         Column(
             "95 % interval",
-            lambda row: (
-                f"{difference(row['metric'], row['ci_low'])} to "
-                f"{difference(row['metric'], row['ci_high'])}"
-            ),
+            lambda row: interval(row["metric"], row["ci_low"], row["ci_high"]) or "–",
             weight=1,
         ),
-        Column("p (Holm)", lambda row: number(row["p_adjusted"], 2)),
+        Column("p", lambda row: number(_p(row), 2)),
         Column("P(better)", lambda row: number(row["p_better"], 2), weight=2),
         Column("verdict", lambda row: str(row["verdict"]), left=True),
     ]

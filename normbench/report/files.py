@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from normbench.charts.base import CHARTS, story
-from normbench.charts.marks import dressed
+from normbench.charts.marks import dressed, png
 from normbench.comparison import Comparison
 from normbench.report.page import render
 from normbench.store.files import reported, to_json, write_atomically
-
-PIXELS_PER_POINT = 2.0
 
 
 def write(
@@ -55,8 +53,6 @@ def write_pictures(
     comparison: Comparison, form: Literal["png", "svg"], out: Path | None
 ) -> list[Path]:
     """Each chart that has something to draw, as <experiment>-<chart>.<form>. Raises StoreError."""
-    import vl_convert
-
     folder = comparison.results.path / "charts" if out is None else out
     option = _option(out)
     _make(folder, option)
@@ -65,13 +61,15 @@ def write_pictures(
         drawn = CHARTS[name].draw(comparison.frames)
         if drawn is None:
             continue
-        spec = to_json(dressed(drawn, comparison.frames.norms).to_dict())
+        title = f"{CHARTS[name].title}: {comparison.name}"
+        spec = dressed(drawn, comparison.frames, title).to_dict()
         path = folder / f"{comparison.name}-{name}.{form}"
         if form == "png":
-            picture = vl_convert.vegalite_to_png(spec, scale=PIXELS_PER_POINT)
-            write_atomically(path, picture, option)
+            write_atomically(path, png(spec), option)
         else:
-            write_atomically(path, vl_convert.vegalite_to_svg(spec), option)
+            import vl_convert
+
+            write_atomically(path, vl_convert.vegalite_to_svg(to_json(spec)), option)
         files.append(path)
     return files
 

@@ -15,6 +15,15 @@ GLOSSARY = {
         "Fixes the split, the initial weights, the batch order and the augmentation. Norms are "
         "compared seed by seed."
     ),
+    "best set": (
+        "The norms that cannot be told from the best at 95 %: a model confidence set (Hansen, "
+        "Lunde and Nason 2011) of the judged metric, paired by seed. The probability that it lacks "
+        "the truly best norm is at most 5 %; in a sweep over all its points together."
+    ),
+    "leader": (
+        "The norm with the best value of the judged metric, which the config fixes before the "
+        "first run. The others are given as differences to it with a simultaneous 95 % interval."
+    ),
     "target": (
         "The validation accuracy to reach, as the config gives it, or the median final accuracy of "
         "pilot runs on seeds of their own."
@@ -55,8 +64,9 @@ GLOSSARY = {
         "evaluating or probing. The median over runs."
     ),
     "ended": (
-        "What became of the runs: “ok” where all finished. A run diverged when its training loss "
-        "was no longer finite, which is a result; it failed when it crashed, which is none."
+        "What became of the runs: “ok” where all finished and learned. One is at chance when its "
+        "final validation accuracy cannot be told from guessing; it diverged when its training "
+        "loss was no longer finite. Both are results; it failed when it crashed, which is none."
     ),
     "restricted mean": "The mean over runs of min(steps to target, budget).",
     "ERT": (
@@ -72,7 +82,8 @@ GLOSSARY = {
     "growth/layer": (
         "How the squared norm of the gradient dL/dz changes per layer toward the input: the "
         "exponential of the slope of a straight line through ln(norm²) over the middle layers. 1 "
-        "preserves, below 1 vanishes, above 1 explodes."
+        "preserves, below 1 vanishes, above 1 explodes. In a CNN the line has one slope but a "
+        "height of its own in each stage."
     ),
     "theory": (
         "The growth per layer that mean field theory gives for wide layers at initialization; "
@@ -88,10 +99,19 @@ GLOSSARY = {
     ),
     "pairs": "Seeds with an outcome under both norms.",
     "diff.": (
-        "Mean over pairs of the norm's value minus the baseline's. In steps a miss counts as the "
-        "budget; pp are percentage points."
+        "Mean over pairs of the norm's value minus the baseline's; in steps the Hodges-Lehmann "
+        "shift, a miss being infinite. pp are percentage points."
     ),
-    "95 % interval": "Bootstrap interval (symmetric bootstrap-t) of the mean difference.",
+    "95 % interval": "Of the inverted test, bootstrap-t where wider; simultaneous or unadjusted.",
+    "to leader": (
+        "The norm's value minus the leader's, over the seeds of both; the leader is the norm that "
+        "the model confidence set would eliminate last. The interval beside it holds for all norms "
+        "at once."
+    ),
+    "p": (
+        "As p (Holm) for the metric that carries the verdicts; for any other metric of the same "
+        "test, not corrected for how many norms are compared."
+    ),
     "p (Holm)": (
         "Two-sided sign-flip test over the pairs, of the differences (of their signed ranks for "
         "steps to target), corrected by Holm for the number of norms compared. Up to "
@@ -100,8 +120,8 @@ GLOSSARY = {
     ),
     "P(better)": "Share of pairs in which the norm is better, ties counting half.",
     "verdict": (
-        "better or worse where p (Holm) is at most 0.05; too few seeds where no outcome of so few "
-        "pairs could have been; else no evidence of a difference."
+        "similar where the interval lies inside the margin; better or worse where p (Holm) is at "
+        "most 0.05; too few seeds where no outcome of so few pairs could have been; else undecided."
     ),
     "largest that trains": (
         "The largest tuned value at which the norm gains over chance at least half of what the "
@@ -115,6 +135,15 @@ GLOSSARY = {
         "Estimate of the share of runs that have not reached the target yet, in which runs that "
         "missed it count as censored at the budget."
     ),
+    "effective rank": (
+        "Of a batch's activations at a layer: the exponential of the entropy of their normalized "
+        "squared singular values, over at most 128 examples. 1 if all examples point one way, at "
+        "most the number of examples or units."
+    ),
+    "example cosine": (
+        "Mean cosine between the activations of two different examples of a batch. 1 if all are "
+        "alike."
+    ),
     "activation std": "Standard deviation of the activation function's output over a batch.",
     "fairness": (
         "For every seed, SHA-256 hashes of the initial weights outside the norm layers, and of "
@@ -124,9 +153,17 @@ GLOSSARY = {
 """Heading -> definition."""
 
 _PATTERNS = (
-    (re.compile(r"steps to |median steps"), "steps to target"),
+    (re.compile(r"steps to |median steps|steps$"), "steps to target"),
+    (re.compile(r"to leader$"), "leader"),
+    (re.compile(r"step time$"), "time/step"),
+    (re.compile(r"own "), "best"),
+    (re.compile(r"shared AUC$"), "AUC"),
+    (re.compile(r"shared val"), "val %"),
+    (re.compile(r"shared test"), "test %"),
+    (re.compile(r"shared steps"), "steps to target"),
     (re.compile(r"best (?!val)|tuning$"), "best"),
     (re.compile(r"growth$"), "growth/layer"),
+    (re.compile(r"rank$"), "effective rank"),
     (re.compile(r"norms$"), "norm"),
     (re.compile(r"seeds$"), "seed"),
     # metrics as JSON and --by name them

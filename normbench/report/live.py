@@ -22,6 +22,7 @@ from normbench.report.tables import console
 from normbench.training import events
 
 PLAIN_SECONDS = 5.0
+LONG_SECONDS = 3.0  # what ends sooner needs no estimate
 SPARK_WIDTH = 8
 NARROW, WIDE = 60, 100  # columns: below without bars, from there on with long ones
 
@@ -56,6 +57,7 @@ class Display(Watch):
         self._loading: dict[str, Any] = {}
         self._last_line = time.monotonic()
         self._last_text = ""
+        self._estimated = False
         self._progress = self._bars()
         self._live: Live | None = None
 
@@ -76,6 +78,11 @@ class Display(Watch):
     def note(self, text: str) -> None:
         """A sentence the user should see, whatever else is shown."""
         self.console.print(text, style="yellow", markup=False)
+
+    def head(self, text: str) -> None:
+        """What is about to be trained; nothing when quiet."""
+        if not self.quiet:
+            self._print(text)
 
     def loading(self, done: int, total: int | None, label: str) -> None:
         """Progress of a download or of decoding images."""
@@ -135,6 +142,7 @@ class Display(Watch):
                 self._trained(run, name, event)
             case events.Finished() | events.Stopped() | events.Failed() | events.Diverged():
                 self._ended(run, name, event)
+        self._tell_estimate()
         self.idle()
 
     def idle(self) -> None:
@@ -151,6 +159,20 @@ class Display(Watch):
         elif self._total is not None:
             tail = f"{self.pace.ended} done  {self._left()}"
             self._progress.update(self._total, completed=self.pace.share, tail=tail)
+
+    def looked(self, findings: Sequence[str]) -> None:
+        """See ``Watch``."""
+        if not self.quiet:
+            for finding in findings:
+                self._print(finding)
+
+    def _tell_estimate(self) -> None:
+        """Once, as soon as enough was seen to say how long it takes."""
+        left = None if self._estimated else self.pace.seconds_left()
+        if left is not None:
+            self._estimated = True
+            if left >= LONG_SECONDS:
+                self._print(f"about {seconds(left)} for {self.pace.runs} runs")
 
     # -- inside -------------------------------------------------------------------------------
 

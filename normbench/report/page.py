@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -12,12 +11,15 @@ import numpy as np
 import pandas as pd
 
 from normbench.charts.base import CHARTS, Frames, story
-from normbench.charts.marks import theme
+from normbench.charts.marks import Drawn, theme
 from normbench.charts.palette import Look
-from normbench.comparison import Comparison, differing_keys
+from normbench.comparison import Comparison
+from normbench.differences import differing_keys
 from normbench.environment import package_version
+from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.glossary import GLOSSARY, anchor, entry
+from normbench.report.scripts import library
 from normbench.report.sections import (
     Section,
     by_key,
@@ -25,9 +27,9 @@ from normbench.report.sections import (
     table_sections,
     tuning_sections,
 )
-from normbench.report.setting import Facts, environment, setting
+from normbench.report.setting import Facts, as_yaml, environment, setting
+from normbench.report.summary import summary
 from normbench.report.tables import cells, norm_looks
-from normbench.report.verdict import caveats, verdict
 
 AXES = {"x": "horizontal axis", "y": "vertical axis"}
 GROWTH_NOTE = (
@@ -35,7 +37,7 @@ GROWTH_NOTE = (
     "assumes wide layers at initialization and, without a norm, layers far from the input, whose "
     "own spread is not stored"
 )
-VERDICT_DEFINES = ("target", "reached", "steps to target", "p (Holm)", "verdict", "ended")
+VERDICT_DEFINES = ("best set", "leader", "verdict", "target", "ended")
 
 
 @dataclass(frozen=True)
@@ -72,32 +74,45 @@ class Table:
     rows: list[list[Cell]]
     note: str
     defines: list[Link]
+    bold: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart as the template takes it. scales: the axes that can be switched, and how they are."""
+    """A chart as the template takes it.
+
+    views: how it can be drawn, when in more than one way; scales: the axes that can be switched,
+    and how they are.
+    """
 
     id: str
     title: str
     about: str
     description: str
+    views: list[str]
     scales: list[dict[str, str]]
     defines: list[Link]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One step of the story."""
+    """One step of the story.
+
+    verdict: its sentences; beside: charts that stand side by side where there is room; code: the
+    config; closed: folded away until it is opened.
+    """
 
     id: str
     title: str
-    items: list[Table | Figure] = field(default_factory=list)
+    items: Sequence[Table | Figure] = ()
     facts: list[tuple[Link, str]] = field(default_factory=list)
     verdict: Sequence[str] = ()
     caveats: Sequence[str] = ()
     notes: Sequence[str] = ()
     defines: Sequence[Link] = ()
+    beside: Sequence[Figure] = ()
+    code: str = ""
+    closed: bool = False
 
 
 def render(comparisons: Sequence[Comparison]) -> str:
@@ -107,7 +122,7 @@ def render(comparisons: Sequence[Comparison]) -> str:
     specs: dict[str, Any] = {}
     stories = [_parts(c, f"e{i}-", specs) for i, c in enumerate(comparisons)]
     experiments = [
-        {"id": f"e{i}", "name": c.name, "parts": parts}
+        {"id": f"e{i}", "name": c.name, "about": c.frames.about, "parts": parts}
         for i, (c, parts) in enumerate(zip(comparisons, stories, strict=True))
     ]
     if several:
@@ -130,16 +145,6 @@ def render(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, safe to stand within a page."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # it has a default
-    # Within a string of JavaScript the two mean the same; a page ends its script at the former.
-    return bundle.replace("</script", "<\\/script")
-
-
 def _template() -> jinja2.Template:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("normbench.report"),
@@ -153,32 +158,37 @@ def _template() -> jinja2.Template:
 
 def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[Part]:
     """The story of one experiment; the charts' specifications go into ``specs``."""
-    frames, tables, key = comparison.frames, comparison.reported, comparison.tuned_key
+    frames, tables, key = comparison.frames, comparison.answered, comparison.tuned_key
     figures = dict(_figures(frames, prefix, specs))
-    shared = f"{comparison.name}, {key} as configured" if key else comparison.name
-    convergence, targets, gradients, paired = table_sections(tables, shared, frames.norms)
+    convergence, targets, gradients, paired = table_sections(
+        tables, _named(comparison, own=comparison.at_own_best), frames.norms
+    )
 
-    def charts(*names: str) -> list[Table | Figure]:
+    def charts(*names: str) -> list[Figure]:
         return [figures.pop(name) for name in names if name in figures]
 
-    warnings = caveats(comparison)
-    if not comparison.fairness.equal_terms:
-        warnings.insert(0, "The norms were not compared on equal terms: see fairness below.")
+    told = answer(comparison)
+    matrix = charts("matrix")
     found = [
         Part(
             "verdict",
-            "Verdict",
-            verdict=verdict(comparison),
-            caveats=warnings,
+            "The answer",
+            [*matrix, *_tables(summary(told)), *(charts("curves") if frames.keys else [])],
+            verdict=told.sentences,
+            caveats=told.caveats,
+            beside=[] if frames.keys else charts("forest", "curves"),
             defines=_links(VERDICT_DEFINES),
         ),
-        Part("setting", "What was compared, and on what", facts=_facts(setting(comparison))),
         Part(
             "convergence",
             "How fast each converges",
-            [*_tables([convergence]), *charts("curves", "loss", "survival"), *_tables([targets])],
+            [*_tables([convergence]), *charts("loss", "survival"), *_tables([targets])],
         ),
-        Part("chance", "Is the difference more than chance?", _tables([paired])),
+        Part(
+            "chance",
+            "Is the difference more than chance?",
+            [*charts("forest", "seeds"), *_tables([paired])],
+        ),
         Part(
             "signals",
             "What gradients and activations do",
@@ -193,8 +203,9 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
         ),
     ]
     if key:
-        best = comparison.best
-        own = f"{comparison.name}, {key} at each norm's own best"
+        as_configured = table_sections(
+            comparison.reported, _named(comparison, own=False), frames.norms
+        )
         found.append(
             Part(
                 "tuning",
@@ -202,23 +213,47 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
                 [
                     *charts("sensitivity"),
                     *_tables(tuning_sections(comparison, key)),
-                    *_tables(table_sections(best, own, frames.norms) if best else []),
+                    *_tables(as_configured if comparison.at_own_best else []),
                 ],
             )
         )
     if frames.keys:
         pivots = [
-            by_key(comparison, swept, metric, comparison.value(swept))
+            by_key(comparison, swept, metric, comparison.value(swept), best=best)
             for swept in frames.keys
             for metric in ("val_accuracy", "steps_to_target")
+            for best in ([False] if comparison.best is None else [False, True])
         ]
         found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
     found.append(Part("cost", "What it costs", charts("cost")))
     found.append(Part("further", "Further charts", charts(*list(figures))))
-    found.append(
-        Part("environment", "Fairness and environment", facts=_facts(environment(comparison)))
-    )
+    text, note = as_yaml(comparison)
+    found += [
+        Part(
+            "setting",
+            "Configuration",
+            facts=_facts(setting(comparison)),
+            code=text,
+            notes=[note],
+            closed=True,
+        ),
+        Part(
+            "environment",
+            "Fairness and environment",
+            facts=_facts(environment(comparison)),
+            closed=True,
+        ),
+    ]
     return [replace(p, id=prefix + p.id) for p in found if p.items or p.facts or p.verdict]
+
+
+def _named(comparison: Comparison, *, own: bool) -> str:
+    """The experiment, and after a tuning at which value of the tuned key."""
+    key = comparison.tuned_key
+    if not key:
+        return comparison.name
+    how = f"{key} at each norm's own best" if own else f"{key} as configured"
+    return f"{comparison.name}, {how}"
 
 
 def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tuple[str, Figure]]:
@@ -228,18 +263,27 @@ def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tup
         drawn = chart.draw(frames)
         if drawn is None:
             continue
-        spec = drawn.to_dict()
-        spec.pop("config", None)  # Altair's own; the page has one a scheme
+        others = {view: draw(frames) for view, draw in chart.views.items()}
+        views = {chart.view: drawn} | {view: one for view, one in others.items() if one is not None}
+        found = {view: _spec(one) for view, one in views.items()}
         id_ = f"{prefix}chart-{name}"
-        specs[id_] = {"spec": spec, "themes": themes}
+        specs[id_] = {"views": found, "themes": themes}
+        spec = found[chart.view]
         scales = [
             {"axis": axis, "label": AXES[axis], "kind": _scale(spec, axis)} for axis in chart.scales
         ]
         described = spec.get("description", "")
+        choice = list(found) if len(found) > 1 else []
         yield (
             name,
-            Figure(id_, chart.title, chart.about, described, scales, _links(chart.defines)),
+            Figure(id_, chart.title, chart.about, described, choice, scales, _links(chart.defines)),
         )
+
+
+def _spec(drawn: Drawn) -> dict[str, Any]:
+    spec: dict[str, Any] = drawn.to_dict()
+    spec.pop("config", None)  # Altair's own; the page has one a scheme
+    return spec
 
 
 def _scale(view: Mapping[str, Any], axis: str) -> str:
@@ -249,13 +293,13 @@ def _scale(view: Mapping[str, Any], axis: str) -> str:
     return kind or next((k for k in (_scale(p, axis) for p in parts) if k != "linear"), "linear")
 
 
-def _tables(sections: Iterable[Section]) -> list[Table | Figure]:
+def _tables(sections: Iterable[Section]) -> list[Table]:
     return [_table(section) for section in sections if len(section.rows)]
 
 
 def _table(section: Section) -> Table:
     """A section of the terminal as a table of the page, less its charts of characters."""
-    columns = [column for column in section.columns if not column.picture]
+    columns = _deciding_first([column for column in section.columns if not column.picture])
     look = norm_looks(section.rows, section.norms)
     return Table(
         section.title,
@@ -269,7 +313,19 @@ def _table(section: Section) -> Table:
         ],
         section.note,
         _links(section.defines),
+        section.bold,
     )
+
+
+def _deciding_first(columns: list[Column]) -> list[Column]:
+    """The verdict before the numbers behind it, where a narrow screen shows it."""
+    words = [column.heading for column in columns]
+    if not {"verdict", "metric"} <= set(words):
+        return columns
+    rest = [column for column in columns if column.heading not in ("verdict", "diff.")]
+    at = words.index("metric") + 1
+    first = [column for column in columns if column.heading in ("verdict", "diff.")]
+    return [*rest[:at], *reversed(first), *rest[at:]]
 
 
 def _heading(column: Column) -> Heading:

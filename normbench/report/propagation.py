@@ -23,10 +23,14 @@ from normbench.report.sections import Section
 from normbench.store import SCHEMA
 
 GROWTH_NOTE = (
-    "growth: of the squared norm of dL/dz, per layer toward the input (1 preserves, below 1 "
-    "vanishes, above 1 explodes), ± over seeds; 1e4 in: layers until that squared norm has changed "
-    "by a factor of 1e4, the norm by 100; W growth: the same of dL/dW; by layer: norm of dL/dz, or "
-    "standard deviation of the activations, from the input"
+    "growth: of the squared norm of dL/dz, L the training loss, per layer toward the input within "
+    "a CNN's stages (1 preserves, below 1 vanishes, above 1 explodes), ± over seeds; z: how many "
+    "of theory's standard errors the ratio is off; undecided: growth ± 2 standard errors crosses a "
+    "border; all layers: the factor over this network's depth; 1e4 in: layers until it is 1e4, the "
+    "norm's 100; rank: effective rank of the last layer's activations over the batch, 1 if all "
+    "examples are alike; cosine: mean between two examples there, in brackets theory's; W growth: "
+    "the growth of dL/dW; by layer: norm of dL/dz, or standard deviation of the activations, from "
+    "the input"
 )
 LANDSCAPE_NOTE = (
     "medians over seeds, along the gradient at 0.5 to 4 learning rates: range of the loss, how far "
@@ -55,8 +59,12 @@ def sections(propagation: Propagation) -> list[Section]:
     rows = table.drop(columns="layers").assign(
         # Arrays, which the CSV leaves out.
         **{
-            name: [np.array([layer[name] for layer in layers]) for layers in table["layers"]]
-            for name in ("activation_gradient", "activation_out_std")
+            column: [np.array([layer[name] for layer in layers]) for layers in table["layers"]]
+            for column, name in {
+                "activation_gradient": "activation_gradient",
+                "activation_out_std": "activation_out_std",
+                "effective_rank_by_layer": "effective_rank",
+            }.items()
         }
     )
     trained = bool((rows["step"] > 0).any())
@@ -90,28 +98,39 @@ def _columns(keys: list[str], trained: bool) -> list[Column]:
         Column("growth", lambda row: _with_spread(row["growth_per_layer"], row["growth_std"])),
         Column("theory", lambda row: _or_empty(row["theory"])),
         Column("ratio", lambda row: _or_empty(row["ratio"])),
+        Column("z", lambda row: "" if math.isnan(row["z"]) else f"{row['z']:+.1f}"),
+        Column("verdict", _verdict, left=True),
+        Column("all layers", lambda row: number(row["factor_over_depth"], 2), weight=1),
+        Column("1e4 in", lambda row: _layers(row["depth_for_1e4"]), weight=3),
+        Column("rank", lambda row: number(row["effective_rank"])),
+        Column("cosine", _cosine, weight=1),
         Column(
             "W growth",
             lambda row: _with_spread(row["weight_growth_per_layer"], math.nan),
-            weight=1,
+            weight=4,
         ),
-        Column("verdict", _verdict, left=True),
-        Column("1e4 in", lambda row: _layers(row["depth_for_1e4"])),
         Column(
             "by layer",
             lambda row: sparkline(row["activation_gradient"], 8),
             left=True,
-            weight=2,
+            weight=5,
+            picture=True,
+        ),
+        Column(
+            "rank by layer",
+            lambda row: sparkline(row["effective_rank_by_layer"], 8),
+            left=True,
+            weight=6,
             picture=True,
         ),
         Column(
             "std by layer",
             lambda row: sparkline(row["activation_out_std"], 8),
             left=True,
-            weight=4,
+            weight=7,
             picture=True,
         ),
-        Column("dead", lambda row: _percent(row["dead_units"]), weight=3),
+        Column("dead", lambda row: _percent(row["dead_units"]), weight=6),
     ]
 
 
@@ -156,6 +175,15 @@ def _verdict(row: Row) -> str:
     total = row["seeds"] + row["diverged"]
     lost = f"{row['diverged']}/{total} diverged" if row["diverged"] else ""
     return lost if not row["seeds"] else ", ".join(word for word in (row["verdict"], lost) if word)
+
+
+def _cosine(row: Row) -> str:
+    measured, theory = row["example_cosine"], row["example_cosine_theory"]
+    return (
+        "–"
+        if math.isnan(measured)
+        else f"{measured:.2f}" + ("" if math.isnan(theory) else f" ({theory:.2f})")
+    )
 
 
 def _with_spread(value: float, spread: float) -> str:

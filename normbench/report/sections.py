@@ -9,6 +9,7 @@ import pandas as pd
 
 from normbench.analysis.comparison import METRICS, needed_seeds
 from normbench.analysis.pivot import pivot
+from normbench.analysis.rule import mark
 from normbench.analysis.versus import against_value
 from normbench.comparison import Comparison, Tables
 from normbench.report.columns import (
@@ -26,6 +27,7 @@ from normbench.report.columns import (
     target_columns,
 )
 from normbench.report.glossary import entry
+from normbench.store.run import point_label
 
 CONVERGENCE_NOTE = (
     "± is the standard deviation over seeds; after a divergence accuracy counts as chance"
@@ -39,10 +41,9 @@ GRADIENT_NOTE = (
     "(1 preserves, below 1 vanishes, above 1 explodes)"
 )
 PAIRED_NOTE = (
-    "paired by seed; in steps a miss counts as the budget in the difference and as infinite in "
-    "the test"
+    "paired by seed; the judged metric first: simultaneous intervals, p by Holm, a verdict; the "
+    "others are unadjusted; in steps the Hodges-Lehmann shift, a miss being infinite"
 )
-MARKS = {"better": "▲", "worse": "▼", "no evidence of a difference": "="}
 
 
 class Section(NamedTuple):
@@ -50,6 +51,7 @@ class Section(NamedTuple):
 
     norms: those of the whole experiment, whatever stands in the rows: they decide on colours.
     defines: the glossary's names for numbers whose headings do not say what they are.
+    bold: places of the rows that stand out.
     """
 
     title: str
@@ -58,6 +60,7 @@ class Section(NamedTuple):
     note: str = ""
     norms: Sequence[str] = ()
     defines: Sequence[str] = ()
+    bold: Sequence[int] = ()
 
 
 def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Section]:
@@ -83,8 +86,6 @@ def table_sections(
     """
     keys = tables.results.keys
     target = f"{percent(tables.targets[0])}%"
-    paired = tables.paired(all_pairs=all_pairs)
-    title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
     return [
         Section(
             f"{name}: convergence",
@@ -101,16 +102,28 @@ def table_sections(
             norms,
         ),
         Section(
-            f"{name}: gradients", tables.gradients, gradient_columns(keys), GRADIENT_NOTE, norms
-        ),
-        Section(
-            f"{name}: {title}",
-            paired,
-            comparison_columns(keys, all_pairs=all_pairs),
-            PAIRED_NOTE,
+            f"{name}: gradients",
+            tables.gradients,
+            gradient_columns(keys, tables.gradients),
+            GRADIENT_NOTE,
             norms,
         ),
+        pairs_section(tables, name, norms, all_pairs=all_pairs),
     ]
+
+
+def pairs_section(
+    tables: Tables, name: str, norms: Sequence[str], *, all_pairs: bool = False
+) -> Section:
+    """Each norm against the baseline, or every two norms, in every metric."""
+    title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
+    return Section(
+        f"{name}: {title}",
+        tables.paired(all_pairs=all_pairs),
+        comparison_columns(tables.results.keys, all_pairs=all_pairs),
+        PAIRED_NOTE,
+        norms,
+    )
 
 
 def side_by_side(comparisons: Sequence[Comparison]) -> Section:
@@ -140,10 +153,12 @@ def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
         Column(f"best {short}", lambda row: number(row["best"])),
         Column("val %", lambda row: percent(row["val_accuracy_mean"])),
         Column("largest that trains", lambda row: number(row["largest_that_trains"])),
-        Column("", lambda row: _edge(row["at_edge"]), left=True),
+        Column("", lambda row: _remarks(row), left=True),
     ]
+    judged = comparison.reported.rule.metric
+    by = "validation accuracy" if judged == "test_accuracy" else (entry(judged) or judged)
     yield Section(
-        f"{comparison.name}: {key}, chosen by validation on tuning seeds",
+        f"{comparison.name}: {key}, chosen by {by} on tuning seeds",
         comparison.choices,
         columns,
         norms=comparison.reported.norms,
@@ -174,23 +189,32 @@ def _value_column(heading: str, value: Any) -> Column:
     return Column(heading, lambda row: percent(row[value]))
 
 
-def _edge(side: str) -> str:
-    return f"at the {side} of the grid: widen it" if side else ""
+def _remarks(row: Any) -> str:
+    """What to know of a norm's own best value."""
+    side = row["at_edge"]
+    found = [f"at the {side} of the grid: widen it"] if side else []
+    if row.get("gain", 0.0) < 0:
+        found.append(f"worse than shared by {number(-row['gain'])} over {row['pairs']:.0f} seeds")
+    return "; ".join(found)
 
 
-def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) -> Section:
+def by_key(
+    comparison: Comparison, by: str, metric: str, reference: Any | None, *, best: bool = False
+) -> Section:
     """One metric against one sweep key: norms down, values across, each with its verdict.
 
     metric: a column of the convergence table, or one of the compared metrics by its short name.
     reference: the value that the others are held against, for the same norm and seeds; where it
-    was not run, the last one. Raises ConfigError for an unknown key or metric.
+    was not run, the last one. best: at each norm's own best value of the tuned key, if there are
+    such runs. Raises ConfigError for an unknown key or metric.
     """
-    tables, keys = comparison.reported, comparison.results.keys
+    tables, keys = (best and comparison.best) or comparison.reported, comparison.results.keys
     column = f"{metric}_mean" if f"{metric}_mean" in tables.convergence.columns else metric
     wide = pivot(tables.convergence, column, by, keys)
     values = list(wide.columns)
     rows, note = wide.reset_index(), ""
     if metric in METRICS and not (metric == "steps_to_target" and _changes_steps(by)):
+        reference = point_label(reference)  # as the columns are named: true, not True
         if reference not in values:
             reference = values[-1]
         primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
@@ -199,9 +223,11 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         rows = rows.assign(marks=[dict(row) for _, row in marks.iterrows()])
         note = (
             f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
-            "= no evidence of a difference, ? too few seeds "
-            f"(needs at least {needed_seeds(max(1, len(values) - 1))})"
+            f"≈ similar, ? undecided, · too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
         )
+    how = f", {comparison.tuned_key} as configured" if comparison.best is not None else ""
+    if tables is comparison.best:
+        how = f", {comparison.tuned_key} at each norm's own best"
     budget = tables.convergence.groupby(by)["budget_steps"].max()
     columns = [
         norm_column(),
@@ -212,7 +238,7 @@ def by_key(comparison: Comparison, by: str, metric: str, reference: Any | None) 
         ),
     ]
     return Section(
-        f"{comparison.name}: {metric.replace('_', ' ')} by {by}",
+        f"{comparison.name}: {metric.replace('_', ' ')} by {by}{how}",
         rows,
         columns,
         note,
@@ -237,4 +263,4 @@ def _cell(row: Any, value: Any, metric: str, budget: float) -> str:
     verdict = row.get("marks", {}).get(value)
     if not isinstance(verdict, str):
         return text
-    return f"{text} {MARKS.get(verdict, '?')}"
+    return f"{text} {mark(verdict)}"

@@ -15,34 +15,37 @@ Facts = list[tuple[str, str]]
 
 
 def setting(comparison: Comparison) -> Facts:
-    """Everything in the config that changes the numbers, and the budget and target it led to."""
-    config, runs = comparison.results.config, comparison.reported.results.runs
+    """What the config led to: budget, target, seeds and split, which it need not name."""
+    config, runs = comparison.results.config, comparison.answered.results.runs
     seeds = sorted(set(runs["seed"]))
     budgets = sorted(set(runs["steps_planned"].dropna()))
-    data = dict(config["data"])
-    fixed = data.pop("split_seed", None)
+    fixed = (config.get("data") or {}).get("split_seed")
     split = "each seed's own" if fixed is None else f"one for all seeds (split_seed {fixed})"
-    facts = [
+    return [
         ("norms", ", ".join(comparison.reported.norms)),
         ("baseline", str(config["baseline"])),
-        ("data", _section(data)),
         ("validation split", split),
-        ("network", _section(config["model"])),
-        ("normalization", _section(config["normalization"])),
-        ("optimizer", _section(config["optimizer"])),
-        ("training", _section(config["training"])),
         ("budget", " or ".join(f"{count(budget)} steps" for budget in budgets) or "–"),
         ("target", _target(config["target"], comparison.targets)),
         ("seeds", f"{len(seeds)} ({_listed(seeds)})"),
-        ("probes", _section(config["probes"])),
-        ("runtime", _section(config["runtime"])),
     ]
-    for key, values in (config.get("sweep") or {}).items():
-        facts.append(("sweep", f"{key}: {', '.join(map(str, values))}"))
-    if comparison.tuned_key:
-        grid = config["tune"][comparison.tuned_key]
-        facts.append(("tuning", f"{comparison.tuned_key}: {', '.join(map(str, grid))}"))
-    return facts
+
+
+def as_yaml(comparison: Comparison) -> tuple[str, str]:
+    """The config as a file has it, and a sentence that says whether that is all of it."""
+    import yaml
+
+    given = comparison.results.given
+    text = yaml.safe_dump(
+        dict(given or comparison.results.config),
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=88,
+    )
+    if given:
+        return text, "The config; every key that is not here has its default."
+    return text, "The config with every key, as its runs were trained by an earlier normbench."
 
 
 def environment(comparison: Comparison) -> Facts:
@@ -77,13 +80,6 @@ def _target(target: Mapping[str, Any], values: Sequence[float]) -> str:
             f"{target['from']}, on seeds of their own"
         )
     return f"{text}, as configured"
-
-
-def _section(section: Mapping[str, Any]) -> str:
-    """A section of the config in one line; what is not given is left out."""
-    shown = {key: value for key, value in section.items() if value is not None}
-    kind = [str(shown.pop(name)) for name in ("kind", "dataset") if name in shown]
-    return ", ".join([*kind, *(f"{key} {_text(value)}" for key, value in shown.items())])
 
 
 def _text(value: Any) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Cells = list[list[str]]
+Fit = tuple[int, list[int]]
 
 
 def cells(frame: pd.DataFrame | Sequence[Row], columns: Sequence[Column]) -> Cells:
@@ -35,21 +36,24 @@ def rich_table(
     width: int,
     note: str = "",
     norms: Sequence[str] = (),
+    bold: Sequence[int] = (),
 ) -> RenderableType:
     """A table at most ``width`` characters wide; what did not fit is named below it.
 
-    norms: those of the whole experiment, which decide on colours. Where even the columns that are
+    norms: those of the whole experiment, which decide on colours; bold: places of the rows that
+    stand out. Headings and words wrap before a column is dropped. Where even the columns that are
     never dropped would break words, each row is a block of lines.
     """
     kept, dropped = list(columns), []
-    while _width(cells(frame, kept), kept) > width and any(column.weight for column in kept):
+    while _fits(cells(frame, kept), kept, width) is None and any(c.weight for c in kept):
         last = max(kept, key=lambda column: column.weight)
         kept.remove(last)
         dropped.append(last.heading)
+    if (fit := _fits(cells(frame, kept), kept, width)) is None:
+        kept, dropped = list(columns), []  # blocks have room for all
     shown = cells(frame, kept)
     styles = norm_looks(frame, norms)
-    widths = _widths(shown, kept, width)
-    body = _blocks(shown, kept, styles) if widths is None else _table(shown, kept, widths, styles)
+    body = _blocks(shown, kept, styles) if fit is None else _table(shown, kept, fit, styles, bold)
     notes = [note] if note else []
     if dropped:
         notes.append(f"not shown at this width: {', '.join(reversed(dropped))}")
@@ -57,18 +61,24 @@ def rich_table(
 
 
 def _table(
-    rows: Cells, columns: Sequence[Column], widths: Sequence[int], styles: Mapping[str, Look]
+    rows: Cells,
+    columns: Sequence[Column],
+    fit: Fit,
+    styles: Mapping[str, Look],
+    bold: Sequence[int],
 ) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    gap, widths = fit
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0))
     for column, width in zip(columns, widths, strict=True):
         side: JustifyMethod = "left" if column.left else "right"
         table.add_column(column.heading, justify=side, overflow="fold", width=width)
     previous: str | None = None
-    for row in rows:
+    for place, row in enumerate(rows):
         first, *others = (
             _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
         )
-        table.add_row(Text("") if row[0] == previous else first, *others)
+        name = Text("") if row[0] == previous else first
+        table.add_row(name, *others, style="bold" if place in bold else None)
         previous = row[0]
     return table
 
@@ -87,6 +97,8 @@ def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) 
             _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
         )
         for column, text in zip(columns[1:], others, strict=True):
+            if not text.plain:
+                continue
             text.overflow = "fold"
             block.add_row(Text(column.heading), text)
         first.stylize("bold")
@@ -106,11 +118,6 @@ def norm_looks(frame: pd.DataFrame | Sequence[Row], norms: Sequence[str]) -> dic
     return looks(named.union(norms))
 
 
-def _width(rows: Cells, columns: Sequence[Column]) -> int:
-    """Characters of the widest line: each column has two beside its text, the edge one."""
-    return 1 + sum(2 + width for width in _natural(rows, columns))
-
-
 def _natural(rows: Cells, columns: Sequence[Column]) -> list[int]:
     texts = _texts(rows, columns)
     return [max(map(cell_len, [c.heading, *t])) for c, t in zip(columns, texts, strict=True)]
@@ -120,12 +127,22 @@ def _texts(rows: Cells, columns: Sequence[Column]) -> list[list[str]]:
     return [[row[i] for row in rows] for i in range(len(columns))]
 
 
-def _widths(rows: Cells, columns: Sequence[Column], width: int) -> list[int] | None:
-    """Widths that fit, the widest columns wrapped first; None where a word would break.
+def _fits(rows: Cells, columns: Sequence[Column], width: int) -> Fit | None:
+    """The room between columns, and their widths; None where a word would break.
+
+    Two characters between columns, one where only that makes them fit.
+    """
+    for gap in (2, 1):
+        if (widths := _widths(rows, columns, width - 1 - gap * len(columns))) is not None:
+            return gap, widths
+    return None
+
+
+def _widths(rows: Cells, columns: Sequence[Column], room: int) -> list[int] | None:
+    """Widths that sum to ``room`` at most, the widest columns wrapped first, or None.
 
     Headings and columns of words wrap between words, numbers not at all.
     """
-    room = width - 1 - 2 * len(columns)
     least = [
         max(cell_len(part) for part in [*column.heading.split(), *_wholes(texts, column), ""])
         for column, texts in zip(columns, _texts(rows, columns), strict=True)
@@ -176,7 +193,8 @@ _LATEX = {
     ">": "$>$",
     "<": "$<$",
 }
-_LATEX |= {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$"}
+_LATEX |= {"▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "★": r"$\bigstar$"}
+_LATEX |= {"≈": r"$\approx$", "∞": r"$\infty$", "·": r"$\cdot$", "†": r"\dag{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 

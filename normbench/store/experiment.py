@@ -128,13 +128,28 @@ class ExperimentStore:
                     path.unlink()
             self.path.rmdir()
 
-    def write_plan(self, config: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
-        """Record what was asked for: the resolved config and every planned run.
+    def plan(
+        self, config: dict[str, Any], runs: Sequence[dict[str, Any]], **told: Any
+    ) -> dict[str, Any]:
+        """The record of what is asked for: the resolved config, every planned run, what is told.
 
-        Raises StoreError.
+        What was looked at before stays on record as long as some of the runs can be compared with
+        those of that time. Raises StoreError for a damaged record.
         """
+        before = self.read_plan() if (self.path / PLAN).exists() else {"runs": []}
+        known = {run.get("context") for run in before["runs"] if isinstance(run, dict)}
+        kept = {}
+        if before.get("looked_at") and known & {run["context"] for run in runs}:
+            kept["looked_at"] = before["looked_at"]
         plan = {"schema": SCHEMA, "name": self.name, "config": config, "runs": list(runs)}
-        write_atomically(self.path / PLAN, to_json(plan) + "\n")
+        return {**plan, **kept, **told}
+
+    def write_plan(
+        self, config: dict[str, Any], runs: Sequence[dict[str, Any]], **told: Any
+    ) -> None:
+        """Record what was asked for: see ``plan``. Raises StoreError."""
+        record = self.plan(config, runs, **told)
+        write_atomically(self.path / PLAN, to_json(record) + "\n")
 
     def read_plan(self) -> dict[str, Any]:
         """What was last asked for. Raises StoreError when there is no such experiment."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Results:
     curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds,
     train_accuracy.
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
+    given: what of the config differs from the defaults; empty where an older normbench trained.
+    looked_at: how many seeds were compared each time that a training ended, as far as it changed.
+    environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
+    and its fingerprint.
     """
 
     name: str
@@ -53,6 +57,9 @@ class Results:
     curves: pd.DataFrame
     probes: pd.DataFrame
     reasons: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    looked_at: tuple[int, ...] = ()
+    environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
@@ -60,37 +67,41 @@ class Results:
             return self
         runs = self.runs[mask]
         kept = set(runs["run"])
-        return Results(
-            self.name,
-            self.path,
-            self.config,
-            self.keys,
-            runs.reset_index(drop=True),
-            self.curves[self.curves["run"].isin(kept)],
-            self.probes[self.probes["run"].isin(kept)],
-            {run: reason for run, reason in self.reasons.items() if run in kept},
+        return replace(
+            self,
+            runs=runs.reset_index(drop=True),
+            curves=self.curves[self.curves["run"].isin(kept)],
+            probes=self.probes[self.probes["run"].isin(kept)],
+            reasons={run: reason for run, reason in self.reasons.items() if run in kept},
+            environments={run: here for run, here in self.environments.items() if run in kept},
         )
 
 
-def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
+def read_results(
+    results: Path, name: str, *, probes: bool = True, plan: Mapping[str, Any] | None = None
+) -> Results:
     """The experiment ``name``: every planned run, and every other run of the same config.
 
     A run under a seed that the last command did not ask for counts too, so that no result is
-    left out by asking for less. Raises StoreError when there is no such experiment, or it cannot
-    be read.
+    left out by asking for less; but where seeds come in steps, the looks say which count.
+    plan: what is asked for, if that is not what is on record. Raises StoreError when there is no
+    such experiment, or it cannot be read.
     """
     store = ExperimentStore(results, name)
-    plan = store.read_plan()
+    plan = store.read_plan() if plan is None else plan
     planned = plan["runs"]
     if not all(isinstance(entry, dict) and entry.keys() >= _PLANNED for entry in planned):
         raise StoreError(
             f"{store.path / PLAN} was written by an older normbench, or is damaged\n"
             "    `normbench train` with its config writes it anew and keeps the runs"
         )
-    entries = [*planned, *_unplanned(store, planned)]
+    in_steps = isinstance(plan["config"].get("seeds"), Mapping)
+    entries = [*planned, *([] if in_steps else _unplanned(store, planned))]
     keys = list(plan["config"].get("sweep") or {})
     rows, curves, probed = [], _Curves(), _Probes()
     reasons: dict[str, str] = {}
+    environments: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, dict[str, Any]] = {}
     for entry in entries:
         row = {"run": entry["folder"], **{k: entry[k] for k in ("norm", "seed", "role")}}
@@ -102,6 +113,10 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
             outcomes[run.name] = _outcome(run, manifest, curves)
             if manifest and manifest.get("reason"):
                 reasons[run.name] = manifest["reason"]
+            if manifest:
+                here = {**manifest.get("environment", {}), "data": manifest["data"]}
+                # Runs by the thousand come from a few environments.
+                environments[run.name] = known.setdefault(repr(here), here)
             if probes and manifest:
                 probed.add(run)
         rows.append(row | outcomes[run.name])
@@ -114,6 +129,9 @@ def read_results(results: Path, name: str, *, probes: bool = True) -> Results:
         curves.frame(),
         probed.frame(),
         reasons,
+        plan.get("given") or {},
+        tuple(plan.get("looked_at") or ()),
+        environments,
     )
 
 

@@ -34,9 +34,15 @@ def total_steps(run: RunConfig, train_examples: int) -> int:
     return max(1, round(run.training.epochs * per_epoch))
 
 
-def cadence(run: RunConfig, steps: int) -> int:
-    """Steps between evaluations, in a run of ``steps``."""
-    if run.training.evaluations is not None:
-        return max(1, steps // run.training.evaluations)
+def evaluation_steps(run: RunConfig, steps: int) -> list[int]:
+    """After which updates a run of ``steps`` is evaluated, sorted; the last is among them.
+
+    Every so many steps, or as many evaluations as are asked for, as evenly spaced as whole steps
+    are. The evaluation of the initial weights comes on top.
+    """
+    count = run.training.evaluations
+    if count is not None:
+        count = min(count, steps)
+        return [place * steps // count for place in range(1, count + 1)]
     assert run.training.evaluate_every is not None
-    return run.training.evaluate_every
+    return [*range(run.training.evaluate_every, steps, run.training.evaluate_every), steps]

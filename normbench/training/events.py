@@ -83,7 +83,10 @@ class Checkpointed:
 
 @dataclass(frozen=True)
 class Diverged:
-    """The training loss of update ``step`` (from 0) was not finite. The run ends here."""
+    """The run ends here: the training loss of update ``step`` (from 0) was not finite.
+
+    Or its evaluation after ``step`` updates was not, which is what that update would have seen.
+    """
 
     step: int
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from normbench.models import ACTIVATIONS
 from normbench.models.base import Network, Placement, build
-from normbench.norms import Method
+from normbench.norms import Site
+from normbench.norms.base import Statistics
 from normbench.probes import Tap
+from normbench.probes.base import EXAMPLES
 from normbench.probes.landscape import (
     Eigenvalue,
     GradientNoise,
@@ -29,6 +32,7 @@ from normbench.probes.landscape import (
 )
 from normbench.seeding import stream
 from normbench.training.run import Run
+from normbench.training.settings import compute_on, kept
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -49,16 +53,21 @@ HESSIAN_TOLERANCE = 1e-2
 class Conditions:
     """A network at step 0 as theory sees it; the fields are arguments of the theory's growth.
 
-    weight_gain, first_gain: fan_in * mean(W^2) of the hidden layers after the first, averaged, and
-    of the first; bias_variance: mean square of the former's biases; input_mean_square: [B], of
-    each example of the first batch; group_size: values behind one statistic of one example.
-    ordinary: the method replaces neither the weights nor the activation. depth, first_gain and
-    input_mean_square are None where the input is not known.
+    gains: fan_in * mean(W^2) of each hidden layer; weight_gain, first_gain: of those after the
+    first, averaged, and of the first; bias_variance: mean square of the former's biases;
+    batch_size: values behind one statistic of a batch (examples times positions); group_size: of
+    one example, from so many channels; shapes: of one example at each layer, (F,) or (C, H, W).
+    ordinary: the method replaces neither the weights nor the activation; statistics and centered
+    are None where the method has not declared them.
+    Of the first batch, None where the input is not known, as first_gain and depth then are:
+    input_mean_square [B], of each example; input_map [H, W], at each position of images;
+    input_products [N, N], mean product of two examples, for at most the examples that probes
+    compare.
     """
 
     ordinary: bool
-    statistics: Literal["batch", "example", "none"]
-    centered: bool
+    statistics: Statistics | None
+    centered: bool | None
     placement: Placement
     phi: Function
     dphi: Function
@@ -66,10 +75,14 @@ class Conditions:
     bias_variance: float
     batch_size: int
     group_size: int | None
-    spatial: bool
+    channels: int | None
+    shapes: tuple[tuple[int, ...], ...]
+    gains: tuple[float, ...]
     depth: int | None
     first_gain: float | None
     input_mean_square: Floats | None
+    input_map: Floats | None
+    input_products: Floats | None
 
 
 @dataclass(frozen=True)
@@ -148,11 +161,10 @@ def inspect_all(
     """
     signals: list[dict[str, Any]] = []
     around: list[dict[str, Any]] = []
-    threads = torch.get_num_threads()
-    try:
+    with kept():
         for done, (point, norm, config) in enumerate(runs):
             progress(done)
-            torch.set_num_threads(config.runtime.threads)
+            compute_on(config.runtime)
             found = inspect(config, dataset, signals_at=signals_at, landscape_at=landscape_at)
             label = {"point": point, "norm": norm, "seed": config.seed}
             known = {"conditions": vars(found.conditions)}
@@ -163,8 +175,6 @@ def inspect_all(
                 reading = _flat(found.surroundings.get(step))
                 around.append({**label, "step": step, **reading})
         progress(len(runs))
-    finally:
-        torch.set_num_threads(threads)
     return signals, around
 
 
@@ -191,42 +201,47 @@ def _flat(found: Surroundings | None) -> dict[str, Any]:
 
 def conditions(run: Run, dataset: Dataset) -> Conditions:
     """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
-    x, _ = run.next_batch()
+    x = run.next_batch()[0].double().cpu()
+    few = x[:EXAMPLES].flatten(1)
     known = _conditions(run.network, run.config, dataset.image_shape)
     return replace(
         known,
         depth=len(run.network.layers),
         first_gain=_gain(run.network.layers[0].linear),
-        input_mean_square=x.double().square().flatten(1).mean(1).cpu().numpy(),
+        input_mean_square=x.square().flatten(1).mean(1).numpy(),
+        input_map=x.square().mean((0, 1)).numpy() if x.ndim == 4 else None,
+        input_products=(few @ few.T / few.shape[1]).numpy(),
     )
 
 
-def conditions_without_data(config: RunConfig) -> Conditions:
-    """The same from the config alone, for a network that flattens its input."""
+def conditions_without_data(
+    config: RunConfig, image_shape: tuple[int, int, int] = (1, 1, 1)
+) -> Conditions:
+    """The same from the config alone, with what there is to know without the input.
+
+    image_shape: (H, W, C) of the input; any will do for a network that flattens it, and any number
+    of channels for one that does not.
+    """
     model = config.model
     method = config.norm.method(config.normalization)
-    network = build(model.kind, model.options(), model.common(), method, _ANY_IMAGE, 2, config.seed)
-    return _conditions(network, config, _ANY_IMAGE)
-
-
-# Neither its size nor the number of classes shows in a hidden layer of a flat network.
-_ANY_IMAGE = (1, 1, 1)
+    network = build(
+        model.kind, model.options(), model.common(), method, image_shape, 2, config.seed
+    )
+    return _conditions(network, config, image_shape)
 
 
 def _conditions(
     network: Network, config: RunConfig, image_shape: tuple[int, int, int]
 ) -> Conditions:
     method = config.norm.method(config.normalization)
-    site = type(network).sites(config.model.options(), image_shape)[-1]
+    sites = type(network).sites(config.model.options(), image_shape)
+    middle = sites[len(sites) // 2]
     common = config.model.common()
     hidden = [block.linear for block in network.layers[1:]]
     biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
     phi, dphi = functions(common.activation)
     return Conditions(
-        ordinary=(
-            type(method).weighted is Method.weighted
-            and type(method).activation is Method.activation
-        ),
+        ordinary=method.ordinary,
         statistics=method.statistics,
         centered=method.centered,
         placement=common.placement,
@@ -234,13 +249,23 @@ def _conditions(
         dphi=dphi,
         weight_gain=float(np.mean([_gain(module) for module in hidden])),
         bias_variance=float(np.mean(biases)) if biases else 0.0,
-        batch_size=config.data.batch_size,
-        group_size=method.group_size(site),
-        spatial=site.spatial,
+        batch_size=config.data.batch_size * middle.positions,
+        group_size=method.group_size(middle),
+        channels=method.group_size(Site(middle.features, 1, 1)),
+        shapes=tuple(_shape(site) for site in sites),
+        gains=tuple(_gain(block.linear) for block in network.layers),
         depth=None,
         first_gain=None,
         input_mean_square=None,
+        input_map=None,
+        input_products=None,
     )
+
+
+def _shape(site: Site) -> tuple[int, ...]:
+    if site.height is None or site.width is None:
+        return (site.features,)
+    return site.features, site.height, site.width
 
 
 def surroundings(run: Run) -> Surroundings:
@@ -265,8 +290,12 @@ def surroundings(run: Run) -> Surroundings:
     )
 
 
+@lru_cache
 def functions(activation: str) -> tuple[Function, Function]:
-    """An activation of ``ACTIVATIONS`` and its derivative, on float64 arrays."""
+    """An activation of ``ACTIVATIONS`` and its derivative, on float64 arrays.
+
+    The same objects for the same name, so that theory need not integrate twice.
+    """
     module = ACTIVATIONS[activation]()
 
     def phi(z: Floats) -> Floats:

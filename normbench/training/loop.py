@@ -7,6 +7,7 @@ same weights.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -86,10 +87,13 @@ def _train_group(
     if resumed:
         crew.resumed()
     active = {slot: runs[slot] for slot in slots}
-    for slot, run in active.items():
+    for slot, run in list(active.items()):
         yield slots[slot], events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
         if not resumed:
-            yield slots[slot], _evaluated(run)
+            told = list(_told_of_evaluation(run))
+            yield from ((slots[slot], event) for event in told)
+            if isinstance(told[-1], events.Finished):
+                del active[slot]
     for slot, event in _train_to_end(crew, active, should_stop):
         yield slots[slot], event
 
@@ -100,6 +104,7 @@ def _train_to_end(
     """active: the runs to tell of, less those that have diverged, which go on unseen."""
     lead = crew.runs[0]
     probed = set(_probe_schedule(lead))
+    evaluated = set(lead.evaluation_steps)
     last_checkpoint = last_progress = time.monotonic()
     mark = lead.clock.now()
 
@@ -135,22 +140,30 @@ def _train_to_end(
                 run.clock.steps += 1
 
         now = time.monotonic()
-        if lead.step % lead.evaluate_every == 0 or lead.step == lead.steps:
+        due = now - last_checkpoint > CHECKPOINT_SECONDS
+        if lead.step in evaluated:
             pause()
-            due = lead.step == lead.steps or now - last_checkpoint > CHECKPOINT_SECONDS
+            due = due or lead.step == lead.steps
             for index, run in list(active.items()):
-                if (diverged := _diverged_at(run)) is not None:
+                told = list(_told_of_evaluation(run))
+                yield from ((index, event) for event in told)
+                if isinstance(told[-1], events.Finished):
                     # Its last checkpoint stays the last good one.
-                    yield index, events.Diverged(diverged)
-                    yield index, _finished(run)
                     del active[index]
-                else:
-                    yield index, _evaluated(run)
-                    if due:
-                        yield index, run.checkpoint()
+                elif due:
+                    yield index, run.checkpoint()
             for run in crew.runs:
                 run.first_loss_step = run.step
             last_checkpoint = now if due else last_checkpoint
+            mark = lead.clock.now()
+        elif due:
+            pause()
+            for index, run in active.items():
+                # What has diverged is told at the next evaluation: when a run ends must not
+                # depend on the clock.
+                if _diverged_at(run) is None and run.is_finite():
+                    yield index, run.checkpoint()
+            last_checkpoint = now
             mark = lead.clock.now()
         elif now - last_progress > PROGRESS_SECONDS:
             pause()
@@ -163,7 +176,10 @@ def _train_to_end(
     for index, run in active.items():
         precise = run.precise_accuracy()
         loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
-        yield index, events.Tested(run.step, loss, accuracy, precise)
+        if math.isfinite(loss):
+            yield index, events.Tested(run.step, loss, accuracy, precise)
+        else:
+            yield index, events.Diverged(run.step)
         yield index, _finished(run)
 
 
@@ -185,21 +201,29 @@ def _probed(crew: Crew) -> list[events.Probed]:
     return [events.Probed(step, quantities) for quantities in measured]
 
 
-def _evaluated(run: Run) -> events.Evaluated:
-    losses = run.logged_losses()
-    train_loss = losses.double().mean().item() if len(losses) else None
-    run.first_loss_step = run.step
-    loss, accuracy = run.evaluate(run.data, run.validation_indices)
-    return events.Evaluated(
-        run.step,
-        run.step / run.per_epoch,
-        run.step * run.config.data.batch_size,
-        train_loss,
-        loss,
-        accuracy,
-        run.clock.train_seconds,
-        run.train_accuracy(),
-    )
+def _told_of_evaluation(run: Run) -> Iterator[events.Event]:
+    """The evaluation that is due, or the end of a run whose losses are no longer finite."""
+    diverged = _diverged_at(run)
+    if diverged is None:
+        losses = run.logged_losses()
+        train_loss = losses.double().mean().item() if len(losses) else None
+        loss, accuracy = run.evaluate(run.data, run.validation_indices)
+        if math.isfinite(loss):
+            run.first_loss_step = run.step
+            yield events.Evaluated(
+                run.step,
+                run.step / run.per_epoch,
+                run.step * run.config.data.batch_size,
+                train_loss,
+                loss,
+                accuracy,
+                run.clock.train_seconds,
+                run.train_accuracy(),
+            )
+            return
+        diverged = run.step
+    yield events.Diverged(diverged)
+    yield _finished(run)
 
 
 def _diverged_at(run: Run) -> int | None:

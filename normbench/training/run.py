@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
+from operator import sub
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from normbench.models.base import build
 from normbench.probes import Tap
 from normbench.seeding import stream
 from normbench.training import events
-from normbench.training.budget import cadence, steps_per_epoch, total_steps
+from normbench.training.budget import evaluation_steps, steps_per_epoch, total_steps
 from normbench.training.clock import Clock
 from normbench.training.optimizers import (
     full_rate,
@@ -96,8 +97,10 @@ class Run:
         self.augment = Augment(run.data.augment.crop, run.data.augment.flip)
         self.step = 0
         self.batches_sha256 = ""
-        self.evaluate_every = cadence(run, self.steps)
-        self.losses = torch.zeros(min(self.evaluate_every, self.steps), device=self.device)
+        self.evaluation_steps = evaluation_steps(run, self.steps)
+        longest = max(map(sub, self.evaluation_steps, [0, *self.evaluation_steps]))
+        # Twice: a checkpoint of an earlier version may stand between other evaluations.
+        self.losses = torch.zeros(2 * longest, device=self.device)
         self.first_loss_step = 0  # the update whose loss stands at losses[0]
         self.order: Tensor | None = None
 
@@ -223,6 +226,11 @@ class Run:
     def logged_losses(self) -> Tensor:
         """Losses of the updates since the last evaluation, on the CPU. Waits for the device."""
         return self.losses[: self.step - self.first_loss_step].cpu()
+
+    def is_finite(self) -> bool:
+        """Whether every weight and running statistic is a number. Waits for the device."""
+        values = [t for t in self.network.state_dict().values() if t.is_floating_point()]
+        return bool(torch.stack([t.isfinite().all() for t in values]).all())
 
     # -- checkpoints --------------------------------------------------------------------------
 

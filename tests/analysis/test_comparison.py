@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normbench.analysis.comparison import COLUMNS, compare
+from normbench.analysis.comparison import COLUMNS, compare, share_of_look
 from normbench.analysis.convergence import outcomes
+from normbench.analysis.rule import VerdictRule
 from normbench.errors import ConfigError
 
 BUDGET = 1000.0
+STEPS = VerdictRule("steps_to_target", 0.10)
 
 
 def outcome_table(
@@ -48,95 +50,217 @@ def row(table: pd.DataFrame, metric: str = "steps_to_target", **where: object) -
     return chosen.iloc[0]
 
 
+def by_steps(outcome: pd.DataFrame, norms: list[str], baseline: str, **options) -> pd.DataFrame:
+    """The comparison with steps to target as the metric that judges."""
+    keys = options.pop("keys", [])
+    return compare(outcome, norms, baseline, keys, rule=STEPS, **options)
+
+
 def test_the_columns_are_those_of_the_contract() -> None:
     outcome = outcome_table({"none": [500.0] * 3, "batch": [400.0] * 3}, depth=10)
     table = compare(outcome, ["none", "batch"], "none", ["depth"])
     assert list(table.columns) == [
-        *("norm", "baseline", "depth", "metric", "pairs", "difference", "ci_low", "ci_high"),
-        *("p_value", "p_adjusted", "p_better", "verdict"),
+        *("norm", "baseline", "depth", "metric", "pairs", "informative", "difference", "ci_low"),
+        *("ci_high", "interval", "p_value", "p_adjusted", "p_better", "detectable", "verdict"),
     ]
+
+
+def test_only_the_judged_metric_has_words_and_adjusted_p_values_and_it_comes_first() -> None:
+    rng = np.random.default_rng(0)
+    scores = {"none": list(rng.normal(0.5, 0.01, 8)), "batch": list(rng.normal(0.8, 0.01, 8))}
+    steps = {norm: list(rng.uniform(100, 900, 8)) for norm in scores}
+    table = compare(outcome_table(steps, scores), ["none", "batch"], "none", [])
+    assert table["metric"].tolist() == ["auc", "steps_to_target", "val_accuracy"]
+    judged, *others = table.to_dict("records")
+    assert judged["verdict"] == "better"
+    assert judged["interval"] == "simultaneous"
+    assert judged["p_adjusted"] == 2 / 2**8
+    for other in others:
+        assert other["verdict"] == ""
+        assert other["interval"] == "unadjusted"
+        assert np.isnan(other["p_adjusted"])
+        assert other["p_value"] <= 1
+    exploratory = compare(outcome_table(steps, scores), ["none", "batch"], "none", [], rule=None)
+    assert (exploratory["verdict"] == "").all()
 
 
 def test_a_norm_that_is_faster_at_every_seed_is_better() -> None:
     steps = {"none": [500.0 + 10 * i for i in range(8)], "batch": [300.0 + 5 * i for i in range(8)]}
-    result = row(compare(outcome_table(steps), ["none", "batch"], "none", []))
-    assert result["difference"] == pytest.approx(np.mean(steps["batch"]) - np.mean(steps["none"]))
+    result = row(by_steps(outcome_table(steps), ["none", "batch"], "none"))
+    assert result["difference"] == np.median(np.subtract(steps["batch"], steps["none"]))
     assert result["ci_low"] < result["difference"] < result["ci_high"] < 0
     assert result["p_value"] == result["p_adjusted"] == 2 / 2**8
     assert result["p_better"] == 1
     assert result["verdict"] == "better"
 
 
+def test_a_pair_whose_seeds_came_in_looks_is_judged_at_the_share_of_its_look() -> None:
+    steps = {"none": [500.0 + 10 * i for i in range(8)], "batch": [300.0 + 5 * i for i in range(8)]}
+    outcome = outcome_table(steps)
+    once = row(by_steps(outcome, ["none", "batch"], "none"))
+    first = row(by_steps(outcome, ["none", "batch"], "none", looks=(8, 12, 16)))
+    later = row(by_steps(outcome, ["none", "batch"], "none", looks=(4, 8, 12)))
+    assert once["p_value"] == first["p_value"] == later["p_value"]
+    assert first["p_adjusted"] == pytest.approx(once["p_adjusted"] / 0.8)
+    assert later["p_adjusted"] == pytest.approx(once["p_adjusted"] / 0.1)
+    assert (first["verdict"], later["verdict"]) == ("better", "too few seeds (needs 9)")
+
+
+def test_the_looks_share_alpha_among_them() -> None:
+    looks = (8, 12, 16, 20)
+    assert sum(share_of_look(seeds, looks) for seeds in looks) == pytest.approx(1)
+    assert share_of_look(8, ()) == share_of_look(8, (8,)) == 1
+
+
 def test_higher_accuracy_is_better_and_lower_is_worse() -> None:
-    accuracy = {"none": [0.5 + 0.01 * i for i in range(6)], "batch": [0.9] * 6, "rms": [0.1] * 6}
-    steps = {norm: [500.0] * 6 for norm in accuracy}
-    table = compare(outcome_table(steps, accuracy), ["none", "batch", "rms"], "none", [], alpha=0.1)
+    accuracy = {"none": [0.5 + 0.01 * i for i in range(7)], "batch": [0.9] * 7, "rms": [0.1] * 7}
+    steps = {norm: [500.0] * 7 for norm in accuracy}
+    rule = VerdictRule("val_accuracy")
+    table = compare(outcome_table(steps, accuracy), ["none", "batch", "rms"], "none", [], rule=rule)
     assert row(table, "val_accuracy", norm="batch")["verdict"] == "better"
     assert row(table, "val_accuracy", norm="rms")["verdict"] == "worse"
     assert row(table, "val_accuracy", norm="rms")["p_better"] == 0
+
+
+def test_one_missed_seed_does_not_turn_eleven_faster_ones_into_slower() -> None:
+    steps = {
+        "none": [500.0 + i for i in range(12)],
+        "batch": [490.0 + i + 0.1 * i for i in range(11)] + [np.inf],
+    }
+    result = row(by_steps(outcome_table(steps), ["none", "batch"], "none"))
+    assert -10 < result["difference"] < -9
+    assert result["ci_high"] < 0
+    # Certain, and faster by 2 % only: similar, where the mean of capped steps said "+25, better".
+    assert result["p_adjusted"] <= 0.05
+    assert result["verdict"] == "similar"
+    narrow = compare(
+        outcome_table(steps),
+        ["none", "batch"],
+        "none",
+        [],
+        rule=VerdictRule("steps_to_target", 0.001),
+    )
+    assert row(narrow)["verdict"] == "better"
 
 
 def test_a_miss_is_a_larger_difference_than_any_that_was_measured() -> None:
     # Seeds 0 to 6: batch is a little slower. Seed 7: only none misses. Rank 8 against 1 to 7:
     # the sum of ranks is 28 - 8 = 20; a mean of infinities would decide it all.
     steps = {"none": [100.0] * 7 + [np.inf], "batch": [110.0 + i for i in range(7)] + [900.0]}
-    result = row(compare(outcome_table(steps), ["none", "batch"], "none", []))
+    result = row(by_steps(outcome_table(steps), ["none", "batch"], "none"))
     signs = np.array(np.meshgrid(*[[-1, 1]] * 8)).reshape(8, -1)
     expected = np.mean(np.abs(np.arange(1, 9) @ signs) >= 20)
     assert result["p_value"] == pytest.approx(expected)
-    assert result["difference"] == pytest.approx((sum(10 + i for i in range(7)) - 100) / 8)
+    assert 10 < result["difference"] < 16
+    assert np.isneginf(result["ci_low"])
     assert result["p_better"] == 1 / 8
 
 
-def test_pairs_in_which_both_missed_are_ties_that_stay_among_the_pairs() -> None:
+def test_where_neither_reached_the_words_say_so_and_do_not_ask_for_seeds() -> None:
     steps = {"none": [np.inf] * 4 + [500.0] * 4, "batch": [np.inf] * 4 + [300.0] * 4}
-    result = row(compare(outcome_table(steps), ["none", "batch"], "none", []))
-    assert result["pairs"] == 8
+    result = row(by_steps(outcome_table(steps), ["none", "batch"], "none"))
+    assert (result["pairs"], result["informative"]) == (8, 4)
     assert result["p_value"] == 2 / 2**4
     assert result["p_better"] == 0.75
-    assert result["difference"] == -100
-    assert result["verdict"] == "no evidence of a difference"
+    assert result["verdict"] == "undecided (neither reached the target in 4 of 8 pairs)"
+    never = {norm: [np.inf] * 4 for norm in steps}
+    result = row(by_steps(outcome_table(never), ["none", "batch"], "none"))
+    assert result["verdict"] == "undecided (neither reached the target in 4 of 4 pairs)"
+
+
+def test_ties_that_leave_too_few_pairs_are_named() -> None:
+    scores = {"a": [0.5] * 8, "b": [0.6, 0.6, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5]}
+    steps = {norm: [500.0] * 8 for norm in scores}
+    result = row(compare(outcome_table(steps, scores), ["a", "b"], "a", []), "auc")
+    assert result["informative"] == 3
+    assert result["verdict"] == "undecided (5 of 8 pairs tie)"
+    assert result["interval"] == "5 of 8 pairs tie"
+    assert np.isnan(result["ci_low"])
 
 
 def test_a_norm_that_trains_where_the_baseline_always_misses_is_better() -> None:
     steps = {"none": [np.inf] * 6, "batch": [100.0 * i for i in range(1, 7)]}
-    result = row(compare(outcome_table(steps), ["none", "batch"], "none", []))
+    result = row(by_steps(outcome_table(steps), ["none", "batch"], "none"))
     assert result["p_value"] == 2 / 2**6
+    assert np.isneginf(result["difference"])
     assert result["verdict"] == "better"
 
 
 def test_five_seeds_are_too_few_and_the_verdict_says_how_many_are_needed() -> None:
     steps = {"none": [500.0] * 5, "batch": [100.0] * 5}
-    result = row(compare(outcome_table(steps), ["none", "batch"], "none", []))
+    result = row(by_steps(outcome_table(steps), ["none", "batch"], "none"))
     assert result["p_value"] == 0.0625
-    assert result["verdict"] == "too few seeds (needs at least 6)"
+    assert result["verdict"] == "too few seeds (needs 6)"
+    assert result["interval"] == "needs 6 pairs"
 
 
 def test_six_seeds_are_too_few_for_six_comparisons_and_eight_are_enough() -> None:
-    for seeds, verdict in ((6, "too few seeds (needs at least 8)"), (8, "better")):
+    for seeds, verdict in ((6, "too few seeds (needs 8)"), (8, "better")):
         steps = {"none": [500.0] * seeds} | {f"n{i}": [100.0] * seeds for i in range(6)}
-        table = compare(outcome_table(steps), list(steps), "none", [])
+        table = by_steps(outcome_table(steps), list(steps), "none")
         assert (table[table["metric"] == "steps_to_target"]["verdict"] == verdict).all()
 
 
-def test_a_norm_compared_with_itself_shows_no_difference() -> None:
+def test_no_interval_has_a_width_of_zero() -> None:
     steps = {"none": [500.0, np.inf] * 4, "same": [500.0, np.inf] * 4}
-    result = row(compare(outcome_table(steps), ["none", "same"], "none", []))
-    numbers = ["difference", "ci_low", "ci_high", "p_value", "p_adjusted", "p_better"]
-    assert result[numbers].tolist() == [0, 0, 0, 1, 1, 0.5]
-    assert result["verdict"] == "no evidence of a difference"
+    result = row(by_steps(outcome_table(steps), ["none", "same"], "none"))
+    assert result[["difference", "p_value", "p_adjusted", "p_better"]].tolist() == [0, 1, 1, 0.5]
+    assert result["interval"] == "no pair differs"
+    constant = outcome_table({"a": [500.0] * 8, "b": [400.0] * 8}, {"a": [0.5] * 8, "b": [0.6] * 8})
+    for metric in ("auc", "steps_to_target"):
+        result = row(compare(constant, ["a", "b"], "a", []), metric)
+        assert result["interval"] == "all pairs differ by the same amount"
+        assert np.isnan(result["ci_low"])
+
+
+def test_a_norm_inside_the_margin_is_similar_even_where_the_difference_is_certain() -> None:
+    rng = np.random.default_rng(1)
+    shared = rng.normal(0.8, 0.05, 12)
+    scores = {"a": list(shared), "b": list(shared + 0.002 + rng.normal(0, 0.001, 12))}
+    steps = {norm: [500.0] * 12 for norm in scores}
+    result = row(compare(outcome_table(steps, scores), ["a", "b"], "a", []), "auc")
+    assert result["p_adjusted"] < 0.05
+    assert result["verdict"] == "similar"
+    assert -0.01 <= result["ci_low"] <= result["ci_high"] <= 0.01
+    narrow = VerdictRule("auc", 0.001)
+    result = row(compare(outcome_table(steps, scores), ["a", "b"], "a", [], rule=narrow), "auc")
+    assert result["verdict"] == "better"
+
+
+def test_an_undecided_comparison_tells_what_it_would_have_found() -> None:
+    rng = np.random.default_rng(2)
+    scores = {norm: list(rng.normal(0.7, 0.1, 8)) for norm in ("a", "b")}
+    steps = {norm: [500.0] * 8 for norm in scores}
+    result = row(compare(outcome_table(steps, scores), ["a", "b"], "a", []), "auc")
+    assert result["verdict"] == "undecided"
+    sd = np.std(np.subtract(scores["b"], scores["a"]), ddof=1)
+    assert sd < result["detectable"] < 1.4 * sd
+
+
+def test_a_run_that_did_not_learn_leaves_no_interval_of_a_mean() -> None:
+    rng = np.random.default_rng(3)
+    scores = {"a": list(rng.normal(0.7, 0.01, 8)), "b": [*rng.normal(0.9, 0.01, 7), 0.1]}
+    steps = {norm: [500.0] * 8 for norm in scores}
+    outcome = outcome_table(steps, scores).assign(state="finished", num_classes=10)
+    result = row(compare(outcome, ["a", "b"], "a", []), "auc")
+    assert result["interval"] == "1 of 8 pairs hold a run that failed to learn"
+    assert np.isnan(result["ci_low"])
+    # Where it fails at every seed the pairs end alike, and the interval stands.
+    scores["b"] = list(0.1 + rng.uniform(0, 0.01, 8))
+    outcome = outcome_table(steps, scores).assign(state="diverged", num_classes=10)
+    assert row(compare(outcome, ["a", "b"], "a", []), "auc")["interval"] == "simultaneous"
 
 
 def test_a_failed_run_takes_its_pair_out_and_the_count_shows_it() -> None:
     steps = {"none": [500.0] * 6, "batch": [100.0] * 5 + [None]}
-    table = compare(outcome_table(steps), ["none", "batch"], "none", [])
+    table = by_steps(outcome_table(steps), ["none", "batch"], "none")
     assert row(table)["pairs"] == 5
-    assert row(table)["verdict"] == "too few seeds (needs at least 6)"
+    assert row(table)["verdict"] == "too few seeds (needs 6)"
 
 
 def test_a_norm_that_lost_all_its_pairs_keeps_its_row_and_its_place_in_holm() -> None:
     steps = {"none": [500.0] * 8, "batch": [100.0] * 8, "rms": [None] * 8}
-    table = compare(outcome_table(steps), list(steps), "none", [])
+    table = by_steps(outcome_table(steps), list(steps), "none")
     lost = row(table, norm="rms")
     assert lost["pairs"] == 0
     assert lost[["difference", "ci_low", "ci_high", "p_value", "p_adjusted"]].isna().all()
@@ -148,51 +272,42 @@ def test_runs_pair_by_seed_whatever_their_order() -> None:
     outcome = outcome_table(
         {"none": [100.0, 200, 300, 400, 500, 600], "batch": [90.0, 190, 290, 390, 490, 590]}
     )
-    table = compare(outcome, ["none", "batch"], "none", [])
-    shuffled = compare(outcome.sample(frac=1, random_state=0), ["none", "batch"], "none", [])
+    table = by_steps(outcome, ["none", "batch"], "none")
+    shuffled = by_steps(outcome.sample(frac=1, random_state=0), ["none", "batch"], "none")
     assert row(table)["difference"] == -10
     assert row(table)["verdict"] == "better"
     pd.testing.assert_frame_equal(table, shuffled)
 
 
-def test_the_numbers_of_a_sweep_point_do_not_depend_on_the_other_points() -> None:
-    rng = np.random.default_rng(0)
-    frames = [
-        outcome_table({n: list(rng.uniform(1, 1200, 7)) for n in ("a", "b", "c")}, depth=depth)
-        for depth in (40, 10, 20)
-    ]
-    together = compare(pd.concat(frames), ["a", "b", "c"], "a", ["depth"])
-    assert together["depth"].drop_duplicates().tolist() == [10, 20, 40]
-    alone = compare(frames[0], ["a", "b", "c"], "a", ["depth"])
-    part = together[together["depth"] == 40].reset_index(drop=True)
-    pd.testing.assert_frame_equal(part, alone)
-
-
 def test_sweep_points_may_have_different_norms_and_seeds() -> None:
     wide = outcome_table({"a": [500.0] * 7, "b": [100.0] * 7, "c": [100.0] * 7}, depth=1)
-    narrow = outcome_table({"a": [500.0] * 6, "b": [100.0] * 6}, depth=2)
+    narrow = outcome_table({"a": [500.0] * 8, "b": [100.0] * 8}, depth=2)
     narrow["seed"] += 1000
-    table = compare(pd.concat([wide, narrow]), ["a", "b", "c"], "a", ["depth"])
+    table = by_steps(pd.concat([wide, narrow]), ["a", "b", "c"], "a", keys=["depth"])
     steps = table[table["metric"] == "steps_to_target"]
     assert steps[["depth", "norm", "pairs"]].to_numpy().tolist() == [
         [1, "b", 7],
         [1, "c", 7],
-        [2, "b", 6],
+        [2, "b", 8],
     ]
     assert (steps["verdict"] == "better").all()
 
 
-def test_holm_runs_over_the_norms_of_one_metric_and_sweep_point() -> None:
+def test_holm_runs_over_every_comparison_of_the_judged_metric_sweep_points_included() -> None:
     # One of the three differs at every one of 10 seeds: 2/1024 x 3; the others tie at 1.
     steps = {n: [500.0] * 10 for n in ("none", "a", "b")} | {"c": [100.0] * 10}
-    table = compare(outcome_table(steps), list(steps), "none", [])
+    table = by_steps(outcome_table(steps), list(steps), "none")
     steps_rows = table[table["metric"] == "steps_to_target"]
     assert steps_rows["p_adjusted"].tolist() == pytest.approx([1, 1, 3 * 2 / 2**10])
+    swept = pd.concat([outcome_table(steps, depth=depth) for depth in (1, 2)])
+    table = by_steps(swept, list(steps), "none", keys=["depth"])
+    steps_rows = table[table["metric"] == "steps_to_target"]
+    assert steps_rows["p_adjusted"].tolist() == pytest.approx([1, 1, 6 * 2 / 2**10] * 2)
 
 
 def test_all_pairs_compare_every_two_norms_with_the_baseline_as_such() -> None:
     steps = {"a": [500.0] * 9, "none": [400.0] * 9, "b": [300.0] * 9}
-    table = compare(outcome_table(steps), ["a", "none", "b"], "none", [], all_pairs=True)
+    table = by_steps(outcome_table(steps), ["a", "none", "b"], "none", all_pairs=True)
     pairs = table[table["metric"] == "steps_to_target"][["norm", "baseline", "verdict"]]
     assert pairs.to_numpy().tolist() == [
         ["a", "none", "worse"],
@@ -203,7 +318,7 @@ def test_all_pairs_compare_every_two_norms_with_the_baseline_as_such() -> None:
 
 def test_a_metric_that_no_run_has_makes_no_rows() -> None:
     table = compare(outcome_table({"a": [1.0] * 3, "b": [2.0] * 3}), ["a", "b"], "a", [])
-    assert table["metric"].tolist() == ["steps_to_target", "auc", "val_accuracy"]
+    assert table["metric"].tolist() == ["auc", "steps_to_target", "val_accuracy"]
 
 
 def test_when_every_run_failed_the_comparison_still_stands_without_numbers() -> None:
@@ -212,26 +327,14 @@ def test_when_every_run_failed_the_comparison_still_stands_without_numbers() -> 
     assert (table["pairs"] == 0).all()
 
 
-def test_one_norm_alone_gives_an_empty_table_with_columns() -> None:
+def test_one_norm_alone_and_no_runs_give_an_empty_table_with_columns() -> None:
     table = compare(outcome_table({"a": [1.0] * 3}), ["a"], "a", [])
     assert len(table) == 0
     assert list(table.columns) == list(COLUMNS)
-
-
-def test_no_runs_give_an_empty_table_with_columns() -> None:
     outcome = outcome_table({"a": [1.0], "b": [1.0]}, depth=1).iloc[:0]
     table = compare(outcome, ["a", "b"], "a", ["depth"])
     assert len(table) == 0
     assert "depth" in table.columns
-
-
-def test_the_verdict_follows_the_ranks_that_were_tested() -> None:
-    # One huge loss turns the mean, thirteen small gains the ranks.
-    steps = {"a": [100.0 + i for i in range(14)], "b": [99.0 - i for i in range(13)] + [990.0]}
-    result = row(compare(outcome_table(steps), ["a", "b"], "a", []))
-    assert result["difference"] > 0
-    assert result["p_better"] == pytest.approx(13 / 14)
-    assert result["verdict"] == "better"
 
 
 def test_an_unknown_baseline_is_an_error_with_a_suggestion() -> None:
@@ -282,34 +385,30 @@ def simulated(groups: int, seeds: int, effect: float, norms: int = 2) -> pd.Data
     )
 
 
-@pytest.mark.parametrize("seeds", [6, 8, 16])
-def test_a_norm_against_itself_is_better_or_worse_in_at_most_five_percent(seeds: int) -> None:
-    table = compare(simulated(4000, seeds, effect=1.0), ["a", "b"], "a", ["group"], resamples=99)
-    wrong = table["verdict"].isin(["better", "worse"]).groupby(table["metric"]).mean()
-    # A true five percent of 4000 experiments comes out at up to 6 % (three standard errors).
-    assert len(wrong) == 4
-    assert (wrong <= 0.06).all()
-    assert wrong.mean() <= 0.053
+@pytest.mark.parametrize("metric", ["auc", "steps_to_target"])
+def test_no_word_contradicts_its_interval_or_its_p_value(metric: str) -> None:
+    for effect in (1.0, 0.8):
+        outcome = simulated(15, 9, effect=effect, norms=3)
+        for group in range(15):
+            one = outcome[outcome["group"] == group]
+            table = compare(one, ["a", "b", "c"], "a", [], rule=VerdictRule(metric, 0.02))
+            table = table[table["metric"] == metric]
+            shown = table[table["interval"] == "simultaneous"]
+            excludes = (shown["ci_low"] > 0) | (shown["ci_high"] < 0)
+            assert (excludes == (shown["p_adjusted"] <= 0.05)).all()
+            decided = table["verdict"].isin(["better", "worse"])
+            assert (table.loc[decided, "p_adjusted"] <= 0.05).all()
+            assert (shown["ci_low"] < shown["ci_high"]).all()
 
 
-def test_holm_keeps_any_of_four_false_verdicts_below_five_percent() -> None:
-    names = ["a", "b", "c", "d", "e"]
-    table = compare(simulated(1500, 10, effect=1.0, norms=5), names, "a", ["group"], resamples=99)
-    wrong = table["verdict"].isin(["better", "worse"])
-    any_wrong = wrong.groupby([table["metric"], table["group"]]).any().groupby("metric").mean()
-    assert (any_wrong <= 0.067).all()  # three standard errors
-    assert any_wrong.mean() <= 0.05
-
-
-def test_a_known_effect_with_censoring_is_found_and_its_size_covered() -> None:
-    outcome = simulated(1000, 12, effect=0.6)
-    table = compare(outcome, ["a", "b"], "a", ["group"], metrics=["steps_to_target"])
-    assert (table["verdict"] == "better").mean() > 0.9
-    assert not (table["verdict"] == "worse").any()
-    big = simulated(60_000, 2, effect=0.6).groupby("norm")["restricted_steps"].mean()
-    truth = big["b"] - big["a"]
-    covered = np.mean((table["ci_low"] <= truth) & (truth <= table["ci_high"]))
-    assert 0.92 <= covered <= 0.98
+def test_any_false_word_comes_in_at_most_five_percent_of_experiments() -> None:
+    # 150 experiments of four equal norms; three standard errors of 5 % are 5.3 points.
+    outcome = simulated(150, 8, effect=1.0, norms=4)
+    wrong = []
+    for _, one in outcome.groupby("group"):
+        table = compare(one, ["a", "b", "c", "d"], "a", [], metrics=[])
+        wrong.append(table["verdict"].isin(["better", "worse"]).any())
+    assert np.mean(wrong) <= 0.05 + 0.053
 
 
 def test_outcomes_of_real_curves_go_straight_into_the_comparison(tables, curve) -> None:
@@ -327,6 +426,6 @@ def test_outcomes_of_real_curves_go_straight_into_the_comparison(tables, curve) 
             for norm, step, state in (("none", 700, "diverged"), ("batch", 300, "finished"))
         ]
     )
-    table = compare(outcomes(runs, curves, [0.9]), ["none", "batch"], "none", [])
-    assert row(table)["difference"] == 300 - 1000
-    assert (table["verdict"] == "better").all()
+    table = by_steps(outcomes(runs, curves, [0.9]), ["none", "batch"], "none")
+    assert np.isneginf(row(table)["difference"])
+    assert row(table)["verdict"] == "better"

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normbench.analysis.propagation import Propagation, expected, landscape_table, table
+from normbench.analysis.propagation import (
+    Propagation,
+    expected,
+    expected_cosines,
+    landscape_table,
+    table,
+)
 
 DEPTH = 20
 
@@ -23,10 +29,14 @@ def conditions(**changes):
         "bias_variance": 0.0,
         "batch_size": 256,
         "group_size": None,
-        "spatial": False,
+        "channels": None,
+        "shapes": ((256,),) * DEPTH,
+        "gains": (2.0,) * DEPTH,
         "depth": DEPTH,
         "first_gain": 2.0,
         "input_mean_square": np.array([0.5, 2.0]),
+        "input_map": None,
+        "input_products": np.array([[0.5, 0.2], [0.2, 2.0]]),
     }
     return base | changes
 
@@ -39,6 +49,8 @@ def signals(growth: float, dead: float = 0.25):
         "activation_gradient": gradient.tolist(),
         "weight_gradient": (gradient**2).tolist(),
         "dead_units": [dead] * DEPTH,
+        "effective_rank": np.linspace(20, 3, DEPTH).tolist(),
+        "example_cosine": np.linspace(0.2, 0.9, DEPTH).tolist(),
     }
 
 
@@ -63,7 +75,7 @@ def test_growth_is_the_geometric_mean_over_seeds_beside_theory():
 
 
 @pytest.mark.parametrize(
-    ("growth", "verdict"), [(0.5, "vanishes"), (1.01, "preserves"), (1.467, "explodes")]
+    ("growth", "verdict"), [(0.5, "vanishes"), (1.002, "preserves"), (1.467, "explodes")]
 )
 def test_the_verdict_and_its_depth_are_of_the_squared_norm(growth, verdict):
     (row,) = make(reading(seen=signals(growth))).to_dict("records")
@@ -71,6 +83,55 @@ def test_the_verdict_and_its_depth_are_of_the_squared_norm(growth, verdict):
     assert growth ** row["depth_for_1e4"] == pytest.approx(1e4 if growth > 1 else 1e-4)
     assert row["weight_growth_per_layer"] == pytest.approx(growth**2)
     assert math.isnan(row["growth_std"])
+
+
+def test_a_verdict_is_undecided_where_two_standard_errors_cross_a_border():
+    near = [reading(seen=signals(g)) for g in (1.05, 1.11, 1.08)]
+    (row,) = make(*near).to_dict("records")
+    error = np.std(np.log([1.05, 1.11, 1.08]), ddof=1) / math.sqrt(3)
+    assert row["log_growth_se"] == pytest.approx(error)
+    assert 1.08 < 1.096 < 1.08 * math.exp(2 * error)
+    assert row["verdict"] == "undecided"
+    alike = [reading(seen=signals(g)) for g in (1.079, 1.081, 1.08)]
+    assert make(*alike)["verdict"][0] == "preserves"
+
+
+def test_one_seed_has_the_standard_error_of_theory():
+    (row,) = make(reading(seen=signals(1.08))).to_dict("records")
+    # 12 middle layers of 20, so 11 steps, at width 256.
+    assert row["log_growth_se"] == row["theory_se"] == pytest.approx(math.sqrt(5 / (256 * 11)))
+    assert row["verdict"] == "undecided"
+    assert row["z"] == pytest.approx(math.log(1.08) / row["theory_se"])
+    four = make(*[reading(seen=signals(1.08))] * 4)
+    assert four["theory_se"][0] == pytest.approx(row["theory_se"] / 2)
+
+
+def test_the_factor_over_the_depth_is_that_of_every_layer_to_layer_step():
+    (row,) = make(reading(seen=signals(1.3))).to_dict("records")
+    first, last = signals(1.3)["activation_gradient"][0], signals(1.3)["activation_gradient"][-1]
+    assert row["factor_over_depth"] == pytest.approx((first / last) ** 2)
+
+
+def test_rank_and_cosine_are_of_the_last_layer_with_the_map_beside_them():
+    (row,) = make(reading(seen=signals(1.0))).to_dict("records")
+    assert row["effective_rank"] == pytest.approx(3)
+    assert row["example_cosine"] == pytest.approx(0.9)
+    # The correlation of two examples at 0.2 / sqrt(0.5 * 2.0), through 20 layers of the
+    # arc-cosine kernel.
+    c = 0.2
+    for _ in range(DEPTH):
+        c = (math.sqrt(1 - c * c) + (math.pi - math.acos(c)) * c) / math.pi
+    assert row["example_cosine_theory"] == pytest.approx(c, abs=1e-3)
+    assert row["layers"][-1]["example_cosine_theory"] == row["example_cosine_theory"]
+    (later,) = make(reading(step=5, seen=signals(1.0))).to_dict("records")
+    assert math.isnan(later["example_cosine_theory"])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"statistics": None}, {"ordinary": False}, {"input_products": None}]
+)
+def test_where_the_map_does_not_hold_there_is_no_cosine(changes):
+    assert expected_cosines(**conditions(**changes)) is None
 
 
 def test_a_gradient_that_vanished_altogether_has_growth_zero():
@@ -137,16 +198,19 @@ def dsilu(z):
 
 
 BATCH = {"statistics": "batch", "centered": True}
+EXAMPLE = {"statistics": "example", "centered": True}
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"ordinary": False}, "replaces"),
-        ({"spatial": True}, "convolutions"),
+        ({"statistics": None}, "does not declare"),
+        ({"centered": None}, "does not declare"),
         ({**BATCH, "phi": silu, "dphi": dsilu}, "unstable"),
-        ({**BATCH, "placement": "post", "batch_size": 64}, "128 or more"),
-        ({**BATCH, "batch_size": 3}, "4 or more"),
+        ({**BATCH, "placement": "post", "batch_size": 4}, "5 or more"),
+        ({**EXAMPLE, "placement": "post", "group_size": 6}, "too rough"),
+        ({**BATCH, "batch_size": 3}, "5 or more"),
     ],
 )
 def test_where_theory_has_no_value_it_says_why(changes, word):

@@ -16,6 +16,8 @@ from normbench.analysis.signal import (
     gradient_table,
     growth_of_rows,
     growth_per_layer,
+    layers_fitted,
+    log_growth_sd,
     middle_layers,
     propagation,
 )
@@ -203,3 +205,38 @@ def test_without_probes_the_table_is_empty_with_its_columns(tables) -> None:
     table = gradient_table(runs, none, [], ["batch"])
     assert len(table) == 0
     assert list(table.columns) == ["norm", *TABLE_COLUMNS]
+
+
+SIZES = np.array([[8.0, 8.0, 8.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0]])
+
+
+def test_the_line_has_a_height_of_its_own_in_each_stage():
+    """Between stages the norm jumps; within them it grows by 1.5 a layer toward the input."""
+    squared = 1.5 ** -np.arange(9.0) * np.repeat([1.0, 7.0, 0.01], 3)
+    norms = np.sqrt(squared)[None]
+    assert growth_of_rows(norms, SIZES)[0] == pytest.approx(1.5)
+    assert growth_of_rows(norms)[0] != pytest.approx(1.5, rel=0.2)
+    for unknown in (np.array([[np.nan]]), np.full((1, 9), np.nan)):
+        assert growth_of_rows(norms, unknown)[0] == growth_of_rows(norms)[0]
+
+
+def test_rows_of_different_stages_stand_side_by_side():
+    rng = np.random.default_rng(0)
+    norms = rng.random((3, 9)) + 0.1
+    sizes = np.concatenate([SIZES, np.ones((1, 9)), SIZES[:, ::-1]])
+    found = growth_of_rows(norms, sizes)
+    for row in range(3):
+        alone = growth_of_rows(norms[row : row + 1], sizes[row : row + 1])[0]
+        assert found[row] == pytest.approx(alone)
+
+
+def test_stages_of_one_layer_leave_nothing_to_fit():
+    assert np.isnan(growth_of_rows(np.ones((1, 4)), np.array([[4.0, 3.0, 2.0, 1.0]]))[0])
+    assert layers_fitted(4, [4, 3, 2, 1]) == 0
+    assert np.isnan(log_growth_sd(256, 0))
+
+
+def test_the_steps_of_a_fit_are_those_within_stages():
+    assert layers_fitted(20) == 11  # the middle 12
+    assert layers_fitted(9, SIZES[0]) == 4  # layers 2 to 8: 1 + 2 + 1
+    assert log_growth_sd(256, 11) == pytest.approx(math.sqrt(5 / (256 * 11)))

@@ -14,8 +14,6 @@ from normbench.analysis import statistics
 from normbench.analysis.statistics import (
     EXACT_PAIRS,
     holm,
-    mean_interval,
-    needed_seeds,
     sign_flip_p,
     signed_ranks,
 )
@@ -145,81 +143,3 @@ def test_holm_never_lowers_a_p_value_nor_changes_their_order(values: list[float]
     assert (adjusted >= p).all()
     assert (adjusted <= 1).all()
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("comparisons", "seeds"), [(1, 6), (2, 7), (3, 7), (4, 8), (6, 8), (7, 9), (21, 10)]
-)
-def test_needed_seeds_are_the_fewest_that_survive_holm(comparisons: int, seeds: int) -> None:
-    assert needed_seeds(comparisons) == seeds
-    assert comparisons * 2 / 2**seeds <= 0.05 < comparisons * 2 / 2 ** (seeds - 1)
-
-
-def paired_differences(kind: str, groups: int, pairs: int) -> np.ndarray:
-    rng = np.random.default_rng([groups, pairs])
-    shape = (groups, pairs)
-    if kind == "normal":
-        return rng.normal(0.3, 1, shape)
-    if kind == "skewed":
-        return rng.exponential(1, shape)
-    if kind == "heavy tails":
-        return rng.standard_t(3, shape)
-    if kind == "tied":
-        return np.round(rng.normal(0.5, 1, shape))
-    if kind == "accuracy":  # of 360 validation images
-        return (rng.binomial(360, rng.beta(30, 2, shape)) / 360) - (
-            rng.binomial(360, rng.beta(40, 2, shape)) / 360
-        )
-    # Steps to target on a grid of 100 and capped at 1500: about 20 % and 35 % miss.
-    shared = rng.normal(0, 0.2, shape)
-    first, second = (
-        np.minimum(np.ceil(np.exp(mu + shared + rng.normal(0, sd, shape)) / 100) * 100, 1500)
-        for mu, sd in ((6.9, 0.3), (7.1, 0.4))
-    )
-    return first - second
-
-
-@pytest.mark.parametrize("pairs", [8, 16])
-@pytest.mark.parametrize(
-    "kind", ["normal", "skewed", "heavy tails", "tied", "accuracy", "censored"]
-)
-def test_the_interval_covers_the_true_mean_in_92_to_98_percent(kind: str, pairs: int) -> None:
-    truth = paired_differences(kind, 100_000, 2).mean()
-    low, high = mean_interval(paired_differences(kind, 3000, pairs))
-    covered = np.mean((low <= truth) & (truth <= high))
-    assert 0.92 <= covered <= 0.98
-
-
-@pytest.mark.parametrize("pairs", [2, 3, 4])
-def test_few_pairs_get_students_interval(pairs: int) -> None:
-    differences = np.random.default_rng(0).normal(0, 1, (1, pairs))
-    low, high = mean_interval(differences)
-    expected = stats.ttest_1samp(differences[0], 0).confidence_interval(0.95)
-    assert (low[0], high[0]) == pytest.approx(tuple(expected))
-
-
-def test_an_interval_is_finite_even_where_most_differences_tie() -> None:
-    low, high = mean_interval(np.array([[0.0, 0, 0, 0, 0, 0, 0, 100]]))
-    assert np.isfinite([low[0], high[0]]).all()
-    assert low[0] < 0 < high[0]
-
-
-def test_equal_differences_give_an_interval_of_width_zero_and_one_pair_gives_none() -> None:
-    low, high = mean_interval(np.full((1, 8), 2.5))
-    assert (low[0], high[0]) == (2.5, 2.5)
-    assert np.isnan(mean_interval(np.array([[1.0]]))).all()
-
-
-def test_an_interval_depends_on_its_own_differences_alone() -> None:
-    differences = np.random.default_rng(5).normal(0, 1, (40, 9))
-    together = np.array(mean_interval(differences))
-    alone = np.array(mean_interval(differences[7:8]))
-    assert np.allclose(together[:, 7:8], alone, rtol=1e-12)
-    assert np.array_equal(alone, np.array(mean_interval(differences[7:8])))
-
-
-def test_an_interval_moves_and_scales_with_its_differences() -> None:
-    differences = np.random.default_rng(6).normal(0, 1, (5, 10))
-    low, high = mean_interval(differences)
-    moved = mean_interval(1000 * differences + 3)
-    assert np.allclose(moved, [1000 * low + 3, 1000 * high + 3])

@@ -79,10 +79,10 @@ def test_the_variance_of_tanh_without_a_norm_is_followed_layer_by_layer():
     assert found[-1] < limit == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize(("kind", "smallest"), [(BATCH, 4), (LAYER, 4), (RMS, 3)])
-def test_finite_sizes_meet_the_limit_and_end_where_the_expectation_does(kind, smallest):
-    assert growth(**kind, placement="pre", **RELU, **sizes(kind, smallest - 1)) is None
-    assert growth(**kind, placement="pre", **RELU, **sizes(kind, smallest)) > 1.3
+@pytest.mark.parametrize("kind", [BATCH, LAYER, RMS])
+def test_finite_sizes_meet_the_limit_and_begin_at_five_values(kind):
+    assert growth(**kind, placement="pre", **RELU, **sizes(kind, 4)) is None
+    assert growth(**kind, placement="pre", **RELU, **sizes(kind, 5)) > 1.3
     limit = growth(**kind, placement="pre", **RELU)
     found = growth(**kind, placement="pre", **RELU, **sizes(kind, 100_000))
     assert found == pytest.approx(limit, rel=1e-4)
@@ -129,10 +129,46 @@ def test_finite_sizes_agree_with_a_simulated_layer(kind, size, activation):
     assert found == pytest.approx((below**2).sum() / (above**2).sum(), rel=0.01)
 
 
+@pytest.mark.parametrize("kind", [BATCH, LAYER, RMS])
+def test_after_the_activation_finite_sizes_meet_the_limit_too(kind):
+    limit = growth(**kind, placement="post", **RELU)
+    found = [growth(**kind, placement="post", **RELU, **sizes(kind, n)) for n in (16, 64, 511)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(limit, rel=0.02)
+    assert found[-1] > limit
+
+
+@pytest.mark.parametrize("size", [6, 40])
+@pytest.mark.parametrize("kind", [BATCH, LAYER, RMS])
+def test_after_the_activation_finite_sizes_are_those_of_simulated_norms(kind, size):
+    phi, dphi = functions("tanh")
+    rng = np.random.default_rng(0)
+    groups, gain = 40_000, 1.7
+    z = rng.standard_normal((groups, size))
+    above = rng.standard_normal((groups, size))
+    if kind is BATCH:  # what comes out of the norm below is centred, and so is what comes down
+        z -= z.mean(1, keepdims=True)
+        z *= np.sqrt(size / (size - 1))
+        above -= above.mean(1, keepdims=True)
+    z *= np.sqrt(gain)
+    y, scale = normalize(phi(z), kind["centered"])
+    down = above - kind["centered"] * above.mean(1, keepdims=True)
+    down -= y * (down * y).mean(1, keepdims=True)
+    below = dphi(z) * down / scale
+    if kind is BATCH:
+        below = below - below.mean(1, keepdims=True)
+    wanted = gain * (below**2).sum() / (above**2).sum()
+    found = growth(
+        **kind, placement="post", phi=phi, dphi=dphi, weight_gain=gain, **sizes(kind, size)
+    )
+    assert found == pytest.approx(wanted, rel=0.02)
+
+
 def test_where_theory_has_no_value_there_is_none():
-    assert growth(**BATCH, placement="pre", **RELU, spatial=True) is None
-    assert growth(**BATCH, placement="post", **RELU, batch_size=16) is None
-    assert growth(**LAYER, placement="post", **RELU, group_size=16) is None
+    # Of so few values most are dead units, and the mean hangs on a few groups that nearly are.
+    assert growth(**LAYER, placement="post", **RELU, group_size=6) is None
+    assert growth(**LAYER, placement="post", **RELU, group_size=4) is None
+    assert growth(**BATCH, placement="pre", **RELU, batch_size=4) is None
 
 
 def test_a_bias_shrinks_the_growth_of_norms_that_divide_by_it():

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from normbench.analysis.tuning import choose, sensitivity
+from normbench.analysis import tuning
+from normbench.analysis.tuning import against_shared, trains
+
+TARGET = 0.9
+
+
+def sensitivity(frame: pd.DataFrame, keys: list[str], norms: list[str]) -> pd.DataFrame:
+    return tuning.sensitivity(frame, keys, norms, target=TARGET)
+
+
+def choose(table: pd.DataFrame, keys: list[str], metric: str = "val_accuracy") -> pd.DataFrame:
+    return tuning.choose(table, keys, metric)
+
 
 GRID = [0.01, 0.1, 1.0]
 
@@ -18,6 +30,9 @@ def runs(norm: str, accuracies: list[list[float]], grid: list[float] = GRID) -> 
         for accuracy in of_value
     ]
     frame = pd.DataFrame(rows).assign(num_classes=10)
+    frame["steps_to_target"] = frame["val_accuracy"].map(
+        lambda a: 10 / a if a > 0.5 else float("inf")
+    )
     frame["state"] = frame["val_accuracy"].map(lambda a: "diverged" if a == 0.1 else "finished")
     return frame
 
@@ -43,10 +58,55 @@ def test_a_best_value_at_the_edge_of_the_grid_is_flagged():
     assert chosen["at_edge"].to_dict() == {"none": "lowest", "batch": "highest"}
 
 
-def test_the_largest_value_that_trains_gains_half_of_the_best_gain():
-    # Chance is 0.1 and the best gain 0.8: 0.5 is the least that counts as training.
+def test_the_largest_value_that_trains_gains_half_of_what_the_target_is_above_chance():
+    # Chance is 0.1 and the target 0.9: 0.5 is the least that counts as training.
     frame = runs("rms", [[0.9, 0.9], [0.51, 0.51], [0.49, 0.49]])
     assert choose(sensitivity(frame, [], ["rms"]), []).iloc[0]["largest_that_trains"] == 0.1
+    assert trains(0.5, 0.1, 0.9)
+    assert not trains(0.499, 0.1, 0.9)
+
+
+def test_the_largest_value_that_trains_depends_on_no_other_norm():
+    weak = runs("none", [[0.6, 0.6], [0.52, 0.52], [0.3, 0.3]])
+    strong = runs("batch", [[0.99, 0.99]] * 3)
+    alone = choose(sensitivity(weak, [], ["none"]), []).set_index("norm")
+    both = choose(sensitivity(pd.concat([weak, strong]), [], ["none", "batch"]), [])
+    largest = both.set_index("norm")["largest_that_trains"]
+    assert largest["none"] == alone.loc["none", "largest_that_trains"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [("val_accuracy", 0.01), ("test_accuracy", 0.01), ("auc", 0.1), ("steps_to_target", 1.0)],
+)
+def test_the_choice_is_by_the_metric_that_is_judged(metric: str, best: float):
+    frame = runs("rms", [[0.9], [0.8], [0.7]])
+    frame = frame.assign(auc=[0.5, 0.7, 0.6], steps_to_target=[300, 200, 100])
+    assert choose(sensitivity(frame, [], ["rms"]), [], metric).iloc[0]["best"] == best
+
+
+def test_by_steps_a_value_at_which_most_runs_miss_comes_last():
+    frame = runs("rms", [[0.9, 0.9, 0.9], [0.8, 0.8, 0.8]], [0.1, 0.2])
+    frame["steps_to_target"] = [100, float("inf"), float("inf"), 500, 600, float("inf")]
+    assert choose(sensitivity(frame, [], ["rms"]), [], "steps_to_target").iloc[0]["best"] == 0.2
+
+
+def reporting(**accuracies: list[float]) -> pd.DataFrame:
+    rows = [
+        {"norm": norm, "seed": seed, "auc": auc}
+        for norm, of_norm in accuracies.items()
+        for seed, auc in enumerate(of_norm)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_an_own_best_that_does_worse_than_the_shared_value_is_told():
+    best = reporting(none=[0.5, 0.6], batch=[0.7, 0.9], rms=[float("nan")])
+    shared = reporting(none=[0.6, 0.8], batch=[0.6, 0.8, 0.1], rms=[0.5])
+    found = against_shared(best, shared, [], "auc").set_index("norm")
+    assert found["gain"].tolist() == pytest.approx([-0.15, 0.1, float("nan")], nan_ok=True)
+    assert found["worse"].tolist() == [True, False, False]
+    assert found["pairs"].tolist() == [2, 2, 0]
 
 
 def test_no_value_trains_a_norm_that_stays_at_chance():

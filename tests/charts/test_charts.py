@@ -168,11 +168,34 @@ def test_theory_stands_beside_the_measured_growth(made):
     assert batch.nunique() == 1
 
 
-def test_convolutions_have_no_theory_and_the_frame_says_why(tmp_path, digits):
+def test_convolutions_of_an_older_run_have_no_theory_and_the_frame_says_why(tmp_path, digits):
     found = put(tmp_path, digits, "name=cnn", "model={kind: cnn, depth: 4, stages: 2, width: 4}")
     assert found.frames.growth["theory"].isna().all()
-    assert found.frames.growth["theory_note"].str.contains("convolutions").all()
+    assert found.frames.growth["theory_note"].str.contains("size of the images").all()
     assert CHARTS["growth"].draw(found.frames) is not None
+
+
+def test_convolutions_have_theory_where_the_run_tells_the_size_of_its_layers(tmp_path, digits):
+    config = experiment("name=cnn", "model={kind: cnn, depth: 6, stages: 2, width: 32}", "seeds=1")
+    sizes = [2048.0, 2048.0, 2048.0]
+    play(
+        tmp_path,
+        config,
+        digits,
+        lambda _: finishes({12: 0.5}, probes=[probed(0, layer_size=sizes)]),
+    )
+    frame = compare("cnn", results=tmp_path).frames.growth.set_index("norm")
+    assert 1.2 < frame["theory"]["batch"] < 1.6
+    assert frame["theory"]["none"] > 0
+    assert (frame["theory_note"] == "").all()
+
+
+def test_a_run_without_effective_ranks_has_no_chart_of_them(tmp_path, digits):
+    config = experiment("name=older", "seeds=1")
+    play(tmp_path, config, digits, lambda _: finishes({12: 0.5}, probes=[probed(0), probed(11)]))
+    frames = compare("older", results=tmp_path).frames
+    assert CHARTS["likeness"].draw(frames) is None
+    assert CHARTS["activations"].draw(frames) is not None
 
 
 def test_data_keep_five_digits_and_nothing_infinite():

@@ -14,7 +14,7 @@ from normbench.claims.invariance import CHANGES, SMALL_EPS, invariance_table, th
 from normbench.claims.smoothness import gradient_change
 from normbench.claims.verdicts import unchanged
 from normbench.data import Dataset
-from normbench.norms import Setting, make_method
+from normbench.norms import Method, Setting, make_method
 
 # Zhang & Sennrich 2019, arXiv:1910.07467, Table 1, in the order of CHANGES.
 TABLE_1 = {
@@ -45,6 +45,15 @@ def test_the_declarations_of_a_norm_give_its_row_of_the_table(norm: str):
     found = theory(make_method(norm))
     assert found is not None
     assert tuple(found.values()) == TABLE_1[norm]
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{}, {"statistics": "example"}, {"centered": True}, {"statistics": "none", "centered": True}],
+)
+def test_a_norm_that_does_not_declare_what_it_does_has_no_row_of_the_table(declared):
+    method = type("Undeclared", (Method,), declared)
+    assert theory(method(Setting(), method.Options())) is None
 
 
 def test_every_registered_norm_has_a_row(table: dict[str, dict]):

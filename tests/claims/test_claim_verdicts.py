@@ -18,7 +18,6 @@ from normbench.claims.verdicts import (
     judge,
     seen_by,
     separating,
-    trains,
     unchanged,
     unit_variance,
     varies,
@@ -161,11 +160,6 @@ def test_where_the_control_does_not_change_nothing_was_measured():
     assert seen_by(1e-7, 0.5) is True
     assert seen_by(0.5, 0.5) is False
     assert seen_by(1e-7, 1e-7) is None
-
-
-def test_a_run_trains_from_halfway_between_chance_and_target_on():
-    assert trains(0.5, 0.1, 0.9)
-    assert not trains(0.49, 0.1, 0.9)
 
 
 def test_a_time_that_scatters_over_the_other_is_open():

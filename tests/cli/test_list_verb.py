@@ -58,7 +58,7 @@ def test_a_diverged_runs_last_accuracy_counts_for_nothing(cli, tmp_path, digits)
 
 
 def test_a_run_with_two_roles_is_listed_once(cli, tmp_path, digits):
-    wanted = experiment("norms=[none]", "seeds=1", "tune={optimizer.lr: [0.1, 0.2], seeds: 1}")
+    wanted = experiment("norms=[none]", "seeds=1", "tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
     play(tmp_path / "results", wanted, digits, lambda _: finishes({0: 0.1, 12: 0.7}))
     store = ExperimentStore(tmp_path / "results", "tiny")
     best = best_runs(wanted, {("none", ()): 0.1})  # what the config says already

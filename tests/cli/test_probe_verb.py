@@ -5,6 +5,7 @@ import math
 import sys
 
 import pytest
+import torch
 from tiny import TEXT
 
 from normbench.cli import main
@@ -13,6 +14,8 @@ from normbench.probes import PROBES
 ROW = (
     *("norm", "step", "growth_per_layer", "growth_std", "weight_growth_per_layer", "theory"),
     *("ratio", "verdict", "depth_for_1e4", "dead_units", "seeds", "diverged", "layers"),
+    *("log_growth_se", "theory_se", "z", "factor_over_depth", "effective_rank"),
+    *("example_cosine", "example_cosine_theory"),
 )
 
 
@@ -49,7 +52,11 @@ def test_json_holds_every_norm_with_every_layer_and_leaves_no_results(probe, tmp
         assert set(ROW) <= row.keys()
         assert row["ratio"] == pytest.approx(row["growth_per_layer"] / row["theory"])
         assert [layer["layer"] for layer in row["layers"]] == [1, 2, 3]
-        assert all(layer.keys() == {"layer", *PROBES} for layer in row["layers"])
+        keys = {"layer", "example_cosine_theory", *PROBES}
+        assert all(layer.keys() == keys for layer in row["layers"])
+        assert row["z"] == pytest.approx(math.log(row["ratio"]) / row["theory_se"])
+        assert row["effective_rank"] == row["layers"][-1]["effective_rank"]
+        assert row["factor_over_depth"] == pytest.approx(row["growth_per_layer"] ** 2)
         assert row["seeds"] == len(row["growth_by_seed"]) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
 
@@ -67,23 +74,44 @@ def test_steps_show_the_growth_at_both_ends(probe):
 
 def test_every_point_of_a_sweep_is_probed(probe):
     sweep = "sweep={model.depth: [5, 8], model.placement: [pre, post]}"
+    few = ("--set", "data.batch_size=4", "--set", "probes={steps: none}")
     _, out, _ = probe("tiny.yaml", "--json", "--seeds", "1", "--set", sweep)
     found = rows(out)
     assert len(found) == 2 * 2 * 2
     assert {(row["model.depth"], len(row["layers"])) for row in found} == {(5, 5), (8, 8)}
-    _, out, _ = probe("tiny.yaml", "--seeds", "1", "--set", sweep)
-    assert "no theory for batch (5, post), batch (8, post): " in " ".join(out.split())
+    _, out, _ = probe("tiny.yaml", "--seeds", "1", "--set", sweep, *few)
+    words = " ".join(out.split())
+    assert "no theory for batch: theory needs 5 or more values behind a statistic" in words
 
 
-def test_convolutions_are_measured_without_theory(probe):
-    cnn = "model={kind: cnn, depth: 4, stages: 2, width: 8}"
-    code, out, _ = probe("tiny.yaml", "--json", "--seeds", "1", "--set", cnn)
+def test_convolutions_are_measured_beside_theory(probe):
+    cnn = ("--set", "model={kind: cnn, depth: 6, stages: 2, width: 16}")
+    code, out, _ = probe("tiny.yaml", "--json", "--seeds", "2", *cnn)
     assert code == 0
     for row in rows(out):
-        assert row["theory"] is None
-        assert row["ratio"] is None
-        assert "convolutions" in row["theory_note"]
-        assert math.isfinite(row["growth_per_layer"])
+        assert abs(row["z"]) < 3
+        assert row["theory_note"] == ""
+        assert row["example_cosine_theory"] is None
+
+
+def test_of_a_norm_that_declares_nothing_only_measurements_are_told(probe, monkeypatch):
+    from normbench.norms import NORMS
+    from normbench.norms.base import Method
+
+    class Halves(Method):
+        """Half of the input."""
+
+        def layer(self, site):
+            return torch.nn.Threshold(-1e9, 0.0)
+
+    monkeypatch.setitem(NORMS._items, "halves", Halves)
+    code, out, _ = probe("tiny.yaml", "--json", "--set", "norms=[none, halves]", "--seeds", "1")
+    assert code == 0
+    own = {row["norm"]: row for row in rows(out)}["halves"]
+    assert own["theory"] is own["ratio"] is own["z"] is own["example_cosine_theory"] is None
+    assert "does not declare" in own["theory_note"]
+    assert own["growth_per_layer"] > 0
+    assert all(layer["effective_rate"] is None for layer in own["layers"])
 
 
 def test_the_landscape_stands_at_four_points_of_training(probe):
@@ -113,7 +141,7 @@ def test_the_landscape_stops_at_the_budget(probe):
 def test_the_table_is_readable_at_80_columns(probe):
     _, out, err = probe("tiny.yaml", "--landscape", "--steps", "4", "--set", "model.depth=10")
     assert max(map(len, out.splitlines())) <= 80
-    for word in ("growth", "theory", "ratio", "verdict", "1e4 in", "squared norm"):
+    for word in ("growth", "theory", "ratio", "verdict", "rank", "1e4 in", "squared norm"):
         assert word in out
     assert "probing" in err
 

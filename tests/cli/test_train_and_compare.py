@@ -61,9 +61,26 @@ COMPARISONS = {
     "p_value": NULLABLE,
     "p_adjusted": NULLABLE,
     "p_better": NULLABLE,
-    "verdict": str,
+    "verdict": (str, type(None)),
 }
-VERDICT = r"better|worse|no evidence of a difference|too few seeds \(needs at least \d+\)"
+NORM_OF_VERDICT = {
+    "norm": str,
+    "place": int,
+    "seeds": int,
+    "value": NULLABLE,
+    "difference": NULLABLE,
+    "ci_low": NULLABLE,
+    "ci_high": NULLABLE,
+    "interval": str,
+    "verdict": str,
+    "more_seeds": NULLABLE,
+    "runs": int,
+    "reached": int,
+    "at_chance": int,
+    "train_seconds_per_step": NULLABLE,
+}
+VERDICT = r"better|worse|similar|undecided( \(.+\))?|too few seeds \(needs \d+\)"
+FOOTER = ("results: ", "next: ", "      normbench report ")  # to be copied, whatever their length
 
 
 def parsed(text: str) -> dict:
@@ -95,11 +112,26 @@ def check_contract(text: str, norms: list[str], keys: dict[str, type] | None = N
     fits(found["gradients"], GRADIENTS, keys)
     fits(found["comparisons"], COMPARISONS, keys)
     assert list(dict.fromkeys(row["norm"] for row in found["convergence"])) == norms
+    check_verdict(found, norms, keys)
     for row in found["comparisons"]:
-        assert re.fullmatch(VERDICT, row["verdict"])
+        if row["metric"] == "auc":
+            assert re.fullmatch(VERDICT, row["verdict"])
+        else:  # one metric carries the verdicts
+            assert row["verdict"] is row["p_adjusted"] is None
         assert row["baseline"] == found["baseline"]
         assert row["metric"] in ("steps_to_target", "auc", "val_accuracy", "test_accuracy")
     return found
+
+
+def check_verdict(found: dict, norms: list[str], keys: dict[str, type]) -> None:
+    verdict = found["verdict"]
+    assert (verdict["metric"], verdict["similar_within"]) == ("auc", 0.01)
+    assert set(verdict["best_set"]) <= set(norms)
+    assert verdict["leader"] in [*norms, None]
+    assert all(isinstance(text, str) and text.endswith(".") for text in verdict["sentences"])
+    assert verdict["sentences"]
+    fits(verdict["norms"], NORM_OF_VERDICT, keys)
+    assert {row["norm"] for row in verdict["norms"]} == set(norms)
 
 
 # --- real training, once ---
@@ -194,10 +226,14 @@ def test_the_tables_go_to_stdout_and_carry_no_control_codes(cli, config):
     assert done.code == 0
     assert "\x1b" not in done.out + done.err
     assert "\r" not in done.out + done.err
-    for title in ("tiny: convergence", "tiny: gradients", "paired comparison with none"):
-        assert title in done.out
+    assert "tiny: convergence" not in done.out
+    assert done.out.count("to leader") + done.out.count("leader\n") >= 1
+    assert f"results: {Path('results/tiny')}" in done.out
+    assert "next: normbench compare tiny --full" in done.out
     told = " ".join(done.out.split())
     assert re.search(r"backbones and batch orders .*identical across norms \(2 runs", told)
+    assert done.err.startswith("tiny: mlp (depth 3, width 16, activation relu, init ")
+    assert "none, batch x 1 seed: 2 runs -> results/tiny" in done.err
     assert "finished, step 12" in done.err
 
 
@@ -271,11 +307,33 @@ def fates(tmp_path_factory, digits) -> Path:
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 @pytest.mark.parametrize("name", ["tiny", "swept"])
-def test_no_line_is_wider_than_the_terminal(cli, fates, monkeypatch, name, width):
+@pytest.mark.parametrize("more", [(), ("--full",)])
+def test_no_line_is_wider_than_the_terminal(cli, fates, monkeypatch, name, width, more):
     monkeypatch.setenv("COLUMNS", str(width))
-    done = cli("compare", name, "--results", fates)
+    done = cli("compare", name, "--results", fates, *more)
     assert done.code == 0
-    assert max(map(cell_len, done.out.splitlines())) <= width
+    lines = [line for line in done.out.splitlines() if not line.startswith(FOOTER)]
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_full_shows_every_table_below_the_answer(cli, fates):
+    short = cli("compare", "tiny", "--results", fates).out
+    full = cli("compare", "tiny", "--results", fates, "--full").out
+    first = short.splitlines()[0]
+    assert full.startswith(first)
+    for title in ("convergence", "steps to target", "gradients", "paired comparison with none"):
+        assert f"tiny: {title}" in full
+        assert f"tiny: {title}" not in short
+
+
+def test_another_norm_can_be_the_baseline_without_training(cli, fates):
+    done = cli("compare", "tiny", "--results", fates, "--json", "--baseline", "batch")
+    found = parsed(done.out)
+    assert found["baseline"] == "batch"
+    assert {row["baseline"] for row in found["comparisons"]} == {"batch"}
+    wrong = cli("compare", "tiny", "--results", fates, "--baseline", "bacth")
+    assert wrong.code == 2
+    assert "batch" in wrong.err
 
 
 def test_at_eighty_columns_the_numbers_that_matter_are_whole(cli, fates, monkeypatch):
@@ -283,10 +341,10 @@ def test_at_eighty_columns_the_numbers_that_matter_are_whole(cli, fates, monkeyp
     done = cli("compare", "tiny", "--results", fates)
     lines = done.out.splitlines()
     for norm, told in (
-        ("none", ["0/3", "> 100000", "3 diverged"]),
-        ("batch", ["3/3", "100000", "71.2", "ok"]),
-        ("layer", ["1/3", "2 failed"]),
-        ("rms", ["1/3", "2"]),
+        ("none", ["0.100", "> 100000 0/3", "3"]),
+        ("batch", ["leader", "100000 3/3", "ok"]),
+        ("layer", ["100000 1/3", "2 failed"]),
+        ("rms", ["100000 1/3", "2"]),
     ):
         (line,) = [line for line in lines if line.split()[:1] == [norm] and "/3" in line][:1]
         for part in told:
@@ -341,42 +399,60 @@ def tables_of(text: str) -> list[list[list[str]]]:
     return [list(csv.reader(io.StringIO(body))) for _, body in parts]
 
 
-def test_csv_parses_and_holds_the_numbers_in_full(cli, fates):
+def test_csv_is_one_table_with_the_numbers_in_full(cli, fates):
     done = cli("compare", "tiny", "--results", fates, "--format", "csv")
     assert done.code == 0
+    headings, *rows = csv.reader(io.StringIO(done.out))
+    assert {len(row) for row in rows} == {len(headings)}
+    assert rows[0][0] == "batch"
+    assert len(rows) == 5
+    (layer,) = [row for row in rows if row[0] == "layer"]
+    assert float(layer[headings.index("test_accuracy_mean")]) == 0.5
+    swept = cli("compare", "swept", "--results", fates, "--format", "csv").out
+    headings, *rows = csv.reader(io.StringIO(swept))
+    assert {"model.depth", "optimizer.lr"} <= set(headings)
+    assert len(rows) == 4 * 5
+
+
+def test_csv_in_full_holds_every_table(cli, fates):
+    done = cli("compare", "tiny", "--results", fates, "--format", "csv", "--full")
     tables = tables_of(done.out)
-    assert len(tables) >= 3
     for table in tables:
         assert len({len(row) for row in table}) == 1
-    headings = tables[0][0]
-    assert set(CONVERGENCE) <= set(headings)
-    (batch,) = [row for row in tables[0] if row[0] == "batch"]
+    convergence = next(table for table in tables if set(CONVERGENCE) <= set(table[0]))
+    headings = convergence[0]
+    (batch,) = [row for row in convergence if row[0] == "batch"]
     assert float(batch[headings.index("val_accuracy_mean")]) == pytest.approx(0.7123, abs=1e-12)
-    contracts = [set(CONVERGENCE), set(GRADIENTS), set(COMPARISONS)]
-    for contract in contracts:
+    for contract in (set(GRADIENTS), set(COMPARISONS)):
         assert any(contract <= set(table[0]) for table in tables)
 
 
-def test_markdown_parses(cli, fates):
-    done = cli("compare", "tiny", "--results", fates, "--format", "markdown")
+@pytest.mark.parametrize(("more", "least"), [((), 1), (("--full",), 4)])
+def test_markdown_parses(cli, fates, more, least):
+    done = cli("compare", "tiny", "--results", fates, "--format", "markdown", *more)
     blocks = [block for block in done.out.split("\n\n") if block.lstrip().startswith("|")]
-    assert len(blocks) >= 3
+    assert len(blocks) >= least
     for block in blocks:
         rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.strip().splitlines()]
         assert len({len(row) for row in rows}) == 1
         assert all(re.fullmatch(r" ?:?-+:? ?", text) for text in rows[1])
-    assert re.findall(r"^### tiny: convergence$", done.out, re.M)
+    titles = re.findall(r"^### tiny: convergence$", done.out, re.M)
+    assert bool(titles) == bool(more)
+    if not more:  # nothing but the table
+        assert done.out.startswith("| norm |")
 
 
-def test_latex_parses(cli, fates):
-    done = cli("compare", "tiny", "--results", fates, "--format", "latex")
+@pytest.mark.parametrize(("more", "least"), [((), 1), (("--full",), 4)])
+def test_latex_parses(cli, fates, more, least):
+    done = cli("compare", "tiny", "--results", fates, "--format", "latex", *more)
     tables = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", done.out, re.S)
-    assert len(tables) >= 3
+    assert len(tables) >= least
     for spec, body in tables:
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(spec) - 1}
         assert not re.findall(r"(?<!\\)[%_#]", body)
-    assert not set("▁▂▃▄▅▆▇█–±µ") & set(re.sub(r"(?m)^%.*$", "", done.out))
+    signs = set("▁▂▃▄▅▆▇█–±µ▲▼≈★·∞†")
+    assert not signs & set(re.sub(r"(?m)^%.*$", "", done.out))
 
 
 def test_runs_are_listed_with_their_state(cli, fates):

@@ -67,13 +67,13 @@ def test_tuning_and_pilot_seeds_follow_the_largest_reporting_seed(tree: Tree) ->
     experiment = make(
         tree,
         seeds=[7, 2],
-        tune={"optimizer.lr": [0.1, 1.0], "seeds": 2},
-        target={"from": "batch", "pilot_seeds": 2},
+        tune={"optimizer.lr": [0.1, 1.0], "seeds": 3},
+        target={"from": "batch", "pilot_seeds": 3},
     )
     assert experiment.seed_list == [7, 2]
-    assert experiment.tune_seeds == experiment.pilot_seeds == [8, 9]
-    given = make(tree, tune={"optimizer.lr": [0.1], "seeds": [30, 20]})
-    assert given.tune_seeds == [30, 20]
+    assert experiment.tune_seeds == experiment.pilot_seeds == [8, 9, 10]
+    given = make(tree, tune={"optimizer.lr": [0.1], "seeds": [30, 20, 25]})
+    assert given.tune_seeds == [30, 20, 25]
     assert make(tree).tune_seeds == []
 
 
@@ -135,6 +135,7 @@ def test_a_run_holds_what_determines_its_numbers(tree: Tree) -> None:
         {"sweep": {"model.depth": [4, 5]}},
         {"tune": {"optimizer.lr": [0.1, 1.0]}},
         {"optimizer": {"lr": 0.1, "momentum": 0.9}},
+        {"training": {"steps": 50, "eval_batch_size": 10}},
     ],
 )
 def test_what_cannot_change_the_numbers_does_not_change_the_identity(
@@ -179,7 +180,6 @@ NUMBERS: list[tuple[str, Any]] = [
     ("training.steps", 51),
     ("training.evaluate_every", 10),
     ("training.precision", "bf16"),
-    ("training.eval_batch_size", 10),
     ("runtime.threads", 2),
     ("runtime.device", "cuda"),
 ]

@@ -97,7 +97,7 @@ BAD = [
      "7:12  seeds[1]: a seed must be a whole number of 0 or more, got 'x' (a string)"),
     ("seeds: 3", "seeds: 3\nmodle: 1", "8:1  modle: unknown key 'modle'\n"
      "    did you mean 'model'?  known: baseline, data, model, name, normalization, norms, "
-     "optimizer, probes, runtime, seeds, sweep, target, training, tune"),
+     "optimizer, probes, runtime, seeds, sweep, target, training, tune, verdict"),
     ("seeds: 3", "seeds: 3\nbaseline: rms", "8:11  baseline: 'rms' is none of the norms of this "
      "config\n    known: batch, group(groups=4), none"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: mnits}", "8:17  data.dataset: unknown dataset 'mnits'\n"
@@ -134,7 +134,7 @@ BAD = [
      "    for example  optimizer.lr: [0.01, 0.03, 0.1, 0.3]"),
     ("seeds: 3", "seeds: 3\ntune: {optimizer.lr: [1, 0]}",
      "8:26  tune.optimizer.lr[1]: must be a number above 0, got 0"),
-    ("seeds: 3", "seeds: 3\ntune: {optimizer.lr: [1], seeds: [2, 3]}",
+    ("seeds: 3", "seeds: 3\ntune: {optimizer.lr: [1], seeds: [2, 3, 4]}",
      "8:35  tune.seeds[0]: the tuning seed 2 is a reporting seed as well\n"
      "    a choice made on the seeds it is reported on is biased; take others"),
     ("seeds: 3", "seeds: 3\nsweep: {model.depth: [4]}\ntune: {model.depth: [5]}",
@@ -225,10 +225,10 @@ def test_an_override_gives_an_option_to_a_norm_that_is_only_named(text: str) -> 
 
 
 def test_an_override_of_sweep_and_tune_takes_the_dotted_key_whole(text: str) -> None:
-    experiment = load(text, ["sweep.model.depth=[2, 3]", "tune.optimizer.lr=[1]", "tune.seeds=2"])
+    experiment = load(text, ["sweep.model.depth=[2, 3]", "tune.optimizer.lr=[1]", "tune.seeds=4"])
     assert experiment.points() == [{"model.depth": 2}, {"model.depth": 3}]
     assert experiment.tune is not None
-    assert (experiment.tune.key, experiment.tune_seeds) == ("optimizer.lr", [3, 4])
+    assert (experiment.tune.key, experiment.tune_seeds) == ("optimizer.lr", [3, 4, 5, 6])
 
 
 @pytest.mark.parametrize(
@@ -286,9 +286,17 @@ def test_every_bundled_config_is_valid_named_like_its_file_and_commented(path: P
     assert path.read_text().startswith("# ")
 
 
-def test_a_bundled_config_is_found_by_name_with_or_without_suffix() -> None:
-    assert find_config(None).stem == "digits"
-    assert find_config("mnist-mlp") == find_config("mnist-mlp.yaml")
+def test_a_bundled_config_is_found_by_its_name() -> None:
+    assert find_config(None).stem == find_config("digits").stem == "digits"
+
+
+@pytest.mark.parametrize("name", ["digits.yaml", "configs/digits", "./digits"])
+def test_a_name_with_a_suffix_or_slash_is_a_path_and_no_bundled_config(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no such config"):
+        find_config(name)
 
 
 def test_a_path_goes_before_a_bundled_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,20 @@ SLOW = (f"training={{steps: {STEPS}, evaluate_every: 20}}", "seeds=1")
 COMMAND = [sys.executable, "-m", "normbench", "train"]
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
+
+
+def living(leader: int) -> list[tuple[int, str]]:
+    """(pid, command) of every living process of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
+            command = (path / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(session) == leader and state != "Z":
+            found.append((int(path.name), command))
+    return found
 
 
 class Training:
@@ -55,17 +70,7 @@ class Training:
         )
 
     def family(self) -> list[tuple[int, str]]:
-        """(pid, command) of every living process of the session."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                state, _, _, session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
-                command = (path / "cmdline").read_text()
-            except OSError:
-                continue
-            if int(session) == self.process.pid and state != "Z":
-                found.append((int(path.name), command))
-        return found
+        return living(self.process.pid)
 
     def ends(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=60)
@@ -137,7 +142,8 @@ def test_interrupted_it_checkpoints_and_the_same_command_continues(
     returned, out, err = training.ends()
     assert returned == code
     assert out == ""
-    assert "the same command continues" in err
+    told = r"interrupted: \d+ of \d+ runs are done; the same command continues"
+    assert re.search(told, err)
     assert "Traceback" not in err
     assert "\x1b" not in err
     stopped = [path for path in training.runs() if manifest(path)["state"] == "interrupted"]
@@ -167,3 +173,15 @@ def test_ctrl_c_in_the_first_seconds_shows_no_traceback(training):
     returned, _, err = training.ends()
     assert "Traceback" not in err
     assert returned == 130
+
+
+def test_a_mistake_in_the_config_leaves_no_process_that_still_imports(tmp_path):
+    # Whoever reads our output waits until nobody holds its pipe any more.
+    done = subprocess.Popen(
+        [*COMMAND, "no-such-config"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    _, err = done.communicate(timeout=60)
+    assert done.returncode == 2
+    assert "no-such-config" in err
+    # One that was killed and is not quite gone has no command any more.
+    assert [command for _, command in living(done.pid) if command] == []

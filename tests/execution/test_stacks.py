@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from scripted import manifest
 from test_driver import Crash, Recorder, crash_before_manifest
 from tiny import experiment, journals
 
-from normbench.config import ExperimentConfig, RuntimeConfig
+from normbench.config import ExperimentConfig
 from normbench.errors import ConfigError
 from normbench.execution import LocalEngine, Outcome, Task, execute
-from normbench.execution.worker import compute_on, told
+from normbench.execution.worker import told
 from normbench.plan import expand
 from normbench.store import ExperimentStore
 from normbench.training import events, loop
@@ -147,18 +146,3 @@ def test_a_stack_is_for_local_processes(tmp_path):
 
     with pytest.raises(ConfigError, match="stack"):
         normbench.train(experiment(*STACKED), results=tmp_path, executor="ray")
-
-
-def test_on_cuda_a_process_computes_without_atomics_and_in_full_fp32(monkeypatch):
-    cudnn = torch.backends.cudnn
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
-    for name, value in (("deterministic", False), ("benchmark", True), ("allow_tf32", True)):
-        monkeypatch.setattr(cudnn, name, value)
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    compute_on(RuntimeConfig(device="cuda"))
-    assert cudnn.deterministic
-    assert not cudnn.benchmark
-    assert not cudnn.allow_tf32
-    assert torch.get_float32_matmul_precision() == "highest"
-    torch.set_float32_matmul_precision(precision)

@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normbench.models import INITS, initialize
+from normbench.errors import ConfigError
+from normbench.models import INITS, MODELS, Common, initialize
+from normbench.models.base import build
+from normbench.models.mlp import MLP
+from normbench.norms import make_method
 
 SHAPES = {
     "square": lambda: nn.Linear(400, 400),
@@ -99,6 +103,35 @@ def test_orthogonal_weights_favour_no_direction():
 @pytest.mark.parametrize("init", [*NORMAL, "orthogonal"])
 def test_biases_start_at_zero(init):
     assert not layer("conv", init).bias.any()
+
+
+def test_a_parametrized_weight_is_drawn_as_the_plain_one_is():
+    plain = nn.Sequential(nn.Linear(6, 4))
+    held = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)))
+    initialize(plain, "he_normal", 0)
+    drawn = initialize(held, "he_normal", 0)
+    torch.testing.assert_close(held[0].weight, plain[0].weight)
+    assert drawn == {name for name, _ in held.named_parameters()}
+
+
+class Undrawn(MLP):
+    """An MLP with a scale and a mix that nobody draws, and a norm with a matrix of its own."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.scale = nn.Parameter(torch.randn(1))
+        self.mix = nn.Bilinear(2, 2, 2)
+        self.blocks[0].norm = nn.Bilinear(2, 2, 2)
+
+
+def test_a_parameter_that_nobody_draws_is_an_error_that_names_it(monkeypatch):
+    monkeypatch.setitem(MODELS._items, "undrawn", Undrawn)
+    options = Undrawn.Options(depth=2, width=4)
+    with pytest.raises(ConfigError) as caught:
+        build("undrawn", options, Common(), make_method("none"), (2, 2, 1), 3, 0)
+    (problem,) = caught.value.problems
+    assert problem.path == "model.init"
+    assert "nobody draws scale, mix.weight, mix.bias" in problem.message
 
 
 def test_each_parameter_is_drawn_from_its_own_name():

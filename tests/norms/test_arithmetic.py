@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from tiny import run_config
+from tiny import CNN, run_config
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
@@ -159,6 +159,36 @@ def test_channels_last_images_can_be_differentiated_twice(kind, mean):
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
     assert torch.autograd.gradcheck(layer, (x,), fast_mode=True)
     assert torch.autograd.gradgradcheck(layer, (x,), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("site", "batch_size", "allowed"),
+    [
+        (Site(8), 1, False),
+        (Site(8), 2, True),
+        (Site(8, 1, 1), 1, False),
+        (Site(8, 1, 1), 2, True),
+        (Site(8, 2, 1), 1, True),
+        (Site(8, 14, 14), 1, True),
+    ],
+)
+def test_batch_norm_of_one_example_is_refused_where_it_has_one_position(site, batch_size, allowed):
+    assert (make_method("batch").problem(site, batch_size) is None) == allowed
+    layer = make_norm("batch", site, Setting())
+    shape = (batch_size, 8, *((site.height, site.width) if site.spatial else ()))
+    if allowed:
+        layer(torch.randn(shape))
+    else:
+        with pytest.raises(ValueError, match="more than 1 value"):
+            layer(torch.randn(shape))
+
+
+def test_a_cnn_whose_last_stage_has_positions_trains_with_batch_norm_on_single_images(digits):
+    run = Run(run_config(*CNN, "data.batch_size=1"), digits)
+    run.network.train()
+    run.start_epoch()
+    run.update()
+    assert run.losses[0].isfinite()
 
 
 class AutocastOfCuda(TorchFunctionMode):

@@ -72,6 +72,7 @@ def expected(net: Network, x: Tensor, y: Tensor) -> dict[str, list[float]]:
         "activation_out_mean": [float(a.mean()) for a in outs64],
         "activation_out_std": [float(a.std()) for a in outs64],
         "dead_units": [float((unit == 0).all(axis=1).mean()) for unit in units],
+        "layer_size": [out[0].size for out in outs64],
         "weight_norm": [norm64(w) for w in weights],
         "effective_rank": [rank(out) for out in outs64],
         "example_cosine": [cosine(out) for out in outs64],

@@ -12,12 +12,16 @@ from normbench.report.columns import (
     BLOCKS,
     convergence_columns,
     count,
+    difference,
+    ended,
     gradient_columns,
+    interval,
     number,
     percent,
     seconds,
     sparkline,
     steps,
+    timed,
 )
 
 INF, NAN = math.inf, math.nan
@@ -162,6 +166,7 @@ def row(**changes) -> dict:
         "norm": "batch",
         "runs": 5,
         "reached": 2,
+        "finished": 5,
         "diverged": 0,
         "failed": 0,
         "interrupted": 0,
@@ -196,6 +201,40 @@ def test_a_table_says_how_many_of_how_many_and_what_became_of_the_rest():
     assert texts(convergence_columns([], "97%"), row())["ended"] == "ok"
 
 
+def test_what_learned_nothing_did_not_end_well():
+    assert ended(row(at_chance=5, never_left_chance=5)) == "5 at chance"
+    assert ended(row(finished=2, at_chance=1, diverged=3)) == "1 at chance, 3 diverged"
+    assert ended(row(finished=0, failed=5)) == "no result (5 failed)"
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("auc", 0.0312, "+0.031"),
+        ("auc", -0.00001, "0.000"),
+        ("val_accuracy", -0.0312, "-3.1 pp"),
+        ("test_accuracy", 0.0, "0.0 pp"),
+        ("steps_to_target", -40.0, "-40"),
+        ("steps_to_target", INF, "+∞"),
+        ("steps_to_target", -INF, "-∞"),
+        ("auc", NAN, "–"),
+    ],
+)
+def test_a_difference_has_its_sign_and_unit(metric, value, text):
+    assert difference(metric, value) == text
+
+
+def test_an_interval_has_its_unit_once_and_is_empty_where_there_is_none():
+    assert interval("val_accuracy", -0.012, 0.034) == "-1.2 to +3.4 pp"
+    assert interval("val_accuracy", -0.012, 0.034, unit=False) == "-1.2 to +3.4"
+    assert interval("steps_to_target", -INF, 20.0) == "-∞ to +20"
+    assert interval("auc", NAN, NAN) == ""
+
+
+def test_what_was_not_timed_says_so():
+    assert (timed(0.0), timed(NAN), timed(0.0021)) == ("not timed", "not timed", "2.1 ms")
+
+
 def test_a_column_that_no_run_has_is_left_out():
     shown = texts(convergence_columns([], "97%", pd.DataFrame([row(), row()])), row())
     assert shown["train %"] == "60.0 ±10.0"
@@ -228,6 +267,7 @@ def test_dead_units_are_in_percent(share, text):
         "first_layer_grad_norm": 1.0,
         "last_layer_grad_norm": 1.0,
         "dead_units": share,
+        "effective_rank": 9.0,
         "by_layer": np.ones(3),
     }
     found = texts(gradient_columns([]), values)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
-import pandas as pd
 import pytest
-from reported import HOSTILE, SWEEP, put
-from scripted import fails, finishes, play, probed
+import yaml
+from reported import HOSTILE, put
+from scripted import finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
 from normbench.charts.base import CHARTS
 from normbench.comparison import Comparison
+from normbench.config import load
+from normbench.report.answer import answer
 from normbench.report.glossary import GLOSSARY, anchor, entry
-from normbench.report.page import library, render
+from normbench.report.page import render
+from normbench.report.scripts import library
 from normbench.report.sections import sections
-from normbench.report.setting import setting
-from normbench.report.verdict import caveats, verdict
+from normbench.report.setting import as_yaml, setting
+from normbench.report.summary import summary
 
 VOID = {"meta", "img", "br", "link", "input"}
 MOST_BYTES = 3_000_000
@@ -152,18 +154,20 @@ def test_keys_that_differ_are_listed(made, tmp_path, digits):
 
 
 def test_every_number_in_a_table_is_defined(made):
-    keys = {"depth", "0.1", "0.2", ""}
+    keys = {"depth", "0.1", "0.2", "", "3", "4"}
     for comparison in made.values():
-        for section in sections(comparison):
+        for section in [*sections(comparison), *summary(answer(comparison))]:
             for column in section.columns:
                 if not column.picture and column.heading not in keys:
                     assert entry(column.heading) in GLOSSARY, column.heading
 
 
-def test_a_page_of_five_norms_and_eight_seeds_stays_small(tmp_path, digits):
-    norms = "norms=[none, batch, layer, rms, {kind: group, groups: 4}]"
-    wanted = experiment(norms, "seeds=8", "training.steps=600", "training.evaluate_every=5")
-    curve = {step: 0.1 + step / 1000 for step in range(0, 601, 5)}
+def test_a_page_of_eight_norms_and_sixteen_seeds_stays_small(tmp_path, digits):
+    groups = ", ".join(f"{{kind: group, groups: {n}}}" for n in (1, 2, 4, 8))
+    norms = f"norms=[none, batch, layer, rms, {groups}]"
+    wanted = experiment(norms, "seeds=16", "training.steps=600", "training.evaluate_every=5")
+    # None of them learns in the end, so that every seed is a line of its own.
+    curve = {step: 0.1 + step / 1000 for step in range(0, 600, 5)} | {600: 0.1}
     layers = dict.fromkeys(QUANTITIES, [0.123456789] * 40)
     probes = [probed(step, **layers) for step in range(0, 600, 24)]
     play(tmp_path, wanted, digits, lambda _: finishes(curve, probes=probes))
@@ -181,13 +185,31 @@ def test_every_table_of_an_experiment_knows_all_its_norms(made):
             assert list(section.norms) == ["none", "batch", "rms"]
 
 
-def test_the_setting_tells_what_changes_the_numbers(made, tmp_path, digits):
+def test_the_config_is_told_by_what_differs_from_the_defaults(made, tmp_path, digits):
+    text, note = as_yaml(made["tiny"])
+    told = yaml.safe_load(text)
+    assert told["data"] == {"dataset": "digits", "validation": 100, "batch_size": 32}
+    assert told["model"] == {"kind": "mlp", "depth": 3, "width": 16}
+    assert told["norms"] == ["none", "batch", "rms"]
+    assert "runtime" not in told
+    assert "every key that is not here has its default" in note
+    same = load(text).resolved()
+    assert same == made["tiny"].results.config
+
+
+def test_results_of_an_earlier_normbench_tell_the_whole_config(made):
+    tiny = made["tiny"]
+    old = Comparison(replace(tiny.results, given={}))
+    text, note = as_yaml(old)
+    assert yaml.safe_load(text) == tiny.results.config
+    assert "every key" in note
+
+
+def test_the_setting_tells_what_the_config_led_to(made, tmp_path, digits):
     told = dict(setting(made["tiny"]))
-    assert "precision fp32" in told["training"]
-    assert "evaluate_every 5" in told["training"]
     assert told["validation split"] == "each seed's own"
-    assert told["runtime"] == "threads 1, device cpu, stack 1, compile no"
-    assert told["probes"] == "steps log"
+    assert told["seeds"] == "3 (0 to 2)"
+    assert told["budget"] == "12 steps"
     assert told["target"] == "50.0 % validation accuracy, as configured"
     fixed = put(tmp_path, digits, "data.split_seed=3", "target={from: batch, pilot_seeds: 2}")
     told = dict(setting(fixed))
@@ -195,111 +217,42 @@ def test_the_setting_tells_what_changes_the_numbers(made, tmp_path, digits):
     assert "the median final accuracy of 2 pilot runs of batch" in told["target"]
 
 
-# --- the verdict ---
+def test_the_page_begins_with_the_sentences_and_then_the_forest_and_the_curves(made, pages):
+    page = Page(pages["tiny"])
+    told = answer(made["tiny"])
+    texts = [text for tag, text in page.texts if tag == "p"]
+    at = texts.index(told.sentences[0])
+    assert tuple(texts[at : at + len(told.sentences)]) == told.sentences
+    charts = [a["data-chart"] for a in page.all("figure")]
+    assert charts[:2] == ["e0-chart-forest", "e0-chart-curves"]
+    before = pages["tiny"].index("data-chart")
+    assert pages["tiny"].index("<p>" + told.sentences[0][:20]) < before
 
 
-def test_too_few_seeds_are_no_verdict(made):
-    first, second = verdict(made["tiny"])
-    assert first.startswith("rms reached 50.0 % validation accuracy first, in a median of")
-    assert "batch took 12" in first
-    assert "under “none” (0 of 3 runs)" in first
-    assert "too few seeds for any verdict (needs at least" in second
+def test_a_sweep_begins_with_its_matrix(pages):
+    charts = [a["data-chart"] for a in Page(pages["swept"]).all("figure")]
+    assert charts[:2] == ["e0-chart-matrix", "e0-chart-curves"]
 
 
-def test_with_enough_seeds_the_verdict_names_who_is_better(tmp_path, digits):
-    levels = {"none": 0.4, "batch": 0.9, "rms": 0.4}
-
-    def script(run):
-        return finishes({0: 0.1, 5: levels[run.norm], 12: levels[run.norm]})
-
-    wanted = experiment("norms=[none, batch, rms]", "seeds=8")
-    play(tmp_path, wanted, digits, script)
-    first, second = verdict(compare("tiny", results=tmp_path))
-    assert first.startswith("batch reached 50.0 %")
-    assert "8 pairs" in second
-    assert "batch is better and there is no evidence of a difference for rms" in second
+def test_configuration_and_environment_are_folded_away_at_the_end(pages):
+    page = Page(pages["tiny"])
+    folded = [text for tag, text in page.texts if tag == "summary"]
+    assert folded == ["Configuration", "Fairness and environment"]
+    assert all("open" not in attributes for attributes in page.all("details"))
+    text = pages["tiny"]
+    assert text.rindex("<figure") < text.index("<details") < text.index('id="glossary"')
 
 
-def test_nobody_at_the_target_is_told(tmp_path, digits):
-    play(tmp_path, experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.2}))
-    first, _ = verdict(compare("tiny", results=tmp_path))
-    assert first.startswith("No norm reached 50.0 %")
+def test_curves_can_be_read_as_error_or_as_accuracy(pages):
+    (specs,) = re.findall(r'id="specs">(.*?)</script>', pages["tiny"], re.S)
+    views = json.loads(specs)["e0-chart-curves"]["views"]
+    assert list(views) == ["error rate, on a logarithm", "accuracy"]
+    options = [text.strip() for tag, text in Page(pages["tiny"]).texts if tag == "option"]
+    assert set(views) <= set(options)
 
 
-def test_where_nobody_reaches_the_target_the_area_under_the_curve_decides(tmp_path, digits):
-    levels = {"none": 0.2, "batch": 0.4}
-    wanted = experiment("seeds=8")
-    play(tmp_path, wanted, digits, lambda run: finishes({0: 0.1, 12: levels[run.norm]}))
-    _, second = verdict(compare("tiny", results=tmp_path))
-    assert "(8 pairs, area under the validation curve), batch is better" in second
-
-
-def test_a_norm_without_any_result_has_missed_nothing(tmp_path, digits):
-    def script(run):
-        if run.norm == "rms":
-            return fails()
-        return (
-            fails() if run.seed == 2 else finishes({0: 0.1, 12: 0.9 if run.norm != "none" else 0.2})
-        )
-
-    play(tmp_path, experiment("norms=[none, batch, rms]", "seeds=3"), digits, script)
-    first, _ = verdict(compare("tiny", results=tmp_path))
-    assert first == (
-        "batch reached 50.0 % validation accuracy first, in a median of 12 steps (2 of 2 runs with "
-        "a result); half or more of the runs missed it under “none” (0 of 2 runs with a result); "
-        "no run of rms has a result yet."
-    )
-
-
-def test_in_a_sweep_a_norm_without_any_result_is_told(tmp_path, digits):
-    def script(run):
-        return fails() if run.norm == "batch" and run.point["model.depth"] == 4 else found
-
-    found = finishes({0: 0.1, 12: 0.2})
-    play(tmp_path, experiment(*SWEEP), digits, script)
-    first, _ = verdict(compare("swept", results=tmp_path))
-    assert first == (
-        "At none of 2 sweep points did any norm reach 50.0 % validation accuracy in more than half "
-        "of its runs; no run of batch has a result yet at 1 of them."
-    )
-
-
-def test_until_all_runs_at_the_best_values_have_ended_the_verdict_is_of_the_others(made):
-    tuned = made["tuned"]
-    assert verdict(tuned)[0].startswith("With optimizer.lr as configured, ")
-    runs = tuned.results.runs
-    best = runs[runs["role"] == "report"].assign(role="best", tuned=0.1)
-
-    def told(state: str) -> str:
-        ended = best.assign(state=[state, *best["state"].iloc[1:]])
-        results = replace(tuned.results, runs=pd.concat([runs, ended], ignore_index=True))
-        return verdict(Comparison(results))[0]
-
-    assert told("finished").startswith("With each norm at its own best optimizer.lr, ")
-    assert told("missing").startswith("With optimizer.lr as configured, ")
-
-
-def test_a_run_in_two_roles_is_counted_once(tmp_path, digits):
-    play(
-        tmp_path, experiment(), digits, lambda r: fails() if r.seed else finishes({0: 0.1, 12: 0.7})
-    )
-    found = compare("tiny", results=tmp_path)
-    runs = found.results.runs
-    twice = pd.concat([runs, runs.assign(role="best", tuned=0.1)], ignore_index=True)
-    (told,) = caveats(Comparison(replace(found.results, runs=twice)))
-    assert told.startswith("2 of 4 runs have no result (2 failed)")
-
-
-def test_a_sweeps_verdict_counts_its_points(made):
-    first, _ = verdict(made["swept"])
-    assert first == (
-        "Of 2 sweep points, fastest to 50.0 % validation accuracy (in the median) was rms at 2."
-    )
-
-
-def test_diverged_and_failed_runs_are_told_before_the_numbers(made, tmp_path, digits):
-    assert any("1 of 9 reported runs diverged" in text for text in caveats(made["tiny"]))
-    curve = {0: 0.1, 12: 0.7}
-    play(tmp_path, experiment(), digits, lambda r: fails() if r.seed else finishes(curve))
-    (told,) = caveats(compare("tiny", results=tmp_path))
-    assert told.startswith("2 of 4 runs have no result (2 failed)")
+def test_the_verdict_stands_before_the_numbers_behind_it(pages):
+    page = Page(pages["tiny"])
+    headings = [text for tag, text in page.texts if tag in ("a", "th")]
+    at = headings.index("metric")
+    assert headings[at + 1 : at + 3] == ["verdict", "diff."]

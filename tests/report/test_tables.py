@@ -50,17 +50,34 @@ def test_with_room_everything_is_shown():
     assert "not shown" not in text
 
 
+def test_words_wrap_before_a_column_is_dropped():
+    for width in range(46, 100):
+        text = "\n".join(printed(width))
+        assert "not shown" not in text, width
+        assert "▁█" in text
+
+
 def test_the_least_important_columns_go_first_and_are_named():
-    lines = printed(54)
-    assert "not shown at this width: by layer" in lines[-1].strip() or any(
-        "not shown at this width: by layer" in line for line in lines
-    )
-    narrow = "\n".join(printed(36))
-    assert "not shown at this width:" in narrow
-    assert "a value" in narrow
+    lines = printed(40)
+    assert any("not shown at this width: by layer" in line for line in lines)
+    narrow = "\n".join(printed(32))
+    assert "not shown at this width: what it" in narrow
     body = narrow.split("not shown")[0]
+    assert "value" in body
     assert "what it says" not in body
-    assert "by layer" not in body
+    assert "layer" not in body
+
+
+def test_the_rows_that_stand_out_are_bold(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    out = Console(file=io.StringIO(), width=200, force_terminal=True, no_color=True)
+    out.print(rich_table("t", FRAME, COLUMNS[:2], 200, bold=[2]))
+    assert isinstance(out.file, io.StringIO)
+    (line,) = [line for line in out.file.getvalue().splitlines() if "group" in line]
+    assert "\x1b[1m" in line
+    assert out.file.getvalue().count("\x1b[1m") > 1  # the title and the headings too
+    (other,) = [line for line in out.file.getvalue().splitlines() if "1.2e-09" in line]
+    assert "\x1b[1m" not in other
 
 
 def test_a_repeated_norm_is_named_once():
@@ -113,10 +130,15 @@ def test_words_and_numbers_are_whole_at_any_width_above_the_longest():
         assert {"1.2e-09", "group(groups=4)"} <= words, width
 
 
-def test_where_columns_would_break_words_each_row_is_a_block():
-    lines = [line.rstrip() for line in printed(26)]
+def test_where_columns_would_break_words_each_row_is_a_block_of_all_of_them():
+    lines = [line.rstrip() for line in printed(22)]
     start = lines.index("group(groups=4)")
-    assert lines[start + 1] == "  a value  –"
+    assert lines[start + 1 : start + 4] == [
+        "  a value       –",
+        "  what it says  x",
+        "  by layer      ▁█",
+    ]
+    assert "not shown" not in " ".join(lines)
 
 
 def coloured(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:

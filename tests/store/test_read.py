@@ -255,7 +255,7 @@ def test_a_sweep_made_before_does_not_disturb_the_experiment_without_it(tmp_path
 
 
 def test_a_tuning_made_before_does_not_disturb_the_experiment_without_it(tmp_path, digits):
-    tune = ("tune={optimizer.lr: [0.1, 0.2], seeds: 2}",)
+    tune = ("tune={optimizer.lr: [0.1, 0.2], seeds: 3}",)
     play(tmp_path, experiment(*tune), digits, lambda _: finishes(CURVE))
     play(tmp_path, experiment(), digits, lambda _: finishes(CURVE))
     assert compared(tmp_path) == 4
@@ -269,7 +269,7 @@ def test_a_label_may_be_given_to_another_norm(tmp_path, digits):
 
 
 def test_a_grid_may_hold_the_value_that_is_configured(tmp_path, digits):
-    wanted = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 2}")
+    wanted = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
     play(tmp_path, wanted, digits, lambda _: finishes(CURVE))
     chosen = Comparison(read_results(tmp_path, "tiny")).chosen
     assert set(chosen.values()) == {0.1}

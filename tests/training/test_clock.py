@@ -15,6 +15,9 @@ from normbench.training.loop import train
 from normbench.training.run import Run
 
 UPDATE, PROBE, EVALUATION, ORDER, SAVE, ELSEWHERE = 1.0, 10.0, 100.0, 5000.0, 7000.0, 90000.0
+# Four times the validation images and as many for training; at the end the test images, and the
+# validation images once more with recomputed statistics.
+EVALUATIONS = 4 * 2 + 2
 
 
 class Time:
@@ -62,19 +65,19 @@ def watched(time: Time, generator) -> list[events.Event]:
 def test_training_seconds_are_those_of_updates_alone(digits, time):
     found = watched(time, train(run_config("probes={steps: none}"), digits))
     assert [e.train_seconds for e in only(found, events.Evaluated)] == [0, 5, 10, 12]
-    assert found[-1] == events.Finished(12, 12.0, 5 * EVALUATION, 0.0)
+    assert found[-1] == events.Finished(12, 12.0, EVALUATIONS * EVALUATION, 0.0)
 
 
 def test_a_probed_step_counts_as_an_ordinary_one(digits, time):
     # Steps 0, 5, 10 and 11 are probed; the eight others tell how long a step takes.
     found = watched(time, train(run_config("probes={every: 5}"), digits))
     assert [e.train_seconds for e in only(found, events.Evaluated)] == [0, 5, 10, 12]
-    assert found[-1] == events.Finished(12, 12.0, 5 * EVALUATION, 4 * PROBE)
+    assert found[-1] == events.Finished(12, 12.0, EVALUATIONS * EVALUATION, 4 * PROBE)
 
 
 def test_without_an_ordinary_step_the_probed_ones_are_all_there_is(digits, time):
     found = watched(time, train(run_config("probes={every: 1}"), digits))
-    assert found[-1] == events.Finished(12, 12 * (UPDATE + PROBE), 5 * EVALUATION, 0.0)
+    assert found[-1] == events.Finished(12, 12 * (UPDATE + PROBE), EVALUATIONS * EVALUATION, 0.0)
 
 
 def test_the_clock_goes_on_where_an_interruption_stopped_it(digits, time):
@@ -85,7 +88,7 @@ def test_the_clock_goes_on_where_an_interruption_stopped_it(digits, time):
     time.seconds = 3.0  # another process, another origin
     after = watched(time, train(config, digits, resume=before[-2].state))
     assert [e.train_seconds for e in only(after, events.Evaluated)] == [10, 12]
-    assert after[-1] == events.Finished(12, 12.0, 5 * EVALUATION, 4 * PROBE)
+    assert after[-1] == events.Finished(12, 12.0, EVALUATIONS * EVALUATION, 4 * PROBE)
 
 
 def test_a_clock_without_any_step_reads_zero():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
@@ -56,7 +57,8 @@ def test_a_run_that_explodes_says_at_which_step_and_ends_at_the_next_evaluation(
     assert 0 < k < 6
     config = run_config(*EXPLODES, f"training.evaluate_every={every}", norm="none")
     found = trained(config, digits)
-    end = min(12, math.ceil((k + 1) / every) * every)
+    # An evaluation just before the bad update meets the same weights, and is not finite either.
+    end = min(12, math.ceil(k / every) * every)
     assert found[-2:-1] == [events.Diverged(k)]
     assert isinstance(found[-1], events.Finished)
     assert found[-1].step == end
@@ -82,7 +84,7 @@ def test_the_last_checkpoint_stays_the_last_good_one(digits, monkeypatch):
     (diverged,) = only(found, events.Diverged)
     saved = only(found, events.Checkpointed)
     assert len(saved) > 1
-    assert saved[-1].step == diverged.step // 2 * 2
+    assert saved[-1].step == diverged.step
     assert all(finite(event) for event in saved)
 
 
@@ -90,8 +92,58 @@ def test_no_checkpoint_holds_weights_that_are_not_finite(digits, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     found = trained(run_config(*ON_THE_EDGE, norm="none"), digits)
     (diverged,) = only(found, events.Diverged)
-    assert only(found, events.Checkpointed)[-1].step == diverged.step
+    assert only(found, events.Checkpointed)[-1].step == diverged.step - 1
     assert all(finite(event) for event in only(found, events.Checkpointed))
+
+
+def evaluated_as(monkeypatch, value: float, *, test: bool, at: int) -> None:
+    """The evaluation of validation or test images after ``at`` updates gives this loss."""
+    evaluate = Run.evaluate
+
+    def spoilt(self, data, indices):
+        loss, accuracy = evaluate(self, data, indices)
+        mine = (data is self.test_data) == test and self.step == at
+        return (value if mine else loss), accuracy
+
+    monkeypatch.setattr(Run, "evaluate", spoilt)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("at", [0, 5, 12])
+def test_an_evaluation_that_is_not_finite_is_a_divergence_at_its_step(
+    digits, monkeypatch, at, value
+):
+    evaluated_as(monkeypatch, value, test=False, at=at)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    found = trained(run_config(), digits)
+    assert only(found, events.Diverged) == [events.Diverged(at)]
+    assert isinstance(found[-1], events.Finished)
+    assert found[-1].step == at
+    assert [e.step for e in only(found, events.Evaluated)] == [s for s in (0, 5, 10) if s < at]
+    assert all(e.step < at for e in only(found, events.Checkpointed))
+    assert not only(found, events.Tested)
+
+
+def test_a_run_whose_test_is_not_finite_has_diverged_at_its_end(digits, monkeypatch):
+    evaluated_as(monkeypatch, math.nan, test=True, at=12)
+    found = trained(run_config(), digits)
+    assert [type(event).__name__ for event in found[-2:]] == ["Diverged", "Finished"]
+    assert found[-2] == events.Diverged(12)
+    assert not only(found, events.Tested)
+
+
+def test_a_batch_norm_whose_running_statistics_are_no_numbers_has_diverged(digits):
+    # In training each batch is normalized by itself, so that no training loss tells.
+    config = run_config(norm="batch")
+    before = trained(config, digits, stop_at=6)
+    saved = state(before)
+    saved["network"]["blocks.1.norm.running_mean"].fill_(math.nan)
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    found = trained(config, digits, resume=buffer.getvalue())
+    assert only(found, events.Diverged) == [events.Diverged(10)]
+    assert not only(found, events.Evaluated)
+    assert not only(found, events.Checkpointed)
 
 
 def test_a_run_that_explodes_repeats_itself(digits):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import (
     CNN,
     EVERYTHING,
@@ -24,9 +27,11 @@ from tiny import (
     weights,
 )
 
+from normbench.config import TrainingConfig
 from normbench.data import epoch_order, split
 from normbench.seeding import stream
 from normbench.training import events
+from normbench.training.budget import evaluation_steps
 from normbench.training.run import Run, make_network
 
 
@@ -70,6 +75,33 @@ def test_events_come_in_order(digits):
 def test_evaluations_come_at_the_cadence_and_at_the_end(digits, steps, every, at):
     config = run_config(f"training={{steps: {steps}, evaluate_every: {every}}}")
     assert [e.step for e in only(trained(config, digits), events.Evaluated)] == at
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "at"),
+    [
+        (12, 4, [0, 3, 6, 9, 12]),
+        (19, 10, [0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]),
+        (7, 3, [0, 2, 4, 7]),
+        (3, 10, [0, 1, 2, 3]),
+        (5, 1, [0, 5]),
+    ],
+)
+def test_as_many_evaluations_come_as_are_asked_for(digits, steps, evaluations, at):
+    config = run_config(f"training={{steps: {steps}, evaluations: {evaluations}}}")
+    assert [e.step for e in only(trained(config, digits), events.Evaluated)] == at
+
+
+@given(steps=st.integers(1, 5000), evaluations=st.integers(1, 300))
+def test_evaluations_are_as_evenly_spaced_as_whole_steps_are(steps, evaluations):
+    training = TrainingConfig(steps=steps, evaluations=evaluations)
+    config = run_config().model_copy(update={"training": training})
+    at = evaluation_steps(config, steps)
+    assert len(at) == min(steps, evaluations)
+    assert at[-1] == steps
+    gaps = {b - a for a, b in pairwise([0, *at])}
+    assert max(gaps) - min(gaps) <= 1
+    assert min(gaps) >= 1
 
 
 def test_a_cadence_far_beyond_the_budget_costs_no_memory(digits):

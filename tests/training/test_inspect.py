@@ -72,11 +72,26 @@ def test_the_conditions_are_those_of_the_network(digits):
     assert found.weight_gain == pytest.approx(2.0, rel=0.02)
     assert found.first_gain == pytest.approx(2.0, rel=0.05)
     assert (found.statistics, found.centered, found.placement) == ("batch", True, "pre")
-    assert (found.batch_size, found.depth, found.spatial, found.ordinary) == (32, 3, False, True)
+    assert (found.batch_size, found.depth, found.ordinary) == (32, 3, True)
+    assert found.shapes == ((256,),) * 3
+    assert found.gains[0] == found.first_gain
+    assert np.mean(found.gains[1:]) == pytest.approx(found.weight_gain)
     assert found.bias_variance == 0
     x, _ = run.next_batch()
     np.testing.assert_allclose(found.input_mean_square, (x.numpy() ** 2).mean(1), rtol=1e-6)
-    assert conditions(start(run_config(*CNN), digits), digits).spatial
+    flat = x.numpy().astype(float)
+    np.testing.assert_allclose(found.input_products, flat @ flat.T / flat.shape[1], rtol=1e-6)
+
+
+def test_the_conditions_of_convolutions_are_those_at_the_middle_layer(digits):
+    run = start(run_config(*CNN, norm="instance"), digits)
+    found = conditions(run, digits)
+    assert [len(shape) for shape in found.shapes] == [3] * len(run.network.layers)
+    _, height, width = found.shapes[len(found.shapes) // 2]
+    assert found.batch_size == 32 * height * width
+    assert (found.group_size, found.channels) == (height * width, 1)
+    x, _ = run.next_batch()
+    np.testing.assert_allclose(found.input_map, (x.numpy() ** 2).mean((0, 1)), rtol=1e-5)
 
 
 def test_uniform_biases_have_a_variance(digits):

@@ -85,13 +85,35 @@ def test_from_every_periodic_checkpoint_the_rest_is_the_same(digits, monkeypatch
     config = run_config(*CASES["everything"])
     whole = trained(config, digits)
     saved = only(whole, events.Checkpointed)
-    assert [event.step for event in saved] == [3, 6, 9, STEPS]
+    assert [event.step for event in saved] == [*range(1, STEPS + 1)]
     for event in saved:
         rest = trained(config, digits, resume=event.state)
         place = whole.index(event)
         assert record(rest) == record(whole[place:])
         if event.step < STEPS:
             ends_alike(rest, whole)
+
+
+def test_a_checkpoint_that_is_due_does_not_wait_for_an_evaluation(digits, monkeypatch):
+    times = iter(range(0, 10_000, 7))  # seconds: one reading an update, a checkpoint every third
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(times)))
+    config = run_config("training={steps: 12, evaluate_every: 12}")
+    found = trained(config, digits)
+    assert [event.step for event in only(found, events.Checkpointed)] == [3, 6, 9, 12]
+    assert [event.step for event in only(found, events.Evaluated)] == [0, 12]
+
+
+def test_what_has_diverged_is_not_saved_between_evaluations_and_ends_at_the_next(
+    digits, monkeypatch
+):
+    explodes = ("optimizer={kind: sgd, lr: 1e6}", "probes={steps: none}")
+    config = run_config("training={steps: 12, evaluate_every: 12}", *explodes, norm="none")
+    plain = trained(config, digits)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    found = trained(config, digits)
+    assert record(found) == record(plain)
+    for event in only(found, events.Checkpointed):
+        assert all(t.isfinite().all() for t in state([event])["network"].values())
 
 
 def test_no_checkpoint_is_made_more_often_than_it_should(digits):

@@ -15,7 +15,6 @@ from tiny import (
     record,
     run_config,
     same,
-    state,
     trained,
     weights,
 )

@@ -20,10 +20,6 @@
     }
     channel.scale = { ...channel.scale, type, zero: false };
     if (type === "log") delete channel.scale.zero;
-    if (type === "log" && channel.field) {
-      const positive = { filter: `datum["${channel.field}"] > 0` };
-      view.transform = [...(view.transform || []), positive];
-    }
   }
 
   // Small multiples wrap to the width there is; a single chart fills it.
@@ -44,10 +40,11 @@
 
   async function draw(figure, scheme = dark.matches ? "dark" : "light") {
     const place = figure.querySelector(".chart");
-    const { spec, themes } = page[figure.dataset.chart];
-    const copy = structuredClone(spec);
-    for (const select of figure.querySelectorAll("select")) {
-      rescale(copy, select.dataset.axis, select.value);
+    const { views, themes } = page[figure.dataset.chart];
+    const view = figure.querySelector("select[data-view]");
+    const copy = structuredClone(view ? views[view.value] : Object.values(views)[0]);
+    for (const select of figure.querySelectorAll("select[data-axis]")) {
+      if (!select.selectedOptions[0].defaultSelected) rescale(copy, select.dataset.axis, select.value);
     }
     fit(copy, place.clientWidth);
     const config = structuredClone(themes[scheme]);
@@ -67,7 +64,12 @@
 
   let width = document.documentElement.clientWidth;
   let waiting = 0;
-  const all = () => figures.forEach((figure) => draw(figure));
+  const all = () => {
+    figures.forEach((figure) => draw(figure));
+    for (const box of document.querySelectorAll(".scroll")) {
+      box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth;
+    }
+  };
   addEventListener("resize", () => {
     if (document.documentElement.clientWidth === width) return;
     width = document.documentElement.clientWidth;

@@ -1,0 +1,178 @@
+"""The difference of each norm to the leader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from normbench.analysis.rule import mark
+from normbench.charts.base import Frames, chart
+from normbench.charts.judged import FAR, Judged, judged
+from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, colour, panelled, shape, source
+
+ROW = 46  # points a norm
+WORDS = 132  # points at the right for the difference and the verdict
+
+
+@chart("forest", title="Difference to the leader", place=4, defines=("best set", "leader"))
+def forest(frames: Frames) -> Drawn | None:
+    """Difference of each norm to the leader, with its interval and what it means."""
+    table = frames.best
+    if table.empty or not np.isfinite(table["value"]).any():
+        return None
+    shown, panels, note = panelled(table, frames.keys)
+    look = judged(frames.metric)
+    shown = _placed(shown, look)
+    order = list(dict.fromkeys(shown.sort_values("place", kind="stable")["norm"]))
+    single = len(panels) == 1
+    shown["far"] = _far(shown)
+    for name in ("difference", "ci_low", "ci_high"):
+        shown[f"{name}_shown"] = shown[name].where(~shown["far"])
+    # In panels each has the axis that its own numbers need.
+    scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
+    axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
+    y = alt.Y("norm:N", title=None, sort=order if single else frames.norms)
+    layers = _marks(frames, scale, axis, y, look, single=single)
+    data = source(shown.drop(columns="panel") if single else shown)
+    height = ROW * len(order) if single else 26 * len(order)
+    description = _described(look, shown, note, single=single)
+    if single:
+        return alt.layer(*layers, data=data).properties(
+            width=WIDTH, height=height, description=description
+        )
+    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    one = alt.layer(*layers, data=data).properties(width=PANEL_WIDTH, height=height)
+    panes = one.facet(facet=facet, columns=2).properties(description=description)
+    return panes.resolve_axis(x="independent").resolve_scale(x="independent")
+
+
+def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
+    """The rows in the shown unit, with the words at the right, and the margin about zero."""
+    shown = table[
+        ["norm", "panel", "place", "seeds", "value", "difference", "ci_low", "ci_high", "margin"]
+    ].copy()
+    for name in ("value", "difference", "ci_low", "ci_high", "margin"):
+        shown[name] = look.factor * shown[name]
+    shown["below"], shown["above"] = -shown["margin"], shown["margin"]
+    verdict = table["verdict"].astype(str)
+    shown["verdict"] = verdict
+    shown["mark"] = [mark(word) for word in verdict]
+    shown["words"] = [
+        f"{sign} {word.partition(' (')[0]}".strip()
+        for sign, word in zip(shown["mark"], verdict, strict=True)
+    ]
+    shown["told"] = [
+        f"{value:{look.value}}" if place == 0 else _difference(difference, look)
+        for value, difference, place in zip(
+            shown["value"], shown["difference"], shown["place"], strict=True
+        )
+    ]
+    return shown
+
+
+def _difference(value: float, look: Judged) -> str:
+    return f"{value:{look.form}}{look.unit}".replace("-", "−") if np.isfinite(value) else "–"
+
+
+def _far(shown: pd.DataFrame) -> pd.Series:
+    """Which rows lie too far from the leader of their panel to be drawn to scale."""
+    parts = shown[["difference", "ci_low", "ci_high"]].replace([np.inf, -np.inf], np.nan)
+    extent = parts.abs().max(axis=1).fillna(0)
+    far = ~np.isfinite(shown["difference"]) & (shown["place"] > 0)
+    for _, own in extent[shown["place"] > 0].groupby(shown["panel"]):
+        known = own.sort_values()
+        least = max(float(shown.loc[known.index, "margin"].max()), 0.0)
+        for near, (at, next_) in zip(known, list(known.items())[1:], strict=False):
+            if next_ > FAR * max(near, least) > 0:
+                far.loc[known.loc[at:].index] = True
+                break
+    return far
+
+
+def _scale(shown: pd.DataFrame) -> alt.Scale:
+    """An axis that leaves room for the words at its right."""
+    parts = shown[["difference_shown", "ci_low_shown", "ci_high_shown", "below", "above"]]
+    low, high = np.nanmin(parts.to_numpy(dtype=float)), np.nanmax(parts.to_numpy(dtype=float))
+    room = 0.06 * max(high - low, 1e-9)
+    across: Any = [0, {"expr": f"width - {WORDS}"}]
+    return alt.Scale(domain=[low - room, high + room], nice=False, range=across)
+
+
+def _marks(
+    frames: Frames, scale: alt.Scale, axis: alt.Axis, y: alt.Y, look: Judged, *, single: bool
+) -> list[alt.Chart]:
+    def at(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", axis=axis, scale=scale)
+
+    tooltip = [
+        alt.Tooltip("norm:N"),
+        alt.Tooltip("verdict:N"),
+        alt.Tooltip("value:Q", format=look.value, title=look.title),
+        alt.Tooltip("difference:Q", format=look.form, title=f"to the leader{look.unit}"),
+        alt.Tooltip("ci_low:Q", format=look.form, title="interval from"),
+        alt.Tooltip("ci_high:Q", format=look.form, title="to"),
+        alt.Tooltip("seeds:Q"),
+    ]
+    near, away = "!datum.far", "datum.far"
+    edge = 8 if look.higher_is_better else {"expr": f"width - {WORDS if single else 0} - 8"}
+    arrow = "triangle-left" if look.higher_is_better else "triangle-right"
+    colours = colour(frames, legend=None)
+    found = [
+        alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
+            x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
+        alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
+            x=alt.XDatum(0)),
+        alt.Chart().mark_rule(strokeWidth=3, clip=True).transform_filter(near).encode(
+            x=at("ci_low_shown"), x2="ci_high_shown:Q", y=y, color=colours),
+        alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
+            x=at("difference_shown"), y=y, color=colours, shape=shape(frames, legend=None),
+            tooltip=tooltip),
+        alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1)
+        .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
+    ]  # fmt: skip
+    if single:
+        right = alt.value({"expr": f"width - {WORDS - 12}"})
+        told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)
+        words = alt.Chart().mark_text(align="left", dy=8, fontSize=12)
+        return [
+            *found,
+            told.encode(x=right, y=y, text="told:N"),
+            words.encode(x=right, y=y, text="words:N"),
+        ]
+    sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11)
+    return [
+        *found,
+        sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"),
+        sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"),
+    ]
+
+
+def _axis_title(look: Judged, shown: pd.DataFrame | None) -> str:
+    unit = f" ({look.unit.strip()})" if look.unit == " pp" else ""
+    leader = ""
+    if shown is not None and (shown["place"] == 0).any():
+        leader = f" to {shown.loc[shown['place'] == 0, 'norm'].iloc[0]}"
+    text = f"difference in {look.title}{leader}{unit}"
+    return f"← worse · {text}" if look.higher_is_better else f"{text} · worse →"
+
+
+def _described(look: Judged, shown: pd.DataFrame, note: str, *, single: bool) -> str:
+    text = (
+        f"Points are differences in {look.title} to the leader, paired by seed; lines are their "
+        "simultaneous 95 % intervals. "
+    )
+    margin = shown["margin"].dropna()
+    if len(margin):
+        wide = f"{margin.iloc[0]:.3g}{look.unit}" if margin.nunique() == 1 else "the margin"
+        text += f"The grey band reaches {wide} either way: within it norms count as similar. "
+    if not single:
+        text += "★ leads, ▼ is worse, ≈ is similar, ? is undecided, · has too few seeds. "
+    if shown["far"].any():
+        text += "An arrow at the edge stands for a norm too far away for the axis. "
+    lacking = shown.loc[shown["ci_low"].isna() & (shown["place"] > 0) & ~shown["far"], "norm"]
+    if len(lacking):
+        text += f"Without an interval: {', '.join(dict.fromkeys(lacking))}. "
+    return text.strip() + note

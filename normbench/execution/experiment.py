@@ -1,0 +1,215 @@
+"""Carries out a whole experiment: plan, run, choose, look, run again.
+
+What is trained next depends on what came out so far, in two ways: runs at each norm's own best
+value need the tuning runs, and where seeds come in steps a look says which norms get more of them.
+Both are decided by the results on disk alone, so an experiment that is interrupted at any moment
+and continued, here or on a cluster, trains the same runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from normbench.config import ExperimentConfig, SequentialSeeds
+from normbench.conventions import OUTCOME_STATES
+from normbench.data import Dataset
+from normbench.execution.driver import Silent, Watch, execute
+from normbench.execution.engine import Engine
+from normbench.plan import (
+    Outcome,
+    Place,
+    PlannedRun,
+    best_runs,
+    expand,
+    place,
+    reporting,
+    settle,
+)
+from normbench.store import ExperimentStore
+
+if TYPE_CHECKING:
+    from normbench.analysis.sequential import Race
+    from normbench.comparison import Comparison
+
+Read = Callable[[], "Comparison"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """Runs that can be trained together.
+
+    findings: what the looks before it decided, a sentence a sweep point.
+    """
+
+    runs: list[PlannedRun]
+    findings: list[str] = field(default_factory=list)
+
+
+def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
+    """Every round of an experiment; each is asked for when the one before is trained.
+
+    read: the results of all runs that were given out so far.
+    """
+    yield Round(expand(experiment))
+    chosen = None if experiment.tune is None else read().chosen
+    if chosen is not None:
+        yield Round(best_runs(experiment, chosen))
+    if not isinstance(experiment.seeds, SequentialSeeds):
+        return
+    need = {
+        place(norm, point): len(experiment.first_seeds)
+        for point in experiment.points()
+        for norm in experiment.labels
+    }
+    while True:
+        races = read().judged.races
+        had, need = need, needed(need, races)
+        if need == had:
+            return
+        runs = (
+            reporting(experiment, need) if chosen is None else best_runs(experiment, chosen, need)
+        )
+        new = [run for run in runs if run.seed >= had[place(run.norm, run.point)]]
+        yield Round(new, findings(races, list(experiment.sweep)))
+
+
+def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Place, int]:
+    """How many seeds each norm should have at each sweep point, never fewer than it has."""
+    return {
+        (norm, values): max(count, races[values].need.get(norm, 0)) if values in races else count
+        for (norm, values), count in had.items()
+    }
+
+
+def findings(races: Mapping[tuple[Any, ...], Race], keys: Sequence[str]) -> list[str]:
+    """What each race has come to, a sentence a sweep point."""
+    found = []
+    for values, race in races.items():
+        where = ", ".join(f"{key}={value}" for key, value in zip(keys, values, strict=True))
+        lead = f"{where}: " if where else ""
+        out = [norm for norm in race.need if norm not in race.racing]
+        if race.look < 0:
+            continue
+        text = f"{lead}look {race.look + 1}"
+        text += f", out: {', '.join(out)}" if out else ", nobody is out"
+        on = ", ".join(race.racing)
+        if race.ended:
+            text += f"; ended with {on} ({race.ended})"
+        else:
+            text += f"; {on} go on to {max(race.need.values())} seeds"
+        found.append(text)
+    return found
+
+
+def carry_out(
+    experiment: ExperimentConfig,
+    store: ExperimentStore,
+    dataset: Dataset,
+    engine: Engine,
+    *,
+    watch: Watch | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    planned: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """Train every run of an experiment that is not done, and put on record what was looked at.
+
+    planned: is told whenever a round is about to be trained. The rest as for ``execute``, whose
+    errors it raises. The result's ``outcome`` tells what became of the runs.
+    """
+    watch = watch or Silent()
+    outcome = Outcome()
+    record = _Record(experiment, store)
+    for this in rounds(experiment, record.read):
+        if this.findings:
+            watch.looked(this.findings)
+        plan = record.add(this.runs)
+        if any(not store.run(run.folder).done for run in plan):
+            record.write()
+            planned()
+        outcome += execute(plan, store, dataset, engine, watch=watch, should_stop=should_stop)
+        if outcome.stopped:
+            record.write()
+            return replace(record.read(probes=True), outcome=outcome)
+    results, final = record.close()
+    if final:
+        watch.looked(final)
+    return replace(results, outcome=outcome)
+
+
+def what_is_left(
+    experiment: ExperimentConfig, store: ExperimentStore
+) -> tuple[list[PlannedRun], list[PlannedRun], bool]:
+    """What ``carry_out`` would do, as far as it can be told now; nothing is written.
+
+    Returns (runs known to be needed, those of them that are not done, whether more may follow).
+    """
+    record = _Record(experiment, store)
+    for this in rounds(experiment, record.read):
+        plan = record.add(this.runs)
+        left = [run for run in plan if not store.run(run.folder).done]
+        if left:
+            in_steps = len(experiment.first_seeds) < len(experiment.seed_list)
+            tuned = experiment.tune is not None and not any(run.role == "best" for run in plan)
+            return record.done, left, tuned or in_steps
+    return record.done, [], False
+
+
+class _Record:
+    """The plan so far: what is written, and read back as results."""
+
+    def __init__(self, experiment: ExperimentConfig, store: ExperimentStore):
+        self.experiment, self.store = experiment, store
+        self.config, self.given = experiment.resolved(), experiment.given()
+        self.done: list[PlannedRun] = []
+
+    def add(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """The runs in the folders that they have, or will have."""
+        plan = settle(runs, [*self.store.folders(), *(run.folder for run in self.done)])
+        self.done += plan
+        return plan
+
+    def read(self, *, probes: bool = False) -> Comparison:
+        """The results of the plan so far, whatever is on record."""
+        from normbench.comparison import Comparison
+        from normbench.store import read_results
+
+        runs = [run.record() for run in self.done]
+        plan = self.store.plan(self.config, runs, given=self.given)
+        place = (self.store.results, self.store.name)
+        return Comparison(read_results(*place, probes=probes, plan=plan))
+
+    def write(self, **told: Any) -> None:
+        """Put the plan so far on record."""
+        runs = [run.record() for run in self.done]
+        self.store.write_plan(self.config, runs, given=self.given, **told)
+
+    def close(self) -> tuple[Comparison, list[str]]:
+        """Put on record what is now looked at; the results, and what the last look decided."""
+        found = self.read(probes=True)
+        tables, keys = found.judged, list(self.experiment.sweep)
+        runs = tables.results.runs
+        seen = runs.loc[runs["state"].isin(OUTCOME_STATES), "seed"].nunique()
+        looked_at = found.looked_at
+        if seen and looked_at[-1:] != (seen,):
+            looked_at = (*looked_at, seen)
+        told: dict[str, Any] = {"looked_at": list(looked_at)}
+        if tables.looks:
+            told["looks"] = {
+                "seeds": list(tables.looks.seeds),
+                "alpha": list(tables.looks.alpha),
+                "points": [
+                    {
+                        "point": dict(zip(keys, values, strict=True)),
+                        "look": race.look,
+                        "racing": list(race.racing),
+                        "seeds": dict(race.need),
+                        "ended": race.ended,
+                    }
+                    for values, race in tables.races.items()
+                ],
+            }
+        self.write(**told)
+        results = replace(found.results, looked_at=looked_at)
+        return replace(found, results=results), findings(tables.races, keys)

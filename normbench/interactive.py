@@ -1,0 +1,108 @@
+"""What a script or a notebook gets: the façade, and someone who looks on while it works.
+
+``api`` is silent and leaves it to its caller to look at what failed, as the command line does.
+Here a bar is shown where somebody sees it, and nothing fails without a word.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from normbench import api, reading
+from normbench.errors import RunsFailed
+from normbench.result import Result
+
+if TYPE_CHECKING:
+    from normbench.comparison import Comparison
+    from normbench.execution import Outcome
+    from normbench.report.bar import NotebookBar
+    from normbench.report.live import Display
+
+P = ParamSpec("P")
+
+SHOWN_REASONS = 5
+
+
+class RunsFailedWarning(UserWarning):
+    """Some runs of an experiment have no result."""
+
+
+def train_visibly(train: Callable[P, Comparison]) -> Callable[P, Result]:
+    """``api.train`` for a caller who sees what it does and hears what went wrong.
+
+    Without a ``watch`` of the caller's a bar is shown in a notebook or a terminal, and nothing
+    elsewhere; the runs that failed are warned of, or, if no run has a result, raised as RunsFailed.
+    Interrupted, it stops in good order and then raises what the signal means: KeyboardInterrupt, or
+    SystemExit for SIGTERM.
+    """
+
+    @functools.wraps(train)
+    def visibly(*args: P.args, **kwargs: P.kwargs) -> Result:
+        if kwargs.get("watch") is not None:
+            found = train(*args, **kwargs)
+            return Result(found.results, found.outcome)
+        with onlooker() as shown:
+            callbacks: dict[str, Any] = {"progress": shown.loading, "note": shown.note}
+            more: Any = {**callbacks, **kwargs, "watch": shown}
+            found = train(*args, **more)
+        assert found.outcome is not None
+        tell(found.name, found.outcome)
+        return Result(found.results, found.outcome)
+
+    return visibly
+
+
+def tell(name: str, outcome: Outcome) -> None:
+    """Say what went wrong: see ``train_visibly``."""
+    if outcome.stopped:
+        if outcome.signal == signal.SIGTERM:
+            sys.exit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt(f"{name!r} stopped in good order; the same call continues it")
+    if not outcome.failed:
+        return
+    ended = outcome.finished + outcome.diverged + outcome.skipped
+    lines = [f"{run.folder}: {reason}" for run, reason in outcome.failed[:SHOWN_REASONS]]
+    if len(outcome.failed) > SHOWN_REASONS:
+        lines.append(f"and {len(outcome.failed) - SHOWN_REASONS} more")
+    text = f"{len(outcome.failed)} of {ended + len(outcome.failed)} runs of {name!r} failed"
+    message = "\n    ".join([text, *lines])
+    if not ended:
+        raise RunsFailed(message)
+    warnings.warn(message, RunsFailedWarning, stacklevel=3)
+
+
+def onlooker() -> Display | NotebookBar:
+    """A bar in the notebook's cell or in the terminal; outside of both it shows only notes."""
+    if in_notebook():
+        from normbench.report.bar import NotebookBar
+
+        return NotebookBar()
+    from normbench.report.live import Display
+
+    return Display(quiet=not sys.stderr.isatty())
+
+
+def in_notebook() -> bool:
+    """Whether what is displayed appears in a notebook's cell: IPython alone is a terminal."""
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython.get_ipython(), "kernel") if ipython else False
+
+
+@functools.wraps(reading.compare)
+def compare(*args: Any, **kwargs: Any) -> Result:
+    """See ``normbench.reading.compare``."""
+    return Result(reading.compare(*args, **kwargs).results)
+
+
+@functools.wraps(reading.load)
+def load(*args: Any, **kwargs: Any) -> Result:
+    """See ``normbench.reading.load``."""
+    return Result(reading.load(*args, **kwargs).results)
+
+
+train = train_visibly(api.train)

@@ -1,0 +1,141 @@
+"""What became of runs that did not simply learn, and why, as far as that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from normbench.comparison import Comparison
+from normbench.conventions import OUTCOME_STATES
+from normbench.report.columns import Row
+from normbench.report.mechanism import why
+from normbench.report.turns import spread_key
+from normbench.report.wording import counted, joined, listed, quoted, short
+from normbench.tables import Tables
+
+REASON_LENGTH = 80
+
+
+def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
+    """A sentence a norm on runs that failed, diverged or learned nothing. rows: ``Answer.rows``."""
+    if tables.results.keys:
+        return _in_a_sweep(tables, rows)
+    outcomes = tables.outcomes[tables.outcomes["target"] == tables.targets[0]]
+    found = []
+    for row in rows.to_dict("records"):
+        own = outcomes[outcomes["norm"] == row["norm"]]
+        if parts := _one(tables, row, own):
+            found.append(f"{quoted(row['norm'])} {'; it '.join(parts)}.")
+    return found
+
+
+def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
+    result = own["state"].isin(OUTCOME_STATES)
+    known = int(result.sum())
+    never = own[own["never_left_chance"]]
+    chance = own[own["at_chance"] & ~own["never_left_chance"]]
+    diverged, failed = own[own["state"] == "diverged"], own[own["state"] == "failed"]
+    parts = []
+    if len(never):
+        told = f"never left chance in {len(never)} of {counted(known, 'run')}"
+        parts.append(_explained(told, tables, row, len(never), known))
+    if len(chance):
+        parts.append(
+            f"fell back to chance in {len(chance)} of {counted(known, 'run')} ({_seeds(chance)})"
+        )
+    if len(diverged):
+        told = (
+            f"diverged in {len(diverged)} of {counted(known, 'run')} ({_seeds(diverged)}), counted "
+            "as chance"
+        )
+        parts.append(_explained(told, tables, row, len(diverged), known))
+    if len(failed):
+        reasons = list(dict.fromkeys(tables.results.reasons.get(run, "") for run in failed["run"]))
+        why_ = "; ".join(_in_short(reason) for reason in reasons[:2] if reason)
+        if not known and len(failed) == len(own):
+            parts.append(f"has no result: all {counted(len(own), 'run')} failed ({why_})")
+        else:
+            told = f"failed in {len(failed)} of {counted(len(own), 'run')}"
+            parts.append(f"{told} ({_seeds(failed)}: {why_}), which are in no mean")
+    return parts
+
+
+def _explained(told: str, tables: Tables, row: Row, count: int, known: int) -> str:
+    """With the mechanism, where most runs met this fate."""
+    reason = why(tables, row) if 2 * count >= known else ""
+    return f"{told}: {reason}" if reason else told
+
+
+def _in_short(reason: str) -> str:
+    """The first line of a reason, which may be a page long."""
+    line = reason.strip().splitlines()[0]
+    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]}…"
+
+
+def _seeds(runs: pd.DataFrame) -> str:
+    seeds = sorted(runs["seed"])
+    return f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}"
+
+
+def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
+    """Per norm, the points at which most of its runs learned nothing or diverged."""
+    keys = tables.results.keys
+    by = spread_key(rows, keys)
+    found = []
+    for norm, own in rows.groupby("norm", sort=False):
+        parts = []
+        for column, text in (("never_left_chance", "stayed at chance"), ("diverged", "diverged")):
+            known = own["finished"] + own["diverged"]
+            most = own[(own[column] > 0) & (2 * own[column] >= known)]
+            if len(most):
+                reason = why(tables, most.to_dict("records")[0])
+                where = _where(most, own, keys, by)
+                parts.append(f"{text} at {where}" + (f": {reason}" if reason else ""))
+        if parts:
+            found.append(f"{quoted(str(norm))} {'; it '.join(parts)}.")
+    return found
+
+
+def _where(most: pd.DataFrame, own: pd.DataFrame, keys: Sequence[str], by: str) -> str:
+    """batch size 2 and 4, or every batch size; with several keys each point in full."""
+    if len(most) == len(own):
+        return f"every {short(by)}" if len(keys) == 1 else f"all {len(own)} points"
+    rows = most.to_dict("records")
+    if len(keys) == 1:
+        return f"{short(by)} {listed([row[by] for row in rows])}"
+    return listed(["/".join(f"{short(key)} {row[key]}" for key in keys) for row in rows])
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """What a reader must know before believing a number; often nothing."""
+    # One run may be planned in two roles.
+    runs = comparison.results.runs.drop_duplicates("run")
+    found = []
+    if not comparison.fairness.equal_terms:
+        found.append("The norms were not compared on equal terms: see the line on fairness.")
+    if comparison.peeked:
+        found.append(comparison.peeked)
+    lost = runs[~runs["state"].isin(OUTCOME_STATES)]
+    if len(lost):
+        words = {"missing": "not run"}
+        states = [f"{n} {words.get(s, s)}" for s, n in lost["state"].value_counts().items()]
+        verb = "has" if len(lost) == 1 else "have"
+        text = f"{len(lost)} of {len(runs)} runs {verb} no result ({joined(states)})"
+        failed = lost.loc[lost["state"] == "failed", "run"]
+        if len(failed):
+            place = comparison.results.path / failed.iloc[0] / "manifest.json"
+            text += f'; where it broke stands under "details" in {place}'
+        found.append(f"{text}.")
+    if comparison.tuned_key:
+        ends = comparison.choices[comparison.choices["at_edge"] != ""]
+        told = [
+            f"{quoted(str(norm))} ({' and '.join(dict.fromkeys(own['at_edge']))})"
+            for norm, own in ends.groupby("norm", sort=False)
+        ]
+        if told:
+            found.append(
+                f"The best {comparison.tuned_key} lies at an end of the grid for {joined(told)}: "
+                "the true best may lie outside."
+            )
+    return found

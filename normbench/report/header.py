@@ -1,0 +1,54 @@
+"""What is about to be trained, in two lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normbench.report.wording import counted
+
+if TYPE_CHECKING:
+    from normbench.config import ExperimentConfig
+
+_SHOWN = ("depth", "width", "name", "activation", "init", "path")
+
+
+def header(experiment: ExperimentConfig, results: Path) -> str:
+    """Network and data; norms times seeds, and where the results go."""
+    config = experiment.resolved()
+    model, data = dict(config["model"]), config["data"]
+    kind = model.get("kind", "network")
+    shown = [f"{key} {model[key]}" for key in _SHOWN if model.get(key) is not None]
+    first = f"{experiment.name}: {kind}" + (f" ({', '.join(shown)})" if shown else "")
+    first += f" on {data.get('dataset', data.get('path', 'data'))}"
+    optimizer = config["optimizer"]
+    first += f", {optimizer.get('kind')} at lr {optimizer.get('lr')}"
+    points = math.prod(len(values) for values in experiment.sweep.values())
+    seeds, low, high = _seeds(config["seeds"])
+    parts = [", ".join(experiment.labels), seeds]
+    if experiment.sweep:
+        keys = " and ".join(experiment.sweep)
+        parts.append(
+            f"{points} values of {keys}"
+            if len(experiment.sweep) == 1
+            else f"{points} points of {keys}"
+        )
+    norms = len(experiment.labels)
+    runs = counted(norms * points * high, "run")
+    if low < high:
+        runs = f"{norms * points * low} to {runs}"
+    second = f"{' x '.join(parts)}: {runs}"
+    if experiment.tune:
+        second += f", tuned over {len(experiment.tune.values)} values of {experiment.tune.key}"
+    return f"{first}\n{second} -> {results / experiment.name}"
+
+
+def _seeds(given: Any) -> tuple[str, int, int]:
+    """How the seeds read, the fewest and the most of them."""
+    if isinstance(given, Mapping):  # looks fixed beforehand
+        low, high = int(given["from"]), int(given["to"])
+        return f"{low} to {high} seeds", low, high
+    count = given if isinstance(given, int) else len(given)
+    return counted(count, "seed"), count, count
