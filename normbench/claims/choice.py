@@ -8,7 +8,7 @@ the model and not tuned for; statement 4 is about it.)
 - Supported: two norms change places between two situations, each time beyond doubt.
 - Refuted: one norm is in every situation as good as every other one, its intervals above
   -``WITHIN``: there is a choice that serves everywhere. No sign of a difference refutes nothing.
-- Otherwise open.
+- Otherwise open. Two norms of which neither trains in a situation are not compared there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from normbench.analysis.rule import BETTER, WORSE
+from normbench.analysis.tuning import trains
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, Judged, judged
-from normbench.claims.study import BEST, ROLES, SHARED, Study, paired
+from normbench.claims.study import BEST, ROLES, SHARED, Point, Study, paired
 from normbench.claims.training_effect import AREA
 from normbench.claims.verdicts import Part, Piece, judge, named
 from normbench.report.columns import number
@@ -30,9 +31,17 @@ WITHIN = 0.01
 STUDIES = ("base", "depth", "other-model")
 
 
-def duels_of(study: Study, norms: Sequence[str], **more: Any) -> list[Duel]:
-    """Every two norms at every point, at own best rates if there are any."""
+def duels_of(study: Study, norms: Sequence[str], chance: float, **more: Any) -> list[Duel]:
+    """Every two norms at every point, at own best rates if there are any.
+
+    chance: the accuracy of guessing. Two norms of which neither trains are no choice.
+    """
     rate = BEST if study.comparison.tuned_key else SHARED
+
+    def train(norm: str, point: Point) -> bool:
+        accuracy = study.mean(norm, "val_accuracy", ROLES[rate], point)
+        return bool(trains(accuracy, chance, study.target))
+
     return [
         Duel(
             "a choice for every model",
@@ -45,6 +54,7 @@ def duels_of(study: Study, norms: Sequence[str], **more: Any) -> list[Duel]:
         )
         for point in study.points
         for first, second in itertools.combinations(norms, 2)
+        if train(first, point) or train(second, point)
     ]
 
 
@@ -56,7 +66,8 @@ def _situations(context: Context) -> Iterator[tuple[list[Duel], Study]]:
             continue
         kind = study.config["model"]["kind"]
         labels = list(dict.fromkeys(study.comparison.results.runs["norm"]))
-        duels = duels_of(study, [label for label in labels if label != none], model=kind)
+        chance = 1 / context.dataset.num_classes
+        duels = duels_of(study, [label for label in labels if label != none], chance, model=kind)
         yield duels, study
 
 

@@ -109,7 +109,8 @@ class Judged:
 
 def signed(value: float) -> str:
     """0.0123 -> +0.0123."""
-    return ("+" if value >= 0 else "-") + number(abs(value), 2)
+    sign, size = ("+" if value >= 0 else "-"), abs(value)
+    return sign + number(0.0 if size <= TINY else size, 2)
 
 
 def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:

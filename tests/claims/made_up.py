@@ -21,7 +21,7 @@ from normbench.store import Results
 TEXT = """\
 name: made-up
 data: {dataset: digits, validation: 100, batch_size: 32}
-model: {kind: mlp, depth: 4, width: 16}
+model: {kind: mlp, depth: 4, width: 16, init: torch_default}
 norms: [none, batch, layer, rms]
 optimizer: {kind: sgd, lr: 0.1}
 training: {steps: 100, evaluate_every: 10}

@@ -230,6 +230,17 @@ def test_one_norm_that_is_best_everywhere_refutes_it(digits: Dataset):
     assert examine("choice", digits, story).verdict is REFUTED
 
 
+def test_where_neither_trains_there_is_no_choice(digits: Dataset):
+    def story(run: PlannedRun) -> Fate:
+        if run.config.model.depth == 16:  # neither trains, and layer norm a little less badly
+            return Fate(NEVER, final=0.32 if run.norm == "layer" else 0.3)
+        return Fate({"batch": 10, "layer": 40}.get(run.norm, 80))
+
+    found = examine("choice", digits, story)
+    assert found.verdict is REFUTED
+    assert not any("depth 16" in place for place in found.numbers["situations"])
+
+
 def test_a_few_seeds_decide_nothing_about_the_choice(digits: Dataset):
     story = by_norm(none=90, batch=10, layer=40, rms=60)
     assert examine("choice", digits, story, "seeds=3").verdict is OPEN

@@ -98,7 +98,7 @@ def test_the_configs_own_initialization_comes_first(digits: Dataset):
 
 
 def test_a_grid_of_ones_own_is_kept(digits: Dataset):
-    config = planned(digits, "base", "tune={optimizer.lr: [0.2, 0.4], seeds: 2}")
+    config = planned(digits, "base", "tune={optimizer.lr: [0.2, 0.4], seeds: 3}")
     assert config.tune is not None
     assert config.tune.values == (0.2, 0.4)
 
