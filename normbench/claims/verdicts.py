@@ -139,7 +139,8 @@ def _depends(found: Judgement) -> str:
     for piece in found.pieces:
         if piece.holds is not None:
             values = [(factor, piece.value(factor)) for factor in factors]
-            sides[piece.holds][" ".join(named(*pair) for pair in values if pair[1])] = None
+            words = " ".join(named(*pair) for pair in values if pair[1])
+            sides[piece.holds][words or piece.part] = None
     on = " and ".join("which part of it" if factor == PART else factor for factor in factors)
     return f"on {on}: holds {_join(sides[True])}; fails {_join(sides[False])}"
 

@@ -97,6 +97,15 @@ def test_a_part_that_fails_everywhere_is_the_part_and_not_the_situation():
     assert separating(pieces) == ("part",)
 
 
+def test_a_piece_outside_the_factor_is_called_by_its_part():
+    pieces = [
+        piece(True, "fewer operations"),
+        piece(True, "less time", mode="compiled"),
+        piece(False, "less time", mode="eager"),
+    ]
+    assert judge(pieces).words == "on mode: holds fewer operations, compiled; fails eager"
+
+
 def test_open_pieces_stand_beside_the_decided_ones():
     found = judge(
         [
