@@ -23,6 +23,7 @@ from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
+    from normbench.claims import Claims
     from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
-    from normbench.statements import Claims
 
 LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
@@ -323,9 +323,10 @@ def claims(
     Ctrl-C or SIGTERM stops as in ``train``; the result's ``stopped`` tells, and its rows are those
     that were complete. Raises ConfigError, DataError, StoreError.
     """
-    from normbench.statements import CLAIMS, examine
-    from normbench.statements.context import Context
-    from normbench.statements.studies import Place
+    from normbench.claims import CLAIMS, examine
+    from normbench.claims.context import Context
+    from normbench.claims.studies import Place
+    from normbench.plan import unfinished
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
     if wrong := [number for number in only if number not in known]:
@@ -353,6 +354,8 @@ def claims(
         Place(None if config is None else str(config), overrides, options),
         quick=quick,
         say=say,
+        left=lambda experiment: unfinished(experiment, results),
+        jobs=jobs or default_jobs(load_config(config, overrides=overrides)),
     )
     return examine(context, only)
 

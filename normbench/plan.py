@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from normbench.config import ExperimentConfig, PilotTarget, RunConfig
+from normbench.store import ExperimentStore
 from normbench.store.run import point_label, run_name
 
 Role = Literal["report", "pilot", "tune", "best"]
@@ -195,3 +197,10 @@ def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRu
             known[run.identity[:8]] = earlier or run.folder
         settled.append(replace(run, stored=known[run.identity[:8]]))
     return settled
+
+
+def unfinished(experiment: ExperimentConfig, results: str | Path) -> list[PlannedRun]:
+    """The runs that can be planned now and are not done in the results folder."""
+    store = ExperimentStore(Path(results), experiment.name)
+    planned = settle(expand(experiment), store.folders())
+    return [run for run in planned if not store.run(run.folder).done]

@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
 UPPER = [
     "differences",
     "report",
-    "statements",
+    "claims",
     "reading",
     "result",
     "api",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny import experiment
 
-from normbench.plan import best_runs, expand, settle
+from normbench.plan import best_runs, expand, settle, unfinished
 
 
 def keys(runs) -> list[tuple]:
@@ -151,4 +152,15 @@ def test_a_run_that_was_trained_before_stays_in_its_folder_and_in_the_plan():
     assert [(r.norm, r.seed) for r in settled] == [(r.norm, r.seed) for r in plain]
     assert settle(plain, ["something", "else-s0-00000000"]) == [
         replace(run, stored=run.folder) for run in plain
+    ]
+
+
+def test_what_is_done_is_not_left(tmp_path: Path):
+    tiny = experiment()
+    assert keys(unfinished(tiny, tmp_path)) == keys(expand(tiny))
+    done = tmp_path / tiny.name / expand(tiny)[1].folder
+    done.mkdir(parents=True)
+    (done / "DONE").touch()
+    assert keys(unfinished(tiny, tmp_path)) == [
+        key for key in keys(expand(tiny)) if key != ("report", "batch", 0)
     ]

@@ -77,7 +77,8 @@ def compare(
 
     outcome: rows of ``convergence.outcomes`` for one target. looks: the numbers of seeds at which a
     norm could have ended, where seeds come in steps: a pair is judged at the share of alpha of its
-    own look, see ``share_of_look``. Returns one row for each sweep point, metric and pair of norms, in that order and with the judged metric first, with the columns
+    own look, see ``share_of_look``. Returns one row for each sweep point, metric and pair of norms,
+    in that order and with the judged metric first, with the columns
 
     - norm, baseline, <keys>, metric. With ``all_pairs``, ``baseline`` is the second of the two
       norms: the declared baseline where it is one of them, else the one listed earlier;

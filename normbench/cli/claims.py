@@ -25,10 +25,14 @@ def command(
         typer.Option(
             "--only",
             metavar="NUMBER",
-            help="Only this statement, and the experiments it needs. Repeatable.",
+            help="Only the statement with this number. Repeatable.",
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Also the evidence and what reproduces it."),
+    ] = False,
     set_: options.Set = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     data_dir: options.DataDir = None,
@@ -41,8 +45,8 @@ def command(
 ) -> None:
     """Put statements about normalization to the test on your network.
 
-    Each gets an experiment, the numbers, a verdict and the command that reproduces it. The same
-    command continues what was interrupted and trains nothing twice.
+    Each gets a verdict, on what it depends, and with -v the numbers and the command that reproduces
+    them. The same command continues what was interrupted and trains nothing twice.
     """
     from normbench.api import claims
     from normbench.cli.output import print_json
@@ -75,6 +79,6 @@ def command(
     if json:
         print_json(found.to_dict())
     else:
-        print_claims(found.to_dict(), form.value)
+        print_claims(found.to_dict(), form.value, verbose=verbose)
     if found.failed:
         raise typer.Exit(RUN_FAILED)

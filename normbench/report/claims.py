@@ -1,4 +1,4 @@
-"""The table of statements: what was found, its numbers, and what reproduces them."""
+"""The list of statements and their verdicts; on request what was found, and what reproduces it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -29,25 +30,29 @@ INVARIANCE_NOTE = (
 )
 
 
-def print_claims(found: Mapping[str, Any], form: str = "table") -> None:
-    """Print what ``Claims.to_dict`` gives: as tables, or as csv, markdown or latex."""
+def print_claims(found: Mapping[str, Any], form: str = "table", *, verbose: bool = False) -> None:
+    """Print what ``Claims.to_dict`` gives: as a list, or as csv, markdown or latex.
+
+    verbose: also the evidence of every statement and the commands that reproduce it.
+    """
     rows: list[dict[str, Any]] = found["claims"]
-    letters = command_letters(rows)
     if form != "table":
         print(plain_table(_frame(rows), _columns(), form), end="")
         return
     out = console()
     where = "small, on the digits" if found["quick"] else "as configured"
     out.print(Text(f"{found['experiment']}: statements about normalization, {where}", "bold"))
-    out.print(_statements(rows, letters))
-    for row in rows:
-        if row["table"]:
-            frame = pd.DataFrame(row["table"])
-            title = f"statement {row['number']}: is the output invariant?"
-            out.print(rich_table(title, frame, invariance_columns(), out.width, INVARIANCE_NOTE))
-            out.print()
+    if found["setting"]:
+        out.print(Text(found["setting"], "dim"))
+    out.print(_verdicts(rows))
     if found["notes"]:
         out.print(Text(f"measured: {'; '.join(found['notes'])}", "dim"))
+    if not verbose:
+        out.print(Text("-v shows the evidence and what reproduces it; --json has all", "dim"))
+        return
+    letters = command_letters(rows)
+    for row in rows:
+        _evidence(out, row, letters)
     out.print(Text("to reproduce", "bold"))
     for command, letter in letters.items():
         # A command is for copying: it is not folded, so a line stays a line.
@@ -55,7 +60,7 @@ def print_claims(found: Mapping[str, Any], form: str = "table") -> None:
 
 
 def command_letters(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """command -> the letter that stands for it in the table; each command once."""
+    """command -> the letter that stands for it; each command once."""
     commands = dict.fromkeys(command for row in rows for command in row["commands"])
     names = [*string.ascii_lowercase, *(a + b for a in "ab" for b in string.ascii_lowercase)]
     return dict(zip(commands, names, strict=False))
@@ -80,28 +85,44 @@ def _invariance(row: Mapping[str, Any], key: str) -> str:
     return f"{word}{off} " + (f"{change:.0e}" if 0 < change < 1e-2 else number(change, 1))
 
 
-def _statements(rows: Sequence[Mapping[str, Any]], letters: Mapping[str, str]) -> Table:
+def _verdicts(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_lines=False)
     table.add_column("", justify="right")
-    table.add_column("statement", ratio=3, overflow="fold")
+    table.add_column("statement", ratio=4, overflow="fold")
     table.add_column("verdict", width=10)
-    table.add_column("evidence", ratio=5, overflow="fold")
+    table.add_column("on what, and where", ratio=5, overflow="fold")
     for row in rows:
-        marks = ", ".join(letters[command] for command in row["commands"])
-        evidence = Text("\n").join(Text(line) for line in row["evidence"])
-        evidence.append(f"\n[{marks}]", "dim")
         verdict = Text(row["verdict"], STYLES.get(row["verdict"], "dim"))
-        table.add_row(str(row["number"]), Text(row["statement"]), verdict, evidence)
-        table.add_section()
+        conditions = Text(row["conditions"])
+        table.add_row(str(row["number"]), Text(row["short"]), verdict, conditions)
     return table
 
 
+def _evidence(out: Console, row: Mapping[str, Any], letters: Mapping[str, str]) -> None:
+    heading = Text(f"{row['number']}  {row['statement']}", "bold")
+    heading.append(f"  {row['verdict']}", STYLES.get(row["verdict"], "dim"))
+    out.print(heading)
+    if row["source"]:
+        out.print(Text(f"   {row['source']}", "dim"))
+    out.print(Text(f"   {row['experiment']}", "dim"))
+    for sentence in row["evidence"]:
+        out.print(Text(f"   - {sentence}"))
+    if row["table"]:
+        frame = pd.DataFrame(row["table"])
+        title = f"statement {row['number']}: is the output invariant?"
+        out.print(rich_table(title, frame, invariance_columns(), out.width, INVARIANCE_NOTE))
+    marks = ", ".join(letters[command] for command in row["commands"])
+    out.print(Text(f"   [{marks}]\n", "dim"))
+
+
+KEYS = ("number", "statement", "source", "verdict", "conditions", "experiment")
+
+
 def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    keys = ("number", "statement", "experiment", "verdict")
     return pd.DataFrame(
         [
             {
-                **{key: row[key] for key in keys},
+                **{key: row[key] for key in KEYS},
                 "evidence": "; ".join(row["evidence"]),
                 "commands": "; ".join(row["commands"]),
             }
@@ -111,5 +132,5 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _columns() -> list[Column]:
-    names = ("number", "statement", "experiment", "evidence", "verdict", "commands")
+    names = (*KEYS, "evidence", "commands")
     return [Column(name, lambda row, name=name: str(row[name]), left=True) for name in names]  # type: ignore[misc]

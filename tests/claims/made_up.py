@@ -9,39 +9,46 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from normbench.claims.context import Context
+from normbench.claims.studies import Place
 from normbench.comparison import Comparison
 from normbench.config import ExperimentConfig, load
 from normbench.data import Dataset
 from normbench.plan import PlannedRun, best_runs, expand
-from normbench.statements.context import Context
-from normbench.statements.studies import Place
+from normbench.seeding import stream
 from normbench.store import Results
 
 TEXT = """\
 name: made-up
 data: {dataset: digits, validation: 100, batch_size: 32}
-model: {kind: mlp, depth: 4, width: 16}
+model: {kind: mlp, depth: 4, width: 16, init: torch_default}
 norms: [none, batch, layer, rms]
 optimizer: {kind: sgd, lr: 0.1}
 training: {steps: 100, evaluate_every: 10}
 target: {val_accuracy: 0.9}
-seeds: 8
+seeds: 12
+tune: {optimizer.lr: [0.03, 0.1, 1.0], seeds: 3}
 """
 
 
 @dataclass(frozen=True)
 class Fate:
     """What becomes of a run: the step at which it is at 0.95 (101 is never), its divergence, its
-    activation std and gradient norm by layer."""
+    activation std, gradient norm and effective rank by layer; its final validation accuracy, its
+    training accuracy, and its validation accuracy with recomputed statistics."""
 
     reaches: int = 50
     diverged_at: int | None = None
     std: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     gradient: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     final: float | None = None
+    rank: tuple[float, ...] = (9.0, 9.0, 9.0, 9.0)
+    train: float = 0.96
+    precise: float | None = None
 
 
 NEVER = 101
+NOISE = 0.001
 Story = Callable[[PlannedRun], Fate]
 
 
@@ -70,13 +77,18 @@ def _results(config: ExperimentConfig, plan: list[PlannedRun], story: Story) -> 
     keys = list(config.sweep)
     for place, run in enumerate(plan):
         fate, name = story(run), f"run{place}"
-        # Seeds differ a little, as real ones do.
+        # Runs differ a little, as real ones do.
+        noise = (
+            NOISE
+            * stream(
+                run.seed, run.norm, run.role, repr([*run.point.values(), run.tuned])
+            ).standard_normal()
+        )
         accuracy = {
-            step: (0.95 if step >= fate.reaches else 0.3) + 1e-4 * run.seed
-            for step in range(0, NEVER, 10)
+            step: (0.95 if step >= fate.reaches else 0.3) + noise for step in range(0, NEVER, 10)
         }
         if fate.final is not None:
-            accuracy[100] = fate.final + 1e-4 * run.seed
+            accuracy[100] = fate.final + noise
         rows.append(
             {
                 "run": name,
@@ -93,26 +105,32 @@ def _results(config: ExperimentConfig, plan: list[PlannedRun], story: Story) -> 
                 "num_classes": 10,
                 "val_accuracy": accuracy[100],
                 "test_accuracy": accuracy[100],
+                "val_accuracy_precise": (fate.precise or accuracy[100]) + noise / 3,
                 "train_seconds": 1.0,
                 "backbone_sha256": f"backbone {run.seed}",
                 "batch_order_sha256": f"order {run.seed}",
                 "epochs_started": 1,
             }
         )
-        curves += [(name, step, value, 1.0, 1.0, step / 10) for step, value in accuracy.items()]
+        curves += [
+            (name, step, value, 1.0, 1.0, step / 10, fate.train + noise / 2)
+            for step, value in accuracy.items()
+        ]
         ones = np.ones(len(fate.std))
         probes.append(
             {
                 "run": name,
                 "step": 0,
-                "activation_gradient": np.array(fate.gradient),
+                "activation_gradient": np.array(fate.gradient) * np.exp(10 * noise * np.arange(4)),
+                "effective_rank": np.array(fate.rank) * (1 + noise),
                 "activation_out_std": np.array(fate.std),
                 "weight_gradient": ones,
                 "dead_units": 0 * ones,
                 "update_ratio": ones,
             }
         )
-    columns = ["run", "step", "val_accuracy", "val_loss", "train_loss", "train_seconds"]
+    columns = ["run", "step", "val_accuracy", "val_loss", "train_loss"]
+    columns += ["train_seconds", "train_accuracy"]
     return Results(
         config.name,
         Path("nowhere"),

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 
-from normbench.comparison import Comparison
+from normbench.claims import pace, studies
+from normbench.claims.studies import STUDIES, Load, Place, label_of
+from normbench.claims.study import Study
 from normbench.norms import Site
-from normbench.statements import studies
-from normbench.statements.studies import Load, Place, label_of
+from normbench.plan import expand
 from normbench.training.run import Run
 
 if TYPE_CHECKING:
+    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.plan import PlannedRun
-
-NOTHING = pd.DataFrame()
 
 
 class Interrupted(Exception):
@@ -32,46 +30,12 @@ class Interrupted(Exception):
         self.signal = signal
 
 
-@dataclass(frozen=True)
-class Study:
-    """An experiment behind the statements, trained or read back, and what reproduces it."""
-
-    comparison: Comparison
-    command: str
-
-    def paired(self, norm: str, metric: str, *, best: bool = False, **point: Any) -> Any:
-        """The row of a norm against the baseline, judged by ``metric``; None where there is none.
-
-        best: at each norm's own best learning rate. point: values of sweep keys, "." as "__".
-        """
-        tables = self.comparison.best if best else self.comparison.reported
-        if tables is None:
-            return None
-        table = tables.paired(metric=metric)
-        if not table.empty:
-            table = table[table["target"] == tables.targets[0]]
-        return one_row(table, norm=norm, metric=metric, **point)
-
-    def converged(self, norm: str, *, best: bool = False, **point: Any) -> Any:
-        """The row of the convergence table; None where there is none."""
-        tables = self.comparison.best if best else self.comparison.reported
-        return one_row(tables.convergence if tables is not None else NOTHING, norm=norm, **point)
-
-
-def one_row(table: pd.DataFrame, **values: Any) -> Any:
-    """The row with these values, as a dict; None where there is none."""
-    for key, value in values.items():
-        if table.empty:
-            return None
-        table = table[table[key.replace("__", ".")] == value]
-    return None if table.empty else table.iloc[0].to_dict()
-
-
 class Context:
     """One run of ``normbench claims``. Everything is made when first asked for.
 
     load: overrides -> config; train: config -> its tables, training what is not done yet;
-    prepare: config -> dataset; say: what is being done.
+    prepare: config -> dataset; say: what is being done; left: config -> the runs that are not done;
+    jobs: runs at a time.
     """
 
     def __init__(
@@ -83,9 +47,12 @@ class Context:
         *,
         quick: bool,
         say: Callable[[str], None] = lambda _: None,
+        left: Callable[[ExperimentConfig], list[PlannedRun]] = expand,
+        jobs: int = 1,
     ):
         self._load, self._train, self._prepare = load, train, prepare
         self.place, self.quick, self.say = place, quick, say
+        self._left, self.jobs = left, jobs
         self.original = load([])
         given = {text.partition("=")[0].strip() for text in place.overrides}
         own, notes = studies.quick_settings(self.original, given) if quick else ([], [])
@@ -93,6 +60,8 @@ class Context:
         self.notes = notes + more
         self.failed: list[tuple[PlannedRun, str]] = []
         self._studies: dict[str, Study | None] = {}
+        self._plans: dict[str, Any] = {}
+        self._started = self._expected = 0
 
     @cached_property
     def config(self) -> ExperimentConfig:
@@ -120,49 +89,57 @@ class Context:
 
     # -- studies ------------------------------------------------------------------------------
 
+    def study(self, name: str) -> Study | None:
+        """The experiment of ``studies.STUDIES`` with this name, trained when first asked for.
+
+        None where the config gives no room for it, such as a network without a depth.
+        """
+        if name not in self._studies:
+            config = self.planned(name)
+            self._studies[name] = None if config is None else self._trained(*config)
+        return self._studies[name]
+
     @property
     def base(self) -> Study:
-        """The config's own setting, and each norm at its own best learning rate."""
-        found = self._study("", lambda: studies.base(self.config, self.original, quick=self.quick))
+        """The config's own setting under several initializations, shared and own best rates."""
+        found = self.study("base")
         assert found is not None
         return found
 
-    @property
-    def depth(self) -> Study | None:
-        """Deeper networks."""
-        make = lambda: studies.depth(self._load, self.settings, self.config)  # noqa: E731
-        return self._study("depth", make)
-
-    @property
-    def batch_size(self) -> Study | None:
-        """Smaller batches."""
-
-        def make() -> list[str] | None:
-            examples = len(self.dataset.train_labels) - self.config.data.validation
-            return studies.batch_size(self.config, examples, quick=self.quick)
-
-        return self._study("batch-size", make)
-
-    @property
-    def other_model(self) -> Study | None:
-        """Another kind of network; only in small, since nobody asked for it in full."""
-        make = lambda: studies.other_model(self.config) if self.quick else None  # noqa: E731
-        return self._study("other-model", make)
-
-    def _study(self, suffix: str, make: Callable[[], list[str] | None]) -> Study | None:
-        if suffix not in self._studies:
-            overrides = make()
-            found = None
+    def planned(self, name: str) -> tuple[ExperimentConfig, list[str]] | None:
+        """The config of a study and the overrides that make it; None where there is no room."""
+        if name not in self._plans:
+            overrides = STUDIES[name](self)
             if overrides is not None:
-                name = studies.name_of(self.original, suffix, quick=self.quick)
-                found = self._trained([*self.settings, *overrides, f"name={name}"], name)
-            self._studies[suffix] = found
-        return self._studies[suffix]
+                suffix = "" if name == "base" else name
+                own = f"name={studies.name_of(self.original, suffix, quick=self.quick)}"
+                overrides = _last([*self.settings, *overrides, own])
+            self._plans[name] = overrides and (self._load(overrides), overrides)
+        return self._plans[name]
 
-    def _trained(self, overrides: Sequence[str], name: str) -> Study:
-        overrides = _last(overrides)
-        config = self._load(overrides)
-        self.say(f"experiment {name}")
+    def forecast(self, names: Iterable[str]) -> None:
+        """Say how many experiments, runs and updates these studies are, and about how long."""
+        wanted = [name for name in STUDIES if name in set(names) and self.planned(name)]
+        self._expected = len(wanted)
+        runs, updates, seconds = 0, 0, 0.0
+        for name in wanted:
+            plan = self.planned(name)
+            assert plan is not None
+            left = self._left(plan[0])
+            found = pace.forecast(plan[0], left, self.dataset)
+            runs, updates = runs + found.runs, updates + found.updates
+            seconds += found.core_seconds
+        if runs:
+            minutes = max(1, round(seconds / self.jobs / 60))
+            self.say(
+                f"{self._expected} experiments, {runs} runs of {updates:,} updates together: "
+                f"about {minutes} min with {self.jobs} at a time on an idle machine"
+            )
+
+    def _trained(self, config: ExperimentConfig, overrides: Sequence[str]) -> Study:
+        self._started += 1
+        place = f" {self._started} of {self._expected}" if self._expected else ""
+        self.say(f"experiment{place}: {config.name}")
         comparison = self._train(config)
         outcome = comparison.outcome
         if outcome is not None:
@@ -170,14 +147,36 @@ class Context:
             if outcome.stopped:
                 raise Interrupted(outcome.signal)
         comparison.require_fairness()
-        return Study(comparison, self.place.train(overrides, name))
+        return Study(comparison, self.place.train(overrides, config.name))
+
+    @property
+    def examples(self) -> int:
+        """Images in the training split."""
+        return len(self.dataset.train_labels) - self.config.data.validation
+
+    def override(self, texts: Sequence[str]) -> ExperimentConfig:
+        """The config with more overrides. Raises ConfigError."""
+        return self._load(texts)
+
+    @property
+    def setting(self) -> str:
+        """What the statements are measured on, in words."""
+        config = self.config
+        model, optimizer = config.model, config.optimizer
+        depth = f" of {model.depth} layers" if hasattr(model, "depth") else ""
+        init = f", init {model.init}" if hasattr(model, "init") else ""
+        return (
+            f"{config.data.dataset}, {model.kind}{depth}{init}, {optimizer.kind} at rate "
+            f"{optimizer.lr:g}, batch size {config.data.batch_size}, {len(self.seeds)} seeds"
+        )
 
     # -- networks to look into ----------------------------------------------------------------
 
-    def network_run(self, kind: str, seed: int | None = None) -> Run:
+    def network_run(self, kind: str, seed: int | None = None, overrides: Sequence[str] = ()) -> Run:
         """A network of the config under one norm at step 0, with its first epoch drawn."""
+        config = self._load([*self.settings, *overrides]) if overrides else self.config
         label, own = self.label(kind), self.seeds[0] if seed is None else seed
-        run = Run(self.config.run({}, label, own), self.dataset)
+        run = Run(config.run({}, label, own), self.dataset)
         run.start_epoch()
         run.network.train()
         return run

@@ -12,24 +12,27 @@ without a bias, W: [units, inputs], x: [examples, inputs]:
   its own w^T c, the same for all examples;
 - single example scaling: one example times d.
 
+The rule, fixed here: RMS norm's output stays (relative change below ``verdicts.UNCHANGED``) under
+the changes that the statement names, and visibly changes under the others.
+
 eps breaks every invariance a little; it is taken so small that float32 cannot tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from normbench.claims.base import CLAIMS, Claim, Evidence
+from normbench.claims.context import Context
+from normbench.claims.verdicts import Piece, judge, unchanged
 from normbench.norms import NORMS, Method, Setting, Site, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
-from normbench.statements.base import CLAIMS, Claim, Finding
-from normbench.statements.context import Context
-from normbench.statements.rules import invariant, unchanged
 
 SMALL_EPS = 1e-12
 FACTOR = 3.7  # no power of two, which would be exact in floating point
@@ -139,7 +142,7 @@ def invariance_table(setting: Setting) -> list[dict[str, Any]]:
     return rows
 
 
-def examine(context: Context) -> Finding:
+def examine(context: Context) -> Evidence:
     """Every change for every norm, in float32."""
     setting = replace(context.config.normalization.setting(), eps=SMALL_EPS)
     table = invariance_table(setting)
@@ -158,36 +161,40 @@ def examine(context: Context) -> Finding:
     with_eps = measure("rms", context.config.normalization.setting(), TINY)
     assert with_eps is not None
     shrunk = with_eps[1]["dataset_scaling"]
-    holds, fails = (
-        ", ".join(
-            f"{key.replace('_', ' ')} {number(rms[key], 2)}"
-            for key in CHANGES
-            if (unchanged(rms[key]) is True) == good
-        )
-        for good in (True, False)
-    )
-    return Finding(
-        invariant(rms, expected),
+    return Evidence(
+        judge(pieces_of(rms, expected)),
         f"norm(W x) in float32 before and after each change (times {FACTOR}, or a random shift), "
         f"eps {SMALL_EPS:g}: relative change of the output",
+        context.direct(8),
         [
-            f"RMS norm is invariant to: {holds or 'nothing'}",
-            f"not to: {fails or 'nothing'}",
             f"{len(agree)} of {linear} norms on a linear layer are as theory says in all six",
             f"the config's eps {own:g} breaks it for small inputs: a dataset scaled by {TINY:g} "
             f"changes RMS norm's output by {number(shrunk, 2)}",
         ],
         {"eps": SMALL_EPS, "factor": FACTOR, "rms": rms, "as_theory": agree, "shrunk": shrunk},
-        context.direct(8),
         table,
     )
+
+
+def pieces_of(measured: Mapping[str, float], expected: Mapping[str, bool]) -> list[Piece]:
+    """A piece for every change: the output stays where the statement says so, and only there."""
+    pieces = []
+    for name, stays in expected.items():
+        found = unchanged(measured[name])
+        word = "invariant to" if stays else "not invariant to"
+        told = f"relative change {number(measured[name], 2)}"
+        holds = None if found is None else found == stays
+        pieces.append(Piece(f"{word} {name.replace('_', ' ')}", {}, holds, told))
+    return pieces
 
 
 CLAIMS.register("rms-invariance")(
     Claim(
         8,
+        "RMS norm: invariant to rescaling, not to shifts",
         "RMS norm is invariant to rescaling of its inputs and of its whole weight matrix, but not "
         "to shifts or to rescaling single units.",
         examine,
+        "Zhang & Sennrich 2019, arXiv:1910.07467",
     )
 )

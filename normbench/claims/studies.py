@@ -12,30 +12,38 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from normbench.analysis.comparison import needed_seeds
 from normbench.config import FixedTarget, SgdConfig
 from normbench.config.checks import norm_problem
 from normbench.errors import ConfigError
 from normbench.models import MODELS
 
 if TYPE_CHECKING:
+    from normbench.claims.context import Context
     from normbench.config import ExperimentConfig
 
 CORE = ("none", "batch", "layer", "rms")
 """The kinds that the statements speak of; every study has those it needs."""
 
-QUICK_STEPS = 250
-QUICK_SEEDS = 8  # the fewest with which four norms, every two compared, can come out different
+QUICK_STEPS = 200
+QUICK_SEEDS = 10  # with which a family of 25 comparisons can come out different
+QUICK_EVERY = 25
 QUICK_EPOCHS = 4.0  # of the study of batch sizes, where every run sees as many images
-OTHER_STEPS = 120
+DEEP_STEPS, OTHER_STEPS = 150, 80
 QUICK_CAPS = {"flat": {"depth": 12, "width": 64}, "image": {"depth": 9, "width": 16, "stages": 3}}
 QUICK_OTHER: dict[str, dict[str, Any]] = {
-    "cnn": {"kind": "cnn", "depth": 6, "stages": 2, "width": 8},
+    "cnn": {"kind": "cnn", "depth": 4, "stages": 2, "width": 8},
     "mlp": {"kind": "mlp", "depth": 12, "width": 64},
 }
-RATES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+RATES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """The grid of learning rates, as multiples of the config's own."""
+DEEP_RATES, OTHER_RATES = (0.3, 1.0, 3.0, 10.0), (1.0, 3.0, 10.0)
+TUNE_SEEDS = 3
+INITS = ("torch_default", "he_normal")
+"""What every trained statement about a plain network is seen under, beside the config's own."""
 DEEPER = (2, 4)
+
+ONLY_THE_FIRST = 1_000_000
+"""Probes so many steps apart: only step 0 is looked into."""
 
 Load = Callable[[Sequence[str]], "ExperimentConfig"]
 
@@ -107,7 +115,9 @@ def quick_settings(
             overrides.append(f"optimizer.warmup_steps={steps // 10}")
     if not {"training.evaluate_every", "training.evaluations"} & set(given):
         other = config.training.evaluations
-        overrides += _exclusive("training.evaluate_every", 10, "training.evaluations", other)
+        overrides += _exclusive(
+            "training.evaluate_every", QUICK_EVERY, "training.evaluations", other
+        )
     return overrides, notes
 
 
@@ -129,8 +139,7 @@ def shared_settings(
         overrides.append("sweep={}")
     if own.tune is not None:
         overrides.append("tune=null")
-    if own.probes.steps != "log":
-        overrides.append("probes={steps: log}")
+    overrides.append(f"probes={{every: {ONLY_THE_FIRST}}}")
     extra = [norm for norm in own.norms if norm.kind not in CORE]
     notes = []
     if quick:  # a smaller network may not take every norm of the config
@@ -146,61 +155,85 @@ def shared_settings(
     overrides.append(f"norms={_flow(map(_norm, norms))}")
     overrides.append(f"baseline={_flow(_first(own, 'none'))}")
     if quick and "seeds" not in given:
-        pairs = len(norms) * (len(norms) - 1) // 2
-        overrides.append(f"seeds={max(QUICK_SEEDS, needed_seeds(pairs))}")
+        overrides.append(f"seeds={QUICK_SEEDS}")
+    elif len(own.first_seeds) < len(own.seed_list):
+        # A statement's family is fixed beforehand: no norm may end earlier than another.
+        fixed = max(len(own.first_seeds), QUICK_SEEDS)
+        overrides.append(f"seeds={fixed}")
+        notes.append(f"{fixed} seeds for every norm")
+    if quick and "runtime.stack" not in given:
+        overrides.append(f"runtime.stack={QUICK_SEEDS}")
     return overrides, notes
 
 
-def base(config: ExperimentConfig, original: ExperimentConfig, *, quick: bool) -> list[str]:
-    """The config's own setting, and each norm at its own best learning rate."""
-    if not quick and original.tune is not None and original.tune.key == "optimizer.lr":
-        tune = original.tune.model_dump(mode="json")
-        return [f"tune={_flow(tune)}"]
-    lr = config.optimizer.lr
-    rates = [float(f"{lr * factor:.3g}") for factor in RATES]
-    return [f"tune={{optimizer.lr: {_flow(rates)}, seeds: 3}}"]
+def inits(config: ExperimentConfig) -> list[str]:
+    """The config's own initialization and the usual ones; empty where the model has none to set."""
+    own = getattr(config.model, "init", None)
+    return [] if own is None else [own, *(name for name in INITS if name != own)]
 
 
-def depth(load: Load, settings: Sequence[str], config: ExperimentConfig) -> list[str] | None:
+def base(context: Context) -> list[str]:
+    """The config's own setting under every initialization, at the shared and own best rates."""
+    config = context.config
+    overrides = _only(config, CORE, "none") if context.quick else []
+    overrides.append(_tune(context, RATES, len(context.seeds)))
+    if found := inits(config):
+        overrides.append(f"sweep={{model.init: {_flow(found)}}}")
+    return overrides
+
+
+def depth(context: Context) -> list[str] | None:
     """Two and four times as deep, as far as the model allows; None where it has no depth."""
+    config = context.config
     own = getattr(config.model, "depth", None)
     if own is None:
         return None
     depths = []
     for factor in DEEPER:
         try:
-            load([*settings, f"model.depth={own * factor}"])
+            context.override([*context.settings, f"model.depth={own * factor}"])
         except ConfigError:
             continue
         depths.append(own * factor)
     if not depths:
         return None
-    return [*_only(config, CORE, "none"), f"sweep={{model.depth: {_flow(depths)}}}"]
+    sweep: dict[str, Any] = {"model.depth": depths}
+    if not context.quick and (found := inits(config)):  # in small at the config's own alone
+        sweep["model.init"] = found
+    return [
+        *_only(config, ("batch", "layer"), "layer"),
+        _tune(context, DEEP_RATES, TUNE_SEEDS),
+        f"sweep={_flow(sweep)}",
+        *_shorter(context, DEEP_STEPS),
+    ]
 
 
-def batch_size(config: ExperimentConfig, train_examples: int, *, quick: bool) -> list[str] | None:
+def _shorter(context: Context, steps: int) -> list[str]:
+    """In small, fewer steps than the base study."""
+    own = context.config.training.steps
+    return [f"training.steps={steps}"] if context.quick and own and own > steps else []
+
+
+def batch_size(context: Context) -> list[str] | None:
     """Every power of two below the config's batch size; all runs see equally many images.
 
-    None where there is no smaller batch that batch norm could take. train_examples: how many.
+    None where there is no smaller batch that batch norm could take.
     """
-    own = config.data.batch_size
-    # In small the size 2 is left out where others remain: it takes as long as all of them.
-    first = 2 if quick and own > 4 else 1
-    sizes = [2**k for k in range(first, own.bit_length()) if 2**k < own]
+    config, sizes = context.config, _sizes(context)
     if not sizes:
         return None
-    training = config.training
+    own, training = config.data.batch_size, config.training
     epochs = training.epochs
     if epochs is None:
         assert training.steps is not None
-        epochs = float(f"{training.steps * own / train_examples:.3g}")
-    if quick:
+        epochs = float(f"{training.steps * own / context.examples:.3g}")
+    if context.quick:
         epochs = min(epochs, QUICK_EPOCHS)
     overrides = [
         *_only(config, ("batch", "layer"), "layer"),
         *_exclusive("training.epochs", epochs, "training.steps", training.steps),
-        *_exclusive("training.evaluations", 20, "training.evaluate_every", training.evaluate_every),
-        f"sweep={{data.batch_size: {_flow([*sizes, own])}}}",
+        *_exclusive("training.evaluations", 10, "training.evaluate_every", training.evaluate_every),
+        f"sweep={{data.batch_size: {_flow(sizes)}}}",
     ]
     # Half the batch at half the rate makes the same progress an epoch (Goyal et al. 2017,
     # arXiv:1706.02677), so that what is left is the norm's; for Adam there is no such rule.
@@ -209,14 +242,71 @@ def batch_size(config: ExperimentConfig, train_examples: int, *, quick: bool) ->
     return overrides
 
 
-def other_model(config: ExperimentConfig) -> list[str]:
-    """The same question to a small network of another kind."""
+def batch_size_updates(context: Context) -> list[str] | None:
+    """The same sizes with as many updates as the config's own size has, at the config's rate."""
+    config, sizes = context.config, _sizes(context)
+    if not sizes:
+        return None
+    training = config.training
+    steps = training.steps
+    if steps is None:
+        assert training.epochs is not None
+        steps = max(1, round(training.epochs * (context.examples // config.data.batch_size)))
+    return [
+        *_only(config, ("batch", "layer"), "layer"),
+        *_exclusive("training.steps", steps, "training.epochs", training.epochs),
+        *_exclusive("training.evaluations", 10, "training.evaluate_every", training.evaluate_every),
+        f"sweep={{data.batch_size: {_flow(sizes)}}}",
+    ]
+
+
+def _sizes(context: Context) -> list[int]:
+    """Powers of two below the config's batch size, and that size; empty without a smaller one."""
+    own = context.config.data.batch_size
+    # In small the size 2 is left out where others remain: it takes as long as all of them.
+    first = 2 if context.quick and own > 4 else 1
+    sizes = [2**k for k in range(first, own.bit_length()) if 2**k < own]
+    return [*sizes, own] if sizes else []
+
+
+def other_model(context: Context) -> list[str] | None:
+    """The same question to a small network of another kind; only in small, since nobody asked for
+    it in full."""
+    if not context.quick:
+        return None
+    config = context.config
     model = config.model
     other = QUICK_OTHER["mlp" if MODELS[model.kind].layout == "image" else "cnn"]
-    common = {key: getattr(model, key) for key in ("activation", "init", "bias", "placement")}
-    steps = config.training.steps
-    shorter = [f"training.steps={OTHER_STEPS}"] if steps and steps > OTHER_STEPS else []
-    return [*_only(config, CORE, "none"), f"model={_flow({**other, **common})}", *shorter]
+    shared = ("activation", "init", "bias", "placement")
+    common = {key: getattr(model, key) for key in shared if hasattr(model, key)}
+    return [
+        *_only(config, ("batch", "layer", "rms"), "layer"),
+        _tune(context, OTHER_RATES, TUNE_SEEDS),
+        f"model={_flow({**other, **common})}",
+        *_shorter(context, OTHER_STEPS),
+    ]
+
+
+STUDIES: dict[str, Callable[[Context], list[str] | None]] = {
+    "base": base,
+    "depth": depth,
+    "batch-size": batch_size,
+    "batch-size-updates": batch_size_updates,
+    "other-model": other_model,
+}
+"""The experiments by name, each as the overrides that make it; in the order they are trained."""
+
+
+def _tune(context: Context, rates: Sequence[float], seeds: int) -> str:
+    """The grid of rates, as multiples of the config's own, or the config's own grid."""
+    original = context.original.tune
+    seeds = max(seeds, context.config.runtime.stack)  # a stack's empty places cost as much
+    if not context.quick and original is not None and original.key == "optimizer.lr":
+        grid = list(original.values)
+    else:
+        lr = context.config.optimizer.lr
+        grid = [float(f"{lr * factor:.3g}") for factor in rates]
+    return f"tune={{optimizer.lr: {_flow(grid)}, seeds: {seeds}}}"
 
 
 def name_of(config: ExperimentConfig, suffix: str, *, quick: bool) -> str:

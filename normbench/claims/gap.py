@@ -1,0 +1,74 @@
+"""Statement 17: the noise of batch statistics and the gap between training and test accuracy.
+
+The rule, fixed here: training accuracy less test accuracy at the end of training, each norm at its
+own best rate, paired by seed under each initialization; layer norm, whose statistics know no other
+examples, is the control. It holds where batch norm's gap is smaller beyond doubt, and fails where
+it is larger or similar.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from normbench.claims.base import CLAIMS, Claim, Evidence
+from normbench.claims.context import Context
+from normbench.claims.family import Duel, judged
+from normbench.claims.study import BEST, Point, Study, paired
+from normbench.claims.verdicts import judge
+from normbench.report.columns import percent
+
+WITHIN = 0.01
+
+
+def gap(study: Study, norm: str, point: Point) -> pd.Series:
+    """seed -> training less test accuracy; empty where the training accuracy was not recorded."""
+    train, test = (
+        study.by_seed(norm, column, "best", point) for column in ("train_accuracy", "test_accuracy")
+    )
+    return (train - test).dropna()
+
+
+def examine(context: Context) -> Evidence:
+    """Batch against layer norm at own best rates."""
+    study = context.base
+    batch, layer = context.label("batch"), context.label("layer")
+    duels, remarks = [], []
+    for point in study.points:
+        gaps = {norm: gap(study, norm, point) for norm in (batch, layer)}
+        duels.append(
+            Duel(
+                "the gap is smaller",
+                study.situation(point, rate=BEST),
+                layer,
+                batch,
+                "training less test accuracy",
+                paired(gaps[layer], gaps[batch]),
+                WITHIN,
+            )
+        )
+        for norm in (batch, layer):
+            accuracies = [
+                f"{word} {percent(study.mean(norm, f'{word}_accuracy', 'best', point))}"
+                for word in ("train", "test")
+            ]
+            place = " ".join(map(str, study.situation(point).values()))
+            remarks.append(f"{norm} norm under {place}, in percent: {', '.join(accuracies)}")
+    return Evidence(
+        judge([found.piece for found in judged(duels)]),
+        "training less test accuracy of batch and layer norm, paired by seed, at own best rates",
+        [study.command],
+        remarks,
+    )
+
+
+CLAIMS.register("batch-noise")(
+    Claim(
+        17,
+        "batch norm's noise narrows the gap of training and test",
+        "The noise of batch statistics regularizes: batch norm's gap between training and test "
+        "accuracy is smaller.",
+        examine,
+        "Luo et al. 2018, arXiv:1809.00846",
+        ("base",),
+    )
+)
