@@ -32,7 +32,7 @@ def no_terminal(monkeypatch):
 def test_without_a_terminal_the_defaults_are_taken(cli, tmp_path):
     done = cli("init")
     assert done.code == 0
-    assert "wrote my-digits-mlp.yaml: 12 runs (none, batch, layer, rms)" in done.out
+    assert "wrote my-digits-mlp.yaml: 32 runs (none, batch, layer, rms)" in done.out
     assert "next: normbench train my-digits-mlp.yaml" in done.err
     assert "valid, 12 runs" in cli("validate", "my-digits-mlp.yaml").out
 
