@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import sys
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_the_notebooks_bar_tells_the_share_done_and_what_failed(monkeypatch):
     bar = NotebookBar()
     shown: list[tuple[str, str]] = []
     monkeypatch.setattr(bar, "_update", lambda markup, text: shown.append((markup, text)))
-    monkeypatch.setattr("normbench.report.bar.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules[NotebookBar.__module__], "REFRESH_SECONDS", 0.0)
     one, other, *_ = expand(experiment())
     with bar:
         bar._handle = object()

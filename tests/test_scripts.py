@@ -16,8 +16,8 @@ import normbench
 ROOT = Path(normbench.__file__).parents[1]
 USE, NORM = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 OWN = """\
-own = nb.train("configs/digits.yaml", overrides=["norms=[batch, mean_only]"])
-assert own.outcome.finished == 2, own.outcome
+own = nb.train("configs/digits.yaml", overrides=["norms=[batch, mean_only]", "name=own"])
+assert own.outcome.finished == 4, own.outcome
 """
 PRINTED = 'print("main is", __name__)\nprint(result)\nprint(result.table)\n'
 

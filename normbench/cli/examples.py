@@ -47,6 +47,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("normbench validate my.yaml", "every mistake at once, nothing trained"),
         ("normbench validate my.yaml --set model.depth=40", "with a key changed"),
     ),
+    "plan": (
+        ("normbench plan my.yaml --effect 1pp", "seeds that find one percentage point"),
+        ("normbench plan mnist-mlp --effect 1sd", "or one sd of the paired difference"),
+    ),
     "show": (
         ("normbench show mnist-mlp", "a config with every default written out"),
         ("normbench show digits/batch-s0", "all about one run, by the beginning of its name"),

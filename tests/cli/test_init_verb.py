@@ -34,7 +34,7 @@ def test_without_a_terminal_the_defaults_are_taken(cli, tmp_path):
     assert done.code == 0
     assert "wrote my-digits-mlp.yaml: 32 runs (none, batch, layer, rms)" in done.out
     assert "next: normbench train my-digits-mlp.yaml" in done.err
-    assert "valid, 12 runs" in cli("validate", "my-digits-mlp.yaml").out
+    assert "valid, 32 runs" in cli("validate", "my-digits-mlp.yaml").out
 
 
 def test_the_options_are_taken(cli, tmp_path):

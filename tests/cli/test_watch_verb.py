@@ -10,7 +10,7 @@ from scripted import evaluated, finishes, play, started
 from tiny import experiment
 
 from normbench.report.watching import medians, screen
-from normbench.store import read_results
+from normbench.store import ExperimentStore, read_results
 
 CURVES = {"none": {0: 0.1, 5: 0.1, 12: 0.1}, "batch": {0: 0.1, 5: 0.5, 12: 0.9}}
 
@@ -25,7 +25,10 @@ def halfway(tmp_path, digits):
         return finishes(CURVES["batch"])
 
     play(tmp_path / "results", experiment(), digits, script)
-    return tmp_path / "results"
+    store = ExperimentStore(tmp_path / "results", "tiny")
+    store.lock()  # as the process that trains them does
+    yield tmp_path / "results"
+    store.unlock()
 
 
 def test_it_draws_each_norms_curve_and_how_far_its_runs_are(cli, halfway):
