@@ -50,21 +50,21 @@ def test_a_plain_file_without_a_main_guard_trains_also_a_norm_that_it_defines(fo
     out = ran(folder, "script.py")
     assert out.count("main is __main__") == 1
     assert "main is __mp_main__" not in out
-    assert "tiny: convergence" in out
+    assert "batch leads with AUC" in out
 
 
 @pytest.mark.slow
 def test_so_does_what_comes_through_stdin(folder):
     out = ran(folder, "-", stdin=f"{NORM}\n{USE}\n{OWN}\n{PRINTED}")
     assert out.count("main is __main__") == 1
-    assert "tiny: convergence" in out
+    assert "batch leads with AUC" in out
 
 
 @pytest.mark.slow
 def test_so_does_ipython(folder):
     pytest.importorskip("IPython")
     out = ran(folder, "-m", "IPython", "--colors=nocolor", "-c", f"{NORM}\n{USE}\n{OWN}\nresult")
-    assert "tiny: convergence" in out
+    assert "batch leads with AUC" in out
 
 
 @pytest.mark.slow
