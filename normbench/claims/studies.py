@@ -176,7 +176,7 @@ def base(context: Context) -> list[str]:
     """The config's own setting under every initialization, at the shared and own best rates."""
     config = context.config
     overrides = _only(config, CORE, "none") if context.quick else []
-    overrides.append(_tune(context, RATES, len(context.seeds)))
+    overrides.append(_tune(context, RATES, max(TUNE_SEEDS, len(context.seeds))))
     if found := inits(config):
         overrides.append(f"sweep={{model.init: {_flow(found)}}}")
     return overrides
