@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from normbench.analysis.groups import failed_to_learn, norm_codes, require, sweep_points
 from normbench.analysis.intervals import mean_interval, shift, shift_interval
-from normbench.analysis.power import detectable_effect, needed_seeds
+from normbench.analysis.power import detectable_effect, needed_seeds, share_of_look
 from normbench.analysis.rule import (
     BETTER,
     DEFAULT_METRICS,
@@ -77,8 +77,8 @@ def compare(
 
     outcome: rows of ``convergence.outcomes`` for one target. looks: the numbers of seeds at which a
     norm could have ended, where seeds come in steps: a pair is judged at the share of alpha of its
-    own look, see ``share_of_look``. Returns one row for each sweep point, metric and pair of norms,
-    in that order and with the judged metric first, with the columns
+    own look, see ``power.share_of_look``. Returns one row for each sweep point, metric and pair of
+    norms, in that order and with the judged metric first, with the columns
 
     - norm, baseline, <keys>, metric. With ``all_pairs``, ``baseline`` is the second of the two
       norms: the declared baseline where it is one of them, else the one listed earlier;
@@ -176,27 +176,11 @@ def compare(
     return table[columns].reset_index(drop=True)
 
 
-FIRST_LOOK = 0.8
-"""Of alpha, for pairs that ended at the first look: at 8 seeds p is at least 0.0078, so that with
-less no norm could be told from a baseline that left the race there."""
-
-
-def share_of_look(pairs: int, looks: Sequence[int]) -> float:
-    """The share of alpha at which a pair is judged that ended after so many seeds.
-
-    The results choose the look at which a norm ends, so the looks divide alpha among them: the
-    first has ``FIRST_LOOK``, the others equal parts of the rest. 1 without looks.
-    """
-    if len(looks) < 2:
-        return 1.0
-    return FIRST_LOOK if pairs <= looks[0] else (1 - FIRST_LOOK) / (len(looks) - 1)
-
-
 def _fewest(family: int, alpha: float, looks: Sequence[int]) -> int:
     """The fewest pairs with which any of ``family`` comparisons can come out different."""
-    need = needed_seeds(family, alpha * share_of_look(1, looks))
-    if looks and need > looks[0]:
-        need = max(looks[0] + 1, needed_seeds(family, alpha * share_of_look(looks[-1], looks)))
+    need = needed_seeds(family, alpha)
+    while needed_seeds(family, alpha * share_of_look(need, looks)) > need:
+        need += 1
     return need
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from normbench.analysis.equality import equality, smallest_p
 from normbench.analysis.groups import OUTCOME_STATES, failed_to_learn, norm_codes
 from normbench.analysis.intervals import shift, shift_interval, student_interval
+from normbench.analysis.power import look_seeds
 from normbench.analysis.rule import METRICS, Metric, VerdictRule
 
 Floats = NDArray[np.float64]
@@ -74,13 +75,13 @@ def sequential(start: int, to: int, step: int, alpha: float = 0.05) -> Looks:
     """
     if not (start >= 1 and step >= 1 and to >= start):
         raise ValueError(f"cannot look from {start} to {to} seeds in steps of {step}")
-    seeds = [*range(start, to, step), to]
+    seeds = look_seeds(start, to, step)
     if len(seeds) == 1:
         return fixed(to, alpha)
     if len(seeds) == 2:
-        return Looks(tuple(seeds), (0.4 * alpha, 0.6 * alpha))
+        return Looks(seeds, (0.4 * alpha, 0.6 * alpha))
     between = [0.5 * alpha / (len(seeds) - 2)] * (len(seeds) - 2)
-    return Looks(tuple(seeds), (0.2 * alpha, *between, 0.3 * alpha))
+    return Looks(seeds, (0.2 * alpha, *between, 0.3 * alpha))
 
 
 def fixed(seeds: int, alpha: float = 0.05) -> Looks:

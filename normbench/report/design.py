@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from normbench.analysis.power import detectable_effect, needed_seeds
+from normbench.analysis.power import detectable_effect, look_seeds, needed_seeds, share_of_look
 from normbench.report.wording import counted
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
 
 POWER = 0.8
-LAST_LOOK = 0.3
-"""Of the 5 %, what is spent at the last of three looks or more: see ``analysis.sequential``."""
 
 UNITS = {
     "auc": "of the area under the validation curve",
@@ -47,12 +45,19 @@ def finds(experiment: ExperimentConfig, sd: float | None = None) -> str:
             f"difference of {_size(experiment, need, sd)} is found in 80 % of experiments; "
             "`normbench plan` tells how many a difference needs"
         )
-    alpha = 0.05 if first == most else 0.05 * LAST_LOOK
+    alpha = 0.05 * share_of_look(most, _looks(experiment))
     seeds = counted(most, "seed") if first == most else f"{first} to {most} seeds"
     return (
         f"{seeds} find a difference of {_size(experiment, most, sd, alpha)} in 80 % of "
         f"experiments {against}; `normbench plan` tells how many a smaller one needs"
     )
+
+
+def _looks(experiment: ExperimentConfig) -> tuple[int, ...]:
+    """The numbers of seeds at which a norm can end; none where the seeds are fixed."""
+    first, last = len(experiment.first_seeds), len(experiment.seed_list)
+    step = getattr(experiment.seeds, "step", 0)
+    return look_seeds(first, last, step) if step else ()
 
 
 def _size(experiment: ExperimentConfig, seeds: int, sd: float | None, alpha: float = 0.05) -> str:

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from normbench.analysis.power import _quantile, detectable_effect, needed_seeds, power_at, seeds_for
+from normbench.analysis.power import (
+    _quantile,
+    detectable_effect,
+    look_seeds,
+    needed_seeds,
+    power_at,
+    seeds_for,
+    share_of_look,
+)
 from normbench.analysis.statistics import sign_flip_p
 
 
@@ -55,3 +63,18 @@ def test_effect_seeds_and_power_agree_with_each_other() -> None:
 
 def test_without_an_effect_the_power_is_the_level_that_the_test_can_hold() -> None:
     assert power_at(0.0, 8, 3) == 4 / 2**8
+
+
+@pytest.mark.parametrize("looks", [(8, 12), (8, 12, 16), look_seeds(8, 32, 4)])
+def test_the_looks_share_alpha_among_them(looks: tuple[int, ...]) -> None:
+    assert sum(share_of_look(seeds, looks) for seeds in looks) == pytest.approx(1)
+
+
+def test_one_look_has_all_of_alpha() -> None:
+    assert share_of_look(8, ()) == share_of_look(8, (8,)) == 1
+
+
+def test_four_norms_can_be_told_from_a_baseline_that_left_at_the_first_of_the_usual_looks() -> None:
+    looks = look_seeds(8, 32, 4)
+    assert looks == (8, 12, 16, 20, 24, 28, 32)
+    assert needed_seeds(4, 0.05 * share_of_look(8, looks)) <= 8
