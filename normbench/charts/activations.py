@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -27,32 +29,43 @@ def activations(frames: Frames) -> Drawn | None:
     """Standard deviation of the activation function's output by layer, first and last probe."""
     if frames.layers.empty:
         return None
-    columns = ["norm", *frames.keys, "step", "layer", "runs", "activation_out_std"]
-    frame = frames.layers[columns].rename(columns={"activation_out_std": "std"})
-    shown, panels, note = panelled(frame, frames.keys, most=6)
+    text = (
+        "Medians over the seeds that had not diverged. A line that falls from left to right has "
+        "activations that fade with depth; one that rises has activations that blow up."
+    )
+    tooltip = alt.Tooltip("std:Q", format=".3g")
+    columns = {"activation_out_std": "std"}
+    return by_layer(frames, columns, "std of activations", [tooltip], text)
+
+
+def by_layer(
+    frames: Frames,
+    columns: Mapping[str, str],
+    title: str,
+    tooltips: Sequence[alt.Tooltip],
+    text: str,
+) -> Drawn:
+    """A quantity by layer on a logarithmic axis, at the first and the last probe.
+
+    columns: of ``frames.layers`` -> their names in the chart, the quantity first; title: of its
+    axis; tooltips: of these columns; text: what the chart shows.
+    """
+    value = next(iter(columns.values()))
+    frame = frames.layers[["norm", *frames.keys, "step", "layer", "runs", *columns]]
+    shown, panels, note = panelled(frame.rename(columns=columns), frames.keys, most=6)
     shown, absent = ends(shown, panels)
-    shown["std"] = shown["std"].where(shown["std"] > 0, np.nan)
+    shown[value] = shown[value].where(shown[value] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
     x = alt.X("layer:Q", title="layer, 1 at the input", axis=alt.Axis(tickMinStep=1, format="d"))
     y = alt.Y(
-        "std:Q",
-        title="std of activations",
+        f"{value}:Q",
+        title=title,
         axis=alt.Axis(format="~g"),
         scale=alt.Scale(type="log", nice=False, padding=10),
     )
-    tooltip = [
-        alt.Tooltip("norm:N"),
-        alt.Tooltip("step:Q"),
-        alt.Tooltip("layer:Q"),
-        alt.Tooltip("std:Q", format=".3g"),
-        alt.Tooltip("runs:Q"),
-    ]
-    marks = lines_and_points(frames, x, y, tooltip, size=40)
-    description = (
-        "Medians over the seeds that had not diverged. A line that falls from left to right has "
-        "activations that fade with depth; one that rises has activations that blow up."
-        f"{absent}{note}{layers_left_out(frames.layers, steps=False)}"
-    )
+    about = [alt.Tooltip("norm:N"), alt.Tooltip("step:Q"), alt.Tooltip("layer:Q")]
+    marks = lines_and_points(frames, x, y, [*about, *tooltips, alt.Tooltip("runs:Q")], size=40)
+    description = f"{text}{absent}{note}{layers_left_out(frames.layers, steps=False)}"
     return spread(marks, shown, order, description)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Optional
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -12,48 +12,27 @@ from normbench.cli import completion
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
 
-Data = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time
-    typer.Option(
-        "--data",
-        metavar="DATASET",
-        help="A name of `normbench list datasets`.",
-        show_default=False,
-        autocompletion=completion.datasets,
-    ),
-]
-Model = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A name of `normbench list models`.",
-        show_default=False,
-        autocompletion=completion.models,
-    ),
-]
-Norms = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--norms",
-        metavar="NAME,NAME,...",
-        help="Names of `normbench list norms`.",
-        show_default=False,
-        autocompletion=completion.norm_list,
-    ),
-]
-Seeds = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--seeds", metavar="N|auto", help="How many, or a list.", show_default=False),
-]
-Epochs = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option("--epochs", help="Passes over the training set.", show_default=False),
-]
-Rate = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option("--lr", metavar="RATE", help="The learning rate.", show_default=False),
-]
+Completion = Callable[[str], list[str]]
+
+
+def _option(flag: str, metavar: str, text: str, complete: Completion | None = None) -> Any:
+    return typer.Option(
+        flag, metavar=metavar, help=text, show_default=False, autocompletion=complete
+    )
+
+
+# Typer reads these at run time, hence Optional.
+_DATA = _option("--data", "DATASET", "A name of `normbench list datasets`.", completion.datasets)
+_MODEL = _option("--model", "MODEL", "A name of `normbench list models`.", completion.models)
+_NORMS = _option(
+    "--norms", "NAME,NAME,...", "Names of `normbench list norms`.", completion.norm_list
+)
+Data = Annotated[Optional[str], _DATA]  # noqa: UP045
+Model = Annotated[Optional[str], _MODEL]  # noqa: UP045
+Norms = Annotated[Optional[str], _NORMS]  # noqa: UP045
+Seeds = Annotated[Optional[str], _option("--seeds", "N|auto", "How many, or a list.")]  # noqa: UP045
+Epochs = Annotated[Optional[float], _option("--epochs", "N", "Passes over the training set.")]  # noqa: UP045
+Rate = Annotated[Optional[float], _option("--lr", "RATE", "The learning rate.")]  # noqa: UP045
 
 NORMS = "norms=none,batch,layer,rms"
 """What is compared where neither a config nor an option names norms."""
