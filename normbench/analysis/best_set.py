@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,8 @@ def best_set(
     outcome: rows of ``convergence.outcomes`` for one target. order: the seeds as they were trained,
     ascending by default. Returns, by sweep point and the leader first, the columns
 
-    - norm, <keys>, metric; place: 0 for the leader, then by elimination, the first one last; norms
-      without any outcome come after it;
+    - norm, <keys>, metric; place: 0 for the leader, then those that may be best or are similar,
+      then the others, each by value; norms without any outcome come last;
     - in_set: may be best, as far as is known;
     - seeds: outcomes of the norm; value: their mean, in steps their median;
     - difference: norm minus leader in the metric's own unit, over the seeds of both up to the look
@@ -88,8 +88,10 @@ def best_set(
             point.known[:] = True
         standing = replay(point, rule, here, len(points))
         named = dict(zip(keys, points.iloc[place].tolist(), strict=True)) if keys else {}
-        for row in _rows(point, standing, rule, here, len(points)):
-            rows.append({**row, **named, "norm": present[row["norm"]], "metric": rule.metric})
+        found = sorted(_rows(point, standing, rule, here, len(points)), key=_rank(rule))
+        for at, row in enumerate(found):
+            norm = present[row["norm"]]
+            rows.append({**row, **named, "norm": norm, "metric": rule.metric, "place": at})
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -132,7 +134,6 @@ def _rows(
         rows.append(
             {
                 "norm": norm,
-                "place": place,
                 "in_set": not eliminated,
                 "seeds": len(own),
                 "value": _value(own, metric.ranked) * sign if len(own) else np.nan,
@@ -147,6 +148,19 @@ def _rows(
             }
         )
     return rows
+
+
+def _rank(rule: VerdictRule) -> Callable[[Mapping[str, Any]], tuple[int, float]]:
+    """The key by which the rows of one point are sorted."""
+    better = -1.0 if METRICS[rule.metric].higher_is_better else 1.0
+
+    def rank(row: Mapping[str, Any]) -> tuple[int, float]:
+        if np.isnan(row["value"]):
+            return 3, 0.0
+        serves = row["in_set"] or row["verdict"] == SIMILAR
+        return 0 if row["verdict"] == LEADER else 1 if serves else 2, better * row["value"]
+
+    return rank
 
 
 def _value(own: np.ndarray, ranked: bool) -> float:

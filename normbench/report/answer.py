@@ -11,11 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from normbench.analysis.groups import sweep_points
-from normbench.analysis.rule import METRICS, SIMILAR, VerdictRule
+from normbench.analysis.rule import VerdictRule
 from normbench.comparison import Comparison, records
 from normbench.conventions import OUTCOME_STATES
 from normbench.report import sentences, turns
@@ -126,24 +124,7 @@ def _rows(tables: Tables) -> pd.DataFrame:
         found = known.get(_place(row, by), {})
         more = {name: found.get(name, math.nan) for name in _FROM_CONVERGENCE}
         rows.append({**row, **more})
-    return _in_order(pd.DataFrame(rows), tables)
-
-
-def _in_order(rows: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """At each point the leader, those that may be best or are similar, the rest; each by value."""
-    point, _ = sweep_points(rows, tables.results.keys)
-    serves = rows["in_set"].astype(bool) | (rows["verdict"] == SIMILAR)
-    better = -1 if METRICS[tables.rule.metric].higher_is_better else 1
-    order = pd.DataFrame(
-        {
-            "point": point,
-            "group": np.where(rows["place"] == 0, 0, np.where(serves, 1, 2)),
-            "value": better * rows["value"].astype(float),
-            "place": rows["place"],
-        }
-    )
-    order["group"] = order["group"].where(rows["value"].notna(), 3)
-    return rows.loc[order.sort_values(list(order)).index].reset_index(drop=True)
+    return pd.DataFrame(rows)
 
 
 def _place(row: Row, by: list[str]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def test_the_clear_losers_leave_the_set_and_the_words_agree_with_the_intervals()
     means = {"none": 0.2, "batch": 0.8, "layer": 0.8, "rms": 0.7}
     table = best_set(noisy(means), list(means), [], rule=RULE).set_index("norm")
     assert table.index[0] in ("batch", "layer")
-    assert table.index[-1] == "none" or table.index[-1] == "rms"
+    assert table.index.tolist()[2:] == ["rms", "none"]
     assert table["in_set"].to_dict() == {"batch": True, "layer": True, "rms": False, "none": False}
     assert table["verdict"].iloc[0] == "leader"
     assert table.loc[["rms", "none"], "verdict"].tolist() == ["worse", "worse"]
@@ -52,6 +52,17 @@ def test_the_clear_losers_leave_the_set_and_the_words_agree_with_the_intervals()
     assert second["ci_low"] < 0 < second["ci_high"]
     assert second["p_value"] > 0.05
     assert table.iloc[0][["place", "difference", "p_value"]].tolist() == [0, 0, 1]
+
+
+def test_what_left_the_set_stands_by_its_value_not_by_how_sure_its_leaving_was() -> None:
+    rng = np.random.default_rng(0)
+    sure, worse = 0.85 + rng.normal(0, 0.001, 10), 0.4 + rng.normal(0, 0.2, 10)
+    frame = outcome({"lead": 0.9 + rng.normal(0, 0.001, 10), "worse": worse, "sure": sure})
+    table = best_set(frame, ["lead", "worse", "sure"], [], rule=RULE)
+    assert table["norm"].tolist() == ["lead", "sure", "worse"]
+    assert table["place"].tolist() == [0, 1, 2]
+    assert table["verdict"].tolist() == ["leader", "worse", "worse"]
+    assert table["p_value"].iloc[1] < table["p_value"].iloc[2]
 
 
 def test_norms_within_the_margin_are_similar() -> None:
