@@ -122,11 +122,11 @@ def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
         for norm, own in table.items()
         if all(value in own and _may_be_best(own[value]) for value in values)
     ]
-    where = f"at each of {len(values)} values of {by} ({noun}, {seeds})"
-    if len(everywhere) == 1:
-        first = f"Use {quoted(everywhere[0])}: it alone may be the best {where}."
-    elif everywhere:
-        first = f"Use {' or '.join(map(quoted, everywhere))}: they may be the best {where}."
+    # "alone at each value" would say that no other may be the best at any of them.
+    where = f"at all {len(values)} values of {by} ({noun}, {seeds})"
+    if everywhere:
+        only = "it is the only one that" if len(everywhere) == 1 else "they alone"
+        first = f"Use {' or '.join(map(quoted, everywhere))}: {only} may be the best {where}."
     else:
         first = f"No norm may be the best {where}: {leaders}."
     turns = _turns(table, values, rule)

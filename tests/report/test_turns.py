@@ -53,7 +53,7 @@ ROWS = sweep(
 
 def test_the_sentence_says_where_it_turns():
     assert turns.sweep(ROWS, [KEY], AUC) == [
-        "Use layer or rms: they may be the best at each of 4 values of data.batch_size (AUC, 8 "
+        "Use layer or rms: they alone may be the best at all 4 values of data.batch_size (AUC, 8 "
         "seeds).",
         "batch loses below 16: 0.845 at 4, 0.172 at 2; layer holds; rms is nowhere shown to be "
         "worse; “none” loses at every value.",
@@ -68,7 +68,7 @@ def test_a_norm_may_lose_above_a_value_or_here_and_there():
         rms=[("v", 0.4), ("=", 0.9), ("v", 0.5)],
     )
     first, second = turns.sweep(rows, [KEY], AUC)
-    assert first.startswith("Use batch: it alone may be the best at each of 3 values")
+    assert first.startswith("Use batch: it is the only one that may be the best at all 3 values")
     assert (
         "layer loses above 20: 0.500 at 40; rms loses at 10 and 40: 0.400 at 10, 0.500 at 40"
         in second
@@ -83,7 +83,7 @@ def test_words_have_no_order():
 def test_no_norm_for_all_values_names_the_leaders():
     rows = sweep([2, 4], batch=[("*", 0.9), ("v", 0.5)], layer=[("v", 0.5), ("*", 0.9)])
     first = turns.sweep(rows, [KEY], AUC)[0]
-    assert first.startswith("No norm may be the best at each of 2 values of data.batch_size")
+    assert first.startswith("No norm may be the best at all 2 values of data.batch_size")
     assert first.endswith("batch leads at 2; layer leads at 4.")
 
 
