@@ -144,7 +144,10 @@ def _sentences(tables: Tables, rows: pd.DataFrame) -> list[str]:
         return list(filter(None, found))
     listed: list[Row] = rows.to_dict("records")
     found = sentences.which(listed, rule, kernel)
-    if second := sentences.against(judged_rows, tables.baseline, rule):
+    # Where the baseline leads, how the others differ from it is said already.
+    leads = any(row["norm"] == tables.baseline and row["place"] == 0 for row in listed)
+    second = "" if leads else sentences.against(judged_rows, tables.baseline, rule)
+    if second:
         found.append(second)
     if not any(kernel in text for text in found):
         found += sentences.cost(listed, tables.baseline, kernel)

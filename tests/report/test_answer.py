@@ -63,6 +63,12 @@ def test_the_first_sentence_answers_which_norm(tmp_path, digits):
     assert (found.best_set, found.leader, found.caveats) == (["batch"], "batch", ())
 
 
+def test_a_baseline_that_leads_is_not_compared_with_a_second_time(tmp_path, digits):
+    found = answer(made(tmp_path, digits, learns, NORMS, "seeds=8", "baseline=batch"))
+    assert found.leader == "batch"
+    assert not any("baseline" in text for text in found.sentences)
+
+
 def test_rows_are_in_the_order_of_what_they_reached_the_leader_first(tmp_path, digits):
     rows = answer(made(tmp_path, digits, learns, NORMS, "seeds=8")).rows
     assert list(rows["norm"]) == ["batch", "layer", "rms", "none"]
