@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import typer
 
+from normbench.atomic import replace_with
 from normbench.bundled import bundled
 from normbench.conventions import RESULTS
 
@@ -165,7 +163,7 @@ def _vocabulary() -> dict[str, list[str]]:
             return kept["vocabulary"]
     found = _ask()
     with contextlib.suppress(OSError):  # then the next TAB asks again
-        _keep(path, {"digest": digest, "vocabulary": found})
+        replace_with(path, json.dumps({"digest": digest, "vocabulary": found}).encode())
     return found
 
 
@@ -187,10 +185,3 @@ def _ask() -> dict[str, list[str]]:
         "keys": dotted_keys(),
         "sweep": sorted(sweepable()),
     }
-
-
-def _keep(path: Path, content: dict[str, Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file)
-    os.replace(name, path)

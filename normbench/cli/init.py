@@ -173,14 +173,12 @@ def _check_free(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    from normbench.atomic import replace_with
     from normbench.errors import ConfigError, Problem
 
+    _check_free(path)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        _check_free(path)
-        raise
+        replace_with(path, text.encode())
     except OSError as error:
         reason = f"cannot be written ({error.strerror})"
         raise ConfigError([Problem("", reason, source=str(path))]) from None

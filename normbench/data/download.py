@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
-import os
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -15,8 +15,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from normbench.atomic import replace_with, replacing
 from normbench.data.catalog import Report
-from normbench.data.integrity import REMEDY, file_digest, mismatch, replace_with
+from normbench.data.integrity import REMEDY, file_digest, mismatch
 from normbench.errors import DataError
 
 CONNECT_SECONDS = 10.0  # for all addresses together: without a network the answer comes quickly
@@ -54,22 +55,16 @@ def _receive(response: Any, archive: Path, md5: str, report: Report) -> None:
     done = 0
     digest = hashlib.md5(usedforsecurity=False)
     archive.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=archive.parent, prefix=f".{archive.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                done += len(chunk)
-                report.progress(done, total, archive.name)
+    with replacing(archive) as file:
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            report.progress(done, total, archive.name)
         if total is not None and done != total:
             raise DataError(f"truncated: {done} of {total} bytes arrived")
         if fault := mismatch("MD5", digest.hexdigest(), md5):
             raise DataError(f"what arrived is {fault}")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, archive)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def require_https(url: str) -> None:
@@ -137,5 +132,6 @@ def unpack_tar(archive: Path, folder: Path, names: Collection[str]) -> dict[str,
         folder.mkdir(exist_ok=True)
         for name in names:
             if not (folder / name).exists():
-                os.replace(unpacked / name, folder / name)
+                with replacing(folder / name) as file, (unpacked / name).open("rb") as content:
+                    shutil.copyfileobj(content, file)
     return sums

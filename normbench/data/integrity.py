@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from normbench.atomic import replace_with
 from normbench.errors import DataError
 
 SUMS = "SHA256SUMS"
@@ -59,16 +58,3 @@ def add_sums(folder: Path, sums: Mapping[str, str]) -> None:
     merged = read_sums(folder) | dict(sums)
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(merged.items()))
     replace_with(folder / SUMS, text.encode())
-
-
-def replace_with(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

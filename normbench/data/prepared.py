@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from normbench.atomic import replace_with, replacing, sync_folder
 from normbench.data.catalog import (
     DATASETS,
     Note,
@@ -289,7 +290,8 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
             array = np.ascontiguousarray(getattr(raw, key))
             digest.update(f"{key} {array.shape} ".encode())
             digest.update(array.data)
-            np.save(temporary / f"{key}.npy", array)
+            with replacing(temporary / f"{key}.npy") as file:
+                np.save(file, array)
         mean, std = channel_statistics(raw.train_images)
         meta = {
             "format": FORMAT,
@@ -299,9 +301,10 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
             "std": std,
             "fingerprint": digest.hexdigest(),
         }
-        (temporary / _META).write_text(json.dumps(meta, indent=1), "utf-8")
+        replace_with(temporary / _META, json.dumps(meta, indent=1).encode())
         shutil.rmtree(folder, ignore_errors=True)  # an unusable one
         os.rename(temporary, folder)
+        sync_folder(folder.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

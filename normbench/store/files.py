@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json  # reads many times faster than json
 
+from normbench.atomic import replace_with
 from normbench.errors import StoreError
 
 
@@ -24,23 +26,33 @@ def reported(path: Path | str, doing: str, option: str = "--results") -> Iterato
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = (error.strerror or str(error)).lower()
+        remedy = "make this one writable"
+        if error.errno in _NO_ROOM:
+            reason += _free(Path(path))
+            remedy = "make room"
         raise StoreError(
-            f"cannot {doing} {path}: {reason.lower()}\n"
-            f"    choose another place with {option} DIR, or make this one writable"
+            f"cannot {doing} {path}: {reason}\n"
+            f"    choose another place with {option} DIR, or {remedy}"
         ) from error
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _free(path: Path) -> str:
+    """How much room is left where ``path`` is; empty where the system does not say."""
+    for folder in path.absolute().parents:
+        with suppress(OSError):
+            return f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB free in {folder})"
+    return ""
 
 
 def write_atomically(path: Path, content: bytes | str, option: str = "--results") -> None:
     """Replace ``path`` with ``content`` in one step. Raises StoreError, as ``reported`` does."""
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with reported(path, "write", option):
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_with(path, data)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

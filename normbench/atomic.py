@@ -1,0 +1,61 @@
+"""Replaces files so that a reader, a crash or a power cut never meets half of one.
+
+The new content is written under another name in the same folder and brought to the disk, then takes
+the place of the old one in a single step, and that step is brought to the disk too. Everything that
+normbench leaves behind is written here: results, caches, downloads, exports.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+SUFFIX = ".tmp"
+"""How the name of a file ends that has not yet taken its place; it begins with a dot."""
+
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file, open for writing, that becomes ``path`` when the context ends without an error.
+
+    Raises OSError; what stood at ``path`` is then still there, and nothing else is left behind.
+    """
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}{SUFFIX}")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def replace_with(path: Path, content: bytes) -> None:
+    """Put ``content`` in the place of ``path``: see ``replacing``. Raises OSError."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can. Raises OSError."""
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:  # some file systems keep no such promise
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(handle)
