@@ -19,6 +19,7 @@ from normbench.plan import PlannedRun, expand
 from normbench.probes import PROBES, probe_steps
 from normbench.seeding import stream
 from normbench.store import ExperimentStore, RunStore
+from normbench.store.seal import DONE, seal_text
 from normbench.training import events
 
 NORMS = ("none", "batch", "layer", "rms")
@@ -125,7 +126,7 @@ def _copy(source: PlannedRun, run: PlannedRun, experiment: Path) -> None:
     manifest = json.loads((old / "manifest.json").read_bytes())
     manifest |= {"seed": run.seed, **_hashes(run)}
     (new / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    (new / "DONE").touch()
+    (new / DONE).write_bytes(seal_text(new))
 
 
 def _hashes(run: PlannedRun) -> dict[str, str]:

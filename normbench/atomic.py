@@ -22,29 +22,39 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A new file, open for writing, that becomes ``path`` when the context ends without an error.
 
-    Raises OSError; what stood at ``path`` is then still there, and nothing else is left behind.
+    durable: whether it must outlast a power cut; not so what will be written again, or brought to
+    the disk later, which ``sync`` does. Raises OSError; what stood at ``path`` is then still there,
+    and nothing else is left behind.
     """
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}{SUFFIX}")
     try:
         with open(temporary, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
-def replace_with(path: Path, content: bytes) -> None:
+def replace_with(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put ``content`` in the place of ``path``: see ``replacing``. Raises OSError."""
-    with replacing(path) as file:
+    with replacing(path, durable=durable) as file:
         file.write(content)
+
+
+def sync(path: Path) -> None:
+    """Bring the content of a file to the disk. Raises OSError."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -59,3 +69,11 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file another name in the same folder, replacing one of that name. Raises OSError.
+
+    The name is on the disk with the next file that is brought there, or ``sync_folder``.
+    """
+    os.replace(old, new)

@@ -14,7 +14,7 @@ OUTCOME_STATES = ("finished", "diverged")
 """The states in which a run has a result. The others are counted and shown, and never stand in for
 a result."""
 
-UNFINISHED_STATES = ("interrupted", "running", "missing")
+UNFINISHED_STATES = ("interrupted", "running", "missing", "damaged")
 """The states of a run that ``train`` would begin or continue, besides failed ones."""
 
 STATES = (*OUTCOME_STATES, "failed", *UNFINISHED_STATES)

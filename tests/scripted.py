@@ -149,6 +149,41 @@ def stops(step: int) -> list[Event]:
     ]
 
 
+def reseal(folder: Path) -> None:
+    """Make what stands in a run's folder what was written, after a test has changed it."""
+    from normbench.store.seal import DONE, seal_text
+
+    (folder / DONE).write_bytes(seal_text(folder))
+
+
+def put_hostile_checkpoint(path: Path) -> None:
+    """A sound archive whose pickle would run code, as an earlier normbench kept no sum of."""
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"cos\ngetcwd\n(tR.")
+        archive.writestr("archive/version", b"3\n")
+
+
+def unseal(folder: Path) -> None:
+    """Make a run look like one of an earlier normbench, which kept no sums."""
+    import json
+
+    found = {k: v for k, v in manifest(folder).items() if k not in ("sealed", "checkpoints")}
+    (folder / "manifest.json").write_text(json.dumps(found))
+    (folder / "DONE").write_text("")
+
+
+def change_plan(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change an experiment's record in place, as an earlier normbench would have written it."""
+    import json
+
+    plan = json.loads((folder / "experiment.json").read_text())
+    del plan["seal"]
+    change(plan)
+    (folder / "experiment.json").write_text(json.dumps(plan))
+
+
 def manifest(folder: Path) -> dict[str, Any]:
     import json
 

@@ -14,6 +14,7 @@ from normbench import doctor
 from normbench.data import vision
 from normbench.doctor import CHECKS, Finding, Places, examine
 from normbench.store import SCHEMA, ExperimentStore
+from normbench.store.files import REMEDY
 
 
 def found(check: str, places: Places) -> list[Finding]:
@@ -169,8 +170,8 @@ def test_an_experiment_in_use_has_nothing_to_clean_up(only, places):
 @pytest.mark.parametrize(
     ("content", "remedy"),
     [
-        ("{", "delete its folder and train again"),
-        ("{}", "delete its folder and train again"),
+        ("{", REMEDY),
+        ("{}", REMEDY),
         (json.dumps({"schema": SCHEMA + 1, "state": "x"}), "upgrade normbench to read it"),
     ],
 )

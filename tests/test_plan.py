@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripted import finishes, play
 from tiny import experiment
 
 from normbench.plan import best_runs, expand, settle, unfinished
@@ -155,12 +156,11 @@ def test_a_run_that_was_trained_before_stays_in_its_folder_and_in_the_plan():
     ]
 
 
-def test_what_is_done_is_not_left(tmp_path: Path):
+def test_what_is_done_is_not_left(tmp_path: Path, digits):
     tiny = experiment()
     assert keys(unfinished(tiny, tmp_path)) == keys(expand(tiny))
-    done = tmp_path / tiny.name / expand(tiny)[1].folder
-    done.mkdir(parents=True)
-    (done / "DONE").touch()
+    done = expand(tiny)[1]
+    play(tmp_path, tiny, digits, lambda run: finishes({0: 0.1, 12: 0.7}) if run == done else None)
     assert keys(unfinished(tiny, tmp_path)) == [
         key for key in keys(expand(tiny)) if key != ("report", "batch", 0)
     ]

@@ -12,7 +12,7 @@ WRITES = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile"}
 SENT_BY_OURSELVES = ("execution/components.py",)
 """Files that unpickle what this very command has sent to its workers."""
 
-APPENDS = ("store/run.py",)
+APPENDS = ("store/journal.py",)
 """Files that may open one of their own for writing: a journal grows by a line at a time."""
 
 

@@ -202,7 +202,7 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
             "failed": (state == "failed").astype(int),
             "finished": (state == "finished").astype(int),
             "interrupted": (state == "interrupted").astype(int),
-            "missing": state.isin(["missing", "running"]).astype(int),
+            "missing": state.isin(["missing", "running", "damaged"]).astype(int),
             "at_chance": outcome["at_chance"].astype(int),
             "never_left_chance": outcome["never_left_chance"].astype(int),
             "steps_to_target": outcome["steps_to_target"],

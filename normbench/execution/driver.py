@@ -18,7 +18,6 @@ from normbench.execution import components
 from normbench.execution.engine import Engine, Task
 from normbench.plan import Outcome, PlannedRun
 from normbench.store import ExperimentStore, RunStore
-from normbench.store.run import MANIFEST_KEYS
 from normbench.training import events
 from normbench.training.budget import total_steps
 
@@ -39,6 +38,10 @@ class Watch(Protocol):
         """A look at the results decided who gets more seeds; one sentence a sweep point."""
         return
 
+    def note(self, text: str) -> None:
+        """A sentence that the user should see, such as of a file that was damaged."""
+        return
+
 
 class Silent:
     """A ``Watch`` that does not look."""
@@ -53,6 +56,9 @@ class Silent:
         """See ``Watch``."""
 
     def looked(self, findings: Sequence[str]) -> None:
+        """See ``Watch``."""
+
+    def note(self, text: str) -> None:
         """See ``Watch``."""
 
 
@@ -74,7 +80,7 @@ def execute(
     watch = watch or Silent()
     outcome = Outcome()
     runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
-    pending = _pending(runs, store, dataset, outcome)
+    pending = _pending(runs, store, dataset, outcome, watch)
     images = len(dataset.train_labels)
     steps = [
         total_steps(config, images - config.data.validation)
@@ -91,7 +97,7 @@ def execute(
                     folder,
                     runs[folder].config.resolved(),
                     str(dataset.path),
-                    store.run(folder).checkpoint(),
+                    _resume(folder, store, watch),
                 )
                 for folder in folders
             )
@@ -124,22 +130,39 @@ def _pending(
     store: ExperimentStore,
     dataset: Dataset,
     outcome: Outcome,
+    watch: Watch,
 ) -> list[str]:
     pending = []
     for folder in runs:
         run = store.run(folder)
-        manifest = run.read_manifest(MANIFEST_KEYS)
+        manifest = run.known_manifest()
         if manifest and manifest["data"]["fingerprint"] != dataset.fingerprint:
             raise StoreError(
                 f"{run.path} was trained on other data: the files of dataset {dataset.name!r} "
                 "have changed since\n    start over with --fresh, or keep both under another "
                 "name with --set name=..."
             )
-        if run.done:
+        damage = run.fault() if run.ended else None
+        if damage is not None:
+            watch.note(f"{damage.place} is damaged ({damage.reason}): its run is trained again")
+        if run.ended and damage is None:
             outcome.skipped += 1
         else:
             pending.append(folder)
     return pending
+
+
+def _resume(folder: str, store: ExperimentStore, watch: Watch) -> bytes | None:
+    """The state that a run continues from; None from the start, what was damaged set aside."""
+    run = store.run(folder)
+    state, faults = run.good_checkpoint()
+    if state is not None and faults:
+        watch.note(f"{faults[0]}: {folder} continues from the checkpoint before it")
+    if state is None and (faults or run.ended):
+        place = store.set_aside(folder)
+        told = f"{faults[0]}: " if faults and not run.ended else ""  # else it was told
+        watch.note(f"{told}{folder} starts again from step 0; what there was is in {place}")
+    return state
 
 
 def _stacks(pending: Sequence[PlannedRun]) -> Iterator[list[str]]:
@@ -182,8 +205,7 @@ class _Writer:
                 line = {"event": "probe", "step": event.step, **event.quantities}
                 self.store.append("probes", line)
             case events.Checkpointed():
-                self.store.write_checkpoint(event.state)
-                self.store.update(checkpoint_step=event.step)
+                self.store.write_checkpoint(event.state, event.step)
             case events.Diverged():
                 self._line("metrics", "diverged", event)
                 self.diverged_at = event.step
@@ -221,8 +243,8 @@ class _Writer:
             "environment": (event and event.environment) or environment(),
         }
         step = None
-        if self.store.checkpoint() is not None:  # the run continues, or failed to
-            before = self.store.read_manifest() or {}
+        if self.store.has_checkpoint:  # the run continues, or failed to
+            before = self.store.known_manifest()
             step = event.step if event else before.get("checkpoint_step")
             manifest |= self.store.batches_before(step)
         manifest["checkpoint_step"] = step

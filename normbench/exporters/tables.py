@@ -16,7 +16,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "runs": _RUN
     | {
         "role": "report, or why it was trained besides: pilot, tune, best; a run may have two rows",
-        "state": "finished, diverged, failed, interrupted, running or missing",
+        "state": "finished, diverged, failed, interrupted, running, missing or damaged",
         "reason": "why it failed",
         "tuned": "the tuned value, in the unit of its config key",
         "diverged_at": "the update, from 0, whose loss or preceding evaluation was not finite",

@@ -33,7 +33,7 @@ def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
     found = left_behind(store, config, [run.record() for run in plan])
     if found is None:
         return ""
-    changed = _changed(store.read_plan()["config"], config)
+    changed = _changed((store.known_plan() or {"config": {}})["config"], config)
     number = len(found.count) + len(found.stale)
     share = f"{len(found.count)} still count and {len(found.stale)} no longer do"
     if not found.count:

@@ -136,6 +136,26 @@ def mixed_environments(results: Results) -> list[str]:
     ]
 
 
+def damages(results: Results) -> list[str]:
+    """What is not as it was written, and what cannot be known to be; often nothing."""
+    found = [f"{note}." for note in results.notes]
+    damaged = list(dict.fromkeys(results.runs.loc[results.runs["state"] == "damaged", "run"]))
+    if damaged:
+        more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        found.append(
+            f"{results.reasons[damaged[0]]}{more}: a damaged run counts as missing; "
+            "`normbench train` with its config takes it up again."
+        )
+    if results.unsealed:
+        count = len(results.unsealed)
+        verb = "was" if count == 1 else "were"
+        found.append(
+            f"{counted(count, 'run')} {verb} trained by an earlier normbench, which kept no sums "
+            "of its files: whether they are as they were written cannot be known."
+        )
+    return found
+
+
 def caveats(comparison: Comparison) -> list[str]:
     """What a reader must know before believing a number; often nothing."""
     # One run may be planned in two roles.
@@ -157,6 +177,7 @@ def caveats(comparison: Comparison) -> list[str]:
             place = comparison.results.path / failed.iloc[0] / "manifest.json"
             text += f'; where it broke stands under "details" in {place}'
         found.append(f"{text}.")
+    found += damages(comparison.results)
     if comparison.tuned_key:
         ends = comparison.choices[comparison.choices["at_edge"] != ""]
         told = [

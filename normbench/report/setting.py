@@ -51,7 +51,7 @@ def as_yaml(comparison: Comparison) -> tuple[str, str]:
 def environment(comparison: Comparison) -> Facts:
     """Fairness, and the versions and machines behind the runs, each with how many of how many."""
     folders = list(dict.fromkeys(comparison.results.runs["run"]))
-    manifests = [RunStore(comparison.results.path / folder).read_manifest() for folder in folders]
+    manifests = [RunStore(comparison.results.path / folder).known_manifest() for folder in folders]
     known = [manifest for manifest in manifests if manifest]
     facts = [("fairness", fairness_line(comparison.fairness).removeprefix("fairness: "))]
     for word in ("normbench", "python", "packages", "system", "processor", "cores"):

@@ -132,7 +132,7 @@ def _at(frame: pd.DataFrame, place: dict[str, Any]) -> pd.DataFrame:
 
 def _states(runs: pd.DataFrame) -> str:
     """3 done, 1 running, 4 to do."""
-    order = [*OUTCOME_STATES, "running", "interrupted", "failed", "missing"]
+    order = [*OUTCOME_STATES, "running", "interrupted", "failed", "damaged", "missing"]
     counts = runs["state"].value_counts()
     told = [f"{counts[state]} {_WORDS.get(state, state)}" for state in order if state in counts]
     return ", ".join(told) or "no runs"

@@ -34,7 +34,7 @@ def earlier(store: ExperimentStore, planned: Iterable[Mapping[str, Any]]) -> Ear
     stale: list[str] = []
     norms: dict[str, None] = {}
     for folder in store.folders():
-        manifest = store.run(folder).read_manifest() or {}
+        manifest = store.run(folder).known_manifest()
         if folder in folders or (manifest.get("context"), manifest.get("method")) in kinds:
             count.append(folder)
         else:
@@ -58,10 +58,8 @@ def left_behind(
 
     planned: its runs. None where no run that counted so far stops to count. Raises StoreError.
     """
-    if not store.is_at(store.path):
-        return None
-    before = store.read_plan()
-    if before["config"] == config:
+    before = store.known_plan()
+    if before is None or before["config"] == config:
         return None
     counted = set(earlier(store, _known(before["runs"])).count)
     found = earlier(store, planned)

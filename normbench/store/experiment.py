@@ -10,14 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-from pydantic_core import from_json
 
+from normbench.atomic import sync_folder
 from normbench.conventions import SCHEMA
 from normbench.errors import StoreError, suggest
-from normbench.store.files import parsed, reported, to_json, write_atomically
-from normbench.store.run import RunStore, check_record
+from normbench.store import manifest as manifests
+from normbench.store.files import (
+    Damaged,
+    check_sum,
+    read_bytes,
+    reported,
+    to_json,
+    with_sum,
+    write_atomically,
+)
+from normbench.store.run import RunStore
+from normbench.store.seal import DONE
 
 PLAN = "experiment.json"
+COPY = "experiment.copy.json"
+"""The same as the plan, for when that is damaged: nothing else holds all that it says."""
+
+ASIDE = ".set-aside"
+"""Where runs go that are not what was written; nothing in it counts."""
+
 LOCK_SECONDS = 0.2  # who looks whether an experiment is in use has its lock for less
 MOST_NAMED = 8  # of the runs that a text could mean
 NO_EXPERIMENT = "none yet: `normbench train` makes one; --results DIR looks elsewhere"
@@ -74,17 +90,19 @@ class ExperimentStore:
         return RunStore(self.path / folder)
 
     def check(self) -> None:
-        """Raise StoreError when a newer normbench wrote what stands here, or it is damaged."""
-        if (self.path / PLAN).exists():
-            self.read_plan()
+        """Raise StoreError when a newer normbench wrote what stands here."""
+        self.known_plan()
         for folder in self.folders():
-            self.run(folder).read_manifest()
+            self.run(folder).known_manifest()
 
     def folders(self) -> list[str]:
         """The names of the run folders there are, sorted. Raises StoreError."""
         with reported(self.path, "read"):
             names = os.listdir(self.path) if self.path.exists() else []
-            return sorted(n for n in names if os.path.exists(f"{self.path}/{n}/manifest.json"))
+            marks = ("manifest.json", DONE)  # of a damaged run only one may be left
+            return sorted(
+                n for n in names if any(os.path.exists(f"{self.path}/{n}/{m}") for m in marks)
+            )
 
     def find(self, text: str) -> str:
         """The run folder that ``text`` names, or alone begins with it. Raises StoreError."""
@@ -97,6 +115,18 @@ class ExperimentStore:
         """Forget every run of this experiment. Raises StoreError."""
         for folder in self.folders():
             self.run(folder).clear()
+
+    def set_aside(self, folder: str) -> Path:
+        """Move a run to where it does not count; the place. Raises StoreError."""
+        with reported(self.path / folder, "set aside"):
+            (self.path / ASIDE).mkdir(exist_ok=True)
+            number = 1
+            while (place := self.path / ASIDE / f"{folder}.{number}").exists():
+                number += 1
+            (self.path / folder).rename(place)
+            sync_folder(place.parent)
+            sync_folder(self.path)
+        return place
 
     def disk_bytes(self, folder: str = ".") -> int:
         """What the experiment, or one run's folder, takes on disk. Raises StoreError."""
@@ -139,7 +169,7 @@ class ExperimentStore:
         What was looked at before stays on record as long as some of the runs can be compared with
         those of that time. Raises StoreError for a damaged record.
         """
-        before = self.read_plan() if (self.path / PLAN).exists() else {"runs": []}
+        before = self.known_plan() or {"runs": []}
         known = {run.get("context") for run in before["runs"] if isinstance(run, dict)}
         kept = {}
         if before.get("looked_at") and known & {run["context"] for run in runs}:
@@ -151,22 +181,54 @@ class ExperimentStore:
         self, config: dict[str, Any], runs: Sequence[dict[str, Any]], **told: Any
     ) -> None:
         """Record what was asked for: see ``plan``. Raises StoreError."""
-        record = self.plan(config, runs, **told)
-        write_atomically(self.path / PLAN, to_json(record) + "\n")
+        content = with_sum(to_json(self.plan(config, runs, **told)))
+        for name in (PLAN, COPY):
+            write_atomically(self.path / name, content)
 
     def read_plan(self) -> dict[str, Any]:
-        """What was last asked for. Raises StoreError when there is no such experiment."""
-        path = self.path / PLAN
+        """What was last asked for, from its copy where the record itself is damaged.
+
+        Raises StoreError when there is no such experiment, and Damaged when both are.
+        """
+        return self.plan_and_fault()[0]
+
+    def plan_and_fault(self) -> tuple[dict[str, Any], str]:
+        """The same, and what is wrong with the record; "" where nothing is."""
         if not self.is_named():
             raise self._unknown()
         try:
-            with reported(path, "read"), parsed(path):
-                plan = from_json(path.read_bytes())
-        except StoreError as error:
-            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-                raise self._unknown() from None
-            raise
-        check_record(plan, path, ("config", "runs"))
+            return self._plan_in(PLAN), ""
+        except Damaged as damage:
+            try:
+                return self._plan_in(COPY), str(damage).partition("\n")[0]
+            except StoreError:
+                raise damage from None
+
+    def known_plan(self) -> dict[str, Any] | None:
+        """The same; None where there is none, or none that can be read.
+
+        Raises StoreError when a newer normbench wrote it.
+        """
+        if not self.is_at(self.path):
+            return None
+        try:
+            return self.read_plan()
+        except Damaged:
+            return None
+
+    def _plan_in(self, name: str) -> dict[str, Any]:
+        """A plan without its seal. Raises Damaged unless it holds; an older one has none."""
+        path = self.path / name
+        with reported(path, "read"):
+            try:
+                content = read_bytes(path)
+            except NotADirectoryError:
+                content = None
+        if content is None:
+            raise self._unknown()
+        plan = manifests.plan(content, path)
+        if plan.pop("seal", None) is not None:
+            check_sum(content, path)
         return plan
 
     def is_named(self) -> bool:
@@ -181,7 +243,7 @@ class ExperimentStore:
         with reported(self.path, "read"):
             records = [f"{self.path}/{PLAN}"]
             records += [f"{self.path}/{folder}/manifest.json" for folder in self.folders()]
-            return max(os.stat(path).st_mtime for path in records)
+            return max(os.stat(path).st_mtime for path in records if os.path.exists(path))
 
     def _unknown(self) -> StoreError:
         known = experiments(self.results)

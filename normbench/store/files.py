@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json  # reads many times faster than json
-
 from normbench.atomic import replace_with
 from normbench.errors import StoreError
+
+REMEDY = "`normbench train` with its config trains what is lost again and keeps the rest"
 
 
 @contextmanager
@@ -48,11 +50,16 @@ def _free(path: Path) -> str:
     return ""
 
 
-def write_atomically(path: Path, content: bytes | str, option: str = "--results") -> None:
-    """Replace ``path`` with ``content`` in one step. Raises StoreError, as ``reported`` does."""
+def write_atomically(
+    path: Path, content: bytes | str, option: str = "--results", *, durable: bool = True
+) -> None:
+    """Replace ``path`` with ``content`` in one step. Raises StoreError, as ``reported`` does.
+
+    durable: see ``atomic.replacing``.
+    """
     data = content.encode() if isinstance(content, str) else content
     with reported(path, "write", option):
-        replace_with(path, data)
+        replace_with(path, data, durable=durable)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -71,24 +78,36 @@ def finite(value: Any) -> Any:
     return value
 
 
-def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
-    """The events of a journal, without a last line that a crash cut short; [] if absent."""
+class Damaged(StoreError):
+    """A file of ours is not what was written: ``place`` is its path, ``reason`` what is wrong."""
+
+    def __init__(self, place: Path | str, reason: str):
+        self.place, self.reason = str(place), reason
+        super().__init__(f"{place} is damaged ({reason})\n    {REMEDY}")
+
+
+_SUM = re.compile(rb', "seal": "([0-9a-f]{64})"}\n\Z')
+
+
+def with_sum(text: str) -> bytes:
+    """A JSON object with the SHA-256 of its text as its last key, ``seal``, and a line's end."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text[:-1]}, "seal": "{digest}"}}\n'.encode()
+
+
+def check_sum(content: bytes, path: Path | str) -> None:
+    """Raise Damaged unless ``content`` is what ``with_sum`` made."""
+    found = _SUM.search(content, max(0, len(content) - 100))
+    if found is None:
+        raise Damaged(path, "its seal is not what was written")
+    if hashlib.sha256(content[: found.start()] + b"}").hexdigest() != found[1].decode():
+        raise Damaged(path, "its content is not what was written")
+
+
+def read_bytes(path: Path | str) -> bytes | None:
+    """The content of a file, None if there is none. Raises OSError."""
     try:
-        with open(path, "rb") as journal:
-            content = journal.read()
+        with open(path, "rb") as file:
+            return file.read()
     except FileNotFoundError:
-        return []
-    whole = content[: content.rfind(b"\n") + 1]
-    with parsed(path):
-        return from_json(b"[" + whole.rstrip().replace(b"\n", b",") + b"]")
-
-
-@contextmanager
-def parsed(path: Path | str) -> Iterator[None]:
-    """Turn a syntax error in a file of ours into a StoreError that names the file."""
-    try:
-        yield
-    except ValueError as error:
-        raise StoreError(
-            f"{path} is damaged ({error})\n    delete its folder and train again"
-        ) from error
+        return None

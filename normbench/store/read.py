@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic_core import from_json
 
+from normbench.conventions import OUTCOME_STATES
 from normbench.errors import StoreError
+from normbench.store import journal
+from normbench.store import manifest as manifests
 from normbench.store.experiment import PLAN, ExperimentStore
-from normbench.store.files import parsed, read_json_lines, reported
-from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
+from normbench.store.files import Damaged, read_bytes, reported
+from normbench.store.run import MANIFEST_KEYS, RunStore, check_unsealed, point_label
+from normbench.store.seal import Seal
 
 NAN = float("nan")
 _PLANNED = {"folder", "norm", "seed", "role", "point", "tuned", "context", "method"}
@@ -38,8 +41,8 @@ class Results:
     """An experiment as tables, each run under its folder's name.
 
     runs: one row a run: run, norm, seed, role, state ("finished", "diverged", "failed",
-    "interrupted", "running" or "missing"), the sweep columns ``keys``, ``tuned`` (the tuned value
-    or NaN), hashes, clock readings in seconds, final accuracies.
+    "interrupted", "running", "missing" or "damaged"), the sweep columns ``keys``, ``tuned`` (the
+    tuned value or NaN), hashes, clock readings in seconds, final accuracies.
     curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds,
     train_accuracy.
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
@@ -47,6 +50,8 @@ class Results:
     looked_at: how many seeds were compared each time that a training ended, as far as it changed.
     environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
     and its fingerprint.
+    reasons: why a run failed, or what is damaged. unsealed: runs of an earlier normbench, which
+    kept no sums of their files. notes: what is wrong with files that are no run of the tables.
     """
 
     name: str
@@ -60,6 +65,8 @@ class Results:
     given: Mapping[str, Any] = field(default_factory=dict)
     looked_at: tuple[int, ...] = ()
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unsealed: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
@@ -74,6 +81,7 @@ class Results:
             probes=self.probes[self.probes["run"].isin(kept)],
             reasons={run: reason for run, reason in self.reasons.items() if run in kept},
             environments={run: here for run, here in self.environments.items() if run in kept},
+            unsealed=self.unsealed & kept,
         )
 
 
@@ -84,11 +92,15 @@ def read_results(
 
     A run under a seed that the last command did not ask for counts too, so that no result is
     left out by asking for less; but where seeds come in steps, the looks say which count.
-    plan: what is asked for, if that is not what is on record. Raises StoreError when there is no
-    such experiment, or it cannot be read.
+    plan: what is asked for, if that is not what is on record. A run whose files are not what was
+    written is "damaged" and has no numbers. Raises StoreError when there is no such experiment, or
+    it cannot be read.
     """
     store = ExperimentStore(results, name)
-    plan = store.read_plan() if plan is None else plan
+    fault = ""
+    if plan is None:
+        plan, fault = store.plan_and_fault()
+    notes = [f"{fault}: read from its copy, and `train` writes it anew"] if fault else []
     planned = plan["runs"]
     if not all(isinstance(entry, dict) and entry.keys() >= _PLANNED for entry in planned):
         raise StoreError(
@@ -96,9 +108,11 @@ def read_results(
             "    `normbench train` with its config writes it anew and keeps the runs"
         )
     in_steps = isinstance(plan["config"].get("seeds"), Mapping)
-    entries = [*planned, *([] if in_steps else _unplanned(store, planned))]
+    entries = [*planned, *([] if in_steps else _unplanned(store, planned, notes))]
     keys = list(plan["config"].get("sweep") or {})
-    rows, curves, probed = [], _Curves(), _Probes()
+    rows, curves = [], _Curves()
+    probed: list[dict[str, Any]] = []
+    unsealed: set[str] = set()
     reasons: dict[str, str] = {}
     environments: dict[str, dict[str, Any]] = {}
     known: dict[str, dict[str, Any]] = {}
@@ -109,16 +123,25 @@ def read_results(
         row["tuned"] = next(iter(entry["tuned"].values()), NAN)
         run = store.run(entry["folder"])
         if run.name not in outcomes:  # one run may be planned in two roles
-            manifest = _manifest(run)
-            outcomes[run.name] = _outcome(run, manifest, curves)
-            if manifest and manifest.get("reason"):
-                reasons[run.name] = manifest["reason"]
-            if manifest:
-                here = {**manifest.get("environment", {}), "data": manifest["data"]}
-                # Runs by the thousand come from a few environments.
-                environments[run.name] = known.setdefault(repr(here), here)
-            if probes and manifest:
-                probed.add(run)
+            try:
+                with reported(run.path, "read"):
+                    read = _read(run, probes=probes)
+            except Damaged as damage:
+                outcomes[run.name] = _outcome({"state": "damaged"}, [])
+                reasons[run.name] = str(damage).partition("\n")[0]
+            else:
+                outcomes[run.name] = _outcome(read.manifest, read.metrics)
+                curves.add(run.name, read.evaluations)
+                if read.manifest.get("reason"):
+                    reasons[run.name] = read.manifest["reason"]
+                if "data" in read.manifest:
+                    here = {**read.manifest.get("environment", {}), "data": read.manifest["data"]}
+                    # Runs by the thousand come from a few environments.
+                    environments[run.name] = known.setdefault(repr(here), here)
+                for event in read.probes:
+                    probed.append({"run": run.name, **_probe(event)})
+                if read.unsealed:
+                    unsealed.add(run.name)
         rows.append(row | outcomes[run.name])
     return Results(
         store.name,
@@ -127,16 +150,23 @@ def read_results(
         keys,
         _without_the_dead(pd.DataFrame(rows), store),
         curves.frame(),
-        probed.frame(),
+        pd.DataFrame(probed, columns=None if probed else ["run", "step"]),
         reasons,
         plan.get("given") or {},
         tuple(plan.get("looked_at") or ()),
         environments,
+        frozenset(unsealed),
+        tuple(notes),
     )
 
 
-def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Runs on disk that share config and norm with a reported run but were not asked for."""
+def _unplanned(
+    store: ExperimentStore, planned: list[dict[str, Any]], notes: list[str]
+) -> Iterable[dict[str, Any]]:
+    """Runs on disk that share config and norm with a reported run but were not asked for.
+
+    notes: is told of a run of which that cannot be known.
+    """
     known = {entry["folder"].rpartition("-")[2] for entry in planned}
     kinds = {
         (entry["context"], entry["method"]): entry for entry in planned if entry["role"] == "report"
@@ -145,9 +175,18 @@ def _unplanned(store: ExperimentStore, planned: list[dict[str, Any]]) -> Iterabl
         identity = folder.rpartition("-")[2]
         if identity in known:
             continue
-        manifest = _manifest(store.run(folder))
-        kind = manifest and (manifest["context"], manifest["method"])
-        if not manifest or kind not in kinds:
+        run = store.run(folder)
+        try:
+            with reported(run.path, "read"):
+                manifest, _ = _manifest(run)
+        except Damaged as damage:
+            told = str(damage).partition("\n")[0]
+            notes.append(
+                f"{told}: whether the run belongs here cannot be known, and it is left out"
+            )
+            continue
+        kind = (manifest.get("context"), manifest.get("method"))
+        if kind not in kinds:
             continue
         if manifest.get("role") != "report":  # a seed that something was chosen on stays out
             continue
@@ -163,19 +202,62 @@ def _without_the_dead(runs: pd.DataFrame, store: ExperimentStore) -> pd.DataFram
     return runs
 
 
-def _manifest(run: RunStore) -> dict[str, Any] | None:
-    with reported(run.path, "read"):
-        return run.read_manifest(MANIFEST_KEYS)
+@dataclass(frozen=True)
+class _Run:
+    """What was read of one run. probes: its first and its last one."""
+
+    manifest: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    probes: list[dict[str, Any]]
+    unsealed: bool
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        return [event for event in self.metrics if event["event"] == "eval"]
 
 
-def _outcome(run: RunStore, manifest: dict[str, Any] | None, curves: _Curves) -> dict[str, Any]:
+def _manifest(run: RunStore) -> tuple[dict[str, Any], Seal | None]:
+    """A run's manifest, and its seal if it has one. Raises Damaged, OSError."""
+    ended = run.ended  # before anything else: a run that ends meanwhile is not damaged
+    content = read_bytes(f"{run.path}/manifest.json")
+    if content is None:
+        if ended:
+            raise Damaged(f"{run.path}/manifest.json", "it is not there any more")
+        return {"state": "missing"}, None
+    manifest = manifests.manifest(content, f"{run.path}/manifest.json", MANIFEST_KEYS)
+    seal = run.seal(manifest) if ended else None
+    if seal is not None:
+        seal.check("manifest.json", content)
+    if not ended and manifest["state"] in OUTCOME_STATES:
+        manifest["state"] = "running"  # all but told as done
+    if ended and manifest["state"] not in OUTCOME_STATES:
+        raise Damaged(f"{run.path}/manifest.json", f"{manifest['state']}, but told as done")
+    return manifest, seal
+
+
+def _read(run: RunStore, *, probes: bool) -> _Run:
+    """One run, each file held against the seal in the pass that reads it. Raises Damaged, OSError.
+
+    Files that are not read must have their size.
+    """
+    manifest, seal = _manifest(run)
+    if manifest["state"] == "missing":
+        return _Run(manifest, [], [], False)
+    metrics = run.events("metrics", seal)
+    unsealed = seal is None and manifest["state"] in OUTCOME_STATES
+    if unsealed:
+        check_unsealed(metrics, run.journal("metrics"))
+    if seal is not None:
+        for name in ("config.yaml", "checkpoint.pt", *([] if probes else ["probes.jsonl"])):
+            seal.check_size(name)
+    return _Run(manifest, metrics, _ends(run, seal) if probes else [], unsealed)
+
+
+def _outcome(manifest: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """The columns of one run that come from its manifest and metrics."""
-    manifest = manifest or {"state": "missing"}
-    metrics = read_json_lines(run.journal("metrics"))
-    evaluations = [event for event in metrics if event["event"] == "eval"]
-    curves.add(run.name, evaluations)
-    last = evaluations[-1] if evaluations else {}
-    test = next((event for event in metrics if event["event"] == "test"), {})
+    none: dict[str, Any] = {}
+    last = next((event for event in reversed(metrics) if event["event"] == "eval"), none)
+    test = next((event for event in metrics if event["event"] == "test"), none)
     return {
         "state": manifest["state"],
         "diverged_at": _number(manifest.get("diverged_at")),
@@ -219,24 +301,17 @@ class _Curves:
         return pd.DataFrame({"run": run, **columns, "step": step}, copy=False)
 
 
-class _Probes:
-    """The first and last probed step of each run."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, run: RunStore) -> None:
-        path = run.journal("probes")
-        for line in _ends(path):
-            with parsed(path):
-                self.rows.append({"run": run.name, **_probe(from_json(line))})
-
-    def frame(self) -> pd.DataFrame:
-        return pd.DataFrame(self.rows, columns=None if self.rows else ["run", "step"])
+def _ends(run: RunStore, seal: Seal | None) -> list[dict[str, Any]]:
+    """The first and the last probed step, without reading what is between. Raises Damaged."""
+    path = run.journal("probes")
+    lines = _end_lines(path)
+    if seal is not None:
+        seal.check_ends("probes.jsonl", lines)
+    return [journal.event("probes", line, path) for line in lines]
 
 
-def _ends(path: str) -> list[bytes]:
-    """The first and the last whole line of a journal, without reading what is between."""
+def _end_lines(path: str) -> list[bytes]:
+    """The first and the last whole line of a journal."""
     try:
         with open(path, "rb") as lines:
             first = lines.readline()
@@ -257,10 +332,8 @@ def _ends(path: str) -> list[bytes]:
 
 
 def read_probes(folder: Path) -> pd.DataFrame:
-    """Every probed step of one run: step and an array [L] a quantity."""
-    return pd.DataFrame(
-        [_probe(event) for event in read_json_lines(RunStore(folder).journal("probes"))]
-    )
+    """Every probed step of one run: step and an array [L] a quantity. Raises StoreError."""
+    return pd.DataFrame([_probe(event) for event in RunStore(folder).sealed_events("probes")])
 
 
 def _probe(event: dict[str, Any]) -> dict[str, Any]:

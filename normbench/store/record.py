@@ -11,8 +11,8 @@ import yaml
 
 from normbench.dotted import flat
 from normbench.store.experiment import ExperimentStore
-from normbench.store.files import parsed, read_json_lines, reported
-from normbench.store.run import MANIFEST_KEYS, RunStore
+from normbench.store.files import Damaged, read_bytes, reported
+from normbench.store.run import MANIFEST_KEYS, check_unsealed
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,16 @@ class RunRecord:
 
 def read_record(store: ExperimentStore, folder: str) -> RunRecord:
     """The run in ``folder`` of an experiment. Raises StoreError."""
-    path = store.path / folder
-    with reported(path, "read"):
-        manifest = RunStore(path).read_manifest(MANIFEST_KEYS) or {}
-        config = _config(path / "config.yaml")
-        events = read_json_lines(path / "metrics.jsonl")
+    run = store.run(folder)
+    with reported(run.path, "read"):
+        manifest = run.read_manifest(MANIFEST_KEYS) or {}
+        seal = run.seal(manifest)
+        if seal is not None:
+            seal.check_all()
+        config = read_config(run.path)
+        events = run.events("metrics", seal)
+        if run.ended and seal is None:
+            check_unsealed(events, run.journal("metrics"))
     if manifest.get("state") == "running" and not store.in_use():
         manifest["state"] = "interrupted"  # its process died
     own, whole = flat(config), flat(store.read_plan()["config"])
@@ -54,13 +59,16 @@ def read_record(store: ExperimentStore, folder: str) -> RunRecord:
     )
 
 
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved config of a run, {} where there is none. Raises Damaged, OSError."""
+    path = folder / "config.yaml"
+    content = read_bytes(path)
+    if content is None:
         return {}
-    with parsed(path):
-        try:
-            return dict(yaml.safe_load(content))
-        except (yaml.YAMLError, TypeError) as error:
-            raise ValueError("not a config") from error
+    try:
+        found = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Damaged(path, "not a config")
+    return found

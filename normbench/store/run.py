@@ -1,40 +1,41 @@
 """One run on disk.
 
-config.yaml      the resolved config
-manifest.json    state, identity, hashes, versions
-metrics.jsonl    one event a line
-probes.jsonl     one probed step a line
-checkpoint.pt    the last good one
-DONE             written last
+config.yaml           the resolved config
+manifest.json         state, identity, hashes, versions, what each checkpoint must be
+metrics.jsonl         one event a line
+probes.jsonl          one probed step a line
+checkpoint.pt         the last one
+checkpoint.before.pt  the one before it, while the run is not done
+DONE                  written last: the seal
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+import zipfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic_core import from_json
 
+from normbench.atomic import rename, sync
 from normbench.conventions import SCHEMA
 from normbench.errors import StoreError
-from normbench.store.files import (
-    parsed,
-    read_json_lines,
-    reported,
-    to_json,
-    write_atomically,
-)
+from normbench.store import journal as journals
+from normbench.store import manifest as manifests
+from normbench.store.files import Damaged, read_bytes, reported, to_json, write_atomically
+from normbench.store.manifest import MANIFEST_KEYS as MANIFEST_KEYS
+from normbench.store.seal import DONE, Seal, read_seal, seal_text
 
 # Journal events that a continued run makes again when they stand at the checkpoint's own step.
 _MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
 
-MANIFEST_KEYS = ("state", "norm", "method", "seed", "context", "data")
-"""What every manifest of a run that has begun holds."""
+CHECKPOINT, BEFORE, BAD = "checkpoint.pt", "checkpoint.before.pt", "checkpoint.damaged.pt"
 
 
 def run_name(norm: str, point: Mapping[str, Any], seed: int, identity: str) -> str:
@@ -57,7 +58,7 @@ class RunStore:
     def __init__(self, path: Path):
         self.path = path
         self.manifest: dict[str, Any] = {}
-        self._journals: dict[str, Any] = {}
+        self._journals: dict[str, journals.Journal] = {}
 
     @property
     def name(self) -> str:
@@ -68,38 +69,165 @@ class RunStore:
         """The path of ``metrics`` or ``probes``."""
         return f"{self.path}/{name}.jsonl"  # a text: with many runs, joining paths takes long
 
+    # -- reading ------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run was told as done: trained to its budget or diverged."""
+        return os.path.exists(f"{self.path}/{DONE}")
+
     @property
     def done(self) -> bool:
-        """Whether the run ended, trained to its budget or diverged."""
-        return os.path.exists(f"{self.path}/DONE")
+        """Whether it has ended and every file is what was written. Raises StoreError."""
+        return self.ended and self.fault() is None
+
+    def fault(self) -> Damaged | None:
+        """What is wrong with the files; None where nothing is. Raises StoreError.
+
+        All that can be known: a run that has ended is held against its seal, a checkpoint of one
+        that has not is looked at when it is continued.
+        """
+        try:
+            self.check()
+        except Damaged as damage:
+            return damage
+        return None
+
+    def check(self) -> None:
+        """Raise Damaged where a file is not what was written. Raises StoreError."""
+        with reported(self.path, "read"):
+            manifest = self.read_manifest(MANIFEST_KEYS)
+            if self.ended and manifest is None:
+                raise Damaged(f"{self.path}/manifest.json", "it is not there any more")
+            seal = self.seal(manifest)
+            if seal is not None:
+                seal.check_all()
+            metrics = self.events("metrics", seal)
+            self.events("probes", seal)
+            if self.ended and seal is None:
+                check_unsealed(metrics, self.journal("metrics"))
+
+    def seal(self, manifest: Mapping[str, Any] | None) -> Seal | None:
+        """What the files must be; None where the run has not ended, or is unsealed.
+
+        Raises Damaged, OSError.
+        """
+        if not self.ended:
+            return None
+        seal = read_seal(self.path)
+        if seal is None and manifest and manifest.get("sealed"):
+            raise Damaged(f"{self.path}/{DONE}", "it is empty")
+        return seal
 
     def read_manifest(self, keys: Collection[str] = ()) -> dict[str, Any] | None:
         """The manifest as it stands, or None.
 
-        Raises StoreError when it is damaged, of a newer schema, or lacks one of ``keys``.
+        Raises Damaged, also where it lacks one of ``keys``, and StoreError when a newer normbench
+        wrote it.
         """
         path = f"{self.path}/manifest.json"
+        with reported(path, "read"):
+            content = read_bytes(path)
+        return None if content is None else manifests.manifest(content, path, keys)
+
+    def known_manifest(self) -> dict[str, Any]:
+        """The same, {} where there is none or it is damaged. Raises StoreError for a newer one."""
         try:
-            with open(path, "rb") as file, parsed(path):
-                manifest = from_json(file.read())
-        except FileNotFoundError:
-            return None
-        check_record(manifest, path, keys)
-        return manifest
+            return self.read_manifest(MANIFEST_KEYS) or {}
+        except Damaged:
+            return {}
+
+    def events(self, name: str, seal: Seal | None = None) -> list[dict[str, Any]]:
+        """The events of a journal, held against the seal. Raises Damaged, StoreError."""
+        path = self.journal(name)
+        with reported(path, "read"):
+            content = read_bytes(path)
+        if seal is not None:
+            seal.check(f"{name}.jsonl", content)
+        return journals.events(name, content or b"", path)
+
+    def sealed_events(self, name: str) -> list[dict[str, Any]]:
+        """The events of a journal, held against the seal if there is one. Raises Damaged."""
+        with reported(self.path, "read"):
+            return self.events(name, self.seal(self.read_manifest()))
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is one, good or not."""
+        return any(os.path.exists(f"{self.path}/{name}") for name in (CHECKPOINT, BEFORE))
+
+    # -- what a run continues from ------------------------------------------------------------
 
     def checkpoint(self) -> bytes | None:
-        """The last good checkpoint, or None."""
-        try:
-            return (self.path / "checkpoint.pt").read_bytes()
-        except FileNotFoundError:
-            return None
+        """The last checkpoint that is what was written, or None. See ``good_checkpoint``."""
+        found, _ = self.good_checkpoint()
+        return found
+
+    def good_checkpoint(self) -> tuple[bytes | None, list[str]]:
+        """The newest state that the run can continue from, and what was wrong with newer ones.
+
+        A checkpoint is good if its bytes and those of the journals up to it are what was written.
+        One of an earlier normbench, which kept no sums, must be a sound archive beside journals
+        that can be read. Raises StoreError.
+        """
+        faults: list[str] = []
+        with reported(self.path, "read"):
+            contents = [(name, read_bytes(self.path / name)) for name in (CHECKPOINT, BEFORE)]
+            try:
+                manifest = self.read_manifest() or {}
+            except Damaged as damage:
+                return None, [_first_line(damage)]
+            for name, content in contents:
+                if content is None:
+                    continue
+                try:
+                    self._check_checkpoint(name, content, manifest)
+                except Damaged as damage:
+                    faults.append(_first_line(damage))
+                    continue
+                return content, faults
+        return None, faults
+
+    def _check_checkpoint(self, name: str, content: bytes, manifest: Mapping[str, Any]) -> None:
+        path = f"{self.path}/{name}"
+        if "checkpoints" not in manifest:
+            if not _is_archive(content):
+                raise Damaged(path, "it is no checkpoint")
+            for kind in journals.JOURNALS:
+                self.events(kind)
+            return
+        digest = hashlib.sha256(content).hexdigest()
+        known = [entry for entry in manifest["checkpoints"] if entry["sha256"] == digest]
+        if not known:
+            raise Damaged(path, "its content is not what was written")
+        for kind in journals.JOURNALS:
+            self._journal_before(kind, known[0])
+
+    def _journal_before(self, kind: str, entry: Mapping[str, Any]) -> bytes:
+        """A journal up to a checkpoint. Raises Damaged unless it is what stood there then."""
+        path, known = self.journal(kind), entry["journals"].get(kind, _NOTHING)
+        content = (read_bytes(path) or b"")[: known["bytes"]]
+        if hashlib.sha256(content).hexdigest() != known["sha256"]:
+            raise Damaged(path, f"not what it was at step {entry['step']}")
+        return content
+
+    def _kept(self, kind: str, step: int, manifest: Mapping[str, Any]) -> bytes:
+        """What stays of a journal when the run continues after ``step`` updates."""
+        for entry in manifest.get("checkpoints", ()):
+            if entry["step"] == step:
+                return self._journal_before(kind, entry)
+        kept = [event for event in self.events(kind) if _before(event, step)]
+        return "".join(to_json(event) + "\n" for event in kept).encode()
 
     def batches_before(self, step: int | None) -> dict[str, Any]:
         """Hash of the batch order and number of the epochs begun before ``step`` updates."""
+        if step is None:
+            return {}
+        content = self._kept("metrics", step, self.read_manifest() or {})
         epochs = [
             event
-            for event in read_json_lines(self.journal("metrics"))
-            if event["event"] == "epoch" and step is not None and event["step"] < step
+            for event in journals.events("metrics", content, self.journal("metrics"))
+            if event["event"] == "epoch" and event["step"] < step
         ]
         if not epochs:
             return {}
@@ -109,6 +237,8 @@ class RunStore:
             "epochs_started": last["epoch"] + 1,
         }
 
+    # -- writing ------------------------------------------------------------------------------
+
     def clear(self) -> None:
         """Forget everything about this run. Raises StoreError."""
         with reported(self.path, "remove"):
@@ -116,7 +246,7 @@ class RunStore:
                 return
             # First what makes it a run, so that a crash leaves nothing that looks like one, nor a
             # checkpoint to continue without its journals.
-            for name in ("DONE", "checkpoint.pt", "manifest.json"):
+            for name in (DONE, CHECKPOINT, BEFORE, "manifest.json"):
                 (self.path / name).unlink(missing_ok=True)
             shutil.rmtree(self.path)
 
@@ -127,29 +257,76 @@ class RunStore:
         run will make again, is cut off. Raises StoreError.
         """
         self._close_journals()
+        kept: dict[str, bytes] = dict.fromkeys(journals.JOURNALS, b"")
+        checkpoints: list[dict[str, Any]] = []
         if step is None:
             self.clear()
+        else:
+            before = self.read_manifest() or {}
+            with reported(self.path, "read"):
+                kept = {kind: self._kept(kind, step, before) for kind in kept}
+            checkpoints = self._use_checkpoint_of(step, before.get("checkpoints", ()))
         with reported(self.path, "write"):
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "DONE").unlink(missing_ok=True)
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+            (self.path / DONE).unlink(missing_ok=True)
+        # Nothing is lost with these: the first checkpoint brings them to the disk, or the end does.
+        text = yaml.safe_dump(config, sort_keys=False)
+        write_atomically(self.path / "config.yaml", text, durable=False)
         self.manifest = {"schema": SCHEMA, "state": "running", **manifest}
-        self._write_manifest()
-        for name in ("metrics", "probes"):
-            path = Path(self.journal(name))
-            kept = [e for e in read_json_lines(path) if step is not None and _before(e, step)]
-            write_atomically(path, "".join(to_json(event) + "\n" for event in kept))
+        if checkpoints:
+            self.manifest["checkpoints"] = checkpoints
+        for kind, content in kept.items():
+            path = Path(self.journal(kind))
+            write_atomically(path, content, durable=step is not None)
             with reported(path, "write"):
-                self._journals[name] = path.open("a", encoding="utf-8", buffering=1)
+                self._journals[kind] = journals.Journal(path, content)
+        self._write_manifest(durable=step is not None)
+
+    def _use_checkpoint_of(
+        self, step: int, checkpoints: Iterable[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Give the checkpoint that the run continues from the name of the last one; its entry."""
+        entries = {entry["sha256"]: entry for entry in checkpoints if entry["step"] == step}
+        with reported(self.path, "write"):
+            for name in (CHECKPOINT, BEFORE) if entries else ():
+                content = read_bytes(self.path / name)
+                if content is None:
+                    continue
+                entry = entries.get(hashlib.sha256(content).hexdigest())
+                if entry is None:
+                    rename(self.path / name, self.path / BAD)
+                    continue
+                if name == BEFORE:
+                    rename(self.path / BEFORE, self.path / CHECKPOINT)
+                return [entry]
+        return []
 
     def append(self, journal: str, event: dict[str, Any]) -> None:
         """One line more in ``metrics`` or ``probes``. Raises StoreError."""
         with reported(self.journal(journal), "write"):
-            self._journals[journal].write(to_json(event) + "\n")
+            self._journals[journal].append(to_json(event).encode() + b"\n")
 
-    def write_checkpoint(self, state: bytes) -> None:
-        """Replace the checkpoint. Raises StoreError."""
-        write_atomically(self.path / "checkpoint.pt", state)
+    def write_checkpoint(self, state: bytes, step: int) -> None:
+        """Put a checkpoint in front of the one there is. Raises StoreError.
+
+        The journals that it rests on are on the disk before it, and so is what it must be: of
+        whatever a crash leaves, the manifest tells which is good.
+        """
+        with reported(self.path, "write"):
+            for journal in self._journals.values():
+                journal.sync()
+        entry = {
+            "step": step,
+            "sha256": hashlib.sha256(state).hexdigest(),
+            "journals": {kind: journal.mark() for kind, journal in self._journals.items()},
+        }
+        last = self.manifest.get("checkpoints", [])[:1]
+        self.update(checkpoint_step=step, checkpoints=[entry, *last])
+        path = self.path / CHECKPOINT
+        with reported(path, "write"):
+            if path.exists():
+                rename(path, self.path / BEFORE)
+        write_atomically(path, state)
 
     def update(self, **fields: Any) -> None:
         """Change fields of the manifest. Raises StoreError."""
@@ -157,11 +334,28 @@ class RunStore:
         self._write_manifest()
 
     def close(self, state: str, *, done: bool, **fields: Any) -> None:
-        """Write the final state, and DONE last of all if the run has ended. Raises StoreError."""
+        """Write the final state, and the seal last of all if the run has ended. Raises StoreError.
+
+        Also when a journal was changed by somebody else while the run was written.
+        """
+        marks = {kind: journal.mark() for kind, journal in self._journals.items()}
         self._close_journals()
-        self.update(state=state, **fields)
-        if done:
-            write_atomically(self.path / "DONE", "")
+        self.update(state=state, sealed=done, **fields)
+        if not done:
+            return
+        with reported(self.path, "write"):
+            for name in (BEFORE, BAD):
+                (self.path / name).unlink(missing_ok=True)
+            sync(self.path / "config.yaml")
+            text = seal_text(self.path)
+        seal = manifests.from_json(text)["files"]
+        for kind, mark in marks.items():
+            if seal[f"{kind}.jsonl"]["sha256"] != mark["sha256"]:
+                raise StoreError(
+                    f"{self.journal(kind)} was changed while its run was trained\n"
+                    "    `normbench train` with its config trains the run again"
+                )
+        write_atomically(self.path / DONE, text)
 
     def _close_journals(self) -> None:
         for journal in self._journals.values():
@@ -169,28 +363,38 @@ class RunStore:
                 journal.close()
         self._journals.clear()
 
-    def _write_manifest(self) -> None:
-        write_atomically(self.path / "manifest.json", to_json(self.manifest, indent=1) + "\n")
+    def _write_manifest(self, *, durable: bool = True) -> None:
+        text = to_json(self.manifest, indent=1) + "\n"
+        write_atomically(self.path / "manifest.json", text, durable=durable)
+
+
+_NOTHING = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+
+
+def check_unsealed(metrics: list[dict[str, Any]], path: str) -> None:
+    """Raise Damaged where these cannot be all the events of a run that ended without a seal."""
+    if fault := journals.fault_of_an_ended_run(metrics):
+        raise Damaged(path, fault)
+
+
+def _is_archive(content: bytes) -> bool:
+    """Whether these are the bytes of an archive, as ``torch.save`` makes them, and its sums hold.
+
+    torch itself does not look at the sums.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            whole = any(name.endswith("/data.pkl") for name in archive.namelist())
+            return whole and archive.testzip() is None
+    except Exception:  # a damaged archive fails in any of the ways there are
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _before(event: dict[str, Any], step: int) -> bool:
     if event["event"] in _MADE_AGAIN:
         return event["step"] < step
     return event["step"] <= step
-
-
-def check_record(record: Any, path: Path | str, keys: Collection[str]) -> None:
-    """Raise StoreError when a newer normbench wrote ``record``, or it lacks one of ``keys``."""
-    if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
-        raise _damaged(path)
-    if record["schema"] > SCHEMA:
-        raise StoreError(
-            f"{path} was written by a newer normbench (schema {record['schema']}, this one "
-            f"reads up to {SCHEMA})\n    upgrade normbench to read it"
-        )
-    if not record.keys() >= set(keys):
-        raise _damaged(path)
-
-
-def _damaged(path: Path | str) -> StoreError:
-    return StoreError(f"{path} is damaged\n    delete its folder and train again")

@@ -47,7 +47,7 @@ def tab(cli, monkeypatch):
         ("normbench compare tiny --by optimizer.lr", ["optimizer.lr"]),
         ("normbench cost --norm ba", ["batch"]),
         ("normbench list runs --norm no", ["none"]),
-        ("normbench list runs --state d", ["diverged"]),
+        ("normbench list runs --state d", ["diverged", "damaged"]),
         ("normbench list no", ["norms"]),
         ("normbench init --dataset mn", ["mnist"]),
         ("normbench init --model c", ["cnn"]),

@@ -82,7 +82,8 @@ def test_a_kind_of_norm_chooses_all_its_variants(cli, tmp_path, digits):
 
 def test_one_damaged_experiment_hides_no_other(cli, results, digits):
     play(results, experiment("name=broken"), digits, lambda _: None)
-    (results / "broken" / "experiment.json").write_text("{")
+    for path in (results / "broken").glob("experiment*.json"):
+        path.write_text("{")
     for options in ((), ("--json",)):
         done = cli("list", "runs", "--all", *options)
         assert done.code == 4

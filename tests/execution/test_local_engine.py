@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scripted import manifest
+from scripted import manifest, put_hostile_checkpoint
 from tiny import EVERYTHING, experiment, journals, only, run_config, same, state, trained
 
 import normbench
@@ -98,7 +98,7 @@ def test_a_run_that_raises_fails_with_its_reason_and_the_others_go_on(
     first, damaged, *rest = expand(experiment())
     folder = tmp_path / "tiny" / damaged.folder
     folder.mkdir(parents=True)
-    (folder / "checkpoint.pt").write_bytes(b"no checkpoint at all")
+    put_hostile_checkpoint(folder / "checkpoint.pt")
     outcome = carry_out(tmp_path, digits, [first, gpu, damaged, *rest], jobs=1)
     assert outcome.finished == 3
     assert [run for run, _ in outcome.failed] == [gpu, damaged]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from reported import put
+from scripted import reseal
 
 from normbench.api import compare
 from normbench.report.fates import caveats
@@ -15,6 +16,7 @@ def changed(folder, **fields) -> None:
     manifest = json.loads(path.read_text())
     manifest["environment"] |= fields
     path.write_text(json.dumps(manifest))
+    reseal(folder)
 
 
 def test_runs_of_one_environment_need_no_word(tmp_path, digits):

@@ -15,7 +15,8 @@ import pytest
 
 from normbench.errors import StoreError
 from normbench.store import SCHEMA, ExperimentStore
-from normbench.store.experiment import LOCK_SECONDS, PLAN, experiments
+from normbench.store.experiment import COPY, LOCK_SECONDS, PLAN, experiments
+from normbench.store.files import Damaged
 
 
 def planned(results: Path, *names: str) -> None:
@@ -75,11 +76,44 @@ def test_a_plan_of_a_newer_normbench_is_refused(tmp_path):
     assert caught.value.exit_code == 4
 
 
-def test_a_damaged_plan_is_refused_by_name(tmp_path):
+def damages(content: bytes) -> list[bytes]:
+    """Empty, cut short, with a digit changed, without its seal's name, and no plan at all."""
+    digit = content.replace(b'"schema": 1', b'"schema": 0')
+    return [b"", content[:-9], digit, content.replace(b'"seal"', b'"seam"'), b"[]", b"{}"]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_damaged_plan_is_read_from_its_copy_and_refused_by_name_without(tmp_path, number):
     planned(tmp_path, "one")
-    (tmp_path / "one" / PLAN).write_text('{"schema": 1, ')
-    with pytest.raises(StoreError, match=rf"{PLAN} is damaged"):
-        ExperimentStore(tmp_path, "one").read_plan()
+    store = ExperimentStore(tmp_path, "one")
+    good = store.read_plan()
+    path = tmp_path / "one" / PLAN
+    damaged = damages(path.read_bytes())[number]
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    plan, fault = store.plan_and_fault()
+    if number == 3:  # read as one of an earlier normbench, which had no seal
+        plan.pop("seam")
+    else:
+        assert f"{PLAN} is damaged" in fault
+    assert plan == good
+    (tmp_path / "one" / COPY).write_bytes(damages(path.read_bytes())[0])
+    if number != 3:
+        assert store.known_plan() is None
+        with pytest.raises(Damaged, match=rf"{PLAN} is damaged.*\n.*`normbench train`"):
+            store.read_plan()
+
+
+def test_what_was_set_aside_is_no_run_and_nothing_of_it_is_lost(tmp_path):
+    planned(tmp_path, "one")
+    store = ExperimentStore(tmp_path, "one")
+    for _ in range(2):
+        (store.path / "run").mkdir()
+        (store.path / "run" / "manifest.json").write_text("mine")
+        store.set_aside("run")
+    assert store.folders() == []
+    kept = sorted(store.path.glob(".set-aside/*/manifest.json"))
+    assert [path.parent.name for path in kept] == ["run.1", "run.2"]
 
 
 def test_a_slash_at_the_end_is_no_part_of_a_name(tmp_path):

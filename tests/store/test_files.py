@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from normbench.errors import StoreError
-from normbench.store.files import finite, read_json_lines, reported, to_json, write_atomically
+from normbench.store.files import finite, reported, to_json, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path):
@@ -82,36 +82,3 @@ def test_finite_keeps_everything_else():
     assert finite({"a": [1, True, None, "x", 0.5, (math.nan, math.inf)]}) == {
         "a": [1, True, None, "x", 0.5, [None, None]]
     }
-
-
-# --- journals ---
-
-
-def test_a_journal_that_is_not_there_is_empty(tmp_path):
-    assert read_json_lines(tmp_path / "none.jsonl") == []
-
-
-@pytest.mark.parametrize("cut", range(1, len('{"step": 2, "what": "ü"}\n'.encode())))
-def test_a_last_line_cut_anywhere_is_left_out(tmp_path, cut):
-    path = tmp_path / "a.jsonl"
-    last = '{"step": 2, "what": "ü"}\n'.encode()
-    path.write_bytes(b'{"step": 0}\n{"step": 1}\n' + last[:-cut])
-    assert read_json_lines(path) == [{"step": 0}, {"step": 1}]
-    path.write_bytes(b'{"step": 0}\n{"step": 1}\n' + last)
-    assert read_json_lines(path)[-1] == {"step": 2, "what": "ü"}
-
-
-@pytest.mark.parametrize("content", [b"", b'{"st'])
-def test_a_journal_without_a_whole_line_is_empty(tmp_path, content):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(content)
-    assert read_json_lines(path) == []
-
-
-def test_a_damaged_journal_is_refused_by_name(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"step": 0}\n{"st\n{"step": 2}\n')
-    with pytest.raises(StoreError) as caught:
-        read_json_lines(path)
-    assert str(path) in str(caught.value)
-    assert "delete its folder and train again" in str(caught.value)

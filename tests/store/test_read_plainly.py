@@ -42,9 +42,14 @@ def rows(frame: Any, run: str) -> list[dict[str, Any]]:
     return [{name: plain(value) for name, value in row.items()} for row in own.to_dict("records")]
 
 
-def check(found: Results) -> None:
+def check(found: Results, damaged: set[str]) -> None:
     """Hold what was read against the files."""
     for row in found.runs.to_dict("records"):
+        if row["run"] in damaged:
+            assert row["state"] == "damaged"
+            assert plain(row["val_accuracy"]) is plain(row["test_accuracy"]) is None
+            assert not rows(found.curves, row["run"]) + rows(found.probes, row["run"])
+            continue
         folder = found.path / row["run"]
         metrics, probes = journal(folder / "metrics.jsonl"), journal(folder / "probes.jsonl")
         evaluations = [event for event in metrics if event["event"] == "eval"]
@@ -106,11 +111,16 @@ def one_line(text: str) -> str:
 
 @pytest.mark.parametrize("change", [str, torn, torn_after_a_long_line, twice, nothing, one_line])
 def test_every_number_is_the_one_in_the_files(odd: Path, change: Callable[[str], str]):
+    damaged = set()
     for path in odd.glob("*/*/*.jsonl"):
-        path.write_text(change(path.read_text()))
+        before = path.read_text()
+        path.write_text(change(before))
+        if change(before) != before and (path.parent / "DONE").exists():
+            damaged.add(path.parent.name)
     found = read_results(odd, "tiny")
     assert len(found.runs) == SEEDS
-    check(found)
+    assert len(damaged) == (0 if change is str else 5)
+    check(found, damaged)
 
 
 opened: list[str] | None = None
@@ -124,13 +134,15 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 sys.addaudithook(_note)  # cannot be removed, and notes nothing outside the test below
 
 
-def test_a_run_costs_three_small_reads(odd: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_costs_four_small_reads(odd: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.modules[__name__], "opened", [])
     read_results(odd, "tiny")
     assert opened is not None
     files = [Path(name).name for name in opened if Path(name).is_relative_to(odd)]
     files = [name for name in files if name != ".lock"]  # looked at once, not for every run
     assert files.count("experiment.json") == 1
-    assert files.count("metrics.jsonl") == files.count("manifest.json") == SEEDS
-    assert files.count("probes.jsonl") == SEEDS - 1  # the run that never began has none
-    assert len(files) == 3 * SEEDS
+    assert files.count("manifest.json") == SEEDS
+    # The run that never began has none; a run that has not ended is unsealed.
+    assert files.count("metrics.jsonl") == files.count("probes.jsonl") == SEEDS - 1
+    assert files.count("DONE") == 5
+    assert len(files) == 3 * SEEDS + 4

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 from pathlib import Path
 
@@ -17,17 +19,26 @@ from normbench.store import run as run_module
 from normbench.store.run import run_name
 
 HASH = "0123456789abcdef" * 4
+MANIFEST = {
+    "norm": "batch",
+    "seed": 0,
+    "method": "m",
+    "context": "c",
+    "data": {"dataset": "digits", "fingerprint": "f"},
+}
 
 
 def metrics(*steps: int, kind: str = "eval") -> list[dict[str, object]]:
-    return [{"event": kind, "step": step} for step in steps]
+    numbers = dict.fromkeys(("val_loss", "val_accuracy", "train_loss", "train_seconds"), 0.5)
+    more = {"eval": numbers, "epoch": {"epoch": 0, "batches_sha256": "sum"}, "probe": {}}
+    return [{"event": kind, "step": step, **more[kind]} for step in steps]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
     """A run that was written up to step 8 and not closed."""
     found = RunStore(tmp_path / "run")
-    found.open({"seed": 0}, {"norm": "batch"}, None)
+    found.open({"seed": 0}, MANIFEST, None)
     for event in [
         *metrics(0),
         *metrics(0, kind="epoch"),
@@ -47,7 +58,7 @@ def lines(store: RunStore, name: str) -> list[tuple[str, int]]:
 
 
 def test_a_run_that_is_being_cleared_is_none_any_more(store, monkeypatch):
-    store.write_checkpoint(b"state")
+    store.write_checkpoint(b"state", 8)
     store.close("finished", done=True)
 
     def cut(path: Path) -> None:
@@ -126,7 +137,7 @@ def test_a_continued_run_keeps_what_happened_up_to_its_checkpoint(store, step, k
     again.open({"seed": 0}, {}, step)
     assert lines(again, "metrics") == kept
     assert [place for _, place in lines(again, "probes")] == probes
-    again.append("metrics", {"event": "eval", "step": 99})
+    again.append("metrics", *metrics(99))
     assert lines(again, "metrics") == [*kept, ("eval", 99)]
 
 
@@ -138,7 +149,7 @@ def test_a_continued_run_forgives_a_line_that_was_cut_short(store: RunStore):
 
 
 def test_a_run_from_scratch_forgets_everything(store: RunStore):
-    store.write_checkpoint(b"old")
+    store.write_checkpoint(b"old", 8)
     (store.path / "DONE").write_text("")
     RunStore(store.path).open({}, {}, None)
     assert lines(store, "metrics") == []
@@ -161,7 +172,7 @@ def test_the_manifest_carries_the_schema_and_what_is_added(store: RunStore):
     assert store.read_manifest() == {
         "schema": SCHEMA,
         "state": "running",
-        "norm": "batch",
+        **MANIFEST,
         "steps_done": 8,
     }
 
@@ -174,10 +185,10 @@ def test_done_is_written_last(store: RunStore, monkeypatch):
     written: list[str] = []
     write = run_module.write_atomically
 
-    def spy(path: Path, content: bytes | str) -> None:
+    def spy(path: Path, content: bytes | str, **how) -> None:
         assert not (store.path / "DONE").exists()
         written.append(path.name)
-        write(path, content)
+        write(path, content, **how)
 
     monkeypatch.setattr(run_module, "write_atomically", spy)
     store.close("finished", done=True)
@@ -189,10 +200,10 @@ def test_done_is_written_last(store: RunStore, monkeypatch):
 def test_a_run_that_crashes_before_the_last_write_is_not_done(store: RunStore, monkeypatch):
     write = run_module.write_atomically
 
-    def crash(path: Path, content: bytes | str) -> None:
+    def crash(path: Path, content: bytes | str, **how) -> None:
         if path.name == "DONE":
             raise KeyboardInterrupt
-        write(path, content)
+        write(path, content, **how)
 
     monkeypatch.setattr(run_module, "write_atomically", crash)
     with pytest.raises(KeyboardInterrupt):
@@ -216,12 +227,27 @@ def test_reopening_a_run_takes_its_done_away(store: RunStore):
 
 def test_a_checkpoint_is_replaced_whole(store: RunStore, monkeypatch):
     assert store.checkpoint() is None
-    store.write_checkpoint(b"one")
+    store.write_checkpoint(b"one", 8)
     assert store.checkpoint() == b"one"
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        store.write_checkpoint(b"two")
-    assert store.checkpoint() == b"one"
+    replace = os.replace
+    for survived in range(3):  # the manifest, the old checkpoint's name, the new checkpoint
+        again, calls = RunStore(store.path), itertools.count()
+        again.open({}, MANIFEST, 8)
+
+        def crash(*names, calls=calls, survived=survived) -> None:
+            if next(calls) == survived:
+                raise KeyboardInterrupt
+            replace(*names)
+
+        monkeypatch.setattr(os, "replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            again.write_checkpoint(b"two", 8)
+        monkeypatch.setattr(os, "replace", replace)
+        assert RunStore(store.path).checkpoint() == b"one"
+    again = RunStore(store.path)
+    again.open({}, MANIFEST, 8)
+    again.write_checkpoint(b"two", 8)
+    assert RunStore(store.path).checkpoint() == b"two"
 
 
 def test_clearing_removes_the_folder_and_may_be_done_twice(store: RunStore):
