@@ -115,6 +115,8 @@ def _prepare(
         folder = _folder(cache, name, source, root, source.files(root))
         if dataset := _cached(folder):  # another process was faster
             return dataset
+        if folder.exists():
+            report.note(f"{folder}: not what this version wrote, or damaged; made again")
         raw = source.read(root, report)
         _check(raw, root if not source.embedded else Path(name))
         try:
@@ -150,14 +152,18 @@ def state(
 
 
 def load(path: Path) -> Dataset:
-    """Map a prepared folder (``Dataset.path``) as it is: what a worker process calls.
+    """Map a prepared folder (``Dataset.path``): what a worker process calls.
 
-    Raises DataError when the folder is absent or unusable.
+    The first time in a process, and whenever a file has another time or size, its content is held
+    against the fingerprint. Raises DataError when the folder is absent, unusable or damaged.
     """
     try:
         meta = json.loads((path / _META).read_text("utf-8"))
+        if _meta_sum(meta) != meta["sum"]:
+            raise ValueError(f"{_META} is not what was written")
         # Mode "c": pages are shared until written to, and torch takes the array without a warning.
         arrays = {key: np.load(path / f"{key}.npy", mmap_mode="c") for key in _ARRAYS}
+        _verify(path, arrays, meta["fingerprint"])
         return Dataset(
             name=meta["name"],
             path=path,
@@ -167,8 +173,43 @@ def load(path: Path) -> Dataset:
             fingerprint=meta["fingerprint"],
             **arrays,
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, ArithmeticError) as error:
         raise DataError(f"{path}: not a usable prepared dataset ({error})") from None
+
+
+_verified: dict[Path, tuple[tuple[int, int], ...]] = {}
+"""Folder -> time and size of each of its arrays when their content was last looked at."""
+
+
+def _verify(path: Path, arrays: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> None:
+    """Raise ValueError unless these arrays are what was written. Each is a memory map."""
+    stats = [os.stat(path / f"{key}.npy") for key in _ARRAYS]
+    state = tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+    if _verified.get(path) == state:
+        return
+    for key, array in arrays.items():
+        kind, axes = (np.uint8, 4) if key.endswith("images") else (np.int64, 1)
+        if array.dtype != kind or array.ndim != axes:
+            raise ValueError(f"{key} are not of the kind that was written")
+    if _fingerprint(arrays) != fingerprint:
+        raise ValueError("the arrays are not what was written")
+    _verified[path] = state
+
+
+def _fingerprint(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """SHA-256 over shapes and bytes of the four arrays."""
+    digest = hashlib.sha256()
+    for key in _ARRAYS:
+        array = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key} {array.shape} ".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _meta_sum(meta: Mapping[str, Any]) -> str:
+    """SHA-256 over everything in ``meta`` but the sum itself."""
+    kept = {key: value for key, value in meta.items() if key != "sum"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def find(fingerprint: str) -> Dataset | None:
@@ -285,22 +326,20 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}-"))
     try:
-        digest = hashlib.sha256()
-        for key in _ARRAYS:
-            array = np.ascontiguousarray(getattr(raw, key))
-            digest.update(f"{key} {array.shape} ".encode())
-            digest.update(array.data)
+        arrays = {key: np.ascontiguousarray(getattr(raw, key)) for key in _ARRAYS}
+        for key, array in arrays.items():
             with replacing(temporary / f"{key}.npy") as file:
                 np.save(file, array)
         mean, std = channel_statistics(raw.train_images)
-        meta = {
+        meta: dict[str, Any] = {
             "format": FORMAT,
             "name": name,
             "classes": raw.classes,
             "mean": mean,
             "std": std,
-            "fingerprint": digest.hexdigest(),
+            "fingerprint": _fingerprint(arrays),
         }
+        meta["sum"] = _meta_sum(meta)
         replace_with(temporary / _META, json.dumps(meta, indent=1).encode())
         shutil.rmtree(folder, ignore_errors=True)  # an unusable one
         os.rename(temporary, folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from pretended_web import Web
 
-from normbench.data import RawDataset, adopt, load, prepare
+from normbench.data import RawDataset, adopt, load, prepare, prepared
 from normbench.data.prepared import channel_statistics
 from normbench.data.sources.idx import Kmnist
 from normbench.errors import DataError
@@ -133,6 +134,59 @@ def test_a_damaged_cache_is_rebuilt(write_idx: Write, reads: list[int]):
     again = prepare("kmnist", data_dir=root)
     assert again.fingerprint == first.fingerprint
     assert len(reads) == 2
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize("place", [-1, 40, 130])  # in a header, too: the type of its numbers
+@pytest.mark.parametrize(
+    "name",
+    [*(f"{part}_{kind}.npy" for part in ("train", "test") for kind in ("images", "labels"))],
+)
+def test_a_flipped_bit_in_the_cache_is_noticed_and_the_cache_rebuilt(
+    write_idx: Write, reads: list[int], name: str, place: int
+):
+    root = write_idx("KMNIST")
+    first = prepare("kmnist", data_dir=root)
+    want = first.train_images.copy(), first.train_labels.copy()
+    flip(first.path / name, place)
+    with pytest.raises(DataError, match="not a usable prepared dataset"):
+        load(first.path)
+    notes: list[str] = []
+    again = prepare("kmnist", data_dir=root, note=notes.append)
+    assert len(reads) == 2
+    assert "made again" in notes[0]
+    assert (again.train_images == want[0]).all()
+    assert (again.train_labels == want[1]).all()
+
+
+@pytest.mark.parametrize("key", ["mean", "std", "classes", "fingerprint", "name", "sum"])
+def test_what_is_written_beside_the_arrays_is_looked_at_too(write_idx: Write, key: str):
+    dataset = prepare("kmnist", data_dir=write_idx("KMNIST"))
+    path = dataset.path / "meta.json"
+    meta = json.loads(path.read_text())
+    meta[key] = [0.25] if key in ("mean", "std") else ["a"] * 10 if key == "classes" else "other"
+    path.write_text(json.dumps(meta))
+    with pytest.raises(DataError, match="not a usable prepared dataset"):
+        load(dataset.path)
+
+
+def test_the_arrays_are_looked_at_once_a_process(write_idx: Write, monkeypatch):
+    seen: list[int] = []
+    real = prepared._fingerprint
+    monkeypatch.setattr(prepared, "_fingerprint", lambda arrays: seen.append(1) or real(arrays))
+    dataset = prepare("kmnist", data_dir=write_idx("KMNIST"))
+    load(dataset.path)
+    load(dataset.path)
+    assert len(seen) == 2  # when written, and when first read
+    os.utime(dataset.path / "test_labels.npy", ns=(1, 1))
+    load(dataset.path)
+    assert len(seen) == 3
 
 
 def test_two_processes_prepare_at_once_and_agree(write_idx: Write, cache: Path):
