@@ -7,7 +7,7 @@ and may show a traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -60,12 +60,23 @@ class Problem:
         return self._told(_excerpt(self.text, self.line, self.column))
 
     def _told(self, excerpt: list[str]) -> str:
-        place = self.source or ""
+        place = _short(self.source or "")
         if self.line is not None:
             place += f":{self.line}:{self.column}"
-        head = "  ".join(part for part in (place, f"{self.path}: " if self.path else "") if part)
-        text = f"{head}{self.message}" if self.path else f"{head}  {self.message}"
-        return "\n    ".join([text, *excerpt, *self.hint.splitlines()])
+        path, message = _short(self.path), _short(self.message)
+        head = "  ".join(part for part in (place, f"{path}: " if path else "") if part)
+        text = f"{head}{message}" if path else f"{head}  {message}"
+        return "\n    ".join([text, *excerpt, *map(_short, self.hint.splitlines())])
+
+
+MOST_PROBLEMS = 20
+"""Mistakes of one config that are told; of the others only how many there are."""
+
+_LONGEST = 500
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 _EXCERPT = 72
@@ -89,11 +100,16 @@ class ConfigError(NormbenchError):
         if isinstance(problems, str):
             problems = [Problem("", problems)]
         self.problems = list(problems)
-        super().__init__("\n".join(str(p).strip() for p in self.problems))
+        super().__init__(self._told(str))
 
     def with_excerpts(self) -> str:
         """Every mistake with the line of the file that it is about."""
-        return "\n".join(problem.with_excerpt().strip() for problem in self.problems)
+        return self._told(Problem.with_excerpt)
+
+    def _told(self, tell: Callable[[Problem], str]) -> str:
+        lines = [tell(problem).strip() for problem in self.problems[:MOST_PROBLEMS]]
+        left = len(self.problems) - MOST_PROBLEMS
+        return "\n".join([*lines, *([f"and {left} more mistakes"] if left > 0 else [])])
 
 
 def suggest(word: object, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ MOST_LINES = 400
 
 LEAVES = (
     "atomic",
-    "seeding",
+    *("plain", "seeding"),
     "errors",
     "environment",
     "interrupts",

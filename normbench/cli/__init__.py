@@ -5,7 +5,6 @@ Nothing here imports torch or pandas before a verb needs it, so that ``--help`` 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -30,7 +29,9 @@ from normbench.cli import (
 )
 from normbench.cli.examples import epilog
 from normbench.cli.silence import Silence
-from normbench.errors import ConfigError, NormbenchError
+from normbench.cli.streams import Streams
+from normbench.errors import ConfigError, NormbenchError, StoreError
+from normbench.plain import shown
 
 INTERRUPTED = 130
 
@@ -91,14 +92,27 @@ def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
+        with Streams() as streams:
+            code = _code()
+            streams.out.flush()
+            if streams.out.fault is not None and not streams.out.unread:
+                reason = getattr(streams.out.fault, "strerror", None) or streams.out.fault
+                print(f"error: cannot write the output: {reason}".lower(), file=sys.stderr)
+                code = code or StoreError.exit_code
+        sys.exit(code)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _code() -> int | str | None:
+    """Run the command line; the exit code of the contract."""
+    try:
         with Silence(sys.argv):
             app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
         told = error.with_excerpts() if isinstance(error, ConfigError) else error
-        print(f"error: {told}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        print(f"error: {shown(told)}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as end:
+        return end.code
+    return 0

@@ -96,7 +96,7 @@ def find_config(name: str | Path | None) -> Path:
     names.
     """
     wanted = Path(name or "digits")
-    if name and wanted.is_file():
+    if name and wanted.exists() and not wanted.is_dir():  # a pipe is as good as a file
         return wanted
     known = {path.stem: path for path in bundled()}
     if len(wanted.parts) == 1 and str(name or "digits") in known:

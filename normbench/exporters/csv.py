@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from normbench.exporters.base import EXPORTERS, Files
 from normbench.exporters.tables import tables
+from normbench.plain import cell
 from normbench.store import Results
 
 
@@ -12,6 +13,8 @@ def csv(results: Results) -> Files:
     """CSV files (UTF-8): runs, curves, probes in long form, and columns, which explains them.
 
     Numbers have all their digits; an empty field is a missing or non-finite number.
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
     """
     for name, table in tables(results).items():
+        table = table.apply(lambda column: column.map(cell) if column.dtype.kind == "O" else column)
         yield f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode()

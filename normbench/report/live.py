@@ -15,6 +15,7 @@ from rich.text import Text
 
 from normbench.charts.palette import Look, looks
 from normbench.execution import Watch
+from normbench.plain import shown
 from normbench.plan import PlannedRun
 from normbench.report.columns import seconds, sparkline
 from normbench.report.pace import Pace
@@ -77,7 +78,7 @@ class Display(Watch):
 
     def note(self, text: str) -> None:
         """A sentence the user should see, whatever else is shown."""
-        self.console.print(text, style="yellow", markup=False)
+        self.console.print(shown(text), style="yellow", markup=False)
 
     def head(self, text: str) -> None:
         """What is about to be trained; nothing when quiet."""
@@ -215,7 +216,7 @@ class Display(Watch):
 
     def _print(self, text: str) -> None:
         self._last_line = time.monotonic()
-        self.console.print(text, markup=False, overflow="ignore", crop=False, soft_wrap=True)
+        self.console.print(shown(text), markup=False, overflow="ignore", crop=False, soft_wrap=True)
 
     def _bars(self) -> Progress:
         width = self.console.width

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normbench.charts.palette import Look, looks
+from normbench.plain import cell
 from normbench.report.columns import Column, Row
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def plain_table(frame: pd.DataFrame, columns: Sequence[Column], form: str) -> st
     """csv, markdown or latex. csv holds the numbers of ``frame`` in full; the others its texts."""
     if form == "csv":
         flat = frame[[name for name in frame.columns if not _holds_arrays(frame[name])]]
+        flat = flat.apply(lambda column: column.map(cell) if column.dtype.kind == "O" else column)
         return flat.to_csv(index=False)
     headings = [column.heading for column in columns]
     rows = cells(frame, columns)

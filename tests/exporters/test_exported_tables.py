@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable
@@ -118,3 +119,10 @@ def test_a_run_in_two_roles_has_two_rows_and_one_curve(tuned):
     found = tables(Results(**{**vars(tuned), "runs": twice}))
     assert len(found["runs"]) == len(tuned.runs) + 1
     assert len(found["curves"]) == len(tuned.curves)
+
+
+def test_no_label_is_a_formula_in_a_csv_file(mixed):
+    runs = mixed.runs.assign(norm="=cmd()")
+    found = dict(EXPORTERS["csv"](dataclasses.replace(mixed, runs=runs)))
+    assert b"'=cmd()" in found["runs.csv"]
+    assert b",=cmd()" not in found["runs.csv"]
