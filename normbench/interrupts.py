@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop in good order."""
+"""Ctrl-C, SIGTERM and a terminal that goes away as a request to stop in good order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
+STOPPING = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""The signals that ask a process to end: of a keyboard, a scheduler, a terminal that was closed."""
+
 
 class Interrupts:
-    """Within this context the first SIGINT or SIGTERM only asks; the second one kills.
+    """Within this context the first of ``STOPPING`` only asks; the second one kills.
 
     kill: ends what is running at once; then the signal does what it did before. Signals can be
     caught in the main thread alone; elsewhere nothing is changed.
@@ -27,7 +34,9 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOPPING:
+                if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # as under nohup
                 self._before[number] = signal.signal(number, self._caught)
         return self
 

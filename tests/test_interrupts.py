@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from normbench.interrupts import Interrupts
+from normbench.interrupts import STOPPING, Interrupts
 
 
 @pytest.fixture(autouse=True)
@@ -19,13 +19,23 @@ def as_python_has_it() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_the_first_signal_only_asks(number):
     with Interrupts(kill=lambda: pytest.fail("killed")) as interrupts:
         assert not interrupts.requested()
         signal.raise_signal(number)
         assert interrupts.requested()
         assert interrupts.signal == number
+
+
+def test_what_was_told_to_ignore_a_closed_terminal_goes_on(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts(kill=lambda: None) as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupts.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_second_signal_kills_and_interrupts():

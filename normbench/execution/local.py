@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from normbench.execution import processes
 from normbench.execution.engine import Task
@@ -15,6 +16,7 @@ from normbench.execution.worker import STOP, work
 from normbench.training.events import ENDS, Event, Failed
 
 POLL_SECONDS = 0.2
+_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 @dataclass
@@ -31,6 +33,7 @@ class LocalEngine:
         self.jobs = jobs
         self._workers: list[_Worker] = []
         self._stopping = False
+        self._kills = memory_kills()
         processes.prepare()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
@@ -91,7 +94,15 @@ class LocalEngine:
             return
         if isinstance(event, ENDS):
             worker.going.remove(key)
+        if isinstance(event, Failed):
+            event = replace(event, reason=self._advised(event.reason))
         yield key, event
+
+    def _advised(self, reason: str) -> str:
+        """The reason, with what helps where memory ran out."""
+        if "out of memory" not in reason or self.jobs < 2:
+            return reason
+        return f"{reason}; fewer at a time need less: --jobs {self.jobs // 2}"
 
     def _bury(self, worker: _Worker) -> str:
         """Remove a dead worker; say how it died."""
@@ -101,6 +112,21 @@ class LocalEngine:
         code = worker.process.exitcode
         if code is not None and code < 0:
             name = signal.Signals(-code).name
-            hint = " (out of memory?)" if name == "SIGKILL" else ""
-            return f"its process was ended by {name}{hint}"
+            kills, self._kills = self._kills, memory_kills()
+            if name != "SIGKILL":
+                return f"its process was ended by {name}"
+            if self._kills > kills:
+                return self._advised("out of memory: the system ended its process")
+            return self._advised(f"its process was ended by {name}, perhaps out of memory")
         return f"its process ended unexpectedly with exit code {code}"
+
+
+def memory_kills() -> int:
+    """How many processes of this container the system has ended for memory; 0 where it is silent.
+
+    Elsewhere a process that was killed cannot be told from one that ran out of memory.
+    """
+    with suppress(OSError, ValueError):
+        counts = dict(line.split() for line in _EVENTS.read_text().splitlines())
+        return int(counts.get("oom_kill", 0))
+    return 0

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
+
 from normbench.config import RunConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
 from normbench.execution import components
 from normbench.execution.engine import Task
+from normbench.interrupts import STOPPING
 from normbench.training.events import ENDS, Event, Failed
 from normbench.training.loop import train_together
 from normbench.training.settings import compute_on
@@ -29,8 +32,8 @@ def work(connection: Connection) -> None:
     Receives tasks, and ``STOP`` while one is running; sends events. Interrupts are the driver's
     to handle: a terminal or a scheduler sends them to every process of the group.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     try:
         while True:
             message = connection.recv()
@@ -76,8 +79,18 @@ def told(
         yield from ((key, _failure(error)) for key in going)
 
 
+_NO_MEMORY = "can't allocate memory"  # in a plain RuntimeError of the CPU's allocator
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line for a table."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
 def _failure(error: Exception) -> Event:
     if isinstance(error, NormbenchError):
         return Failed(str(error))
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+        return Failed(f"out of memory: {first_line(error)}", traceback.format_exc())
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return Failed(reason[:300], traceback.format_exc())

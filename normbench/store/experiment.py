@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 import os
+import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import filelock
+from pydantic_core import from_json
 
-from normbench.atomic import sync_folder
+from normbench.atomic import replace_with, sync_folder
 from normbench.conventions import SCHEMA
 from normbench.errors import StoreError, suggest
+from normbench.plain import shown
 from normbench.store import manifest as manifests
 from normbench.store.files import (
     Damaged,
@@ -34,6 +39,7 @@ COPY = "experiment.copy.json"
 ASIDE = ".set-aside"
 """Where runs go that are not what was written; nothing in it counts."""
 
+HOLDER = ".lock.holder"
 LOCK_SECONDS = 0.2  # who looks whether an experiment is in use has its lock for less
 MOST_NAMED = 8  # of the runs that a text could mean
 NO_EXPERIMENT = "none yet: `normbench train` makes one; --results DIR looks elsewhere"
@@ -64,12 +70,29 @@ class ExperimentStore:
                 self._lock.acquire()
             except filelock.Timeout as error:
                 raise StoreError(
-                    f"{self.path} is in use by another normbench process\n"
+                    f"{self.path} is in use by another normbench process{self._holder()}\n"
                     "    wait for it, or give this experiment another name with --set name=..."
                 ) from error
+            # Beside the lock, which goes with its process: what is left of one that died, or of a
+            # machine that did, is overwritten here.
+            since = datetime.now().astimezone().isoformat(" ", "seconds")
+            here = {"host": platform.node(), "process": os.getpid(), "since": since}
+            replace_with(self.path / HOLDER, to_json(here).encode(), durable=False)
+
+    def _holder(self) -> str:
+        """Who has claimed the experiment, as far as they said."""
+        try:
+            found = from_json((self.path / HOLDER).read_bytes())
+            told = f"process {found['process']} on {found['host']}, since {found['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return f": {shown(told)[:200]}"
 
     def unlock(self) -> None:
         """Give the experiment free again."""
+        if self._lock.is_locked:
+            with suppress(OSError):  # whoever comes next overwrites it
+                (self.path / HOLDER).unlink(missing_ok=True)
         self._lock.release()
 
     def in_use(self) -> bool:

@@ -126,6 +126,13 @@ def test_killed_outright_it_leaves_no_process_and_the_same_command_ends_in_the_s
     [
         pytest.param(signal.SIGINT, os.killpg, 130, id="Ctrl-C, which every process gets"),
         pytest.param(
+            signal.SIGHUP,
+            os.killpg,
+            129,
+            id="SIGHUP, of a terminal that is closed",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             signal.SIGTERM,
             os.kill,
             143,

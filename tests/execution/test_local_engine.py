@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from scripted import manifest, put_hostile_checkpoint
 from tiny import EVERYTHING, experiment, journals, only, run_config, same, state, trained
 
 import normbench
 from normbench.comparison import Comparison
-from normbench.execution import LocalEngine, Outcome, Silent, execute, processes
+from normbench.execution import LocalEngine, Outcome, Silent, execute, local, processes
+from normbench.execution.worker import _failure
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore
 from normbench.training import events
@@ -125,6 +127,7 @@ def test_a_killed_worker_fails_its_run_and_the_same_command_finishes_it(
     outcome = carry_out(tmp_path, digits, expand(experiment(LONG)), 2, watch=On(kill))
     ((run, reason),) = outcome.failed
     assert "ended by SIGKILL" in reason
+    assert "--jobs 1" in reason  # it may have been the memory
     assert outcome.finished == 3
     assert manifest(tmp_path / "tiny" / run.folder)["state"] == "failed"
     assert not (tmp_path / "tiny" / run.folder / "DONE").exists()
@@ -132,6 +135,30 @@ def test_a_killed_worker_fails_its_run_and_the_same_command_finishes_it(
     assert again is not None
     assert (again.skipped, again.finished, again.failed) == (3, 1, [])
     assert journals(tmp_path / "tiny") == journals(long / "tiny")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("[enforce fail at alloc] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+    ],
+)
+def test_a_run_without_memory_says_so_and_what_helps(error):
+    engine = LocalEngine(4)
+    failed = _failure(error)
+    assert failed.reason.startswith("out of memory: ")
+    assert engine._advised(failed.reason).endswith("--jobs 2")
+    assert LocalEngine(1)._advised(failed.reason) == failed.reason
+    assert engine._advised("it broke") == "it broke"
+
+
+def test_a_process_that_the_system_ended_for_memory_is_known(monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "_EVENTS", tmp_path / "memory.events")
+    assert local.memory_kills() == 0
+    (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    assert local.memory_kills() == 2
 
 
 def test_stopped_runs_leave_a_checkpoint_and_continue_to_the_same_bytes(

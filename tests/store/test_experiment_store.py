@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -174,7 +175,8 @@ def test_a_removal_that_is_cut_off_leaves_no_run_and_can_be_done_again(
 def test_an_experiment_belongs_to_one_process_at_a_time(tmp_path):
     first, second = ExperimentStore(tmp_path, "one"), ExperimentStore(tmp_path, "one")
     first.lock()
-    with pytest.raises(StoreError, match="in use by another normbench process") as caught:
+    told = rf"in use by another normbench process: process {os.getpid()} on .+, since \d{{4}}-"
+    with pytest.raises(StoreError, match=told) as caught:
         second.lock()
     assert caught.value.exit_code == 4
     ExperimentStore(tmp_path, "other").lock()
