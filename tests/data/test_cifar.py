@@ -146,6 +146,48 @@ def test_unpickling_admits_nothing_but_arrays_and_plain_values(call: Any):
     assert (unpickle(pickle.dumps(value, protocol=3))["data"] == value["data"]).all()
 
 
+IMAGES = np.zeros((3, 3072), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("batch", "fault"),
+    [
+        ({"data": IMAGES.astype(float), "labels": [0, 1, 2]}, "unsigned bytes"),
+        ({"data": IMAGES.tolist(), "labels": [0, 1, 2]}, "unsigned bytes"),
+        ({"data": IMAGES[:, :9], "labels": [0, 1, 2]}, "unsigned bytes"),
+        ({"data": IMAGES[0], "labels": [0, 1, 2]}, "unsigned bytes"),
+        ({"data": IMAGES, "labels": [0, 1.0, 2]}, "whole number"),
+        ({"data": IMAGES, "labels": [0, 1]}, "whole number"),
+        ({"data": IMAGES, "labels": [0, 1, 10**400]}, "whole number"),
+        ({"data": IMAGES, "labels": [0, 1, -1]}, "whole number"),
+        ({"data": IMAGES, "labels": IMAGES}, "whole number"),
+        ({"labels": [0, 1, 2]}, "lacks 'data'"),
+        ([1, 2, 3], "lacks 'data'"),
+    ],
+)
+def test_what_is_not_images_and_labels_is_refused(
+    cifar10: Published, tmp_path: Path, batch: Any, fault: str
+):
+    cifar10.contents["test_batch"] = python2_pickle(batch)
+    folder = cifar10.place(tmp_path)
+    sums = {n: hashlib.sha256(c).hexdigest() for n, c in cifar10.contents.items()}
+    (folder / "SHA256SUMS").write_text("".join(f"{sums[n]}  {n}\n" for n in sums))
+    with pytest.raises(DataError, match=fault):
+        prepare("cifar10", data_dir=tmp_path)
+
+
+HUGE = struct.pack("<i", 2**31 - 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"T" + HUGE + b"x", b"X\xff\xff\xff\xffx", b"\x8a\xff", b"", b"(" * 9, b"\x80\x05K\x01"[:2]],
+)
+def test_lengths_that_lie_and_pickles_cut_short_are_refused(content: bytes):
+    with pytest.raises(pickle.UnpicklingError):
+        unpickle(content)
+
+
 @pytest.mark.parametrize("fault", ["truncated", "tampered"])
 def test_a_bad_download_is_deleted_and_reported(
     fault: str, cifar10: Published, tmp_path: Path, web: Web

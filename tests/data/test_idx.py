@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,41 @@ def test_files_that_are_only_there_as_archives_are_read_as_they_are(
         prepare("kmnist", data_dir=root)
     altered.write_bytes(altered.read_bytes()[:12])
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz"):
+        prepare("kmnist", data_dir=root)
+
+
+@pytest.mark.parametrize(
+    ("dims", "fault"),
+    [
+        ((40, 5, 4), "altered"),  # what its header says, and no byte more than one, is read
+        ((2**31, 2**31, 2**31), "more than any such dataset"),
+    ],
+)
+def test_an_archive_that_unpacks_to_far_more_than_its_header_says_is_read_no_further(
+    write_idx: Write, dims: tuple[int, ...], fault: str
+):
+    root = write_idx("KMNIST")
+    path = root / "KMNIST" / "raw" / "train-images-idx3-ubyte"
+    path.unlink()
+    header = bytes([0, 0, 8, 3]) + np.array(dims, ">u4").tobytes()
+    with gzip.open(path.with_name(path.name + ".gz"), "wb") as file:
+        file.write(header)
+        for _ in range(100):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=fault):
+            prepare("kmnist", data_dir=root)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_a_terabyte_is_not_read(write_idx: Write):
+    root = write_idx("KMNIST")
+    with (root / "KMNIST" / "raw" / "train-images-idx3-ubyte").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(DataError, match="larger than any such dataset"):
         prepare("kmnist", data_dir=root)
 
 

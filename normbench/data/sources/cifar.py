@@ -18,6 +18,7 @@ from normbench.errors import DataError
 
 # What an array needs to be unpickled, under the module names of NumPy 1 and 2. _reconstruct is a
 # private name, so it is asked of an array.
+_PIXELS = 3 * 32 * 32
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -39,7 +40,43 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def unpickle(content: bytes) -> Any:
     """Read a pickle of arrays, as Python 2 wrote them. Raises UnpicklingError for any other."""
-    return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+    try:
+        return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+    except Exception as error:  # what is no such pickle fails in any of the ways there are
+        raise pickle.UnpicklingError(f"{type(error).__name__}: {str(error)[:200]}") from None
+
+
+def _entry(batch: Any, key: str) -> Any:
+    if not isinstance(batch, dict) or key not in batch:
+        raise pickle.UnpicklingError(f"a batch lacks {key!r}")
+    return batch[key]
+
+
+def _pixels(batch: Any) -> npt.NDArray[np.uint8]:
+    """The images of a batch, [N, 3072] unsigned bytes. Raises UnpicklingError."""
+    data = _entry(batch, "data")
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (_PIXELS,):
+        raise pickle.UnpicklingError(f"the images are not rows of {_PIXELS} unsigned bytes")
+    return data
+
+
+def _labels(batch: Any, key: str) -> npt.NDArray[np.int64]:
+    """The labels of a batch, one an image. Raises UnpicklingError."""
+    labels = _entry(batch, key)
+    whole = isinstance(labels, list) and all(type(n) is int and 0 <= n < 1000 for n in labels)
+    if not whole or len(labels) != len(batch["data"]):
+        raise pickle.UnpicklingError("the labels are not one small whole number an image")
+    return np.array(labels, dtype=np.int64)
+
+
+def _names(meta: Any, key: str) -> tuple[str, ...]:
+    """The names of the classes. Raises UnpicklingError."""
+    names = _entry(meta, key)
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable() for name in names
+    ):
+        raise pickle.UnpicklingError("the names of the classes are not short texts")
+    return tuple(names)
 
 
 class CifarSource(Source):
@@ -82,8 +119,8 @@ class CifarSource(Source):
         try:
             train_images, train_labels = self._batches(content, self.train_files)
             test_images, test_labels = self._batches(content, (self.test_file,))
-            classes = tuple(unpickle(content[self.meta_file])[self.class_names_key])
-        except (pickle.UnpicklingError, KeyError, ValueError, TypeError, EOFError) as error:
+            classes = _names(unpickle(content[self.meta_file]), self.class_names_key)
+        except pickle.UnpicklingError as error:
             raise DataError(f"{root / self.folder}: not the batches of CIFAR ({error})") from None
         return RawDataset(train_images, train_labels, test_images, test_labels, classes)
 
@@ -110,10 +147,9 @@ class CifarSource(Source):
         self, content: dict[str, bytes], names: tuple[str, ...]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         batches = [unpickle(content[name]) for name in names]
-        planes = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
-        labels = np.concatenate([batch[self.label_key] for batch in batches])
-        images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1), dtype=np.uint8)  # NHWC
-        return images, labels.astype(np.int64)
+        planes = np.concatenate([_pixels(batch) for batch in batches]).reshape(-1, 3, 32, 32)
+        labels = np.concatenate([_labels(batch, self.label_key) for batch in batches])
+        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels  # NHWC
 
 
 @DATASETS.register("cifar10", aliases=("cifar-10",))
