@@ -72,6 +72,30 @@ def examine(places: Places) -> Iterator[Finding]:
             yield Finding(name, "problem", f"cannot be checked: {_reason(error)}", remedy)
 
 
+def examine_experiment(store: ExperimentStore, *, repair: bool = False) -> Iterator[Finding]:
+    """Every file of an experiment held against what was written. Raises StoreError.
+
+    repair: what is damaged is set aside first; nothing is deleted.
+    """
+    from normbench.store import verify
+
+    if repair:
+        for text in verify.repair(store):
+            yield Finding("repaired", "note", text, "`normbench train` with its config trains it")
+    faults = list(verify.verify(store))
+    for fault in faults:
+        yield Finding("results", "problem", fault.text, fault.remedy)
+    for level, text, *remedy in _experiment(store):
+        if level != "problem":  # those were told
+            yield Finding("results", level, text, *remedy)
+    if not faults:
+        runs = [store.run(folder) for folder in store.folders()]
+        sealed = sum(run.ended and run.seal(run.known_manifest()) is not None for run in runs)
+        ended = sum(run.ended for run in runs)
+        text = f"{sealed} of {ended} ended runs are sealed, and every file is what was written"
+        yield Finding("results", "ok", text)
+
+
 def _check(function: Callable[[Places], Found]) -> Callable[[Places], Found]:
     CHECKS[function.__name__.strip("_")] = function
     return function

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from normbench.cli import options
@@ -12,6 +14,11 @@ SOMETHING_BROKEN = 1
 
 
 def command(
+    experiment: options.Experiment = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Set damaged runs of EXPERIMENT aside; nothing is deleted."),
+    ] = False,
     results: options.Results = options.RESULTS,
     data_dir: options.DataDir = None,
     json: options.Json = False,
@@ -19,7 +26,8 @@ def command(
 ) -> None:
     """Check the installation, the machine, the data and the results, and say what to do.
 
-    Ends with 1 when something is broken, else with 0. --quiet: only what is not well.
+    With EXPERIMENT: hold every file of it against what was written, and the runs against each
+    other. Ends with 1 when something is broken, else with 0. --quiet: only what is not well.
     """
     from dataclasses import asdict
     from json import dumps
@@ -32,7 +40,15 @@ def command(
     from normbench.doctor import Places, examine
 
     # Its own JSON and console: the others need packages that may be what is broken.
-    findings = list(examine(Places(results, data_dir)))
+    if experiment is not None:
+        from normbench.doctor import examine_experiment
+        from normbench.store import locate
+
+        findings = list(examine_experiment(locate(results, experiment), repair=repair))
+    elif repair:
+        raise typer.BadParameter("--repair goes with the name of an experiment")
+    else:
+        findings = list(examine(Places(results, data_dir)))
     broken = any(finding.level == "problem" for finding in findings)
     if json:
         found = [asdict(finding) for finding in findings]

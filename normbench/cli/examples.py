@@ -68,6 +68,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "doctor": (
         ("normbench doctor", "look at installation, machine, data and results"),
         ("normbench doctor -q", "only what is not well"),
+        ("normbench doctor mnist-mlp", "hold every file of an experiment against what was written"),
     ),
 }
 

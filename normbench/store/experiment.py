@@ -129,8 +129,7 @@ class ExperimentStore:
 
     def find(self, text: str) -> str:
         """The run folder that ``text`` names, or alone begins with it. Raises StoreError."""
-        if not (self.is_named() and self.is_at(self.path)):
-            raise self._unknown()
+        self.check_named()
         runs = {folder: folder for folder in self.folders()}
         return one_of(text, runs, f"experiment {self.name!r}", self.name)
 
@@ -226,6 +225,20 @@ class ExperimentStore:
                 return self._plan_in(COPY), str(damage).partition("\n")[0]
             except StoreError:
                 raise damage from None
+
+    def check_named(self) -> None:
+        """Raise StoreError where there is no experiment of this name."""
+        if not (self.is_named() and self.is_at(self.path)):
+            raise self._unknown()
+
+    def rewrite_plan(self) -> bool:
+        """Put a copy that is good in the place of a record that is not; whether that was needed."""
+        plan = self.known_plan()
+        if plan is None or not self.plan_and_fault()[1]:
+            return False
+        content = read_bytes(self.path / COPY) or b""
+        write_atomically(self.path / PLAN, content)
+        return True
 
     def known_plan(self) -> dict[str, Any] | None:
         """The same; None where there is none, or none that can be read.

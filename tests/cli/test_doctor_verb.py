@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from scripted import finishes, play
+from tiny import experiment
 
 from normbench import doctor
 
@@ -48,3 +50,20 @@ def test_no_line_is_wider_than_the_terminal(cli, monkeypatch, width):
     done = cli("doctor")
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= int(width)
+
+
+def test_an_experiment_is_held_against_what_was_written_and_mended(cli, tmp_path, digits):
+    play(tmp_path / "results", experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    done = cli("doctor", "tiny")
+    assert (done.code, done.err) == (0, "")
+    assert "4 of 4 ended runs are sealed" in " ".join(done.out.split())
+    next(tmp_path.glob("results/tiny/*/metrics.jsonl")).write_bytes(b"")
+    found = json.loads(cli("doctor", "tiny", "--json").out)
+    assert not found["well"]
+    assert "metrics.jsonl is damaged" in found["findings"][0]["text"]
+    done = cli("doctor", "tiny", "--repair")
+    assert done.code == 0
+    assert "set aside" in done.out
+    assert cli("doctor", "tiny").code == 0
+    assert cli("doctor", "--repair").code == 2
+    assert cli("doctor", "nowhere").code == 4
