@@ -94,6 +94,7 @@ def train(
     executor: str = "local",
     ray_address: str | None = None,
     fresh: bool = False,
+    accept_changes: bool = False,
     watch: Watch | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
@@ -104,8 +105,9 @@ def train(
     digits experiment. overrides: ``key=value``. results: the results folder. data_dir: where
     datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
     processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
-    one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
-    see what happens.
+    one started here. fresh: forget every earlier run of this experiment. accept_changes: continue
+    runs under another torch, device or number of threads too. watch, progress, note: see what
+    happens.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
@@ -145,6 +147,7 @@ def train(
                 engine,
                 watch=watch,
                 should_stop=interrupts.requested,
+                accept_changes=accept_changes,
                 planned=lambda: processes.meanwhile("normbench.comparison"),
             )
         if found.outcome is not None:

@@ -34,6 +34,13 @@ def command(
         bool,
         typer.Option("--fresh", help="Start over: delete this experiment's earlier runs. Asks."),
     ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Continue runs begun under another torch, device or number of threads.",
+        ),
+    ] = False,
     yes: options.Yes = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained and how long it takes.")
@@ -84,6 +91,7 @@ def command(
             executor=executor,
             ray_address=ray_address,
             fresh=fresh,
+            accept_changes=accept_changes,
             watch=display,
             progress=display.loading,
             note=display.note,

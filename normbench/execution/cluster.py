@@ -63,6 +63,8 @@ class RayEngine:
     nodes that die. Raises ConfigError when there is no such cluster.
     """
 
+    elsewhere = True
+
     def __init__(self, jobs: int | None, address: str | None, note: Callable[[str], None]):
         self.jobs, self._note = jobs, note
         self._session = _Session(address)

@@ -16,6 +16,7 @@ from normbench.environment import environment
 from normbench.errors import StoreError
 from normbench.execution import components
 from normbench.execution.engine import Engine, Task
+from normbench.execution.ground import changes
 from normbench.plan import Outcome, PlannedRun
 from normbench.store import ExperimentStore, RunStore
 from normbench.training import events
@@ -70,17 +71,21 @@ def execute(
     *,
     watch: Watch | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    accept_changes: bool = False,
 ) -> Outcome:
     """Train every run of ``plan`` that is not done, and write what happens into ``store``.
 
     watch: looks on. should_stop: when it says so, running runs checkpoint and stop, and no other
-    starts.
-    Raises StoreError when results cannot be written or were made from other data.
+    starts. accept_changes: continue runs also on other ground than they began on, see ``ground``.
+    Raises StoreError when results cannot be written, or were made from other data or begun on other
+    ground.
     """
     watch = watch or Silent()
     outcome = Outcome()
     runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
     pending = _pending(runs, store, dataset, outcome, watch)
+    if not accept_changes:
+        _check_ground([runs[folder] for folder in pending], store, engine)
     images = len(dataset.train_labels)
     steps = [
         total_steps(config, images - config.data.validation)
@@ -150,6 +155,24 @@ def _pending(
         else:
             pending.append(folder)
     return pending
+
+
+def _check_ground(pending: Sequence[PlannedRun], store: ExperimentStore, engine: Engine) -> None:
+    """Raise StoreError when a run would continue on other ground than it began on."""
+    if getattr(engine, "elsewhere", False):  # each node says what it is when it starts
+        return
+    here = environment()
+    for run in pending:
+        runtime = run.config.runtime
+        now = {"environment": here, "device": runtime.device, "threads": runtime.threads}
+        writer = store.run(run.folder)
+        found = changes(writer.known_manifest(), now) if writer.has_checkpoint else []
+        if found:
+            raise StoreError(
+                f"{writer.path} began on other ground ({'; '.join(found)}): continued, its numbers "
+                "would be those of neither\n    start over with --fresh, go back to what it began "
+                "with, or continue with --accept-changes, which the tables then tell"
+            )
 
 
 def _resume(folder: str, store: ExperimentStore, watch: Watch) -> bytes | None:
@@ -245,6 +268,13 @@ class _Writer:
         step = None
         if self.store.has_checkpoint:  # the run continues, or failed to
             before = self.store.known_manifest()
+            told = list(before.get("changes", []))
+            if event is None:  # it was not trained here
+                manifest["environment"] = before.get("environment", manifest["environment"])
+            else:
+                told += [f"{text} from step {event.step}" for text in changes(before, manifest)]
+            if told:
+                manifest["changes"] = told
             step = event.step if event else before.get("checkpoint_step")
             manifest |= self.store.batches_before(step)
         manifest["checkpoint_step"] = step

@@ -33,7 +33,10 @@ class Task:
 
 
 class Engine(Protocol):
-    """Trains tasks in isolation from each other and from the caller."""
+    """Trains tasks in isolation from each other and from the caller.
+
+    One that trains on other machines has ``elsewhere``: what they are is known when a run starts.
+    """
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
         """Train all tasks; yield (key, event) in each run's own order.

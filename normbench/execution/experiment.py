@@ -111,6 +111,7 @@ def carry_out(
     *,
     watch: Watch | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    accept_changes: bool = False,
     planned: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Train every run of an experiment that is not done, and put on record what was looked at.
@@ -128,7 +129,15 @@ def carry_out(
         if any(not store.run(run.folder).done for run in plan):
             record.write()
             planned()
-        outcome += execute(plan, store, dataset, engine, watch=watch, should_stop=should_stop)
+        outcome += execute(
+            plan,
+            store,
+            dataset,
+            engine,
+            watch=watch,
+            should_stop=should_stop,
+            accept_changes=accept_changes,
+        )
         if outcome.stopped:
             record.write()
             return replace(record.read(probes=True), outcome=outcome)

@@ -146,6 +146,15 @@ def damages(results: Results) -> list[str]:
             f"{results.reasons[damaged[0]]}{more}: a damaged run counts as missing; "
             "`normbench train` with its config takes it up again."
         )
+    if results.changed:
+        count = len(results.changed)
+        parts = dict.fromkeys(part for own in results.changed.values() for part in own)
+        told = joined(list(parts)[:3])
+        verb = "was" if count == 1 else "were"
+        found.append(
+            f"{counted(count, 'run')} {verb} continued on other ground ({told}): such numbers are "
+            "those of neither."
+        )
     if results.unsealed:
         count = len(results.unsealed)
         verb = "was" if count == 1 else "were"

@@ -72,6 +72,7 @@ _MANIFEST = _record(
         "reason": s.nullable_schema(_TEXT),
         "checkpoint_step": s.nullable_schema(_WHOLE),
         "checkpoints": s.list_schema(_CHECKPOINT),
+        "changes": s.list_schema(_LABEL),
         **dict.fromkeys(("steps", "steps_done", "diverged_at"), s.nullable_schema(_WHOLE)),
         **dict.fromkeys(
             (

@@ -51,7 +51,8 @@ class Results:
     environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
     and its fingerprint.
     reasons: why a run failed, or what is damaged. unsealed: runs of an earlier normbench, which
-    kept no sums of their files. notes: what is wrong with files that are no run of the tables.
+    kept no sums of their files. changed: run -> the other ground that it was continued on. notes:
+    what is wrong with files that are no run of the tables.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Results:
     looked_at: tuple[int, ...] = ()
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unsealed: frozenset[str] = frozenset()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def only(self, mask: pd.Series) -> Results:
@@ -82,6 +84,7 @@ class Results:
             reasons={run: reason for run, reason in self.reasons.items() if run in kept},
             environments={run: here for run, here in self.environments.items() if run in kept},
             unsealed=self.unsealed & kept,
+            changed={run: told for run, told in self.changed.items() if run in kept},
         )
 
 
@@ -113,6 +116,7 @@ def read_results(
     rows, curves = [], _Curves()
     probed: list[dict[str, Any]] = []
     unsealed: set[str] = set()
+    changed: dict[str, tuple[str, ...]] = {}
     reasons: dict[str, str] = {}
     environments: dict[str, dict[str, Any]] = {}
     known: dict[str, dict[str, Any]] = {}
@@ -140,6 +144,8 @@ def read_results(
                     environments[run.name] = known.setdefault(repr(here), here)
                 for event in read.probes:
                     probed.append({"run": run.name, **_probe(event)})
+                if read.manifest.get("changes"):
+                    changed[run.name] = tuple(read.manifest["changes"])
                 if read.unsealed:
                     unsealed.add(run.name)
         rows.append(row | outcomes[run.name])
@@ -156,6 +162,7 @@ def read_results(
         tuple(plan.get("looked_at") or ()),
         environments,
         frozenset(unsealed),
+        changed,
         tuple(notes),
     )
 
