@@ -232,13 +232,28 @@ class ExperimentStore:
             raise self._unknown()
 
     def rewrite_plan(self) -> bool:
-        """Put a copy that is good in the place of a record that is not; whether that was needed."""
-        plan = self.known_plan()
-        if plan is None or not self.plan_and_fault()[1]:
+        """Make record and copy the same where one is damaged; whether that was needed."""
+        if self.known_plan() is None:
             return False
-        content = read_bytes(self.path / COPY) or b""
-        write_atomically(self.path / PLAN, content)
+        bad = PLAN if self.plan_and_fault()[1] else COPY
+        if bad == COPY and not self.copy_fault():
+            return False
+        content = read_bytes(self.path / (COPY if bad == PLAN else PLAN)) or b""
+        write_atomically(self.path / bad, content)
         return True
+
+    def copy_fault(self) -> str:
+        """What is wrong with the copy of a record that is good itself; "" where nothing is.
+
+        Raises StoreError.
+        """
+        record, copy = (read_bytes(self.path / name) for name in (PLAN, COPY))
+        sealed = record is not None and b'"seal"' in record  # an earlier normbench made no copy
+        return (
+            f"{self.path / COPY} is not the copy that was written"
+            if sealed and copy != record
+            else ""
+        )
 
     def known_plan(self) -> dict[str, Any] | None:
         """The same; None where there is none, or none that can be read.

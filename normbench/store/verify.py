@@ -32,7 +32,7 @@ def verify(store: ExperimentStore) -> Iterator[Fault]:
     if store.known_plan() is None:
         store.check_named()
         yield Fault(f"the record and its copy in {store.path} are damaged", REWRITE)
-    elif fault := store.plan_and_fault()[1]:
+    elif (fault := store.plan_and_fault()[1]) or (fault := store.copy_fault()):
         yield Fault(fault, REWRITE)
     manifests: dict[str, dict[str, Any]] = {}
     for folder in store.folders():
@@ -87,6 +87,6 @@ def repair(store: ExperimentStore) -> Iterator[str]:
             if fault.run:
                 yield f"{fault.run} is set aside in {store.set_aside(fault.run)}"
         if store.rewrite_plan():
-            yield f"the record of {store.name} is written anew from its copy"
+            yield f"the record of {store.name} and its copy are the same again"
     finally:
         store.unlock()

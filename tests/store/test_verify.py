@@ -55,7 +55,12 @@ def test_a_damaged_record_is_written_anew_from_its_copy(store):
     (store.path / "experiment.json").write_bytes(b"")
     (fault,) = verify(store)
     assert "experiment.json is damaged" in fault.text
-    assert any("written anew" in text for text in repair(store))
+    assert any("the same again" in text for text in repair(store))
+    assert list(verify(store)) == []
+    (store.path / "experiment.copy.json").write_bytes(b"")
+    (fault,) = verify(store)
+    assert "experiment.copy.json is not the copy" in fault.text
+    assert any("the same again" in text for text in repair(store))
     assert list(verify(store)) == []
     for path in store.path.glob("experiment*.json"):
         path.write_bytes(b"")
