@@ -10,12 +10,12 @@ import pytest
 from scripted import ScriptedEngine, evaluated, finishes, manifest, play, started, stops
 from tiny import experiment
 
-from normbench.comparison import Comparison
 from normbench.errors import StoreError
 from normbench.execution import execute
 from normbench.execution.ground import changes
 from normbench.plan import expand
 from normbench.report.fates import caveats
+from normbench.results.experiment import Comparison
 from normbench.store import ExperimentStore, read_results
 from normbench.training import events
 

@@ -16,10 +16,10 @@ from scripted import manifest, put_hostile_checkpoint
 from tiny import EVERYTHING, experiment, journals, only, run_config, same, state, trained
 
 import normbench
-from normbench.comparison import Comparison
 from normbench.execution import LocalEngine, Outcome, Silent, execute, local, processes
 from normbench.execution.worker import _failure
 from normbench.plan import PlannedRun, expand
+from normbench.results.experiment import Comparison
 from normbench.store import ExperimentStore
 from normbench.training import events
 

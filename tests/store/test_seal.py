@@ -13,11 +13,11 @@ from scripted import finishes, play, probed, reseal, unseal
 from tiny import experiment, journals
 
 import normbench
-from normbench.comparison import Comparison
 from normbench.errors import NormbenchError
 from normbench.execution import Silent
 from normbench.plan import expand
 from normbench.report.fates import caveats
+from normbench.results.experiment import Comparison
 from normbench.store import ExperimentStore, RunStore, read_results
 from normbench.store.read import read_probes
 from normbench.store.record import read_record
