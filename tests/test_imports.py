@@ -24,7 +24,7 @@ LEAVES = (
     "environment",
     "interrupts",
     "bundled",
-    "conventions",
+    "constants",
     "dotted",
 )
 

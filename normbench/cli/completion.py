@@ -16,7 +16,7 @@ import typer
 
 from normbench.atomic import replace_with
 from normbench.bundled import bundled
-from normbench.conventions import RESULTS
+from normbench.constants import RESULTS
 
 
 def norms(incomplete: str) -> list[str]:
@@ -171,7 +171,7 @@ def _ask() -> dict[str, list[str]]:
     from normbench.config.grid import sweepable
     from normbench.config.keys import dotted_keys
     from normbench.data import DATASETS
-    from normbench.execution.engines import EXECUTORS
+    from normbench.execution.executors import EXECUTORS
     from normbench.exporters import EXPORTERS
     from normbench.models import MODELS
     from normbench.norms import NORMS

@@ -16,7 +16,7 @@ import filelock
 from pydantic_core import from_json
 
 from normbench.atomic import replace_with, sync_folder
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.errors import StoreError, suggest
 from normbench.plain import shown
 from normbench.store import manifest as manifests

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, from_json
 from pydantic_core import core_schema as s
 
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.errors import StoreError
 from normbench.store.files import Damaged
 from normbench.store.journal import MOST_STEPS

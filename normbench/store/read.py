@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 from normbench.errors import StoreError
 from normbench.store import journal
 from normbench.store import manifest as manifests

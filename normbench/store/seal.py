@@ -18,7 +18,7 @@ from typing import Any
 from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as s
 
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.store.files import Damaged, check_sum, read_bytes, to_json, with_sum
 
 DONE = "DONE"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import ScriptedEngine, evaluated, finishes, manifest, play, started, stops
+from scripted import ScriptedExecutor, evaluated, finishes, manifest, play, started, stops
 from tiny import experiment
 
 from normbench.errors import StoreError
@@ -15,7 +15,7 @@ from normbench.execution import execute
 from normbench.execution.ground import changes
 from normbench.plan import expand
 from normbench.report.fates import caveats
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store import ExperimentStore, read_results
 from normbench.training import events
 
@@ -42,7 +42,7 @@ def goes_on(root: Path, digits: Any, **options: bool):
     ]
     store = ExperimentStore(root, "tiny")
     return execute(
-        expand(experiment(*ONE)), store, digits, ScriptedEngine(lambda _: rest), **options
+        expand(experiment(*ONE)), store, digits, ScriptedExecutor(lambda _: rest), **options
     )
 
 
@@ -65,7 +65,9 @@ def test_other_ground_is_refused_or_told_for_good(tmp_path, digits, fields, told
     (change,) = manifest(folder)["changes"]
     assert change.startswith(told)
     assert change.endswith("from step 4")
-    (text,) = (t for t in caveats(Comparison(read_results(tmp_path, "tiny"))) if "ground" in t)
+    (text,) = (
+        t for t in caveats(ExperimentResult(read_results(tmp_path, "tiny"))) if "ground" in t
+    )
     assert told in text
 
 
@@ -80,7 +82,9 @@ def test_what_begins_anew_stands_on_what_there_is(tmp_path, digits):
     (folder / "checkpoint.pt").unlink()
     script = lambda _: [started(), evaluated(0, 0.1), events.Failed("no")]  # noqa: E731
     store = ExperimentStore(tmp_path, "tiny")
-    assert len(execute(expand(experiment(*ONE)), store, digits, ScriptedEngine(script)).failed) == 1
+    assert (
+        len(execute(expand(experiment(*ONE)), store, digits, ScriptedExecutor(script)).failed) == 1
+    )
 
 
 def test_what_a_manifest_does_not_say_is_no_change():

@@ -14,10 +14,10 @@ from tiny import experiment, journals
 
 import normbench
 from normbench.errors import NormbenchError
-from normbench.execution import Silent
+from normbench.execution import NullObserver
 from normbench.plan import expand
 from normbench.report.fates import caveats
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store import ExperimentStore, RunStore, read_results
 from normbench.store.read import read_probes
 from normbench.store.record import read_record
@@ -149,7 +149,7 @@ def test_one_damaged_run_does_not_hide_the_others_and_is_told(tmp_path, digits):
     play(tmp_path, experiment(), digits, lambda _: finishes(CURVE))
     first = ExperimentStore(tmp_path, "tiny").run(expand(experiment())[0].folder)
     (first.path / "metrics.jsonl").write_bytes(b"")
-    comparison = Comparison(read_results(tmp_path, "tiny"))
+    comparison = ExperimentResult(read_results(tmp_path, "tiny"))
     row = comparison.convergence.set_index("norm").loc["none"]
     assert (row["runs"], row["finished"], row["missing"]) == (2, 1, 1)
     told = " ".join(caveats(comparison))
@@ -167,7 +167,7 @@ def test_a_run_that_nobody_asked_for_and_cannot_be_read_is_told_too(tmp_path, di
     found = read_results(tmp_path, "tiny")
     assert len(found.runs) == 5
     assert any("manifest.json is damaged" in note for note in found.notes)
-    assert "left out" in " ".join(caveats(Comparison(found)))
+    assert "left out" in " ".join(caveats(ExperimentResult(found)))
 
 
 # --- results of an earlier normbench ---
@@ -178,7 +178,7 @@ def test_results_without_a_seal_load_and_are_told(run):
     found = read_results(run.path.parent.parent, "tiny")
     assert found.runs["state"].tolist() == ["finished"]
     assert found.unsealed == {run.name}
-    assert "kept no sums" in " ".join(caveats(Comparison(found)))
+    assert "kept no sums" in " ".join(caveats(ExperimentResult(found)))
     assert run.done
 
 
@@ -203,7 +203,7 @@ def test_of_random_damages_none_shows_another_number_without_a_word(run, tmp_pat
     good = {path.name: path.read_bytes() for path in run.path.iterdir()}
     plan = run.path.parent / "experiment.json"
     record = plan.read_bytes()
-    want = Comparison(read_results(tmp_path, "tiny")).to_dict()
+    want = ExperimentResult(read_results(tmp_path, "tiny")).to_dict()
     for _ in range(150):
         name = rng.choice([*sorted(good), "experiment.json"])
         content = bytearray(record if name == "experiment.json" else good[name])
@@ -222,7 +222,7 @@ def test_of_random_damages_none_shows_another_number_without_a_word(run, tmp_pat
         found = read_results(tmp_path, "tiny")
         state = found.runs["state"].tolist()
         if state == ["finished"]:
-            assert Comparison(found).to_dict() == want or found.notes, (name, kind, place)
+            assert ExperimentResult(found).to_dict() == want or found.notes, (name, kind, place)
         else:
             assert state == ["damaged"]
         target.write_bytes(record if name == "experiment.json" else good[name])
@@ -232,7 +232,7 @@ def test_of_random_damages_none_shows_another_number_without_a_word(run, tmp_pat
 # --- trained again ---
 
 
-class Notes(Silent):
+class Notes(NullObserver):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
