@@ -4,6 +4,12 @@ from collections.abc import Callable
 
 from torch import nn
 
+
+
+class Linear(nn.Identity):
+    """No activation, and yet one by its place: an ``nn.Identity`` elsewhere stands for no module."""
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -13,7 +19,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
-    "identity": nn.Identity,
+    "identity": Linear,
 }
 
 HOMOGENEOUS = frozenset({"relu", "leaky_relu", "identity"})

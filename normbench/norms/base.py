@@ -1,23 +1,30 @@
-"""What a normalization method is, and how a network asks one for its parts.
+"""What a normalization method is, and what the assembly of a network asks one for.
 
-A method is bound to one network by its name, its options and the experiment's ``Setting``; the
-model builder then asks it for the layer at each site. Some published methods replace more than a
-layer (the activation, the weights, the residual scale): they override the matching method of
-``Method``, and the builder, which asks all of them everywhere, never names a method.
+A method is bound to one network by its options and the experiment's ``Setting``. The network is
+built and drawn before the method sees it (``models/assemble``); the method then says what stands at
+each place of a norm, and, where its paper asks for it, what becomes of activations, weights,
+residual branches and initial values. What it touches it declares in ``replaces``.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from normbench.registry import Registry
 
+if TYPE_CHECKING:
+    from normbench.models.assemble import Network
+
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
+Part = Literal["norm", "activation", "weight", "residual", "init"]
 
 
 @dataclass(frozen=True)
@@ -36,81 +43,154 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Site:
-    """A place for a norm in a network: ``features`` channels, at ``height`` x ``width`` positions.
+class NormSlot:
+    """A place for a norm in a network, found by a forward pass (``models/slots``).
 
-    Features of an MLP ([N, F]) have neither height nor width; images ([N, C, H, W]) have both.
+    path: its address; features: how many are normalized each by itself; shape: of one example
+    there, (F,), (C, H, W) or (L, C); feature_dim: where the features stand in [N, *shape], 1 or -1;
+    producer: path of the Linear or Conv whose output enters, None where something else does;
+    activation: path of the module that follows, None where a function or nothing does; branch: path
+    of the residual branch it is part of; calls: in one forward pass; default: the norm that the
+    architecture's authors put there, of a placeholder.
     """
 
+    path: str
     features: int
-    height: int | None = None
-    width: int | None = None
+    shape: tuple[int, ...]
+    feature_dim: int = 1
+    producer: str | None = None
+    activation: str | None = None
+    branch: str | None = None
+    calls: int = 1
+    default: str | None = None
 
-    @property
-    def spatial(self) -> bool:
-        return self.height is not None
+    @classmethod
+    def of(cls, *shape: int) -> NormSlot:
+        """A slot for [N, F] or [N, C, *positions], of no network: for a layer by itself."""
+        return cls("norm", shape[0], shape)
 
     @property
     def positions(self) -> int:
-        """Positions per channel and example; 1 for the features of an MLP."""
-        return (self.height or 1) * (self.width or 1)
+        """Positions of each feature in one example: H*W, L; 1 for [N, F]."""
+        return math.prod(self.shape) // self.features
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether an example is more than a vector of features."""
+        return len(self.shape) > 1
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether the features stand last, as in a sequence of tokens [N, L, C]."""
+        return self.has_positions and self.feature_dim == -1
 
 
-class Method:
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a method. None or empty is unknown: then nothing is said of it.
+
+    statistics: what the mean square that it divides by is taken over, "none" where it divides by
+    none; centered: whether a mean is subtracted first; formula: in one line; year, paper: of the
+    source; state: what it keeps beside parameters; convention: where eps stands, which variance,
+    the sense of momentum; reference: the authors' code, and how this differs from it.
+    """
+
+    statistics: Statistics | None = None
+    centered: bool | None = None
+    formula: str = ""
+    year: int | None = None
+    paper: str = ""
+    state: str = "none"
+    train_differs: bool | None = None
+    convention: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the paper fixes for a parameter of a norm.
+
+    rate: factor on the learning rate; low, high: bounds after every update; decay: whether weight
+    decay may pull on it where the config lets it pull on norms (None: as the config says).
+    """
+
+    rate: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    decay: bool | None = None
+
+
+class NormMethod:
     """One normalization method, bound to its options and the experiment's setting.
 
     Subclasses register in ``NORMS``, state the formula, shapes and paper in their docstring, and
     declare:
 
     Options: the options a config may give, a frozen dataclass with a default for each.
-    statistics: what the mean square that it divides by is taken over ("batch", "example", "none"
-        where it divides by none); centered: whether a mean is subtracted first. Both are unknown
-        (None) unless declared, and of a method that does not declare them theory, costs and claims
-        say nothing.
+    traits: what is known of it. replaces: which parts of a network it touches. rules: parameter
+    name within its own modules -> what the paper fixes for it. conflicts: a kind of model,
+    ``stack`` or ``compile`` -> why it cannot stand with it.
     """
 
     @dataclass(frozen=True)
     class Options:
         """No options."""
 
-    statistics: ClassVar[Statistics | None] = None
-    centered: ClassVar[bool | None] = None
+    traits: ClassVar[Traits] = Traits()
+    replaces: ClassVar[frozenset[Part]] = frozenset({"norm"})
+    rules: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
+    conflicts: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, setting: Setting, options: Any):
         self.setting = setting
         self.options = options
 
     @property
-    def ordinary(self) -> bool:
-        """Whether the weights and the activation stay those of the config."""
-        own = type(self)
-        return own.weighted is Method.weighted and own.activation is Method.activation
+    def standard_layers(self) -> bool:
+        """Whether weights, activations, branches and initial values stay those of the config."""
+        return self.replaces <= {"norm"}
 
-    def layer(self, site: Site) -> nn.Module:
-        """The module that stands at ``site``; its output has its input's shape."""
+    def norm(self, slot: NormSlot) -> nn.Module:
+        """The module that stands at ``slot``: [N, F] or [N, C, H, W] -> the same shape.
+
+        So whatever the slot's layout: the assembly brings [N, L, C] as [N, C, L, 1].
+        """
         raise NotImplementedError
 
-    def activation(self, activation: nn.Module, site: Site) -> nn.Module:
-        """The activation to use at ``site``; most methods keep the one of the config."""
-        return activation
+    def activation(self, slot: NormSlot, given: nn.Module) -> nn.Module:
+        """The activation after ``slot``; most methods keep the ``given`` one."""
+        return given
 
-    def weighted(self, module: nn.Module) -> nn.Module:
-        """The linear or convolution module to use; a weight method wraps the one it is given."""
-        return module
+    def weight(self, layer: nn.Module) -> nn.Module | None:
+        """A parametrization of ``layer.weight`` (Linear or Conv), or None."""
+        return None
 
-    def group_size(self, site: Site) -> int | None:
+    def residual(self, branch: nn.Module, index: int, depth: int) -> None:
+        """Change a ``models.residual.Residual`` in place, the ``index``-th (from 0) of ``depth``."""
+
+    def reinitialize(self, network: Network) -> None:
+        """Give parameters other initial values, in place, once everything stands."""
+
+    def group_size(self, slot: NormSlot) -> int | None:
         """Values behind one statistic of one example; None where no statistic is of one example.
 
-        All channels and positions, unless a method says otherwise.
+        All features and positions, or with ``axes: c`` and for tokens the features alone.
         """
-        return site.features * site.positions if self.statistics == "example" else None
+        if self.traits.statistics != "example":
+            return None
+        return slot.features * (slot.positions if self.axes(slot) == "chw" else 1)
 
-    def problem(self, site: Site, batch_size: int) -> str | None:
-        """Why this method makes no sense at ``site`` with this batch size; None when it does."""
+    def axes(self, slot: NormSlot) -> Axes:
+        """What one example's statistics run over at ``slot``: tokens have their own, each."""
+        own: Axes | None = getattr(self.options, "axes", None)
+        return "c" if slot.is_tokens else own or self.setting.axes
+
+    def problem(self, slot: NormSlot, batch_size: int) -> str | None:
+        """Why this method makes no sense at ``slot`` with this batch size; None when it does."""
         return None
 
 
-NORMS: Registry[type[Method]] = Registry("norm", "normbench.norms")
+NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms")
 
 
 class Norm(nn.Module):
@@ -120,19 +200,30 @@ class Norm(nn.Module):
     method has no shift).
     """
 
-    def __init__(self, site: Site, setting: Setting, *, shift: bool = True):
+    def __init__(self, slot: NormSlot, setting: Setting, *, shift: bool = True):
         super().__init__()
-        self.features, self.eps = site.features, setting.eps
+        self.features, self.eps = slot.features, setting.eps
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         if setting.affine:
-            self.weight = nn.Parameter(torch.ones(site.features))
+            self.weight = nn.Parameter(torch.ones(slot.features))
             if shift:
-                self.bias = nn.Parameter(torch.zeros(site.features))
+                self.bias = nn.Parameter(torch.zeros(slot.features))
+
+    def scaled(self, y: Tensor) -> Tensor:
+        """The affine on axis 1 of y: [N, F] or [N, C, H, W]."""
+        if self.weight is not None:
+            y = y * over_positions(self.weight, y)
+        return y if self.bias is None else y + over_positions(self.bias, y)
 
     def extra_repr(self) -> str:
         affine = "none" if self.weight is None else "scale" if self.bias is None else "scale, shift"
         return f"{self.features}, eps={self.eps:g}, affine={affine}"
+
+
+def over_positions(values: Tensor, x: Tensor) -> Tensor:
+    """values [C], shaped to stand against axis 1 of x: [N, F] or [N, C, H, W]."""
+    return values.view(-1, *[1] * (x.ndim - 2))
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -145,12 +236,15 @@ def channels_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def make_method(kind: str, setting: Setting = Setting(), **options: Any) -> Method:
+def make_method(kind: str, setting: Setting = Setting(), **options: Any) -> NormMethod:
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
     return cls(setting, cls.Options(**options))
 
 
-def make_norm(kind: str, site: Site, setting: Setting = Setting(), **options: Any) -> nn.Module:
-    """One norm layer by name: what a test or a cost measurement needs."""
-    return make_method(kind, setting, **options).layer(site)
+def make_norm(
+    kind: str, slot: NormSlot | Sequence[int], setting: Setting = Setting(), **options: Any
+) -> nn.Module:
+    """One norm layer by name, for a slot or the shape of one example, features first."""
+    place = slot if isinstance(slot, NormSlot) else NormSlot.of(*slot)
+    return make_method(kind, setting, **options).norm(place)
