@@ -12,9 +12,10 @@ from normbench.config.families import Family, Section, option_values, with_optio
 from normbench.config.messages import mistake
 from normbench.data.catalog import DATASETS, Source, make_source
 from normbench.errors import suggest
-from normbench.models import ACTIVATIONS, INITS, MODELS, Common
-from normbench.models.base import Network, Placement
-from normbench.norms import NORMS, Method, Setting
+from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, Common
+from normbench.models.assemble import Blueprint
+from normbench.models.base import Placement
+from normbench.norms import NORMS, NormMethod, Setting
 from normbench.norms.base import Axes
 from normbench.registry import plain_name
 
@@ -41,6 +42,7 @@ _ACTIVATION_NAMES = {
     "none": "identity",
     "lrelu": "leaky_relu",
 }
+_INITS = (*INITS, MODULE)
 _INIT_NAMES = {
     **dict.fromkeys(("he", "kaiming", "kaimingnormal", "msra"), "he_normal"),
     **dict.fromkeys(("xavier", "glorot", "glorotnormal"), "xavier_normal"),
@@ -104,29 +106,45 @@ class ModelConfig(Section):
     """The network, but for its normalization. The other keys are the options of its kind."""
 
     kind: str = Field(examples=["mlp"], description="a name of `normbench list models`")
-    activation: Annotated[str, one_of("activation", ACTIVATIONS, _ACTIVATION_NAMES)] = Field(
-        "relu", description=f"after every hidden layer: {', '.join(ACTIVATIONS)}"
+    init: Annotated[str, one_of("init", _INITS, _INIT_NAMES)] = Field(
+        MODULE, description=f"how weights are drawn: {', '.join(_INITS)}"
     )
-    init: Annotated[str, one_of("init", INITS, _INIT_NAMES)] = Field(
-        "he_normal", description=f"how weights are drawn: {', '.join(INITS)}"
-    )
-    bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")
-    placement: Placement = Field("pre", description="pre or post: norm before or after activation")
 
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         return MODEL.elsewhere(cls, cls.model_fields["kind"].default)
 
-    def network(self) -> type[Network]:
+    def architecture(self) -> type[Architecture]:
         """The registered class."""
         return MODELS[self.kind]
 
     def options(self) -> Any:
         """The ``Options`` of this kind."""
-        return self.network().Options(**option_values(self, self.network().Options))
+        options = self.architecture().Options
+        return options(**option_values(self, options))
 
     def common(self) -> Common:
-        """What all architectures share."""
+        """What all built-in architectures share."""
+        return Common(init=self.init)
+
+    def blueprint(self) -> Blueprint:
+        """What ``models.assemble`` builds from."""
+        return Blueprint(self.kind, self.options(), self.common())
+
+
+class BuiltInConfig(ModelConfig):
+    """A network of ours. The other keys are the options of its kind."""
+
+    activation: Annotated[str, one_of("activation", ACTIVATIONS, _ACTIVATION_NAMES)] = Field(
+        "relu", description=f"after every hidden layer: {', '.join(ACTIVATIONS)}"
+    )
+    init: Annotated[str, one_of("init", _INITS, _INIT_NAMES)] = Field(
+        "he_normal", description=f"how weights are drawn: {', '.join(_INITS)}"
+    )
+    bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")
+    placement: Placement = Field("pre", description="pre or post: norm before or after activation")
+
+    def common(self) -> Common:
         return Common(self.activation, self.init, self.bias, self.placement)
 
 
@@ -135,7 +153,9 @@ MODEL = Family(
     "kind",
     MODELS.names,
     MODELS.canonical,
-    lambda kind: with_options(ModelConfig, "kind", kind, MODELS[kind].Options),
+    lambda kind: with_options(
+        ModelConfig if MODELS[kind].open else BuiltInConfig, "kind", kind, MODELS[kind].Options
+    ),
 )
 
 
@@ -196,7 +216,7 @@ class NormConfig(Section):
         options = NORMS[self.kind].Options
         return options(**option_values(self, options))
 
-    def method(self, normalization: NormalizationConfig) -> Method:
+    def method(self, normalization: NormalizationConfig) -> NormMethod:
         """The method, bound to its options and the shared policy."""
         return NORMS[self.kind](normalization.setting(), self.options())
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from torch import nn
 
 
-
 class Linear(nn.Identity):
     """No activation, and yet one by its place: an ``nn.Identity`` elsewhere stands for no module."""
 

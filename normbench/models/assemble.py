@@ -179,6 +179,8 @@ def problem_of(
     if "residual" in method.replaces and all(slot.branch is None for slot in anatomy.slots):
         return "it changes residual branches, and this network has none of a known kind"
     for slot in anatomy.slots:
+        if not method.replaces and slot.default is None:
+            continue  # a layer that stays what it is
         reason = method.problem(slot, batch_size)
         if reason:
             return reason if not blueprint.architecture.open else f"{slot.path}: {reason}"
@@ -220,9 +222,7 @@ def anatomy(blueprint: Blueprint, image_shape: ImageShape, num_classes: int = 10
 # --- build ---
 
 
-def _built(
-    blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed: int
-) -> nn.Module:
+def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
     kind = blueprint.architecture
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -242,7 +242,9 @@ def _built(
 
 
 def _raised(error: Exception) -> Problem:
-    return Problem("model", f"the network's constructor raises {summary_of(error)}", their_frames(error))
+    return Problem(
+        "model", f"the network's constructor raises {summary_of(error)}", their_frames(error)
+    )
 
 
 def _examined(
@@ -261,7 +263,9 @@ def _examined(
         raise ConfigError([Problem("model", str(error), "\n".join(filter(None, (larger, frames))))])
     if found.output and found.output != (2, num_classes):
         sizes = "x".join(map(str, found.output[1:])) or "nothing"
-        message = f"the network gives {sizes} numbers an image, and the data have {num_classes} classes"
+        message = (
+            f"the network gives {sizes} numbers an image, and the data have {num_classes} classes"
+        )
         hint = "let its constructor take num_classes, or give the number in model.args"
         raise ConfigError([Problem("model", message, hint)])
     if not found.output:
@@ -281,9 +285,7 @@ def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:
     activations = {
         id(p) for m in module.modules() if isinstance(m, ACTIVATIONS) for p in m.parameters()
     }
-    return [
-        n for n, p in module.named_parameters() if n not in drawn and id(p) not in activations
-    ]
+    return [n for n, p in module.named_parameters() if n not in drawn and id(p) not in activations]
 
 
 def _sha256(parameters: Mapping[str, Tensor]) -> str:

@@ -132,9 +132,7 @@ def _timm_norms() -> tuple[type, ...]:
     return tuple(cls for cls in found if isinstance(cls, type))
 
 
-def examine(
-    module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset()
-) -> Anatomy:
+def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset()) -> Anatomy:
     """The anatomy of ``module`` from one forward pass on ``example`` [2, ...].
 
     keep: paths of norms to be left alone, or of modules that hold them. Raises Untraceable.
@@ -204,9 +202,7 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(
-    module: nn.Module, calls: list[_Call], functions: dict[str, str]
-) -> Iterator[None]:
+def _watched(module: nn.Module, calls: list[_Call], functions: dict[str, str]) -> Iterator[None]:
     counts: dict[str, int] = {}
     inside = [0]
 
@@ -329,7 +325,10 @@ class _Reader:
                 continue
             if is_norm(part):
                 kept[path] = Kept(path, type(part).__name__, "the forward pass never calls it")
-            elif "norm" in type(part).__name__.lower() and next(part.parameters(False), None) is not None:
+            elif (
+                "norm" in type(part).__name__.lower()
+                and next(part.parameters(False), None) is not None
+            ):
                 reason = "not a type of norm that is known"
                 kept[path] = Kept(path, type(part).__name__, reason)
         for place, name in self.functions.items():
@@ -391,7 +390,8 @@ class _Reader:
             signal = activation or norm or call
             homogeneous = (nn.ReLU, nn.LeakyReLU, Linear)
             scaled = norm is not None and (
-                not behind or (activation is not None and isinstance(activation.module, homogeneous))
+                not behind
+                or (activation is not None and isinstance(activation.module, homogeneous))
             )
             layers[call.path] = Layer(
                 call.path,
@@ -453,7 +453,9 @@ def _normalizes_last(module: nn.Module, x: Tensor) -> bool:
     """Tried out: whether the output's mean square over the last axis is one."""
     own = copy.deepcopy(module).to_empty(device="cpu") if x.is_meta else copy.deepcopy(module)
     for name, parameter in own.named_parameters():
-        parameter.data = torch.ones_like(parameter) if name.endswith("weight") else torch.zeros_like(parameter)
+        parameter.data = (
+            torch.ones_like(parameter) if name.endswith("weight") else torch.zeros_like(parameter)
+        )
     draw = torch.Generator().manual_seed(0)
     y = own(torch.randn(x.shape, generator=draw) * torch.linspace(1, 9, x.shape[-1]))
     return bool(((y.square().mean(-1) - 1).abs() < 0.1).all())

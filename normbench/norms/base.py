@@ -80,6 +80,14 @@ class NormSlot:
         return len(self.shape) > 1
 
     @property
+    def layer_shape(self) -> tuple[int, ...]:
+        """One example as a method's layer sees it: (F,) or (C, H, W)."""
+        if not self.has_positions:
+            return self.shape
+        rest = self.shape[1:] if self.feature_dim == 1 else self.shape[:-1]
+        return self.features, rest[0], math.prod(rest[1:])
+
+    @property
     def is_tokens(self) -> bool:
         """Whether the features stand last, as in a sequence of tokens [N, L, C]."""
         return self.has_positions and self.feature_dim == -1

@@ -25,8 +25,8 @@ class NoNorm(NormMethod):
 class Original(NormMethod):
     """The network as its authors wrote it, with their norms, eps and momentum.
 
-    The layers of a network of one's own stay the very objects they are. At a placeholder of a built-in
-    architecture stands the norm of its paper, under the experiment's policy.
+    The layers of a network of one's own stay the very objects they are. At a placeholder of a
+    built-in architecture stands the norm of its paper, under the experiment's policy.
     """
 
     replaces = frozenset()
@@ -36,6 +36,8 @@ class Original(NormMethod):
         return make_method(slot.default, self.setting).norm(slot)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
+        if slot.default is None:
+            return "it is the norms of a network, and a layer by itself has none"
         if slot.default == "":
             return "this network is one without a norm of its own (name one, or none)"
         return None
