@@ -95,6 +95,7 @@ def load(reference: str) -> Component:
             f"{reference!r} is no reference", "write file.py:Name or package.module:Name"
         )
     home, name = match["home"], match["name"]
+    digest: str | None
     if home.endswith(".py"):
         path = Path(home).expanduser().resolve()
         if not path.is_file():

@@ -4,7 +4,7 @@ from normbench.models.activations import ACTIVATIONS
 from normbench.models.base import MODELS, Architecture, Block, Chain, Common
 from normbench.models.init import INITS, MODULE
 from normbench.models.residual import Residual
-from normbench.models.slots import NormSite
+from normbench.models.trace import NormSite
 
 __all__ = [
     "ACTIVATIONS",

@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Linear(nn.Identity):
-    """No activation, and yet one by its place: an ``nn.Identity`` elsewhere stands for no module."""
+    """No activation, yet one by its place; a plain ``nn.Identity`` stands for no module at all."""
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

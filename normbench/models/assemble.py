@@ -22,7 +22,8 @@ from normbench.models.base import MODELS, Architecture, Block, Common, ImageShap
 from normbench.models.init import MODULE, initialize
 from normbench.models.residual import Residual
 from normbench.models.roles import Role, roles
-from normbench.models.slots import ACTIVATIONS, Anatomy, Kept, Layer, NormSite, Untraceable, examine
+from normbench.models.slots import Anatomy, Kept, Layer, examine
+from normbench.models.trace import ACTIVATIONS, NormSite, Untraceable
 from normbench.norms import NormMethod, NormSlot, Rule
 
 DRAWING = ("Dropout", "DropPath", "StochasticDepth", "AlphaDropout")
@@ -260,7 +261,8 @@ def _examined(
         cause = error.__cause__
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
         larger = "images can be made larger with  data.resize: 64"
-        raise ConfigError([Problem("model", str(error), "\n".join(filter(None, (larger, frames))))])
+        hint = "\n".join(filter(None, (larger, frames)))
+        raise ConfigError([Problem("model", str(error), hint)]) from None
     if found.output and found.output != (2, num_classes):
         sizes = "x".join(map(str, found.output[1:])) or "nothing"
         message = (

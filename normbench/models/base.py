@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from normbench.models.activations import ACTIVATIONS
-from normbench.models.slots import NormSite
+from normbench.models.trace import NormSite
 from normbench.registry import Registry
 
 Placement = Literal["pre", "post"]
@@ -84,8 +84,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)
         if self.placement == "pre":
-            return self.activation(self.norm(z))  # type: ignore[no-any-return]
-        return self.norm(self.activation(z))  # type: ignore[no-any-return]
+            return self.activation(self.norm(z))
+        return self.norm(self.activation(z))
 
 
 class Chain(nn.Module):
@@ -97,7 +97,7 @@ class Chain(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, classes]. x: [N, F], or [N, C, H, W], whose positions the head sees averaged."""
+        """Logits [N, classes] of [N, F], or of [N, C, H, W] averaged over its positions."""
         for block in self.blocks:
             x = block(x)
-        return self.head(x if x.ndim == 2 else x.mean((2, 3)))  # type: ignore[no-any-return]
+        return self.head(x if x.ndim == 2 else x.mean((2, 3)))

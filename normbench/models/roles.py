@@ -1,4 +1,4 @@
-"""What each parameter of a network is for: decay, rates and precision go by it, not by its shape."""
+"""What each parameter of a network is for: decay and precision go by it, not by its shape."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.utils import parametrize
 
-from normbench.models.slots import PRODUCTS
+from normbench.models.trace import PRODUCTS
 
 Role = Literal["weight", "bias", "norm", "activation", "scale"]
 

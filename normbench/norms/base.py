@@ -174,7 +174,7 @@ class NormMethod:
         return None
 
     def residual(self, branch: nn.Module, index: int, depth: int) -> None:
-        """Change a ``models.residual.Residual`` in place, the ``index``-th (from 0) of ``depth``."""
+        """Change a ``Residual`` in place, number ``index`` (from 0) of ``depth``."""
 
     def reinitialize(self, network: Network) -> None:
         """Give parameters other initial values, in place, once everything stands."""
