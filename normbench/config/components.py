@@ -13,8 +13,8 @@ from normbench.config.messages import mistake
 from normbench.data.catalog import DATASETS, Source, make_source
 from normbench.errors import suggest
 from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, Common
-from normbench.models.assemble import Blueprint
 from normbench.models.base import Placement
+from normbench.models.network import Blueprint
 from normbench.norms import NORMS, NormMethod, Setting
 from normbench.norms.base import Axes
 from normbench.registry import plain_name

@@ -9,101 +9,22 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from normbench.components import NotLoaded, summary_of, their_frames
 from normbench.errors import ConfigError, Problem
-from normbench.models.base import MODELS, Architecture, Block, Common, ImageShape
+from normbench.models.apply import apply, verify
+from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
-from normbench.models.residual import Residual
-from normbench.models.roles import Role, roles
-from normbench.models.slots import Anatomy, Kept, Layer, examine
-from normbench.models.trace import ACTIVATIONS, NormSite, Untraceable
-from normbench.norms import NormMethod, NormSlot, Rule
+from normbench.models.network import Blueprint, Network
+from normbench.models.slots import Anatomy, examine
+from normbench.models.trace import ACTIVATIONS, Untraceable
+from normbench.norms import NormMethod
 
 DRAWING = ("Dropout", "DropPath", "StochasticDepth", "AlphaDropout")
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """A network but for its norm: the kind, its options, and what built-in kinds share."""
-
-    kind: str
-    options: Any
-    common: Common
-
-    @property
-    def architecture(self) -> type[Architecture]:
-        """What builds it."""
-        return MODELS[self.kind]
-
-    @property
-    def keep(self) -> frozenset[str]:
-        """Paths of norms that stay as they are."""
-        return frozenset(getattr(self.options, "keep", ()))
-
-
-@dataclass(frozen=True)
-class Swap:
-    """A norm that was exchanged: its slot, what stood there, what stands there now."""
-
-    slot: NormSlot
-    before: str
-    after: str
-
-
-@dataclass(eq=False)
-class Network:
-    """A network with its norms in place, and what is known of it.
-
-    module: the network itself. backbone_sha256: over names and bytes of every parameter before the
-    method came, outside the norms. roles: of every parameter by name; rules: what the method's
-    paper fixes for a parameter. reinitialized: parameters of the backbone whose values the method
-    changed. draws: whether a training step takes random numbers from PyTorch's generator.
-    """
-
-    module: nn.Module
-    blueprint: Blueprint
-    method: NormMethod
-    slots: tuple[NormSlot, ...]
-    layers: tuple[Layer, ...]
-    kept: tuple[Kept, ...]
-    backbone_sha256: str
-    draws: bool
-    swaps: tuple[Swap, ...] = ()
-    reinitialized: tuple[str, ...] = ()
-    roles: Mapping[str, Role] = field(default_factory=dict)
-    rules: Mapping[str, Rule] = field(default_factory=dict)
-
-    @property
-    def layout(self) -> Literal["flat", "image"]:
-        """What a batch looks like: [N, F] or [N, C, H, W]."""
-        return self.blueprint.architecture.layout
-
-    def products(self) -> list[nn.Module]:
-        """The Linear or Conv of each hidden layer, from input to output."""
-        return [self.module.get_submodule(layer.path) for layer in self.layers]
-
-    def norms(self) -> list[nn.Module]:
-        """The module at each slot, from input to output."""
-        return [self.module.get_submodule(slot.path) for slot in self.slots]
-
-    def scale_invariant(self) -> list[bool | None]:
-        """By layer: whether the output is the same when its weights are multiplied by c > 0.
-
-        None where the method has not declared what it does, or changes more than the norms.
-        """
-        traits = self.method.traits
-        if traits.statistics is None or not self.method.standard_layers:
-            return [None] * len(self.layers)
-        own = {slot.path for slot in self.slots}
-        divides = traits.statistics != "none"
-        return [divides and layer.scaled and layer.norm in own for layer in self.layers]
 
 
 def assemble(
@@ -148,8 +69,8 @@ def assemble(
     if wrong:
         raise ConfigError([Problem("norms", wrong)])
     before = {name: parameter.detach().clone() for name, parameter in backbone.items()}
-    _apply(network, anatomy)
-    _verify(network, before)
+    apply(network, anatomy)
+    verify(network, before)
     return network
 
 
@@ -296,128 +217,3 @@ def _sha256(parameters: Mapping[str, Tensor]) -> str:
         digest.update(name.encode() + b"\0")
         digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-# --- apply ---
-
-
-class FeaturesFirst(nn.Module):
-    """A norm over axis 1 of [N, F] or [N, C, H, W], where features or positions lie otherwise."""
-
-    def __init__(self, norm: nn.Module, feature_dim: int):
-        super().__init__()
-        self.norm, self.feature_dim = norm, feature_dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = x.movedim(self.feature_dim, 1)
-        # One axis of positions becomes two, and three or more become two.
-        folded = first.unsqueeze(-1) if x.ndim == 3 else first.flatten(3) if x.ndim > 4 else first
-        y: Tensor = self.norm(folded)
-        return y.reshape(first.shape).movedim(1, self.feature_dim)
-
-
-class _Copy(nn.Module):
-    """y = x in memory of its own, where what follows may write into it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.clone()
-
-
-def _apply(network: Network, anatomy: Anatomy) -> None:
-    module, method = network.module, network.method
-    open_ = network.blueprint.architecture.open
-    norms, activations = [slot.path for slot in network.slots], set(anatomy.activations)
-    stands = _places(module)
-    swaps = []
-    for slot in network.slots:
-        given = module.get_submodule(slot.path)
-        if method.replaces or isinstance(given, NormSite):
-            swaps.append(_exchange(module, stands, slot, given, method))
-        if "activation" in method.replaces and slot.activation is not None:
-            old = module.get_submodule(slot.activation)
-            _replace(stands, old, method.activation(slot, old))
-    for part in module.modules():
-        if open_ and method.replaces and getattr(part, "inplace", False) is True:
-            part.inplace = False  # type: ignore[assignment]
-    if "weight" in method.replaces:
-        for product in network.products():
-            parametrization = method.weight(product)
-            if parametrization is not None:
-                parametrize.register_parametrization(product, "weight", parametrization)
-    if "residual" in method.replaces:
-        branches = [part for part in module.modules() if isinstance(part, Residual)]
-        for index, branch in enumerate(branches):
-            method.residual(branch, index, len(branches))
-    network.swaps = tuple(swaps)
-    if "init" in method.replaces:
-        method.reinitialize(network)
-    network.roles = roles(module, norms, activations)
-    network.rules = _rules(module, method)
-
-
-def _exchange(
-    module: nn.Module, stands: Places, slot: NormSlot, given: nn.Module, method: NormMethod
-) -> Swap:
-    layer = method.norm(slot)
-    if isinstance(layer, nn.Identity):
-        fresh = isinstance(given, NormSite) or slot.producer is not None
-        layer = layer if fresh else _Copy()
-    elif slot.feature_dim != 1 or len(slot.shape) not in (1, 3):
-        layer = FeaturesFirst(layer, slot.feature_dim)
-    after = str(layer).replace("\n", " ")
-    parent = module.get_submodule(slot.path.rpartition(".")[0])
-    if not isinstance(layer, nn.Identity) and not isinstance(parent, Block):
-        layer.register_forward_hook(_in_the_type_of_its_input)
-    act, drop = getattr(given, "act", None), getattr(given, "drop", None)
-    if isinstance(act, nn.Module):  # timm's norms carry their activation
-        rest = [drop] if isinstance(drop, nn.Module) else []
-        layer = nn.Sequential(layer, *rest, act)
-    _replace(stands, given, layer)
-    return Swap(slot, str(given), after)
-
-
-def _in_the_type_of_its_input(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """Autocast on CUDA makes float32 of some norms alone."""
-    return output.to(args[0].dtype)
-
-
-Places = dict[int, list[tuple[nn.Module, str]]]
-"""id of a module -> every (parent, name) under which it stands."""
-
-
-def _places(module: nn.Module) -> Places:
-    found: Places = {}
-    for part in module.modules():
-        for name, child in part._modules.items():
-            found.setdefault(id(child), []).append((part, name))
-    return found
-
-
-def _replace(stands: Places, old: nn.Module, new: nn.Module) -> None:
-    """Wherever ``old`` stands, also under several names."""
-    for parent, name in stands[id(old)]:
-        parent._modules[name] = new
-
-
-def _rules(module: nn.Module, method: NormMethod) -> dict[str, Rule]:
-    return {
-        name: method.rules[name.rpartition(".")[2]]
-        for name, _ in module.named_parameters()
-        if name.rpartition(".")[2] in method.rules
-    }
-
-
-def _verify(network: Network, before: Mapping[str, Tensor]) -> None:
-    """Note what of the backbone the method changed. Raises AssertionError if it may not."""
-    changed = []
-    for name, value in before.items():
-        path, _, last = name.rpartition(".")
-        now = getattr(network.module.get_submodule(path), last, None)
-        if not isinstance(now, Tensor) or not torch.equal(now.detach(), value):
-            changed.append(name)
-    network.reinitialized = tuple(changed)
-    if changed and network.method.replaces <= {"norm"}:
-        kind = type(network.method).__name__
-        raise ConfigError(
-            [Problem("norms", f"{kind} changes {', '.join(changed)}, which it does not declare")]
-        )

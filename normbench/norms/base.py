@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from normbench.registry import Registry
 
 if TYPE_CHECKING:
-    from normbench.models.assemble import Network
+    from normbench.models.network import Network
 
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from normbench.models.assemble import Network
+from normbench.models.network import Network
 from normbench.registry import Registry
 
 EXAMPLES = 128

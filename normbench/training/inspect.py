@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from normbench.models import ACTIVATIONS, Chain
-from normbench.models.assemble import Network, assemble
+from normbench.models.assemble import assemble
 from normbench.models.base import Placement
+from normbench.models.network import Network
 from normbench.norms import NormSlot
 from normbench.norms.base import Statistics
 from normbench.probes import Tap

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
-from normbench.models.assemble import Network
+from normbench.models.network import Network
 from normbench.norms import Rule
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 from normbench.data import Dataset, epoch_order, split
 from normbench.data.batches import Augment, DeviceData
-from normbench.models.assemble import Network, assemble
+from normbench.models.assemble import assemble
+from normbench.models.network import Network
 from normbench.probes import Tap
 from normbench.seeding import stream
 from normbench.training import events
