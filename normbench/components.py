@@ -28,15 +28,16 @@ REFERENCE = re.compile(
 """``home:Name``; the second form has the drive of a Windows path."""
 
 
-class NotLoaded(LookupError):
-    """A reference that leads nowhere, or whose code raised. ``hint`` holds the remedy.
+class UnknownName(LookupError):
+    """A name that no component carries. ``hint`` holds the remedy."""
 
-    frames: of the user's own traceback, where their code raised.
-    """
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(f"{message}\n{hint}")
+        self.message, self.hint = message, hint
 
-    def __init__(self, message: str, hint: str = "", frames: str = ""):
-        super().__init__(message)
-        self.message, self.hint, self.frames = message, hint, frames
+
+class NotLoaded(UnknownName):
+    """A reference that leads nowhere, or whose code raised: then the hint is their traceback."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,14 @@ def short(reference: str) -> str:
     """The name at the end of a reference: what tables call the component."""
     match = REFERENCE.match(reference)
     return match["name"] if match else reference
+
+
+def relocated(reference: str) -> str:
+    """The same with the file's name alone: what does not depend on where it lies."""
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return reference
+    return f"{Path(match['home']).name}:{match['name']}"
 
 
 def source_sha256(reference: str) -> str | None:
@@ -160,7 +169,7 @@ def _their_own_errors(home: str) -> Iterator[None]:
     except NotLoaded:
         raise
     except Exception as error:
-        raise NotLoaded(f"{home} raises {summary_of(error)}", frames=their_frames(error)) from error
+        raise NotLoaded(f"{home} raises {summary_of(error)}", their_frames(error)) from error
 
 
 def summary_of(error: BaseException) -> str:

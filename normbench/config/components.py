@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from normbench.components import short
 from normbench.config.families import Family, Section, option_values, with_options
 from normbench.config.messages import mistake
 from normbench.data.catalog import DATASETS, Source, make_source
@@ -110,6 +111,10 @@ class ModelConfig(Section):
         MODULE, description=f"how weights are drawn: {', '.join(_INITS)}"
     )
 
+    source: str | None = Field(
+        None, description="SHA-256 of the file that the kind names; filled in"
+    )
+
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         return MODEL.elsewhere(cls, cls.model_fields["kind"].default)
@@ -194,6 +199,10 @@ class NormConfig(Section):
         None, description="its label in tables; null: the kind and what differs from its defaults"
     )
 
+    source: str | None = Field(
+        None, description="SHA-256 of the file that the kind names; filled in"
+    )
+
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         return NORM.elsewhere(cls, cls.model_fields["kind"].default)
@@ -209,7 +218,8 @@ class NormConfig(Section):
             for key, value in option_values(self, type(options)).items()
             if value != getattr(type(options)(), key)
         ]
-        return f"{self.kind}({','.join(changed)})" if changed else self.kind
+        kind = short(self.kind)
+        return f"{kind}({','.join(changed)})" if changed else kind
 
     def options(self) -> Any:
         """The ``Options`` of this kind."""

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from normbench.components import is_reference, load
 from normbench.config.messages import Path, describe, mistake, mistakes, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
@@ -88,7 +89,19 @@ class Family(Generic[S]):
         except UnknownName as error:
             wrong = ((self.tag,), mistake(error.message, error.hint))
             raise mistakes([wrong, *self._others(value, name)]) from None
-        return self.member(kind).model_validate({**value, self.tag: kind})
+        values = {**value, self.tag: kind}
+        if is_reference(kind):
+            values["source"] = self._source(kind, value.get("source"))
+        return self.member(kind).model_validate(values)
+
+    def _source(self, reference: str, known: Any) -> str | None:
+        """The hash of what a reference leads to, which must be the one that a config names."""
+        digest = load(reference).sha256
+        if known is not None and known != digest:
+            message = f"{reference} is not the file it was: its hash differs"
+            hint = "an edited file makes new runs; start the command again, or undo the change"
+            raise mistakes([((self.tag,), mistake(message, hint))])
+        return digest
 
     def _others(
         self, value: Mapping[str, Any], name: str

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from normbench.components import NotLoaded, summary_of, their_frames
+from normbench.components import summary_of, their_frames
 from normbench.errors import ConfigError, Problem
 from normbench.models.apply import apply, verify
 from normbench.models.base import ImageShape
@@ -112,12 +113,9 @@ def problem_of(
 @functools.lru_cache(maxsize=256)
 def _anatomy(key: str, plan: _Plan) -> Anatomy:
     del key
-    with torch.device("meta"):
-        try:
-            module = _built(plan.blueprint, plan.image_shape, plan.num_classes, 0)
-        except (RuntimeError, NotImplementedError):
-            module = None
-    if module is None:
+    # Another's constructor may look at values, which there are none of on the meta device.
+    on = nullcontext() if plan.blueprint.architecture.open else torch.device("meta")
+    with on:
         module = _built(plan.blueprint, plan.image_shape, plan.num_classes, 0)
     return _examined(plan.blueprint, module, plan.image_shape, plan.num_classes)
 
@@ -138,7 +136,8 @@ class _Plan:
 def anatomy(blueprint: Blueprint, image_shape: ImageShape, num_classes: int = 10) -> Anatomy:
     """What such a network looks like inside, without drawing its weights. Raises ConfigError."""
     plan = _Plan(blueprint, image_shape, num_classes)
-    return _anatomy(repr((blueprint, image_shape, num_classes)), plan)
+    # The architecture itself as well: an edited file makes another one.
+    return _anatomy(repr((blueprint, id(blueprint.architecture), image_shape, num_classes)), plan)
 
 
 # --- build ---
@@ -150,23 +149,13 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
         torch.manual_seed(seed)
         try:
             return kind.build(blueprint.options, blueprint.common, image_shape, num_classes)
-        except NotLoaded as error:
-            hint = "\n".join(filter(None, (error.hint, error.frames)))
-            raise ConfigError([Problem("model", error.message, hint)]) from None
-        except ValueError as error:
-            if not kind.open:
-                raise ConfigError([Problem("model", str(error))]) from None
-            raise ConfigError([_raised(error)]) from None
-        except (RuntimeError, NotImplementedError):
-            raise
         except Exception as error:
-            raise ConfigError([_raised(error)]) from None
-
-
-def _raised(error: Exception) -> Problem:
-    return Problem(
-        "model", f"the network's constructor raises {summary_of(error)}", their_frames(error)
-    )
+            # What this package raises is a sentence; what others do has a place in their code.
+            frames = their_frames(error)
+            if not frames and not isinstance(error, ValueError | TypeError):
+                raise
+            told = f"the network's constructor raises {summary_of(error)}" if frames else str(error)
+            raise ConfigError([Problem("model", told, frames)]) from None
 
 
 def _examined(

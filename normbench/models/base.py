@@ -35,6 +35,11 @@ class Common:
         return ACTIVATIONS[self.activation]()
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """No options."""
+
+
 class Architecture:
     """How to build one kind of network, with a ``NormSite`` wherever a norm belongs.
 
@@ -47,10 +52,7 @@ class Architecture:
 
     layout: ClassVar[Literal["flat", "image"]] = "image"
     open: ClassVar[bool] = False
-
-    @dataclass(frozen=True)
-    class Options:
-        """No options."""
+    Options: ClassVar[type] = NoOptions
 
     @classmethod
     def build(
@@ -68,7 +70,13 @@ class Architecture:
         return {}
 
 
-MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds")
+def _of_reference(target: Any, reference: str) -> type[Architecture]:
+    from normbench.models.foreign import of_reference  # is built on this file
+
+    return of_reference(target, reference)
+
+
+MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds", _of_reference)
 
 
 class Block(nn.Module):

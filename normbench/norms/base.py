@@ -8,6 +8,8 @@ residual branches and initial values. What it touches it declares in ``replaces`
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -198,7 +200,39 @@ class NormMethod:
         return None
 
 
-NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms")
+def of_module(target: Any, reference: str) -> type[NormMethod]:
+    """The method of ``file.py:Name``: a NormMethod, or the layer alone, a module over features.
+
+    Such a module is called with ``features``, with ``eps``, ``affine`` and ``momentum`` where it
+    takes them, and with options: its other arguments that have a plain default. Raises TypeError.
+    """
+    if isinstance(target, type) and issubclass(target, NormMethod):
+        return target
+    if not (isinstance(target, type) and issubclass(target, nn.Module)):
+        raise TypeError("is neither a NormMethod nor a torch.nn.Module")
+    shared = ("eps", "affine", "momentum")
+    _, *others = inspect.signature(target).parameters.values()
+    taken = [p.name for p in others if p.name in shared]
+    options: list[tuple[str, Any, Any]] = []
+    for parameter in others:
+        default = parameter.default
+        if parameter.name in taken or parameter.kind not in (1, 3):
+            continue
+        if default is inspect.Parameter.empty:
+            raise TypeError(f"{target.__name__} needs {parameter.name}; give it a default")
+        if type(default) in (bool, int, float, str):
+            options.append((parameter.name, type(default), default))
+
+    def norm(self: NormMethod, slot: NormSlot) -> nn.Module:
+        given = {name: getattr(self.setting, name) for name in taken}
+        return target(slot.features, **given, **dataclasses.asdict(self.options))
+
+    made = dataclasses.make_dataclass("Options", options, frozen=True)
+    own = {"Options": made, "norm": norm, "__doc__": target.__doc__, "layer_class": target}
+    return type(target.__name__, (NormMethod,), own)
+
+
+NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms", of_module)
 
 
 class Norm(nn.Module):
