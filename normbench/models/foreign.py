@@ -23,7 +23,7 @@ class ForeignOptions:
     """
 
     args: dict[str, Any] = field(default_factory=dict)
-    keep: tuple[str, ...] = ()
+    keep: list[str] = field(default_factory=list)
     output: int | str | None = None
     input: Literal["image", "flat"] = "image"
 
