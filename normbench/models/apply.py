@@ -19,18 +19,30 @@ from normbench.norms import NormMethod, NormSlot, Rule
 
 
 class FeaturesFirst(nn.Module):
-    """A norm over axis 1 of [N, F] or [N, C, H, W], where features or positions lie otherwise."""
+    """A norm over axis 1 of [N, C, H, W], where features or positions lie otherwise."""
 
     def __init__(self, norm: nn.Module, feature_dim: int):
         super().__init__()
         self.norm, self.feature_dim = norm, feature_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        first = x.movedim(self.feature_dim, 1)
+        first = x.movedim(self.feature_dim, 1).contiguous()
         # One axis of positions becomes two, and three or more become two.
         folded = first.unsqueeze(-1) if x.ndim == 3 else first.flatten(3) if x.ndim > 4 else first
         y: Tensor = self.norm(folded)
         return y.reshape(first.shape).movedim(1, self.feature_dim)
+
+
+class Rows(nn.Module):
+    """A norm of [N, F] that takes every token of [N, ..., F] as an example."""
+
+    def __init__(self, norm: nn.Module):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x.reshape(-1, x.shape[-1]))
+        return y.view(x.shape)
 
 
 class _Copy(nn.Module):
@@ -72,15 +84,29 @@ def apply(network: Network, anatomy: Anatomy) -> None:
     network.rules = _rules(module, method)
 
 
+def layer_at(method: NormMethod, slot: NormSlot) -> nn.Module:
+    """The method's layer for the layout of ``slot``.
+
+    Of tokens each is normalized by itself, as in a transformer; a method that needs positions gets
+    those of the sequence.
+    """
+    if slot.is_tokens and method.problem(slot.of_one_token(), slot.positions) is None:
+        layer = method.norm(slot.of_one_token())
+        return layer if isinstance(layer, nn.Identity) else Rows(layer)
+    layer = method.norm(slot)
+    plain = slot.feature_dim == 1 and len(slot.shape) in (1, 3)
+    if plain or isinstance(layer, nn.Identity):
+        return layer
+    return FeaturesFirst(layer, slot.feature_dim)
+
+
 def _exchange(
     module: nn.Module, stands: Places, slot: NormSlot, given: nn.Module, method: NormMethod
 ) -> Swap:
-    layer = method.norm(slot)
+    layer = layer_at(method, slot)
     if isinstance(layer, nn.Identity):
         fresh = isinstance(given, NormSite) or slot.producer is not None
         layer = layer if fresh else _Copy()
-    elif slot.feature_dim != 1 or len(slot.shape) not in (1, 3):
-        layer = FeaturesFirst(layer, slot.feature_dim)
     after = str(layer).replace("\n", " ")
     parent = module.get_submodule(slot.path.rpartition(".")[0])
     if not isinstance(layer, nn.Identity) and not isinstance(parent, Block):

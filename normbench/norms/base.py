@@ -89,6 +89,10 @@ class NormSlot:
         rest = self.shape[1:] if self.feature_dim == 1 else self.shape[:-1]
         return self.features, rest[0], math.prod(rest[1:])
 
+    def of_one_token(self) -> NormSlot:
+        """The same place, seen from a single token."""
+        return dataclasses.replace(self, shape=(self.features,), feature_dim=1)
+
     @property
     def is_tokens(self) -> bool:
         """Whether the features stand last, as in a sequence of tokens [N, L, C]."""
@@ -101,8 +105,8 @@ class Traits:
 
     statistics: what the mean square that it divides by is taken over, "none" where it divides by
     none; centered: whether a mean is subtracted first; formula: in one line; year, paper: of the
-    source; state: what it keeps beside parameters; convention: where eps stands, which variance,
-    the sense of momentum; reference: the authors' code, and how this differs from it.
+    source; eps: where it stands, inside or outside of the root, as a bound, or nowhere; state: what
+    it keeps beside parameters; convention: which variance, the sense of momentum; reference: the authors' code, and how this differs from it.
     """
 
     statistics: Statistics | None = None
@@ -110,6 +114,7 @@ class Traits:
     formula: str = ""
     year: int | None = None
     paper: str = ""
+    eps: Literal["inside", "outside", "clamped", "none"] | None = None
     state: str = "none"
     train_differs: bool | None = None
     convention: str = ""
@@ -163,7 +168,8 @@ class NormMethod:
     def norm(self, slot: NormSlot) -> nn.Module:
         """The module that stands at ``slot``: [N, F] or [N, C, H, W] -> the same shape.
 
-        So whatever the slot's layout: the assembly brings [N, L, C] as [N, C, L, 1].
+        So whatever the network's layout: the assembly brings tokens [N, L, F] as [N * L, F], and
+        as [N, F, L, 1] to a method that finds a problem in that.
         """
         raise NotImplementedError
 
