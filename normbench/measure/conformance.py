@@ -86,7 +86,7 @@ def check_norm(method: NormMethod) -> Iterator[Finding]:
 
 
 def shape_and_type(s: Subject) -> str | None:
-    """The output has its input's shape and type, in float32, bfloat16 and float64, and is finite."""
+    """The output has its input's shape and type, whatever the type, and is finite."""
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         x = s.draw("types").to(dtype)
         # Parameters stay float32 under autocast, and follow in float64, where gradients are tested.
@@ -183,9 +183,8 @@ def right_axis(s: Subject) -> str | None:
     plain = s.method.standard_layers and traits.eps != "clamped"
     if traits.statistics not in ("batch", "example") or traits.centered is None or not plain:
         return None
-    bare = type(s.method)(
-        Setting(eps=1e-12, affine=False, axes=s.method.setting.axes), s.method.options
-    )
+    policy = Setting(eps=1e-12, affine=False, axes=s.method.setting.axes)
+    bare = type(s.method)(policy, s.method.options)
     x = 2 * s.draw("axis") + 0.5
     marked = x.clone()
     marked[0] *= 7
@@ -228,8 +227,8 @@ def running_statistics(s: Subject) -> str | None:
         share = float(((first[name] - start[name]) * whole).sum() / whole.square().sum())
         if momentum != 0.5 and abs(share - (1 - momentum)) < 0.02:
             return (
-                f"momentum stands the wrong way round: with {momentum:g} as the weight of the newest "
-                f"batch, {name} went {share:.2f} of the way at once"
+                f"momentum stands the wrong way round: with {momentum:g} as the weight of the "
+                f"newest batch, {name} went {share:.2f} of the way at once"
             )
     return None
 
