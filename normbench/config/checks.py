@@ -9,8 +9,9 @@ from normbench.config.components import (
     NormalizationConfig,
     NormConfig,
 )
+from normbench.config.training import RuntimeConfig
 from normbench.errors import ConfigError
-from normbench.models.assemble import anatomy, problem_of
+from normbench.models.assemble import anatomy, problem_of, step_problem
 
 # (height, width, channels) of the datasets whose images all have one known shape.
 _SHAPES: dict[str, tuple[int, int, int]] = {
@@ -51,3 +52,22 @@ def norm_problem(
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
     return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
+
+
+def runtime_problem(
+    data: DataConfig,
+    model: ModelConfig,
+    normalization: NormalizationConfig,
+    norm: NormConfig,
+    runtime: RuntimeConfig,
+) -> tuple[str, str] | None:
+    """(key of runtime, why a run under this norm cannot be trained so); None when it can."""
+    shape = image_shape(data)
+    if shape is None or not (runtime.stack > 1 or runtime.compile) or model_problem(data, model):
+        return None
+    return step_problem(
+        anatomy(model.blueprint(), shape).draws,
+        norm.method(normalization),
+        stacked=runtime.stack > 1,
+        compiled=runtime.compile,
+    )

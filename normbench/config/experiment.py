@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem
+from normbench.config.checks import model_problem, norm_problem, runtime_problem
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.families import Family, Section
 from normbench.config.grid import (
@@ -319,6 +319,19 @@ class ExperimentConfig(Section):
         if wrong:
             raise mistakes(wrong)
         return tune
+
+    @model_validator(mode="after")
+    def _fits_the_step(self) -> Self:
+        wrong: dict[str, PydanticCustomError] = {}
+        for norm in self.norms:
+            found = runtime_problem(self.data, self.model, self.normalization, norm, self.runtime)
+            if found:
+                key, reason = found
+                hint = "set  stack: 1" if key == "stack" else "set  compile: false"
+                wrong.setdefault(key, mistake(f"{norm.label}: {reason}", hint))
+        if wrong:
+            raise mistakes([(("runtime", key), one) for key, one in wrong.items()])
+        return self
 
     @model_validator(mode="after")
     def _every_point(self) -> Self:

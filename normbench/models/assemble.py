@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,8 @@ from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
 from normbench.models.network import Blueprint, Network
 from normbench.models.slots import Anatomy, examine
-from normbench.models.trace import ACTIVATIONS, Untraceable
+from normbench.models.trace import ACTIVATIONS, Untraceable, draws
 from normbench.norms import NormMethod
-
-DRAWING = ("Dropout", "DropPath", "StochasticDepth", "AlphaDropout")
 
 
 def assemble(
@@ -64,7 +62,7 @@ def assemble(
         anatomy.layers,
         anatomy.kept,
         _sha256(backbone),
-        any(type(m).__name__.startswith(DRAWING) for m in module.modules()),
+        anatomy.draws,
     )
     wrong = problem_of(blueprint, anatomy, method, batch_size)
     if wrong:
@@ -99,7 +97,7 @@ def problem_of(
                     f"{slot.path} is {how}"
                 )
             taken[slot.activation] = slot.path
-    if "residual" in method.replaces and all(slot.branch is None for slot in anatomy.slots):
+    if "residual" in method.replaces and not anatomy.residuals:
         return "it changes residual branches, and this network has none of a known kind"
     for slot in anatomy.slots:
         if not method.replaces and slot.default is None:
@@ -107,6 +105,22 @@ def problem_of(
         reason = method.problem(slot, batch_size)
         if reason:
             return reason if not blueprint.architecture.open else f"{slot.path}: {reason}"
+    return None
+
+
+def step_problem(
+    draws: bool, method: NormMethod, *, stacked: bool, compiled: bool
+) -> tuple[str, str] | None:
+    """(stack or compile, why a network under this method cannot be trained so), or None.
+
+    draws: whether its training step draws random numbers.
+    """
+    if stacked and draws:
+        reason = "the network draws random numbers, as for dropout, which seeds side by side cannot"
+        return "stack", reason
+    for asked, key in ((stacked, "stack"), (compiled, "compile")):
+        if asked and key in method.conflicts:
+            return key, method.conflicts[key]
     return None
 
 
@@ -165,8 +179,9 @@ def _examined(
     flat = blueprint.architecture.layout == "flat"
     shape = (2, height * width * channels) if flat else (2, channels, height, width)
     draw = torch.Generator().manual_seed(0)
+    example = torch.randn(shape, generator=draw, device="cpu")
     try:
-        found = examine(module, torch.randn(shape, generator=draw, device="cpu"), blueprint.keep)
+        found = examine(module, example, blueprint.keep)
     except Untraceable as error:
         cause = error.__cause__
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
@@ -184,7 +199,8 @@ def _examined(
         message = "the network does not return logits [N, classes]"
         hint = "name where in its tuple or dict they are:  model.output: 0"
         raise ConfigError([Problem("model", message, hint)])
-    return found
+    # Ours draw nothing.
+    return replace(found, draws=blueprint.architecture.open and draws(module, example))
 
 
 def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:

@@ -47,7 +47,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a forward pass tells of a network."""
+    """What a forward pass tells of a network.
+
+    residuals: how many blocks with a residual branch of a known kind; draws: whether a training
+    step takes random numbers from PyTorch's generator.
+    """
 
     slots: tuple[NormSlot, ...]
     layers: tuple[Layer, ...]
@@ -55,6 +59,8 @@ class Anatomy:
     activations: frozenset[str]
     head: str | None
     output: tuple[int, ...]
+    residuals: int = 0
+    draws: bool = False
 
 
 def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset()) -> Anatomy:
@@ -101,7 +107,8 @@ class _Reader:
         head = self._head(output)
         shape = tuple(output.shape) if isinstance(output, Tensor) else ()
         activations = frozenset(c.path for c in self.calls if isinstance(c.module, ACTIVATIONS))
-        return Anatomy(slots, self._layers(head), kept, activations, head, shape)
+        residuals = len(self.branches)
+        return Anatomy(slots, self._layers(head), kept, activations, head, shape, residuals)
 
     def _slots(self) -> tuple[tuple[NormSlot, ...], tuple[Kept, ...]]:
         slots: dict[str, NormSlot] = {}
@@ -184,7 +191,11 @@ class _Reader:
         return None
 
     def _branch(self, path: str) -> str | None:
-        inside = [name for name in self.branches if path.startswith(f"{name}.branch.")]
+        inside = [
+            name
+            for name in self.branches
+            if path.startswith(tuple(f"{name}.{part}" for part in ("before", "branch")))
+        ]
         return max(inside, key=len, default=None)
 
     def _head(self, output: Any) -> str | None:

@@ -131,6 +131,24 @@ def forward(
         module.train(training)
 
 
+def draws(module: nn.Module, example: Tensor) -> bool:
+    """Whether a forward pass in training mode takes numbers from PyTorch's generator: dropout,
+    stochastic depth, as a module or as a function. True where the pass fails, to be safe."""
+    training = module.training
+    module.train()
+    try:
+        with torch.no_grad(), _undisturbed(module):
+            torch.manual_seed(0)
+            before = torch.get_rng_state()
+            try:
+                module(example)
+            except Exception:
+                return True
+            return not torch.get_rng_state().equal(before)
+    finally:
+        module.train(training)
+
+
 def _failure(error: Exception, calls: list[Call], example: Tensor) -> str:
     size = "x".join(map(str, example.shape[1:]))
     last = f" after {calls[-1].path}" if calls else ""

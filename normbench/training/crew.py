@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from normbench.errors import ConfigError, Problem
+from normbench.models.assemble import step_problem
 from normbench.probes import Tap
 from normbench.training.optimizers import apply_bounds, make_optimizer, set_rates
 from normbench.training.run import Run
@@ -215,6 +217,15 @@ def _stacked(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 
 def make_crew(runs: Sequence[Run]) -> Crew:
-    """A stack, or the run alone: which one, the runs' config says."""
-    runtime = runs[0].config.runtime
+    """A stack, or the run alone: which one, the runs' config says.
+
+    Raises ConfigError where the network cannot be trained so, as only now is known of data whose
+    image size the config does not tell.
+    """
+    runtime, network = runs[0].config.runtime, runs[0].assembled
+    problem = step_problem(
+        network.draws, network.method, stacked=runtime.stack > 1, compiled=runtime.compile
+    )
+    if problem:
+        raise ConfigError([Problem(f"runtime.{problem[0]}", problem[1])])
     return Stack(runs) if runtime.stack > 1 or runtime.compile else Alone(runs[0])

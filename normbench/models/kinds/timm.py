@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from normbench.data.vision import torchvision
 from normbench.models.base import MODELS, ImageShape
 from normbench.models.foreign import Foreign, ForeignOptions
 
@@ -23,6 +24,7 @@ class Timm(Foreign):
 
     @classmethod
     def make(cls, options: Any, num_classes: int, image_shape: ImageShape) -> nn.Module:
+        torchvision()  # which timm imports, by the door that takes any build of it
         try:
             import timm
         except ModuleNotFoundError:
