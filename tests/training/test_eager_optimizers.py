@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +26,9 @@ CONFIGS = [
 def trained(config, *, pytorch: bool) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(3)
     weight, bias = (torch.randn(s, generator=draw, requires_grad=True) for s in ((7, 5), (7,)))
-    optimizer = make_optimizer([weight], [bias], config)
+    parameters = {"weight": weight, "bias": bias}
+    network = SimpleNamespace(rules={}, roles={name: name for name in parameters})
+    optimizer = make_optimizer(network, parameters, SimpleNamespace(optimizer=config))
     if pytorch:
         (cls,) = type(optimizer).__bases__
         given = ("lr", "momentum", "betas", "eps", "fused")
