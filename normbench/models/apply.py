@@ -140,6 +140,9 @@ def _replace(stands: Places, old: nn.Module, new: nn.Module) -> None:
     """Wherever ``old`` stands, also under several names."""
     for parent, name in stands[id(old)]:
         parent._modules[name] = new
+        if isinstance(parent, nn.TransformerEncoderLayer):
+            # In evaluation it would pass by its norms, as if they were still PyTorch's.
+            parent.activation_relu_or_gelu = 0
 
 
 def _rules(module: nn.Module, method: NormMethod) -> dict[str, Rule]:

@@ -21,8 +21,8 @@ from normbench.models.apply import apply, verify
 from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
 from normbench.models.network import Blueprint, Network
-from normbench.models.slots import Anatomy, examine
-from normbench.models.trace import ACTIVATIONS, Untraceable, draws
+from normbench.models.slots import NEVER_CALLED, Anatomy, examine
+from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
 from normbench.norms import NormMethod
 
 
@@ -97,6 +97,9 @@ def problem_of(
                     f"{slot.path} is {how}"
                 )
             taken[slot.activation] = slot.path
+    if "weight" in method.replaces and anatomy.held:
+        path, reason = next(iter(anatomy.held.items()))
+        return f"it holds the weights of layers in another way, and that of {path} {reason}"
     if "residual" in method.replaces and not anatomy.residuals:
         return "it changes residual branches, and this network has none of a known kind"
     for slot in anatomy.slots:
@@ -182,25 +185,46 @@ def _examined(
     example = torch.randn(shape, generator=draw, device="cpu")
     try:
         found = examine(module, example, blueprint.keep)
+    except NoLogits as error:
+        raise ConfigError([Problem("model.output", str(error))]) from None
     except Untraceable as error:
         cause = error.__cause__
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
         larger = "images can be made larger with  data.resize: 64"
         hint = "\n".join(filter(None, (larger, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
-    if found.output and found.output != (2, num_classes):
-        sizes = "x".join(map(str, found.output[1:])) or "nothing"
+    if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
+        _check_logits(found.output, num_classes, "")
+        return found
+    trained = in_training(module, example)
+    _check_logits(found.output, num_classes, "")
+    if trained.output is not None:
+        is_tensor = isinstance(trained.output, Tensor)
+        shape = tuple(trained.output.shape) if is_tensor else ()
+        _check_logits(shape, num_classes, " in training")
+    kept = tuple(
+        replace(k, reason="it is called in training alone")
+        if k.path in trained.norms and k.reason == NEVER_CALLED
+        else k
+        for k in found.kept
+    )
+    return replace(found, draws=trained.draws, kept=kept)
+
+
+def _check_logits(shape: tuple[int, ...], num_classes: int, when: str) -> None:
+    """Raise ConfigError unless this is the shape of two examples' logits."""
+    if not shape:
+        message = f"the network does not return logits [N, classes]{when}"
+        hint = "name where in its tuple or dict they are:  output: 0"
+        raise ConfigError([Problem("model", message, hint)])
+    if shape != (2, num_classes):
+        sizes = "x".join(map(str, shape[1:])) or "no"
         message = (
-            f"the network gives {sizes} numbers an image, and the data have {num_classes} classes"
+            f"the network gives {sizes} numbers an image{when}, and the data have {num_classes} "
+            "classes"
         )
         hint = "let its constructor take num_classes, or give the number in model.args"
         raise ConfigError([Problem("model", message, hint)])
-    if not found.output:
-        message = "the network does not return logits [N, classes]"
-        hint = "name where in its tuple or dict they are:  model.output: 0"
-        raise ConfigError([Problem("model", message, hint)])
-    # Ours draw nothing.
-    return replace(found, draws=blueprint.architecture.open and draws(module, example))
 
 
 def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:

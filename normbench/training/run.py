@@ -201,7 +201,7 @@ class Run:
         the weights as they are, where the running ones still hold those of earlier weights and of
         augmented images: Wu & Johnson 2021, arXiv:2105.07576, section 3. Restores the running ones.
         """
-        keepers = [m for m in self.network.modules() if hasattr(m, "running_var")]
+        keepers = [m for m in self.network.modules() if getattr(m, "running_var", None) is not None]
         if not keepers:
             return math.nan
         before = [(m, m.momentum, [b.clone() for b in m.buffers()]) for m in keepers]
