@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import torch
@@ -64,7 +65,8 @@ def apply(network: Network, anatomy: Anatomy) -> None:
             swaps.append(_exchange(module, stands, slot, given, method))
         if "activation" in method.replaces and slot.activation is not None:
             old = module.get_submodule(slot.activation)
-            _replace(stands, old, method.activation(slot, old))
+            # Anew: it may have moved with the norm that carries it.
+            _replace(_places(module), old, method.activation(slot, old))
     for part in module.modules():
         if open_ and method.replaces and getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
@@ -113,8 +115,8 @@ def _exchange(
         layer.register_forward_hook(_in_the_type_of_its_input)
     act, drop = getattr(given, "act", None), getattr(given, "drop", None)
     if isinstance(act, nn.Module):  # timm's norms carry their activation
-        rest = [drop] if isinstance(drop, nn.Module) else []
-        layer = nn.Sequential(layer, *rest, act)
+        parts = {"norm": layer, **({"drop": drop} if isinstance(drop, nn.Module) else {})}
+        layer = nn.Sequential(OrderedDict(**parts, act=act))
     _replace(stands, given, layer)
     return Swap(slot, str(given), after)
 

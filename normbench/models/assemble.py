@@ -98,8 +98,8 @@ def problem_of(
                 )
             taken[slot.activation] = slot.path
     if "weight" in method.replaces and anatomy.held:
-        path, reason = next(iter(anatomy.held.items()))
-        return f"it holds the weights of layers in another way, and that of {path} {reason}"
+        path, why = next(iter(anatomy.held.items()))
+        return f"it holds the weights of layers in another way, and that of {path} {why}"
     if "residual" in method.replaces and not anatomy.residuals:
         return "it changes residual branches, and this network has none of a known kind"
     for slot in anatomy.slots:

@@ -186,6 +186,8 @@ class _Reader:
 
     def _activation_after(self, index: int) -> str | None:
         at = self.calls[index]
+        if isinstance(getattr(at.module, "act", None), ACTIVATIONS):
+            return f"{at.path}.act"  # as timm's norms carry it
         for call in self.calls[index + 1 :]:
             if at.leads_to(call):
                 return call.path if isinstance(call.module, ACTIVATIONS) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 from dataclasses import replace
@@ -16,7 +17,12 @@ from normbench.data import DATASETS
 from normbench.errors import ConfigError
 from normbench.models import MODELS
 
-PAIRS = [(dataset, model) for dataset in DATASETS.names() for model in MODELS.names()]
+PAIRS = [
+    (dataset, model)
+    for dataset in DATASETS.names()
+    for model in MODELS.names()
+    if model != "timm" or importlib.util.find_spec("timm") is not None
+]
 
 
 @pytest.mark.parametrize(("dataset", "model"), PAIRS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -494,7 +495,9 @@ def test_a_network_that_draws_random_numbers_is_known_and_not_stacked(plan):
 
 def test_what_a_method_cannot_stand_with_is_told():
     class Shy(NormMethod):
-        conflicts = {"compile": "it breaks the graph", "stack": "it looks at other runs"}
+        conflicts = MappingProxyType(
+            {"compile": "it breaks the graph", "stack": "it looks at other runs"}
+        )
 
     method = Shy(Setting(), Shy.Options())
     assert step_problem(False, method, stacked=False, compiled=False) is None
