@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from normbench.measure.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
 from normbench.models import MODELS, Common
 from normbench.models.assemble import assemble
 from normbench.models.network import Blueprint
 from normbench.norms import NORMS, NormSlot, Setting, make_method
-from normbench.probes.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
 from normbench.seeding import stream
 
 
