@@ -18,7 +18,7 @@ ImageShape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Common:
+class ModelSettings:
     """What all built-in architectures share.
 
     placement: ``pre`` is linear -> norm -> activation, ``post`` is linear -> activation -> norm.
@@ -56,7 +56,7 @@ class Architecture:
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
         """The network with placeholders, for images of this shape (H, W, C).
 
@@ -79,9 +79,9 @@ def _of_reference(target: Any, reference: str) -> type[Architecture]:
 MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds", _of_reference)
 
 
-def one_order(kind: str, common: Common, instead: str = "") -> None:
+def one_order(kind: str, settings: ModelSettings, instead: str = "") -> None:
     """Raise ValueError where the config places norms that stand where this kind has them."""
-    if common.placement != "pre":
+    if settings.placement != "pre":
         remedy = f" (it has {instead})" if instead else ""
         raise ValueError(f"placement is for mlp and cnn; {kind} has its own order{remedy}")
 
@@ -101,12 +101,12 @@ def patches(image_shape: ImageShape, side: int) -> int:
 class Block(nn.Module):
     """Linear or Conv, norm and activation, in the order of ``placement``."""
 
-    def __init__(self, linear: nn.Module, features: int, common: Common):
+    def __init__(self, linear: nn.Module, features: int, settings: ModelSettings):
         super().__init__()
         self.linear = linear
         self.norm: nn.Module = NormSite(features)
-        self.activation = common.make_activation()
-        self.placement = common.placement
+        self.activation = settings.make_activation()
+        self.placement = settings.placement
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)

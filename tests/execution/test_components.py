@@ -28,7 +28,7 @@ def defined():
         NORMS._forget(name)
 
 
-def identity(self, slot):
+def identity(self, lane):
     return nn.Identity()
 
 
@@ -55,7 +55,7 @@ def test_a_worker_that_knows_it_already_keeps_what_it_has(defined):
 
 def test_a_cell_that_is_run_again_replaces_its_norm(defined):
     defined(identity)
-    again = defined(lambda self, slot: nn.Flatten())
+    again = defined(lambda self, lane: nn.Flatten())
     assert NORMS["zelle"] is again
 
 
@@ -68,7 +68,7 @@ def test_a_name_of_ours_stays_taken(defined):
 def test_what_cannot_be_sent_is_told_with_the_remedy(defined):
     held = threading.Lock()
 
-    def layer(self, slot):
+    def layer(self, lane):
         return held
 
     defined(layer)

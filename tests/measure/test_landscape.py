@@ -9,18 +9,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from normbench.measure.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
-from normbench.models import MODELS, Common
+from normbench.models import MODELS, ModelSettings
 from normbench.models.assemble import assemble
 from normbench.models.network import Blueprint
-from normbench.norms import NORMS, NormSlot, Setting, make_method
+from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
 from normbench.seeding import stream
 
 
 def network(kind: str, layout: str = "flat") -> nn.Module:
     model = "mlp" if layout == "flat" else "cnn"
     small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 4}
-    blueprint = Blueprint(model, MODELS[model].Options(**small), Common(activation="tanh"))
-    method = make_method(kind, Setting(), **groups(kind))
+    blueprint = Blueprint(model, MODELS[model].Options(**small), ModelSettings(activation="tanh"))
+    method = make_method(kind, NormPolicy(), **groups(kind))
     return assemble(blueprint, method, (4, 4, 1), 3, 0).module
 
 
@@ -39,7 +39,7 @@ def cases() -> list[tuple[str, str]]:
     """Every norm that fits a chain, on features where it can stand there."""
     found = []
     for kind in NORMS:
-        method = make_method(kind, Setting(), **groups(kind))
+        method = make_method(kind, NormPolicy(), **groups(kind))
         for layout, shape in (("flat", (4,)), ("image", (4, 2, 2))):
             if method.problem(replace(NormSlot.of(*shape), default=""), 8) is None:
                 found.append((kind, layout))

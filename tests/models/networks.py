@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.models import MODELS, Common
+from normbench.models import MODELS, ModelSettings
 from normbench.models.assemble import anatomy, assemble, problem_of
 from normbench.models.base import ImageShape
 from normbench.models.network import Blueprint, Network
-from normbench.norms import NORMS, Setting, make_method
+from normbench.norms import NORMS, NormPolicy, make_method
 
 IMAGE: ImageShape = (8, 8, 1)
 CLASSES = 10
@@ -43,10 +43,10 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def plan(form: str, common: Common = Common()) -> Blueprint:
+def plan(form: str, settings: ModelSettings = ModelSettings()) -> Blueprint:
     """The blueprint of a form of ``FORMS``."""
     kind, options = FORMS[form]
-    return Blueprint(kind, MODELS[kind].Options(**options), common)
+    return Blueprint(kind, MODELS[kind].Options(**options), settings)
 
 
 def fitting(blueprint: Blueprint, image: ImageShape = IMAGE, classes: int = CLASSES) -> list[str]:
@@ -58,13 +58,13 @@ def fitting(blueprint: Blueprint, image: ImageShape = IMAGE, classes: int = CLAS
 def network(
     form: str,
     norm: str,
-    common: Common = Common(),
+    settings: ModelSettings = ModelSettings(),
     seed: int = 0,
-    setting: Setting = Setting(),
+    policy: NormPolicy = NormPolicy(),
 ) -> Network:
     """One of ``FORMS`` under a norm."""
-    method = make_method(norm, setting)
-    return assemble(plan(form, common), method, IMAGE, CLASSES, seed, BATCH)
+    method = make_method(norm, policy)
+    return assemble(plan(form, settings), method, IMAGE, CLASSES, seed, BATCH)
 
 
 def images(count: int, image: ImageShape = IMAGE, *, flat: bool = False) -> Tensor:

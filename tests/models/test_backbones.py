@@ -12,10 +12,10 @@ import torch
 from networks import CHAINS, CLASSES, FORMS, batch, fitting, network, plan, without_gradient
 from torch import Tensor, nn
 
-from normbench.models import INITS, MODELS, Chain, Common
+from normbench.models import INITS, MODELS, Chain, ModelSettings
 from normbench.models.assemble import assemble
 from normbench.models.network import Blueprint, Network
-from normbench.norms import Setting, make_method
+from normbench.norms import NormPolicy, make_method
 
 
 def chain(net: Network) -> Chain:
@@ -32,10 +32,10 @@ def backbone(net: Network) -> dict[str, Tensor]:
     }
 
 
-def check_bitwise(form: str, common: Common, norms: Sequence[str]) -> None:
-    expected = network(form, "none", common)
+def check_bitwise(form: str, settings: ModelSettings, norms: Sequence[str]) -> None:
+    expected = network(form, "none", settings)
     for norm in norms:
-        found = network(form, norm, common)
+        found = network(form, norm, settings)
         assert found.backbone_sha256 == expected.backbone_sha256
         if found.method.standard_layers:
             ours, theirs = backbone(found), backbone(expected)
@@ -48,18 +48,18 @@ def check_bitwise(form: str, common: Common, norms: Sequence[str]) -> None:
 def test_the_backbone_is_bitwise_the_same_under_every_norm(form):
     norms = fitting(plan(form))
     assert len(norms) >= 4
-    check_bitwise(form, Common(), norms)
+    check_bitwise(form, ModelSettings(), norms)
 
 
 @pytest.mark.parametrize("form", list(FORMS))
 def test_the_backbone_is_so_under_every_initialization(form):
     for init in INITS:
-        check_bitwise(form, Common(init=init), ("batch", "rms"))
+        check_bitwise(form, ModelSettings(init=init), ("batch", "rms"))
 
 
 @pytest.mark.parametrize("kind", list(CHAINS))
 def test_the_backbone_is_so_too_with_the_norm_behind_the_activation(kind):
-    check_bitwise(kind, Common(placement="post"), ("batch", "layer", "rms", "group"))
+    check_bitwise(kind, ModelSettings(placement="post"), ("batch", "layer", "rms", "group"))
 
 
 def test_every_kind_of_ours_is_tested_here():
@@ -87,7 +87,9 @@ def test_the_backbone_does_not_depend_on_what_was_built_or_drawn_before(form):
 @pytest.mark.parametrize("form", list(FORMS))
 def test_every_weight_differs_under_another_seed(form):
     for init in INITS:
-        one, other = (backbone(network(form, "batch", Common(init=init), seed)) for seed in (0, 1))
+        one, other = (
+            backbone(network(form, "batch", ModelSettings(init=init), seed)) for seed in (0, 1)
+        )
         for name in one:
             if name.endswith("weight"):
                 assert not one[name].equal(other[name]), name
@@ -155,7 +157,7 @@ def order_of_calls(net: nn.Module, x: Tensor) -> list[str]:
 def test_the_norm_sits_where_the_placement_says_and_never_at_the_input_or_the_head(
     kind, placement, order
 ):
-    net = network(kind, "batch", Common(placement=placement))
+    net = network(kind, "batch", ModelSettings(placement=placement))
     depth = CHAINS[kind]["depth"]
     expected = [f"blocks.{i}.{part}" for i in range(depth) for part in order]
     assert order_of_calls(net.module, batch(net)) == [*expected, "head"]
@@ -164,7 +166,7 @@ def test_the_norm_sits_where_the_placement_says_and_never_at_the_input_or_the_he
 @pytest.mark.parametrize("kind", list(CHAINS))
 @pytest.mark.parametrize("placement", ["pre", "post"])
 def test_the_logits_are_those_of_the_formula(kind, placement):
-    net = network(kind, "layer", Common(placement=placement, init="torch_default"))
+    net = network(kind, "layer", ModelSettings(placement=placement, init="torch_default"))
     module = chain(net)
     x = batch(net)
     h = x
@@ -190,7 +192,7 @@ def test_the_logits_are_those_of_the_formula(kind, placement):
 @pytest.mark.parametrize("form", list(FORMS))
 def test_without_bias_no_layer_has_one_whatever_the_norm(form):
     for norm in fitting(plan(form)):
-        names = backbone(network(form, norm, Common(bias=False)))
+        names = backbone(network(form, norm, ModelSettings(bias=False)))
         assert not [name for name in names if name.endswith("bias")]
 
 
@@ -198,9 +200,9 @@ def test_without_bias_no_layer_has_one_whatever_the_norm(form):
 @pytest.mark.parametrize("placement", ["pre", "post"])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms", "instance"])
 def test_a_network_knows_whether_it_feels_the_scale_of_its_weights(norm, placement, activation):
-    common = Common(activation=activation, init="torch_default", placement=placement)
-    blueprint = Blueprint("cnn", MODELS["cnn"].Options(depth=4, stages=1, width=8), common)
-    net = assemble(blueprint, make_method(norm, Setting(eps=1e-12)), (6, 6, 1), CLASSES, 0)
+    settings = ModelSettings(activation=activation, init="torch_default", placement=placement)
+    blueprint = Blueprint("cnn", MODELS["cnn"].Options(depth=4, stages=1, width=8), settings)
+    net = assemble(blueprint, make_method(norm, NormPolicy(eps=1e-12)), (6, 6, 1), CLASSES, 0)
     x = batch(net, image=(6, 6, 1))
     first, second, *_ = chain(net).blocks
     with torch.no_grad():

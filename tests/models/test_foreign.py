@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normbench.errors import ConfigError
-from normbench.models import MODELS, Common
+from normbench.models import MODELS, ModelSettings
 from normbench.models.assemble import anatomy, assemble, problem_of, step_problem
 from normbench.models.foreign import ForeignOptions, of_reference
 from normbench.models.init import MODULE
 from normbench.models.network import Blueprint, Network
 from normbench.models.slots import Anatomy
-from normbench.norms import NormMethod, Setting, make_method
+from normbench.norms import NormMethod, NormPolicy, make_method
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def plan(monkeypatch):
 
     def of(target: Any, init: str = MODULE, **options: Any) -> Blueprint:
         monkeypatch.setitem(MODELS._items, target.__name__, of_reference(target, "net.py:Net"))
-        return Blueprint(target.__name__, ForeignOptions(**options), Common(init=init))
+        return Blueprint(target.__name__, ForeignOptions(**options), ModelSettings(init=init))
 
     return of
 
@@ -206,7 +206,7 @@ def test_tied_weights_stay_tied_and_are_drawn_alike(plan, init):
 
 
 def test_a_tied_weight_is_not_held_in_another_way(plan):
-    method = Reparametrized(Setting(), Reparametrized.Options())
+    method = Reparametrized(NormPolicy(), Reparametrized.Options())
     told = problem_of(plan(Tied), found(plan(Tied)), method, 8)
     assert told == (
         "it holds the weights of layers in another way, and that of first is shared with another "
@@ -235,7 +235,7 @@ def test_parametrized_weights_are_kept_and_so_is_a_norm_that_has_one(plan):
     assert {k.path: k.reason for k in anatomy.kept} == {
         "own": "its own parameters are parametrized"
     }
-    method = Reparametrized(Setting(), Reparametrized.Options())
+    method = Reparametrized(NormPolicy(), Reparametrized.Options())
     told = problem_of(plan(Parametrized), anatomy, method, 8)
     assert told is not None
     assert told.endswith("that of conv is parametrized already")
@@ -499,7 +499,7 @@ def test_what_a_method_cannot_stand_with_is_told():
             {"compile": "it breaks the graph", "stack": "it looks at other runs"}
         )
 
-    method = Shy(Setting(), Shy.Options())
+    method = Shy(NormPolicy(), Shy.Options())
     assert step_problem(False, method, stacked=False, compiled=False) is None
     assert step_problem(False, method, stacked=False, compiled=True) == (
         "compile",

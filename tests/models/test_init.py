@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.errors import ConfigError
-from normbench.models import INITS, MODELS, Common, NormSite
+from normbench.models import INITS, MODELS, ModelSettings, NormSite
 from normbench.models.assemble import assemble
 from normbench.models.base import Architecture
 from normbench.models.init import initialize
@@ -136,7 +136,7 @@ class Own(nn.Module):
 
 class Undrawn(Architecture):
     @classmethod
-    def build(cls, options, common, image_shape, num_classes):
+    def build(cls, options, settings, image_shape, num_classes):
         return Own()
 
 
@@ -148,7 +148,7 @@ class Drawn(Undrawn):
 
 def assembled(kind: str, architecture: type[Architecture], monkeypatch, seed: int = 0) -> nn.Module:
     monkeypatch.setitem(MODELS._items, kind, architecture)
-    blueprint = Blueprint(kind, architecture.Options(), Common())
+    blueprint = Blueprint(kind, architecture.Options(), ModelSettings())
     return assemble(blueprint, make_method("none"), (2, 2, 1), 3, seed).module
 
 

@@ -7,15 +7,15 @@ import torch
 from torch import nn
 
 from normbench.errors import ConfigError
-from normbench.models import ACTIVATIONS, MODELS, Chain, Common
+from normbench.models import ACTIVATIONS, MODELS, Chain, ModelSettings
 from normbench.models.assemble import anatomy, assemble
 from normbench.models.base import ImageShape
 from normbench.models.network import Blueprint
 from normbench.norms import NormSlot, make_method
 
 
-def plan(kind: str, common: Common = Common(), **options: int) -> Blueprint:
-    return Blueprint(kind, MODELS[kind].Options(**options), common)
+def plan(kind: str, settings: ModelSettings = ModelSettings(), **options: int) -> Blueprint:
+    return Blueprint(kind, MODELS[kind].Options(**options), settings)
 
 
 def slots(image: ImageShape, kind: str = "cnn", **options: int) -> tuple[NormSlot, ...]:
@@ -26,10 +26,10 @@ def network(
     kind: str,
     image: ImageShape = (32, 32, 3),
     classes: int = 10,
-    common: Common = Common(),
+    settings: ModelSettings = ModelSettings(),
     **options: int,
 ) -> Chain:
-    net = assemble(plan(kind, common, **options), make_method("batch"), image, classes, 0)
+    net = assemble(plan(kind, settings, **options), make_method("batch"), image, classes, 0)
     assert isinstance(net.module, Chain)
     return net.module
 
@@ -112,7 +112,7 @@ def test_an_mlp_has_its_depth_and_width_and_a_head(depth):
 
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_every_activation_trains_a_little(activation):
-    net = network("mlp", (8, 8, 1), common=Common(activation=activation), depth=2, width=8)
+    net = network("mlp", (8, 8, 1), settings=ModelSettings(activation=activation), depth=2, width=8)
     x = torch.linspace(-1, 1, 4 * 64).view(4, 64)
     net(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())

@@ -9,7 +9,7 @@ import pytest
 from networks import batch, fitting, without_gradient
 
 from normbench.errors import ConfigError
-from normbench.models import MODELS, Common
+from normbench.models import MODELS, ModelSettings
 from normbench.models.assemble import anatomy, assemble
 from normbench.models.base import ImageShape
 from normbench.models.network import Blueprint
@@ -44,7 +44,7 @@ SOME = {"mobilenet_v3_small": ZOO["mobilenet_v3_small"], "resnet18": ZOO["resnet
 
 def plan(kind: str, name: str, args: dict[str, Any]) -> Blueprint:
     options = MODELS[kind].Options(name=name, args=args)
-    return Blueprint(kind, options, Common(init="module"))
+    return Blueprint(kind, options, ModelSettings(init="module"))
 
 
 def check(

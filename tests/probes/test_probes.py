@@ -12,11 +12,11 @@ from tiny import CNN, EVERYTHING, only, record, run_config, same, state, trained
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.models import MODELS, Common
+from normbench.models import MODELS, ModelSettings
 from normbench.models.assemble import assemble
 from normbench.models.network import Blueprint, Network
-from normbench.norms import NormMethod, Setting, make_method
-from normbench.probes import PROBES, Capture, Tap, probe_steps
+from normbench.norms import NormMethod, NormPolicy, make_method
+from normbench.probes import PROBES, Capture, ProbeRecorder, probe_steps
 from normbench.training import events
 from normbench.training.run import Run
 
@@ -26,14 +26,14 @@ SMALL = {"mlp": {"depth": 4, "width": 8}, "cnn": {"depth": 4, "stages": 2, "widt
 
 def network(kind: str, norm: str, placement: str = "pre", activation: str = "relu") -> Network:
     groups = {"groups": 2} if norm == "group" else {}
-    return under(make_method(norm, Setting(), **groups), kind, placement, activation)
+    return under(make_method(norm, NormPolicy(), **groups), kind, placement, activation)
 
 
 def under(
     method: NormMethod, kind: str, placement: str = "pre", activation: str = "relu"
 ) -> Network:
-    common = Common(activation=activation, placement=placement, init="torch_default")
-    blueprint = Blueprint(kind, MODELS[kind].Options(**SMALL[kind]), common)
+    settings = ModelSettings(activation=activation, placement=placement, init="torch_default")
+    blueprint = Blueprint(kind, MODELS[kind].Options(**SMALL[kind]), settings)
     return assemble(blueprint, method, IMAGE, CLASSES, 0, BATCH)
 
 
@@ -100,14 +100,14 @@ def cosine(output: np.ndarray) -> float:
 
 
 def probed(net: Network, x: Tensor, y: Tensor, optimizer: Any) -> dict[str, list[float]]:
-    tap = Tap(net)
+    recorder = ProbeRecorder(net)
     optimizer.zero_grad()
-    with tap.watching():
+    with recorder.recording():
         loss = F.cross_entropy(net.module(x), y)
         loss.backward()
-    tap.after_backward(optimizer.param_groups[0]["lr"])
+    recorder.after_backward(optimizer.param_groups[0]["lr"])
     optimizer.step()
-    return tap.after_step()
+    return recorder.after_step()
 
 
 def close(found: list[float], wanted: list[float]) -> bool:
@@ -171,7 +171,7 @@ def test_the_update_of_plain_gradient_descent_is_the_rate_times_the_gradient():
     assert found["update_ratio"] == pytest.approx(wanted, rel=1e-5)
 
 
-def test_the_tap_leaves_no_hook_and_draws_no_random_number():
+def test_the_recorder_leaves_no_hook_and_draws_no_random_number():
     net, (x, y) = network("cnn", "batch"), batch("cnn")
     states = torch.get_rng_state(), np.random.get_state()[1].tolist()
     probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.1))
@@ -186,7 +186,7 @@ def test_the_hooks_are_gone_after_an_error_too():
     net, (x, _) = network("mlp", "none"), batch("mlp")
 
     def fails() -> None:
-        with Tap(net).watching():
+        with ProbeRecorder(net).recording():
             net.module(x)
             raise RuntimeError("in the middle")
 
@@ -260,7 +260,7 @@ def test_the_effective_rate_is_missing_where_a_norm_has_not_declared_what_it_doe
             return torch.nn.Identity()
 
     x, y = batch("mlp")
-    net = under(Undeclared(Setting(), Undeclared.Options()), "mlp")
+    net = under(Undeclared(NormPolicy(), Undeclared.Options()), "mlp")
     assert net.scale_invariant() == [None] * 4
     found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.1))
     assert np.isnan(found["effective_rate"]).all()

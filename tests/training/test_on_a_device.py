@@ -13,9 +13,9 @@ from tiny import CNN, EVERYTHING, run_config
 
 from normbench.models.assemble import anatomy, problem_of
 from normbench.norms import NORMS, make_method
-from normbench.probes import Tap
-from normbench.training.crew import Stack
+from normbench.probes import ProbeRecorder
 from normbench.training.run import Run
+from normbench.training.stepper import VmapStepper
 
 CASES = {"mlp": (), "cnn": CNN, "everything": (*EVERYTHING, *CNN)}
 NO_VALUES = (RuntimeError, NotImplementedError)
@@ -56,7 +56,7 @@ def test_the_stand_in_notices_a_wait_and_a_tensor_left_behind():
 def fits(case: str, norm: str) -> bool:
     """Whether the norm makes sense in the network, where groups hold more than two values."""
     config = run_config(*CASES[case])
-    method = make_method(norm, config.normalization.setting())
+    method = make_method(norm, config.normalization.policy())
     blueprint = config.model.blueprint()
     return norm not in ("instance", "group") and not problem_of(
         blueprint, anatomy(blueprint, (8, 8, 1)), method, config.data.batch_size
@@ -75,8 +75,8 @@ def test_an_update_stays_on_the_device_and_never_waits_for_it(digits, case, norm
 
 def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
     run = make_run(digits)
-    tap = Tap(run.assembled)
-    run.update(tap)
+    recorder = ProbeRecorder(run.assembled)
+    run.update(recorder)
     fetched = []
 
     def cpu(self):
@@ -84,7 +84,7 @@ def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
         return torch.zeros(self.shape)
 
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
-    values = tap.after_step()
+    values = recorder.after_step()
     assert len(fetched) == 1
     assert fetched[0] == (len(values), len(run.assembled.layers))
 
@@ -92,7 +92,7 @@ def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 def test_a_stack_stays_there_and_never_waits_either(digits, case):
     runs = [make_run(digits, *CASES[case], seed=seed) for seed in range(2)]
-    stack = Stack(runs)
+    stack = VmapStepper(runs)
     for _ in range(2):
         stack.update()
     assert {p.device.type for p in stack.parameters.values()} == {"meta"}
@@ -101,6 +101,6 @@ def test_a_stack_stays_there_and_never_waits_either(digits, case):
 
 def test_the_images_lie_on_the_device_once_for_all_runs_of_a_stack(digits):
     first = Run(run_config(), digits)
-    second = Run(run_config(seed=1), digits, beside=first)
+    second = Run(run_config(seed=1), digits, stacked_with=first)
     assert second.data is first.data
     assert second.test_data is first.test_data

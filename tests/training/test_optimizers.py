@@ -16,7 +16,7 @@ from normbench.errors import ConfigError
 from normbench.models.assemble import assemble
 from normbench.models.network import Network
 from normbench.models.roles import roles
-from normbench.norms import NormMethod, Rule, Setting
+from normbench.norms import NormMethod, NormPolicy, Rule
 from normbench.training.budget import steps_per_epoch, total_steps
 from normbench.training.optimizers import apply_bounds, make_optimizer, set_rates
 from normbench.training.run import Run
@@ -181,17 +181,17 @@ class Matrices(NormMethod):
     replaces = frozenset({"norm", "activation"})
     rules = MappingProxyType({"gain": Rule(rate=0.5, low=0.9, high=1.1)})
 
-    def norm(self, slot):
-        layer = Shapely(slot.features)
-        layer.gain = nn.Parameter(torch.ones(slot.features))
+    def norm(self, lane):
+        layer = Shapely(lane.features)
+        layer.gain = nn.Parameter(torch.ones(lane.features))
         return layer
 
-    def activation(self, slot, given):
-        return Shapely(slot.features)
+    def activation(self, lane, given):
+        return Shapely(lane.features)
 
 
 def under_matrices() -> Network:
-    method = Matrices(Setting(), Matrices.Options())
+    method = Matrices(NormPolicy(), Matrices.Options())
     blueprint = run_config().model.blueprint()
     return assemble(blueprint, method, (8, 8, 1), 10, 0)
 

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from normbench.models.base import MODELS, Architecture, Common, ImageShape, one_order
+from normbench.models.base import MODELS, Architecture, ImageShape, ModelSettings, one_order
 from normbench.models.trace import NormSite
 
 NORM = "layer"
@@ -35,11 +35,11 @@ class LSTM(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
-        one_order("lstm", common)
+        one_order("lstm", settings)
         _, row, channels = image_shape
-        return _Network(options, common.bias, row * channels, num_classes)
+        return _Network(options, settings.bias, row * channels, num_classes)
 
     @classmethod
     def drawn(cls, network: nn.Module) -> Mapping[str, float]:

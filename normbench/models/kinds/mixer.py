@@ -9,7 +9,14 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from normbench.models.base import MODELS, Architecture, Common, ImageShape, one_order, patches
+from normbench.models.base import (
+    MODELS,
+    Architecture,
+    ImageShape,
+    ModelSettings,
+    one_order,
+    patches,
+)
 from normbench.models.residual import Residual
 from normbench.models.trace import NormSite
 
@@ -39,11 +46,11 @@ class Mixer(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
-        one_order("mixer", common)
+        one_order("mixer", settings)
         count = patches(image_shape, options.patch)
-        return _Network(options, common, image_shape[2], count, num_classes)
+        return _Network(options, settings, image_shape[2], count, num_classes)
 
 
 class _Transpose(nn.Module):
@@ -52,31 +59,33 @@ class _Transpose(nn.Module):
         return x.transpose(1, 2)
 
 
-def _perceptron(size: int, inner: int, common: Common) -> OrderedDict[str, nn.Module]:
+def _perceptron(size: int, inner: int, settings: ModelSettings) -> OrderedDict[str, nn.Module]:
     return OrderedDict(
-        linear1=nn.Linear(size, inner, bias=common.bias),
-        activation=common.make_activation(),
-        linear2=nn.Linear(inner, size, bias=common.bias),
+        linear1=nn.Linear(size, inner, bias=settings.bias),
+        activation=settings.make_activation(),
+        linear2=nn.Linear(inner, size, bias=settings.bias),
     )
 
 
 class _Network(nn.Module):
-    def __init__(self, options: Any, common: Common, channels: int, count: int, num_classes: int):
+    def __init__(
+        self, options: Any, settings: ModelSettings, channels: int, count: int, num_classes: int
+    ):
         super().__init__()
         width = options.width
-        self.embed = nn.Conv2d(channels, width, options.patch, options.patch, bias=common.bias)
+        self.embed = nn.Conv2d(channels, width, options.patch, options.patch, bias=settings.bias)
         self.blocks = nn.ModuleList()
         for _ in range(options.depth):
             tokens = OrderedDict[str, nn.Module](
                 turn=_Transpose(),
-                **_perceptron(count, options.token_width, common),
+                **_perceptron(count, options.token_width, settings),
                 back=_Transpose(),
             )
-            features = _perceptron(width, options.feature_width, common)
+            features = _perceptron(width, options.feature_width, settings)
             for branch in (tokens, features):
                 self.blocks.append(Residual(nn.Sequential(branch), before=NormSite(width, NORM)))
         self.norm: nn.Module = NormSite(width, NORM)
-        self.head = nn.Linear(width, num_classes, bias=common.bias)
+        self.head = nn.Linear(width, num_classes, bias=settings.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, C, H, W]."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from normbench.models.base import MODELS, Architecture, Common, ImageShape, one_order
+from normbench.models.base import MODELS, Architecture, ImageShape, ModelSettings, one_order
 from normbench.models.residual import Residual
 from normbench.models.trace import NormSite
 
@@ -37,23 +37,23 @@ class ResidualMLP(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
-        one_order("residual_mlp", common)
-        return _Network(options, common, math.prod(image_shape), num_classes)
+        one_order("residual_mlp", settings)
+        return _Network(options, settings, math.prod(image_shape), num_classes)
 
 
 class _Network(nn.Module):
-    def __init__(self, options: Any, common: Common, inputs: int, num_classes: int):
+    def __init__(self, options: Any, settings: ModelSettings, inputs: int, num_classes: int):
         super().__init__()
-        width, inner, bias = options.width, options.expansion * options.width, common.bias
+        width, inner, bias = options.width, options.expansion * options.width, settings.bias
         self.stem = nn.Linear(inputs, width, bias=bias)
         self.blocks = nn.ModuleList(
             Residual(
                 nn.Sequential(
                     OrderedDict(
                         linear1=nn.Linear(width, inner, bias=bias),
-                        activation=common.make_activation(),
+                        activation=settings.make_activation(),
                         linear2=nn.Linear(inner, width, bias=bias),
                     )
                 ),
@@ -62,7 +62,7 @@ class _Network(nn.Module):
             for _ in range(options.depth)
         )
         self.norm: nn.Module = NormSite(width, NORM)
-        self.activation = common.make_activation()
+        self.activation = settings.make_activation()
         self.head = nn.Linear(width, num_classes, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.models.base import MODELS, Architecture, Common, ImageShape, one_order
+from normbench.models.base import MODELS, Architecture, ImageShape, ModelSettings, one_order
 from normbench.models.residual import Residual
 from normbench.models.trace import NormSite
 
@@ -54,24 +54,24 @@ class ResNet(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
-        one_order("resnet", common, "order: v2")
+        one_order("resnet", settings, "order: v2")
         if (options.depth - 2) % 6:
             near = max(8, 6 * round((options.depth - 2) / 6) + 2)
             raise ValueError(f"a resnet has 6n+2 layers, as {near} is; got {options.depth}")
-        return _Network(options, common, image_shape[2], num_classes)
+        return _Network(options, settings, image_shape[2], num_classes)
 
 
 class _Network(nn.Module):
-    def __init__(self, options: Any, common: Common, channels: int, num_classes: int):
+    def __init__(self, options: Any, settings: ModelSettings, channels: int, num_classes: int):
         super().__init__()
         width, first = options.width, options.order == "v1"
         cifar = options.stem == "cifar"
         stem: OrderedDict[str, nn.Module] = OrderedDict()
-        stem["conv"] = _conv(channels, width, common, *((3, 1) if cifar else (7, 2)))
+        stem["conv"] = _conv(channels, width, settings, *((3, 1) if cifar else (7, 2)))
         if first:
-            stem |= {"norm": NormSite(width, NORM), "activation": common.make_activation()}
+            stem |= {"norm": NormSite(width, NORM), "activation": settings.make_activation()}
         if not cifar:
             stem["pool"] = nn.MaxPool2d(3, stride=2, padding=1)
         self.stem = nn.Sequential(stem)
@@ -82,13 +82,13 @@ class _Network(nn.Module):
             for layer in range((options.depth - 2) // 6):
                 stride = 2 if stage and not layer else 1
                 out = options.width * 2**stage
-                self.blocks.append(block(into, out, stride, options.shortcut, common))
+                self.blocks.append(block(into, out, stride, options.shortcut, settings))
                 into = out
         end: OrderedDict[str, nn.Module] = OrderedDict()
         if not first:
-            end |= {"norm": NormSite(into, NORM), "activation": common.make_activation()}
+            end |= {"norm": NormSite(into, NORM), "activation": settings.make_activation()}
         self.end = nn.Sequential(end)
-        self.head = nn.Linear(into, num_classes, bias=common.bias)
+        self.head = nn.Linear(into, num_classes, bias=settings.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, C, H, W]."""
@@ -98,16 +98,18 @@ class _Network(nn.Module):
         return self.head(self.end(x).mean((2, 3)))
 
 
-def _conv(into: int, out: int, common: Common, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(into, out, size, stride=stride, padding=size // 2, bias=common.bias)
+def _conv(
+    into: int, out: int, settings: ModelSettings, size: int = 3, stride: int = 1
+) -> nn.Conv2d:
+    return nn.Conv2d(into, out, size, stride=stride, padding=size // 2, bias=settings.bias)
 
 
-def _original(into: int, out: int, stride: int, shortcut: str, common: Common) -> Residual:
+def _original(into: int, out: int, stride: int, shortcut: str, settings: ModelSettings) -> Residual:
     branch = OrderedDict(
-        conv1=_conv(into, out, common, stride=stride),
+        conv1=_conv(into, out, settings, stride=stride),
         norm1=NormSite(out, NORM),
-        activation=common.make_activation(),
-        conv2=_conv(out, out, common),
+        activation=settings.make_activation(),
+        conv2=_conv(out, out, settings),
         norm2=NormSite(out, NORM),
     )
     skip: nn.Module | None = None
@@ -115,21 +117,25 @@ def _original(into: int, out: int, stride: int, shortcut: str, common: Common) -
         if shortcut == "A":
             skip = PaddedShortcut(into, out, stride)
         else:
-            conv = _conv(into, out, common, 1, stride)
+            conv = _conv(into, out, settings, 1, stride)
             skip = nn.Sequential(OrderedDict(conv=conv, norm=NormSite(out, NORM)))
-    return Residual(nn.Sequential(branch), skip, after=common.make_activation())
+    return Residual(nn.Sequential(branch), skip, after=settings.make_activation())
 
 
-def _pre_activation(into: int, out: int, stride: int, shortcut: str, common: Common) -> Residual:
-    before = OrderedDict(norm=NormSite(into, NORM), activation=common.make_activation())
+def _pre_activation(
+    into: int, out: int, stride: int, shortcut: str, settings: ModelSettings
+) -> Residual:
+    before = OrderedDict(norm=NormSite(into, NORM), activation=settings.make_activation())
     branch = OrderedDict(
-        conv1=_conv(into, out, common, stride=stride),
+        conv1=_conv(into, out, settings, stride=stride),
         norm=NormSite(out, NORM),
-        activation=common.make_activation(),
-        conv2=_conv(out, out, common),
+        activation=settings.make_activation(),
+        conv2=_conv(out, out, settings),
     )
     skip: nn.Module | None = None
     if (into, stride) != (out, 1):
         padded = shortcut == "A"
-        skip = PaddedShortcut(into, out, stride) if padded else _conv(into, out, common, 1, stride)
+        skip = (
+            PaddedShortcut(into, out, stride) if padded else _conv(into, out, settings, 1, stride)
+        )
     return Residual(nn.Sequential(branch), skip, before=nn.Sequential(before))

@@ -12,7 +12,14 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.models.base import MODELS, Architecture, Common, ImageShape, one_order, patches
+from normbench.models.base import (
+    MODELS,
+    Architecture,
+    ImageShape,
+    ModelSettings,
+    one_order,
+    patches,
+)
 from normbench.models.residual import Residual
 from normbench.models.trace import NormSite
 
@@ -49,13 +56,13 @@ class ViT(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
-        one_order("vit", common, "norm_position: post")
+        one_order("vit", settings, "norm_position: post")
         if options.width % options.heads:
             raise ValueError(f"{options.heads} heads do not divide a width of {options.width}")
         count = patches(image_shape, options.patch)
-        return _Network(options, common, image_shape[2], count, num_classes)
+        return _Network(options, settings, image_shape[2], count, num_classes)
 
     @classmethod
     def drawn(cls, network: nn.Module) -> Mapping[str, float]:
@@ -83,21 +90,23 @@ class Attention(nn.Module):
         return self.q, self.k, self.v
 
 
-def _perceptron(width: int, inner: int, common: Common) -> nn.Module:
+def _perceptron(width: int, inner: int, settings: ModelSettings) -> nn.Module:
     return nn.Sequential(
         OrderedDict(
-            linear1=nn.Linear(width, inner, bias=common.bias),
-            activation=common.make_activation(),
-            linear2=nn.Linear(inner, width, bias=common.bias),
+            linear1=nn.Linear(width, inner, bias=settings.bias),
+            activation=settings.make_activation(),
+            linear2=nn.Linear(inner, width, bias=settings.bias),
         )
     )
 
 
 class _Network(nn.Module):
-    def __init__(self, options: Any, common: Common, channels: int, count: int, num_classes: int):
+    def __init__(
+        self, options: Any, settings: ModelSettings, channels: int, count: int, num_classes: int
+    ):
         super().__init__()
         width, where = options.width, options.norm_position
-        self.embed = nn.Conv2d(channels, width, options.patch, options.patch, bias=common.bias)
+        self.embed = nn.Conv2d(channels, width, options.patch, options.patch, bias=settings.bias)
         self.token: nn.Parameter | None = None
         if options.pool == "token":
             self.token = nn.Parameter(torch.zeros(1, 1, width))
@@ -110,14 +119,14 @@ class _Network(nn.Module):
         self.blocks = nn.ModuleList()
         for _ in range(options.depth):
             for branch in (
-                Attention(width, options.heads, common.bias),
-                _perceptron(width, options.expansion * width, common),
+                Attention(width, options.heads, settings.bias),
+                _perceptron(width, options.expansion * width, settings),
             ):
                 block = Residual(branch, before=site(where != "post"), after=site(where == "post"))
                 block.branch_end = site(where == "peri")
                 self.blocks.append(block)
         self.norm = site(where != "post")
-        self.head = nn.Linear(width, num_classes, bias=common.bias)
+        self.head = nn.Linear(width, num_classes, bias=settings.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, C, H, W]."""
