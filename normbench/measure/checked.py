@@ -12,7 +12,7 @@ from normbench import components
 from normbench.errors import ConfigError, Problem
 from normbench.measure.conformance import Finding, check_norm
 from normbench.measure.network_check import check_network
-from normbench.models import MODELS, MODULE, Common
+from normbench.models import MODELS, MODULE, ModelSettings
 from normbench.models.base import Architecture, ImageShape
 from normbench.models.network import Blueprint
 from normbench.norms import NORMS, NormMethod, make_method
@@ -89,8 +89,8 @@ def _of_norm(name: str) -> Checked:
 
 def _of_network(name: str, image_shape: ImageShape, num_classes: int) -> Checked:
     kind = MODELS[name]
-    common = Common(init=MODULE) if kind.open else Common()
-    blueprint = Blueprint(name, kind.Options(), common)
+    settings = ModelSettings(init=MODULE) if kind.open else ModelSettings()
+    blueprint = Blueprint(name, kind.Options(), settings)
     report = check_network(blueprint, image_shape, num_classes)
     size = "x".join(map(str, image_shape))
     notes = [

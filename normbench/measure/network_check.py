@@ -14,7 +14,7 @@ from normbench.models.assemble import anatomy, assemble
 from normbench.models.base import ImageShape
 from normbench.models.network import Blueprint
 from normbench.models.slots import Anatomy
-from normbench.norms import NORMS, Setting, make_method
+from normbench.norms import NORMS, NormPolicy, make_method
 from normbench.seeding import stream
 
 EXAMPLES = 4
@@ -33,7 +33,7 @@ def check_network(
     blueprint: Blueprint,
     image_shape: ImageShape,
     num_classes: int = 10,
-    setting: Setting = Setting(),
+    policy: NormPolicy = NormPolicy(),
 ) -> NetworkReport:
     """Put every registered norm into the network, and train it for one step.
 
@@ -41,7 +41,7 @@ def check_network(
     """
     found = anatomy(blueprint, image_shape, num_classes)
     parameters: dict[str, int] = {}
-    findings = tuple(_under_every_norm(blueprint, image_shape, num_classes, setting, parameters))
+    findings = tuple(_under_every_norm(blueprint, image_shape, num_classes, policy, parameters))
     return NetworkReport(found, findings, parameters)
 
 
@@ -49,12 +49,12 @@ def _under_every_norm(
     blueprint: Blueprint,
     image_shape: ImageShape,
     num_classes: int,
-    setting: Setting,
+    policy: NormPolicy,
     parameters: dict[str, int],
 ) -> Iterator[Finding]:
     backbones: dict[str, str] = {}
     for name in NORMS.names():
-        method = make_method(name, setting)
+        method = make_method(name, policy)
         try:
             network = assemble(blueprint, method, image_shape, num_classes, 0, EXAMPLES)
         except ConfigError as error:

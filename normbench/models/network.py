@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from normbench.models.base import MODELS, Architecture, Common
+from normbench.models.base import MODELS, Architecture, ModelSettings
 from normbench.models.roles import Role
 from normbench.models.slots import Kept, Layer
 from normbench.norms import NormMethod, NormSlot, Rule
@@ -20,7 +20,7 @@ class Blueprint:
 
     kind: str
     options: Any
-    common: Common
+    settings: ModelSettings
 
     @property
     def architecture(self) -> type[Architecture]:

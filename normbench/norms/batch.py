@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Norm, NormMethod, NormSlot, Setting, Traits
+from normbench.norms.base import NORMS, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import batch_norm
 
 
@@ -13,9 +13,9 @@ class BatchNormLayer(Norm):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, slot: NormSlot, setting: Setting):
-        super().__init__(slot, setting)
-        self.momentum = setting.momentum
+    def __init__(self, slot: NormSlot, policy: NormPolicy):
+        super().__init__(slot, policy)
+        self.momentum = policy.momentum
         self.register_buffer("running_mean", torch.zeros(slot.features))
         self.register_buffer("running_var", torch.ones(slot.features))
 
@@ -55,7 +55,7 @@ class BatchNorm(NormMethod):
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        return BatchNormLayer(slot, self.setting)
+        return BatchNormLayer(slot, self.policy)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if batch_size * slot.positions == 1:

@@ -6,15 +6,15 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Norm, NormMethod, NormSlot, Setting, Traits
+from normbench.norms.base import NORMS, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import group_norm
 
 
 class GroupNormLayer(Norm):
     """Group norm: channels in ``groups`` equal groups, statistics per example and group."""
 
-    def __init__(self, slot: NormSlot, setting: Setting, groups: int):
-        super().__init__(slot, setting)
+    def __init__(self, slot: NormSlot, policy: NormPolicy, groups: int):
+        super().__init__(slot, policy)
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class GroupNorm(NormMethod):
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        return GroupNormLayer(slot, self.setting, self.options.groups)
+        return GroupNormLayer(slot, self.policy, self.options.groups)
 
     def group_size(self, slot: NormSlot) -> int:
         return slot.features // self.options.groups * slot.positions
@@ -85,7 +85,7 @@ class InstanceNorm(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         # Instance norm is group norm with one channel a group.
-        return GroupNormLayer(slot, self.setting, slot.features)
+        return GroupNormLayer(slot, self.policy, slot.features)
 
     def group_size(self, slot: NormSlot) -> int:
         return slot.positions

@@ -44,7 +44,7 @@ class LayerNorm(NormMethod):
 
     @dataclass(frozen=True)
     class Options:
-        """axes: chw or c, for this norm only; None follows the experiment's setting."""
+        """axes: chw or c, for this norm only; None follows the experiment's policy."""
 
         axes: Axes | None = None
 
@@ -62,4 +62,4 @@ class LayerNorm(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         by_position = slot.has_positions and self.axes(slot) == "c"
         kind = PositionLayerNormLayer if by_position else LayerNormLayer
-        return kind(slot, self.setting)
+        return kind(slot, self.policy)

@@ -8,7 +8,7 @@ from torch import nn
 
 from normbench.components import load
 from normbench.measure.conformance import check_norm
-from normbench.norms import NORMS, NormMethod, NormSlot, Setting, Traits, make_method
+from normbench.norms import NORMS, NormMethod, NormPolicy, NormSlot, Traits, make_method
 from normbench.norms.base import Norm, of_module
 
 
@@ -147,7 +147,7 @@ def wrong(layer: type[nn.Module]) -> dict[str, str]:
     method = of_module(layer, "file.py:Name")
     return {
         f.check: f.said
-        for f in check_norm(method(Setting(), method.Options()))
+        for f in check_norm(method(NormPolicy(), method.Options()))
         if f.state == "wrong"
     }
 
@@ -175,11 +175,11 @@ class WrongAxis(NormMethod):
     traits = Traits(statistics="example", centered=True, train_differs=False)
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        return OverTheBatch(slot, self.setting)
+        return OverTheBatch(slot, self.policy)
 
 
 def test_a_norm_over_another_axis_than_it_declares_is_found():
-    found = {f.check: f.said for f in check_norm(WrongAxis(Setting(), WrongAxis.Options()))}
+    found = {f.check: f.said for f in check_norm(WrongAxis(NormPolicy(), WrongAxis.Options()))}
     assert "depends on the others of its batch" in found["other examples"]
     assert "follows an example's own scale" in found["axis"]
 
@@ -202,5 +202,5 @@ def test_a_module_by_reference_takes_the_policy_and_its_plain_arguments(tmp_path
     method = NORMS[f"{file}:Mine"]
     assert method is NORMS[f"{file}:Mine"]
     assert load(f"{file}:Mine").sha256
-    layer = method(Setting(eps=1e-3), method.Options(alpha=0.25)).norm(NormSlot.of(8))
+    layer = method(NormPolicy(eps=1e-3), method.Options(alpha=0.25)).norm(NormSlot.of(8))
     assert (layer.eps, layer.alpha) == (1e-3, 0.25)
