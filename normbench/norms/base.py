@@ -14,15 +14,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from normbench.registry import Registry
-
-if TYPE_CHECKING:
-    from normbench.models.network import Network
 
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
@@ -185,8 +182,9 @@ class NormMethod:
     def residual(self, branch: nn.Module, index: int, depth: int) -> None:
         """Change a ``Residual`` in place, number ``index`` (from 0) of ``depth``."""
 
-    def reinitialize(self, network: Network) -> None:
-        """Give parameters other initial values, in place, once everything stands."""
+    def reinitialize(self, network: Any) -> None:
+        """Give parameters of a ``models.network.Network`` other initial values, in place, once
+        everything stands."""
 
     def group_size(self, slot: NormSlot) -> int | None:
         """Values behind one statistic of one example; None where no statistic is of one example.

@@ -34,6 +34,7 @@ from normbench.training.optimizers import (
     full_rate,
     learning_rate,
     make_optimizer,
+    parameter_groups,
     set_rates,
 )
 
@@ -86,7 +87,9 @@ class Run:
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = dict(self.network.named_parameters())
-        self.optimizer = make_optimizer(self.assembled, parameters, run)
+        decay = run.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, parameters, decay)
+        self.optimizer = make_optimizer(groups, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
         of = partial(DeviceData.of, dataset, device=self.device, layout=self.assembled.layout)

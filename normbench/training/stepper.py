@@ -20,7 +20,12 @@ from torch.nn import functional as F
 from normbench.errors import ConfigError, Problem
 from normbench.models.assemble import step_problem
 from normbench.probes import ProbeRecorder
-from normbench.training.optimizers import apply_bounds, make_optimizer, set_rates
+from normbench.training.optimizers import (
+    apply_bounds,
+    make_optimizer,
+    parameter_groups,
+    set_rates,
+)
 from normbench.training.run import Run
 
 Quantities = dict[str, list[float]]
@@ -102,7 +107,9 @@ class VmapStepper:
             run.losses = losses
         self.config = runs[0].config
         self.assembled = runs[0].assembled
-        self.optimizer = make_optimizer(self.assembled, self.parameters, self.config)
+        decay = self.config.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, self.parameters, decay)
+        self.optimizer = make_optimizer(groups, self.config.optimizer)
         products = [n for n, r in self.assembled.roles.items() if r in ("weight", "bias")]
         self._in_bf16 = products if self.config.training.precision == "bf16" else []
         self._step_losses = vmap(self._loss)

@@ -18,7 +18,7 @@ from normbench.models.network import Network
 from normbench.models.roles import roles
 from normbench.norms import NormMethod, NormPolicy, Rule
 from normbench.training.budget import steps_per_epoch, total_steps
-from normbench.training.optimizers import apply_bounds, make_optimizer, set_rates
+from normbench.training.optimizers import apply_bounds, make_optimizer, parameter_groups, set_rates
 from normbench.training.run import Run
 
 LR = 0.2
@@ -96,7 +96,9 @@ def stepped(text: str, times: int = 1) -> list[tuple[torch.Tensor, torch.Tensor,
     net = network()
     before = [p.detach().double() for p in net.parameters()]
     known = SimpleNamespace(rules={}, roles=roles(net, ["1"], []))
-    optimizer = make_optimizer(known, dict(net.named_parameters()), run_config(f"optimizer={text}"))
+    settings = run_config(f"optimizer={text}").optimizer
+    named = dict(net.named_parameters())
+    optimizer = make_optimizer(parameter_groups(known, named, settings.weight_decay), settings)
     for _ in range(times):
         optimizer.step()
     gradients = [p.grad.double() for p in net.parameters() if p.grad is not None]
@@ -199,7 +201,9 @@ def under_matrices() -> Network:
 def groups(network: Network, *overrides: str) -> dict[str, dict[str, Any]]:
     """The optimizer's group of every parameter by name."""
     parameters = dict(network.module.named_parameters())
-    optimizer = make_optimizer(network, parameters, run_config(*overrides))
+    settings = run_config(*overrides).optimizer
+    listed = parameter_groups(network, parameters, settings.weight_decay)
+    optimizer = make_optimizer(listed, settings)
     set_rates(optimizer, 1.0)
     names = {id(parameter): name for name, parameter in parameters.items()}
     return {names[id(p)]: group for group in optimizer.param_groups for p in group["params"]}

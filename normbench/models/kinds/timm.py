@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from normbench.data.vision import torchvision
 from normbench.models.base import MODELS, ImageShape
 from normbench.models.foreign import Foreign, ForeignOptions
+from normbench.vision import torchvision
 
 
 @MODELS.register("timm")
