@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from pydantic_core import PydanticCustomError
+
 from normbench.config.components import (
     DataConfig,
     FolderConfig,
@@ -9,6 +13,7 @@ from normbench.config.components import (
     NormalizationConfig,
     NormConfig,
 )
+from normbench.config.errors import config_error
 from normbench.config.training import RuntimeConfig
 from normbench.errors import ConfigError
 from normbench.models.assemble import anatomy, problem_of, step_problem
@@ -54,20 +59,24 @@ def norm_problem(
     return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
 
 
-def runtime_problem(
+def runtime_problems(
     data: DataConfig,
     model: ModelConfig,
     normalization: NormalizationConfig,
-    norm: NormConfig,
+    norms: Iterable[NormConfig],
     runtime: RuntimeConfig,
-) -> tuple[str, str] | None:
-    """(key of runtime, why a run under this norm cannot be trained so); None when it can."""
+) -> dict[str, PydanticCustomError]:
+    """Key of runtime -> why a run under one of the norms cannot be trained so."""
     shape = image_shape(data)
     if shape is None or not (runtime.stack > 1 or runtime.compile) or model_problem(data, model):
-        return None
-    return step_problem(
-        anatomy(model.blueprint(), shape).draws,
-        norm.method(normalization),
-        stacked=runtime.stack > 1,
-        compiled=runtime.compile,
-    )
+        return {}
+    draws = anatomy(model.blueprint(), shape).draws
+    wrong: dict[str, PydanticCustomError] = {}
+    for norm in norms:
+        method = norm.method(normalization)
+        found = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
+        if found:
+            key, reason = found
+            hint = "set  stack: 1" if key == "stack" else "set  compile: false"
+            wrong.setdefault(key, config_error(f"{norm.label}: {reason}", hint))
+    return wrong

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem, runtime_problem
+from normbench.config.checks import model_problem, norm_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -324,14 +324,8 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _fits_the_step(self) -> Self:
-        wrong: dict[str, PydanticCustomError] = {}
-        for norm in self.norms:
-            found = runtime_problem(self.data, self.model, self.normalization, norm, self.runtime)
-            if found:
-                key, reason = found
-                hint = "set  stack: 1" if key == "stack" else "set  compile: false"
-                wrong.setdefault(key, config_error(f"{norm.label}: {reason}", hint))
-        if wrong:
+        parts = (self.data, self.model, self.normalization, self.norms, self.runtime)
+        if wrong := runtime_problems(*parts):
             raise config_errors([(("runtime", key), one) for key, one in wrong.items()])
         return self
 

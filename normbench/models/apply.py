@@ -109,7 +109,7 @@ def _exchange(
     if isinstance(layer, nn.Identity):
         fresh = isinstance(given, NormSite) or (slot.producer is not None and slot.calls == 1)
         layer = layer if fresh else _Copy()
-    after = str(layer).replace("\n", " ")
+    before, after = written(given, slot), written(layer, slot)
     parent = module.get_submodule(slot.path.rpartition(".")[0])
     if not isinstance(layer, nn.Identity) and not isinstance(parent, Block):
         layer.register_forward_hook(_in_the_type_of_its_input)
@@ -118,7 +118,14 @@ def _exchange(
         parts = {"norm": layer, **({"drop": drop} if isinstance(drop, nn.Module) else {})}
         layer = nn.Sequential(OrderedDict(**parts, act=act))
     _replace(stands, given, layer)
-    return Swap(slot, str(given), after)
+    return Swap(slot, before, after)
+
+
+def written(layer: nn.Module, slot: NormSlot) -> str:
+    """As plain PyTorch writes it, else as the layer calls itself."""
+    from normbench.models.plain import plain  # is built on this file
+
+    return plain(layer, slot) or str(layer).replace("\n", " ")
 
 
 def _in_the_type_of_its_input(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:

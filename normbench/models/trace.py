@@ -144,9 +144,7 @@ def forward(module: nn.Module, example: Tensor, seen: Pass) -> Tensor:
         state = {name: tensor.to("meta") for name, tensor in tensors.items()}
     elif bodiless:
         state = {n: torch.zeros((), dtype=t.dtype).expand(t.shape) for n, t in tensors.items()}
-    training = module.training
-    module.eval()
-    try:
+    with _in_mode(module, training=False):
         if state:
             device = next(iter(state.values())).device
             try:
@@ -161,8 +159,6 @@ def forward(module: nn.Module, example: Tensor, seen: Pass) -> Tensor:
                 return module(example)
             except Exception as error:
                 raise _failure(error, seen, example) from error
-    finally:
-        module.train(training)
 
 
 @dataclass(frozen=True)
@@ -180,21 +176,16 @@ class Trained:
 
 def in_training(module: nn.Module, example: Tensor) -> Trained:
     """One forward pass in training mode; nothing of the network changes."""
-    training = module.training
-    module.train()
     seen = Pass()
-    try:
-        with torch.no_grad(), _undisturbed(module):
-            torch.manual_seed(0)
-            before = torch.get_rng_state()
-            try:
-                with _watched(module, seen):
-                    output = module(example)
-            except Exception:
-                return Trained()
-            drawn = not torch.get_rng_state().equal(before)
-    finally:
-        module.train(training)
+    with _in_mode(module, training=True), torch.no_grad(), _undisturbed(module):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        try:
+            with _watched(module, seen):
+                output = module(example)
+        except Exception:
+            return Trained()
+        drawn = not torch.get_rng_state().equal(before)
     norms = frozenset(call.path for call in seen.calls if is_norm(call.module))
     return Trained(drawn, norms, output)
 
@@ -213,6 +204,18 @@ def _failure(error: Exception, seen: Pass, example: Tensor) -> Untraceable:
 
 def _sizes(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape[1:])) or "one number"
+
+
+@contextmanager
+def _in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """All parts in training or evaluation mode; afterwards each in the one it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.train(training)
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 @contextmanager

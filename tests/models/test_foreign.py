@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from networks import CLASSES, IMAGE, batch, fitting, images, without_gradient
+from tiny import experiment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -506,3 +507,20 @@ def test_what_a_method_cannot_stand_with_is_told():
         "it breaks the graph",
     )
     assert step_problem(False, method, stacked=True, compiled=True)[0] == "stack"
+
+
+def test_a_config_does_not_stack_a_network_that_draws_random_numbers(tmp_path):
+    file = tmp_path / "dropping.py"
+    file.write_text(
+        "from torch import nn\n\n\n"
+        "def net(num_classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(),\n"
+        "                         nn.Dropout(0.1), nn.Linear(8, num_classes))\n"
+    )
+    model = f"model={{kind: '{file}:net'}}"
+    experiment(model)
+    with pytest.raises(ConfigError) as caught:
+        experiment(model, "runtime.stack=2")
+    (told,) = caught.value.problems
+    assert told.path == "runtime.stack"
+    assert "draws random numbers" in told.message
