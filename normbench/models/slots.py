@@ -163,7 +163,7 @@ class _Reader:
     def _reason_to_keep(self, call: Call) -> str | None:
         held = [p for p in self.keep if call.path == p or call.path.startswith(f"{p}.")]
         if held:
-            return "the config keeps it"
+            return "it is to be kept"
         if hasattr(call.module, "parametrizations"):
             return "its own parameters are parametrized"
         own = {id(part) for part in call.module.modules()}

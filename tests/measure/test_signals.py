@@ -108,7 +108,7 @@ TOKENS = replace(NormSlot.of(32, 30), shape=(30, 32), feature_dim=-1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "setting", "options", "slot", "size"),
+    ("kind", "policy", "options", "slot", "size"),
     [
         ("none", NormPolicy(), {}, FEATURES, None),
         ("batch", NormPolicy(), {}, FEATURES, None),

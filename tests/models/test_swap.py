@@ -76,7 +76,7 @@ def test_the_report_says_what_changed_how_often_and_what_was_kept():
         "2 norms exchanged for layer",
         "  nn.BatchNorm2d(16) -> nn.GroupNorm(1, 16), 2 times",
         "2 kept",
-        "  deep.4 (BatchNorm2d): the config keeps it",
+        "  deep.4 (BatchNorm2d): it is to be kept",
         "  unused (LayerNorm): the forward pass never calls it",
     ]
 
