@@ -146,6 +146,31 @@ def test_the_largest_eigenvalue_agrees_with_a_dense_hessian(kind, layout):
     assert found.value == pytest.approx(largest, rel=0.01)
 
 
+class Attends(nn.Module):
+    """Attention by PyTorch's function, or by its formula."""
+
+    def __init__(self, by_formula: bool):
+        super().__init__()
+        self.by_formula = by_formula
+        draw = torch.Generator().manual_seed(0)
+        self.w = nn.Parameter(torch.randn(3, 4, 4, generator=draw))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (x.view(-1, 4, 4) @ w for w in self.w)
+        if self.by_formula:
+            return (torch.softmax(q @ k.mT / 2, -1) @ v).mean(1)
+        return F.scaled_dot_product_attention(q, k, v).mean(1)
+
+
+def test_attention_has_the_curvature_of_its_formula():
+    x, y = batch()
+    one, other = (
+        largest_hessian_eigenvalue(Attends(by_formula), x, y, rng=stream(0, "h"), iterations=20)
+        for by_formula in (False, True)
+    )
+    assert one.value == pytest.approx(other.value, rel=1e-4)
+
+
 def test_a_negative_eigenvalue_of_largest_magnitude_is_found_with_its_sign():
     net = Quadratic(torch.diag(torch.tensor([1.0, -4.0, 2.0])), torch.ones(3))
     found = largest_hessian_eigenvalue(net, NOTHING, NOTHING, rng=stream(0, "h"), loss=as_it_is)
