@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import correlation, signal, theory
+from normbench.analysis.activations import functions
 
 FACTOR = 1e4
 
@@ -57,11 +58,12 @@ class Propagation:
         )
 
 
-def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
+def expected(*, ordinary: bool, activation: str, **conditions: Any) -> tuple[float, str]:
     """The theory's growth per layer at initialization, and, where it is NaN, why.
 
-    conditions: those of ``training.inspect``, the arguments of ``theory.growth`` among them;
-    ordinary: whether weights and activation are those that theory knows, replaced by no method.
+    conditions: those of ``training.conditions``, the arguments of ``theory.growth`` among them but
+    for phi and dphi, which the activation's name gives; ordinary: whether weights and activation
+    are those that theory knows, replaced by no method.
     """
     if conditions["statistics"] is None or conditions["centered"] is None:
         return np.nan, UNDECLARED
@@ -69,19 +71,22 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
         return np.nan, "the method replaces the weights or the activation"
     if conditions["statistics"] == "none" and conditions["centered"]:
         return np.nan, "theory does not cover centring alone"
+    pair = functions(activation)
+    if pair is None:
+        return np.nan, f"theory does not know the activation {activation}"
     known = {name: value for name, value in conditions.items() if name in _OF_GROWTH}
     batch = conditions["statistics"] == "batch" or theory.one_channel(
         **{name: conditions[name] for name in ("shapes", "group_size", "channels")}
     )
     if batch and conditions["placement"] == "pre":
-        slope = theory.energy_slope(conditions["phi"], conditions["dphi"])
+        slope = theory.energy_slope(*pair)
         if slope > 1 + _ROUNDING:
             return np.nan, (
                 "with this activation a few examples take over the batch's variance, and the "
                 f"theory's fixed point is unstable (an example's excess grows by {slope:.2f} a "
                 "layer)"
             )
-    value = theory.growth(**known)
+    value = theory.growth(phi=pair[0], dphi=pair[1], **known)
     if value is None:
         size = conditions["batch_size" if conditions["statistics"] == "batch" else "group_size"]
         if size is not None and size < theory.LEAST:
@@ -90,19 +95,27 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
     return value, ""
 
 
-def expected_cosines(*, ordinary: bool, **conditions: Any) -> signal.Floats | None:
+def expected_cosines(*, ordinary: bool, activation: str, **conditions: Any) -> signal.Floats | None:
     """The theory's mean cosine between examples at each layer, NaN where it has none.
 
-    None where nothing is known: of convolutions, of an input that was not seen, and of a method
-    that declares nothing or replaces weights or activation.
+    None where nothing is known: of convolutions, of an input that was not seen, of a method that
+    declares nothing or replaces weights or activation, and of an activation it does not know.
     """
+    pair = functions(activation)
     known = {name: value for name, value in conditions.items() if name in _OF_COSINES}
     flat = len(conditions["shapes"][0]) == 1
-    if not ordinary or not flat or any(known[n] is None for n in ("statistics", "centered")):
+    if (
+        pair is None
+        or not ordinary
+        or not flat
+        or any(known[n] is None for n in ("statistics", "centered"))
+    ):
         return None
     if known["statistics"] == "none" and known["centered"]:
         return None
-    return None if known["input_products"] is None else correlation.mean_cosines(**known)
+    if known["input_products"] is None:
+        return None
+    return correlation.mean_cosines(phi=pair[0], **known)
 
 
 def table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

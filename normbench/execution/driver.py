@@ -231,6 +231,7 @@ class _Writer:
                 "steps": event.steps,
                 "parameters": event.parameters,
                 "backbone_sha256": event.backbone_sha256,
+                "conditions": event.conditions,
             }
         self.store.open(config.resolved(), manifest, step)
 

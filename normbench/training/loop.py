@@ -88,7 +88,7 @@ def _train_group(
         crew.resumed()
     active = {slot: runs[slot] for slot in slots}
     for slot, run in list(active.items()):
-        yield slots[slot], events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
+        yield slots[slot], run.started()
         if not resumed:
             told = list(_told_of_evaluation(run))
             yield from ((slots[slot], event) for event in told)

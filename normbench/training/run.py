@@ -29,6 +29,7 @@ from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.budget import evaluation_steps, steps_per_epoch, total_steps
 from normbench.training.clock import Clock
+from normbench.training.conditions import conditions_at_start
 from normbench.training.optimizers import (
     full_rate,
     learning_rate,
@@ -82,6 +83,7 @@ class Run:
 
         network = make_network(run, dataset)
         self.backbone_sha256 = network.backbone_sha256()
+        self.conditions = conditions_at_start(network, run, dataset.image_shape)
         self.network = network.to(self.device)
         if network.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -114,6 +116,16 @@ class Run:
         if self.config.training.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def started(self) -> events.Started:
+        """What there is to tell before the first update, or the first since a checkpoint."""
+        return events.Started(
+            self.step,
+            self.steps,
+            self.parameters,
+            self.backbone_sha256,
+            conditions=dict(vars(self.conditions)),
+        )
 
     # -- the update ---------------------------------------------------------------------------
 

@@ -1,0 +1,113 @@
+"""What theory needs to know of a network at step 0, before anything has trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from normbench.models.base import Network, Placement
+from normbench.norms import Site
+from normbench.norms.base import Statistics
+
+if TYPE_CHECKING:
+    from normbench.config import RunConfig
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """A network at step 0 as theory sees it; see ``analysis.propagation.expected``.
+
+    gains: fan_in * mean(W^2) of each hidden layer; weight_gain, first_gain: of those after the
+    first, averaged, and of the first; bias_variance: mean square of the former's biases;
+    batch_size: values behind one statistic of a batch (examples times positions); group_size: of
+    one example, from so many channels; shapes: of one example at each layer, (F,) or (C, H, W).
+    ordinary: the method replaces neither the weights nor the activation; statistics and centered
+    are None where the method has not declared them.
+    Of the first batch, None where the input is not known, as first_gain and depth then are:
+    input_mean_square [B], of each example; input_map [H, W], at each position of images;
+    input_products [N, N], mean product of two examples, for at most the examples that probes
+    compare.
+    """
+
+    ordinary: bool
+    statistics: Statistics | None
+    centered: bool | None
+    placement: Placement
+    activation: str
+    weight_gain: float
+    bias_variance: float
+    batch_size: int
+    group_size: int | None
+    channels: int | None
+    shapes: tuple[tuple[int, ...], ...]
+    gains: tuple[float, ...]
+    depth: int | None = None
+    first_gain: float | None = None
+    input_mean_square: Floats | None = None
+    input_map: Floats | None = None
+    input_products: Floats | None = None
+
+    def seen(self, x: Tensor, examples: int) -> Conditions:
+        """The same with the first batch. x: [B, F] or [B, C, H, W]; examples: as probes compare."""
+        x = x.double().cpu()
+        few = x[:examples].flatten(1)
+        return replace(
+            self,
+            depth=len(self.shapes),
+            first_gain=self.gains[0],
+            input_mean_square=x.square().flatten(1).mean(1).numpy(),
+            input_map=x.square().mean((0, 1)).numpy() if x.ndim == 4 else None,
+            input_products=(few @ few.T / few.shape[1]).numpy(),
+        )
+
+
+def conditions_at_start(
+    network: Network, config: RunConfig, image_shape: tuple[int, int, int]
+) -> Conditions:
+    """Of a network at step 0, without its input. image_shape: (H, W, C) of the images."""
+    method = config.norm.method(config.normalization)
+    sites = type(network).sites(config.model.options(), image_shape)
+    middle = sites[len(sites) // 2]
+    common = config.model.common()
+    gains = tuple(_gain(block.linear) for block in network.layers)
+    biases = [
+        _mean_square(bias)
+        for block in network.layers[1:]
+        if isinstance(bias := block.linear.bias, Tensor)
+    ]
+    return Conditions(
+        ordinary=method.ordinary,
+        statistics=method.statistics,
+        centered=method.centered,
+        placement=common.placement,
+        activation=common.activation,
+        weight_gain=float(np.mean(gains[1:] or gains)),
+        bias_variance=float(np.mean(biases)) if biases else 0.0,
+        batch_size=config.data.batch_size * middle.positions,
+        group_size=method.group_size(middle),
+        channels=method.group_size(Site(middle.features, 1, 1)),
+        shapes=tuple(_shape(site) for site in sites),
+        gains=gains,
+    )
+
+
+def _shape(site: Site) -> tuple[int, ...]:
+    if site.height is None or site.width is None:
+        return (site.features,)
+    return site.features, site.height, site.width
+
+
+def _gain(module: nn.Module) -> float:
+    """fan_in * mean(W^2). W: [out, in] or [out, in, kh, kw]."""
+    assert isinstance(module.weight, Tensor)
+    return module.weight[0].numel() * _mean_square(module.weight)
+
+
+def _mean_square(tensor: Tensor) -> float:
+    return float(tensor.detach().double().square().mean())
