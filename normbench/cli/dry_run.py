@@ -39,7 +39,7 @@ def print_estimate(
     from normbench.comparison import records
     from normbench.execution.estimate import estimate
     from normbench.execution.experiment import so_far, what_is_left
-    from normbench.report.design import finds
+    from normbench.report.design import finds, oddities
     from normbench.report.earlier import what_becomes
     from normbench.store import ExperimentStore
 
@@ -47,6 +47,8 @@ def print_estimate(
     planned, plan, more = what_is_left(experiment, store)
     dataset = prepare_data(experiment, data_dir)
     check_fit(planned, dataset)
+    for odd in oddities(experiment, planned, len(dataset.train_labels)):
+        typer.echo(f"note: {odd}", err=True)
     if told := what_becomes(store, experiment):
         typer.echo(told, err=True)
     jobs = jobs or default_jobs(experiment)

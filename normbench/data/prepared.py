@@ -126,6 +126,26 @@ def _prepare(
     return load(folder)
 
 
+def at_hand(
+    name: str, *, data_dir: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Dataset | None:
+    """The dataset, if it needs neither a download nor a long preparation; else None.
+
+    It comes from the cache, or with an installed package. Raises ConfigError for an unknown name or
+    option, DataError for a folder that does not exist or holds no images in class folders.
+    """
+    source = make_source(name, options)
+    if source.embedded:
+        return prepare(name, data_dir=data_dir, options=options, offline=True)
+    name, cache = DATASETS.canonical(name), cache_root(silent)
+    root = source.root(data_root(data_dir, cache))
+    try:
+        files = source.files(root)
+        return None if _missing(files) else _cached(_folder(cache, name, source, root, files))
+    except OSError as error:  # names the file
+        raise DataError(f"{name}: {error}") from None
+
+
 def state(
     name: str, data_dir: Path | None = None
 ) -> tuple[Literal["embedded", "prepared", "found", "absent"], Path, int] | None:
