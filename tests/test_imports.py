@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "tables": ["analysis", "store"],
         "comparison": ["analysis", "store", "charts", "frames", "tables", "registry", "plan"],
         "layer_cost": ["models", "norms", "config", "registry"],
-        "exporters": ["store", "analysis", "registry"],
+        "exporters": ["store", "analysis", "registry", "comparison"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
