@@ -21,9 +21,10 @@ def command(
 
     Also against its data, where that is here; nothing is downloaded.
     """
-    from normbench.api import check_fit, load_config
+    from normbench.api import load_config
     from normbench.cli.output import print_json
     from normbench.data import at_hand
+    from normbench.execution.fit import check_fit
     from normbench.plan import expand
     from normbench.report.design import finds, oddities
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from normbench.comparison import Comparison
 from normbench.errors import StoreError
+from normbench.results.experiment import Comparison
 from normbench.store import Results
 from normbench.store.read import read_probes
 

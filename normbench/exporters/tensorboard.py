@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis.signal import growth_of_rows
-from normbench.comparison import Comparison
 from normbench.dotted import flat
 from normbench.exporters.base import EXPORTERS, Files, needs
 from normbench.exporters.tables import verdicts
+from normbench.results.experiment import Comparison
 from normbench.store import Results
 from normbench.store.read import read_probes
 

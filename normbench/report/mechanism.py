@@ -12,7 +12,7 @@ from normbench.analysis.activations import Array, Pair, functions
 from normbench.dotted import flat
 from normbench.report.columns import Row
 from normbench.report.wording import counted
-from normbench.tables import Tables
+from normbench.results.tables import Tables
 
 # fan_in * var(W) of a square hidden layer, and var(bias), fan_in * var(W) being known without the
 # width for these alone: see ``models.init``.

@@ -8,9 +8,9 @@ import torch
 from tiny import CNN, experiment, only, run_config, same, trained
 from torch.nn import functional as F
 
+from normbench.measure.signals import conditions, inspect, inspect_all
 from normbench.norms import Setting, Site, make_method
 from normbench.training.events import Probed
-from normbench.training.inspect import conditions, inspect, inspect_all
 from normbench.training.run import Run, make_network
 
 

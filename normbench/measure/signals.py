@@ -10,9 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from normbench.probes import Tap
-from normbench.probes.base import EXAMPLES
-from normbench.probes.landscape import (
+from normbench.measure.landscape import (
     Eigenvalue,
     GradientNoise,
     Landscape,
@@ -20,6 +18,8 @@ from normbench.probes.landscape import (
     landscape,
     largest_hessian_eigenvalue,
 )
+from normbench.probes import Tap
+from normbench.probes.base import EXAMPLES
 from normbench.seeding import stream
 from normbench.training.conditions import Conditions
 from normbench.training.run import Run
