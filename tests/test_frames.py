@@ -18,7 +18,7 @@ from normbench.training.run import Run
 def growth(results, config, digits):
     """Train the experiment through the driver and read its growth at step 0."""
     play(results, config, digits, lambda run: trained(run.config, digits))
-    return compare(config.name, results=results).frames.growth
+    return compare(config.name, results=results).chart_data.growth
 
 
 @pytest.mark.parametrize("more", [(), CNN], ids=["mlp", "cnn"])
@@ -29,7 +29,7 @@ def test_theory_is_that_of_the_weights_that_a_run_drew(tmp_path, digits, more):
     assert (found["theory_note"] == "").all()
     for row in found.to_dict("records"):
         norm = config.labels.index(row["norm"])
-        known = vars(Run(config.run({}, norm, row["seed"]), digits).conditions)
+        known = vars(Run(config.run({}, norm, row["seed"]), digits).theory_inputs)
         assert row["theory"] == pytest.approx(expected(**known)[0], rel=1e-12)
     assert found.groupby("norm")["theory"].nunique()["none"] == 2
 
@@ -47,8 +47,8 @@ def test_a_run_that_continues_keeps_the_conditions_of_its_step_0(digits):
     stopped = only(trained(config, digits, stop_at=7), Checkpointed)[-1]
     again = only(trained(config, digits, resume=stopped.state), Started)[0]
     assert again.step == 7
-    assert again.conditions == whole.conditions
-    assert whole.conditions["gains"][1] == pytest.approx(2.0, rel=0.5)
+    assert again.theory_inputs == whole.theory_inputs
+    assert whole.theory_inputs["gains"][1] == pytest.approx(2.0, rel=0.5)
 
 
 def test_the_manifest_holds_nothing_that_grows_with_the_batch(tmp_path, digits):
@@ -61,11 +61,11 @@ def test_the_manifest_holds_nothing_that_grows_with_the_batch(tmp_path, digits):
 
 def test_runs_of_an_older_normbench_have_no_theory_and_the_frame_says_why(tmp_path, digits):
     play(tmp_path, experiment(), digits, lambda _: finishes({12: 0.5}, probes=[probed(0)]))
-    frames = compare("tiny", results=tmp_path).frames
-    assert frames.growth["theory"].isna().all()
-    assert frames.growth["theory_note"].str.contains("another normbench").all()
-    assert frames.growth["growth"].notna().all()
-    assert CHARTS["growth"].draw(frames) is not None
+    chart_data = compare("tiny", results=tmp_path).chart_data
+    assert chart_data.growth["theory"].isna().all()
+    assert chart_data.growth["theory_note"].str.contains("another normbench").all()
+    assert chart_data.growth["growth"].notna().all()
+    assert CHARTS["growth"].draw(chart_data) is not None
 
 
 def test_a_record_that_cannot_be_read_has_no_theory(tmp_path, digits):
@@ -74,5 +74,5 @@ def test_a_record_that_cannot_be_read_has_no_theory(tmp_path, digits):
         record = json.loads(path.read_text())
         record["conditions"] = {"activation": "relu"}
         path.write_text(json.dumps(record))
-    frames = compare("tiny", results=tmp_path).frames
-    assert frames.growth["theory_note"].str.contains("did not record").all()
+    chart_data = compare("tiny", results=tmp_path).chart_data
+    assert chart_data.growth["theory_note"].str.contains("did not record").all()

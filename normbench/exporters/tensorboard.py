@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis.signal import growth_of_rows
-from normbench.dotted import flat
+from normbench.dotted import flatten_config
 from normbench.exporters.base import EXPORTERS, Files, needs
 from normbench.exporters.tables import verdicts
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
 from normbench.store.read import read_probes
 
@@ -89,7 +89,7 @@ def run_settings(results: Results) -> dict[str, dict[str, Any]]:
     tuned = table.pop("tuned")
     for key in results.config.get("tune") or {}:
         if key != "seeds":
-            table[key] = tuned.fillna(flat(results.config)[key])
+            table[key] = tuned.fillna(flatten_config(results.config)[key])
     table["verdict"] = _verdicts(results, table)
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])
@@ -103,7 +103,7 @@ def _verdicts(results: Results, table: pd.DataFrame) -> list[str]:
     if told.empty:
         return [""] * len(table)
     words = {tuple(map(str, row[by])): row["verdict"] for _, row in told.iterrows()}
-    judged = set(Comparison(results).answered.results.runs["run"])
+    judged = set(ExperimentResult(results).answered.results.runs["run"])
     return [
         words.get(tuple(map(str, row[by])), "") if run in judged else ""
         for run, row in table.iterrows()

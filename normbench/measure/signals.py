@@ -18,12 +18,12 @@ from normbench.measure.landscape import (
     landscape,
     largest_hessian_eigenvalue,
 )
-from normbench.probes import Tap
+from normbench.probes import ProbeRecorder
 from normbench.probes.base import EXAMPLES
 from normbench.seeding import stream
-from normbench.training.conditions import Conditions
 from normbench.training.run import Run
 from normbench.training.settings import compute_on, kept
+from normbench.training.theory_inputs import TheoryInputs
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -38,7 +38,7 @@ HESSIAN_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class LossLandscape:
     """The loss around the weights, on the batch of the update that comes next, in float32.
 
     noise: over mini-batches of the training split without augmentation; None where an epoch has
@@ -55,13 +55,13 @@ class Inspection:
     """What was seen of one run.
 
     signals: step -> quantity -> [L] values, first layer first, measured in the update of that step
-    before it changes the weights. surroundings: step -> the loss around the weights before that
+    before it changes the weights. loss_landscape: step -> the loss around the weights before that
     update. diverged_at: the first update whose loss was not finite, after which there is nothing.
     """
 
-    conditions: Conditions
+    theory_inputs: TheoryInputs
     signals: dict[int, dict[str, list[float]]] = field(default_factory=dict)
-    surroundings: dict[int, Surroundings] = field(default_factory=dict)
+    loss_landscape: dict[int, LossLandscape] = field(default_factory=dict)
     diverged_at: int | None = None
 
 
@@ -80,21 +80,21 @@ def inspect(
     run = Run(config, dataset)
     run.network.train()
     run.start_epoch()
-    found = Inspection(conditions(run))
+    found = Inspection(theory_inputs(run))
     for step in range(max([*signals_at, *landscape_at]) + 1):
         if step and step % run.per_epoch == 0:
             run.start_epoch()
         if step in landscape_at:
-            found.surroundings[step] = surroundings(run)
+            found.loss_landscape[step] = loss_landscape(run)
         run.first_loss_step = step  # the losses before it are not needed
-        tap = Tap(run.network) if step in signals_at else None
-        run.update(tap)
+        recorder = ProbeRecorder(run.network) if step in signals_at else None
+        run.update(recorder)
         if not math.isfinite(float(run.losses[0])):
-            found.surroundings.pop(step, None)
+            found.loss_landscape.pop(step, None)
             found.diverged_at = step
             break
-        if tap:
-            found.signals[step] = tap.after_step()
+        if recorder:
+            found.signals[step] = recorder.after_step()
     return found
 
 
@@ -106,32 +106,32 @@ def inspect_all(
     landscape_at: Collection[int],
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Inspect runs one after another: the readings of their signals and of their surroundings.
+    """Inspect runs one after another: what was measured of their signals and loss.
 
-    runs: (index of the sweep point, norm's label, config). Each reading carries point, norm, seed
-    and step; the rest is as ``analysis.propagation`` takes it. progress: the runs done so far.
+    runs: (index of the sweep point, norm's label, config). Each measurement carries point, norm,
+    seed and step; the rest is as ``analysis.propagation`` takes it. progress: the runs done so far.
     """
     signals: list[dict[str, Any]] = []
     around: list[dict[str, Any]] = []
     with kept():
-        for done, (point, norm, config) in enumerate(runs):
+        for done, (sweep_point, norm, config) in enumerate(runs):
             progress(done)
             compute_on(config.runtime)
             found = inspect(config, dataset, signals_at=signals_at, landscape_at=landscape_at)
-            label = {"point": point, "norm": norm, "seed": config.seed}
-            known = {"conditions": vars(found.conditions)}
+            label = {"point": sweep_point, "norm": norm, "seed": config.seed}
+            known = {"theory_inputs": vars(found.theory_inputs)}
             for step in sorted(signals_at):
-                reading = {"step": step, "signals": found.signals.get(step)}
-                signals.append({**label, **known, **reading})
+                measurement = {"step": step, "signals": found.signals.get(step)}
+                signals.append({**label, **known, **measurement})
             for step in sorted(landscape_at):
-                reading = _flat(found.surroundings.get(step))
-                around.append({**label, "step": step, **reading})
+                measurement = _flat(found.loss_landscape.get(step))
+                around.append({**label, "step": step, **measurement})
         progress(len(runs))
     return signals, around
 
 
-def _flat(found: Surroundings | None) -> dict[str, Any]:
-    """The surroundings as columns; nothing of a run that had diverged."""
+def _flat(found: LossLandscape | None) -> dict[str, Any]:
+    """The loss landscape as columns; nothing of a run that had diverged."""
     if found is None:
         return {"loss": math.nan}
     path, noise = found.landscape, found.noise
@@ -151,12 +151,12 @@ def _flat(found: Surroundings | None) -> dict[str, Any]:
     }
 
 
-def conditions(run: Run) -> Conditions:
+def theory_inputs(run: Run) -> TheoryInputs:
     """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
-    return run.conditions.seen(run.next_batch()[0], EXAMPLES)
+    return run.theory_inputs.seen(run.next_batch()[0], EXAMPLES)
 
 
-def surroundings(run: Run) -> Surroundings:
+def loss_landscape(run: Run) -> LossLandscape:
     """The loss around the weights as they are. Changes nothing in the run."""
     x, y = run.next_batch()
     lengths = [run.full_rate * length for length in STEP_LENGTHS]
@@ -164,7 +164,7 @@ def surroundings(run: Run) -> Surroundings:
     count = min(NOISE_BATCHES, run.per_epoch)
     order = stream(seed, "noise", run.step).permutation(run.train_indices)[: count * size]
     batches = (run.data.batch(indices) for indices in order.reshape(count, size))
-    return Surroundings(
+    return LossLandscape(
         landscape(run.network, x, y, lengths),
         largest_hessian_eigenvalue(
             run.network,

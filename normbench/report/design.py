@@ -68,7 +68,7 @@ def oddities(
     if len(experiment.labels) == 1:
         found.append(f"{experiment.labels[0]} alone is compared with nothing: add another norm")
     steps: dict[int, int] = {}  # cadence -> the smallest budget under it
-    for config in {repr((run.point, run.tuned)): run.config for run in plan}.values():
+    for config in {repr((run.sweep_point, run.tuned)): run.config for run in plan}.values():
         cadence, budget = config.training.evaluate_every, config.training.steps
         if budget is None and images is not None:
             budget = total_steps(config, images - config.data.validation)

@@ -9,12 +9,12 @@ import pandas as pd
 
 from normbench.analysis import curves, propagation, signal
 from normbench.analysis.rule import VerdictRule
-from normbench.charts.base import Frames
+from normbench.charts.base import ChartData
 from normbench.store import Results, RunStore, read_probes
 
 
-def measured(results: Results, norms: list[str], baseline: str, target: float) -> Frames:
-    """The frames that come from the runs themselves; the rest are tables that stand elsewhere.
+def measured(results: Results, norms: list[str], baseline: str, target: float) -> ChartData:
+    """The chart data that come from the runs themselves; the rest are tables that stand elsewhere.
 
     Reads every probed step of every run.
     """
@@ -22,7 +22,7 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
-    return Frames(
+    return ChartData(
         norms,
         keys,
         baseline,

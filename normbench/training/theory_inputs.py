@@ -20,22 +20,22 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Conditions:
+class TheoryInputs:
     """A network at step 0 as theory sees it; see ``analysis.propagation.expected``.
 
     gains: fan_in * mean(W^2) of each hidden layer; weight_gain, first_gain: of those after the
     first, averaged, and of the first; bias_variance: mean square of the former's biases;
     batch_size: values behind one statistic of a batch (examples times positions); group_size: of
     one example, from so many channels; shapes: of one example at each layer, (F,) or (C, H, W).
-    ordinary: the method replaces neither the weights nor the activation; statistics and centered
-    are None where the method has not declared them.
+    standard_layers: the method replaces neither the weights nor the activation; statistics and
+    centered are None where the method has not declared them.
     Of the first batch, None where the input is not known, as first_gain and depth then are:
     input_mean_square [B], of each example; input_map [H, W], at each position of images;
     input_products [N, N], mean product of two examples, for at most the examples that probes
     compare.
     """
 
-    ordinary: bool
+    standard_layers: bool
     statistics: Statistics | None
     centered: bool | None
     placement: Placement
@@ -53,7 +53,7 @@ class Conditions:
     input_map: Floats | None = None
     input_products: Floats | None = None
 
-    def seen(self, x: Tensor, examples: int) -> Conditions:
+    def seen(self, x: Tensor, examples: int) -> TheoryInputs:
         """The same with the first batch. x: [B, F] or [B, C, H, W]; examples: as probes compare."""
         x = x.double().cpu()
         few = x[:examples].flatten(1)
@@ -69,24 +69,24 @@ class Conditions:
 
 def conditions_at_start(
     network: Network, config: RunConfig, image_shape: tuple[int, int, int]
-) -> Conditions:
+) -> TheoryInputs:
     """Of a network at step 0, without its input. image_shape: (H, W, C) of the images."""
     method = config.norm.method(config.normalization)
     sites = type(network).sites(config.model.options(), image_shape)
     middle = sites[len(sites) // 2]
-    common = config.model.common()
+    settings = config.model.settings()
     gains = tuple(_gain(block.linear) for block in network.layers)
     biases = [
         _mean_square(bias)
         for block in network.layers[1:]
         if isinstance(bias := block.linear.bias, Tensor)
     ]
-    return Conditions(
-        ordinary=method.ordinary,
+    return TheoryInputs(
+        standard_layers=method.standard_layers,
         statistics=method.statistics,
         centered=method.centered,
-        placement=common.placement,
-        activation=common.activation,
+        placement=settings.placement,
+        activation=settings.activation,
         weight_gain=float(np.mean(gains[1:] or gains)),
         bias_variance=float(np.mean(biases)) if biases else 0.0,
         batch_size=config.data.batch_size * middle.positions,
