@@ -9,6 +9,8 @@ from normbench.config.components import (
     NormalizationConfig,
     NormConfig,
 )
+from normbench.errors import ConfigError
+from normbench.models.assemble import anatomy, problem_of
 
 # (height, width, channels) of the datasets whose images all have one known shape.
 _SHAPES: dict[str, tuple[int, int, int]] = {
@@ -34,9 +36,9 @@ def model_problem(data: DataConfig, model: ModelConfig) -> str | None:
     if shape is None:
         return None
     try:
-        model.network().sites(model.options(), shape)
-    except ValueError as error:
-        return str(error)
+        anatomy(model.blueprint(), shape)
+    except ConfigError as error:
+        return error.problems[0].message
     return None
 
 
@@ -47,7 +49,5 @@ def norm_problem(
     shape = image_shape(data)
     if shape is None or model_problem(data, model):
         return None
-    method = norm.method(normalization)
-    sites = dict.fromkeys(model.network().sites(model.options(), shape))
-    reasons = (method.problem(site, data.batch_size) for site in sites)
-    return next((reason for reason in reasons if reason), None)
+    blueprint, method = model.blueprint(), norm.method(normalization)
+    return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)

@@ -87,7 +87,7 @@ def inspect(
         if step in landscape_at:
             found.loss_landscape[step] = loss_landscape(run)
         run.first_loss_step = step  # the losses before it are not needed
-        recorder = ProbeRecorder(run.network) if step in signals_at else None
+        recorder = ProbeRecorder(run.assembled) if step in signals_at else None
         run.update(recorder)
         if not math.isfinite(float(run.losses[0])):
             found.loss_landscape.pop(step, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from normbench.models.base import Network, Placement
-from normbench.norms import Site
+from normbench.models import Chain
+from normbench.models.base import Placement
+from normbench.models.network import Network
+from normbench.norms import NormSlot
 from normbench.norms.base import Statistics
 
 if TYPE_CHECKING:
@@ -60,47 +63,34 @@ class TheoryInputs:
         return replace(
             self,
             depth=len(self.shapes),
-            first_gain=self.gains[0],
+            first_gain=self.gains[0] if self.gains else None,
             input_mean_square=x.square().flatten(1).mean(1).numpy(),
             input_map=x.square().mean((0, 1)).numpy() if x.ndim == 4 else None,
             input_products=(few @ few.T / few.shape[1]).numpy(),
         )
 
 
-def conditions_at_start(
-    network: Network, config: RunConfig, image_shape: tuple[int, int, int]
-) -> TheoryInputs:
-    """Of a network at step 0, without its input. image_shape: (H, W, C) of the images."""
-    method = config.norm.method(config.normalization)
-    sites = type(network).sites(config.model.options(), image_shape)
-    middle = sites[len(sites) // 2]
-    settings = config.model.settings()
-    gains = tuple(_gain(block.linear) for block in network.layers)
-    biases = [
-        _mean_square(bias)
-        for block in network.layers[1:]
-        if isinstance(bias := block.linear.bias, Tensor)
-    ]
+def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
+    """Of a network at step 0, without its input. Theory knows chains of blocks alone."""
+    method, slots, products = network.method, network.slots, network.products()
+    middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
+    settings = network.blueprint.settings
+    gains = tuple(_gain(product) for product in products)
+    biases = [_mean_square(bias) for p in products[1:] if isinstance(bias := p.bias, Tensor)]
     return TheoryInputs(
-        standard_layers=method.standard_layers,
-        statistics=method.statistics,
-        centered=method.centered,
+        standard_layers=isinstance(network.module, Chain) and method.standard_layers,
+        statistics=method.traits.statistics,
+        centered=method.traits.centered,
         placement=settings.placement,
         activation=settings.activation,
-        weight_gain=float(np.mean(gains[1:] or gains)),
+        weight_gain=float(np.mean(gains[1:] or gains or math.nan)),
         bias_variance=float(np.mean(biases)) if biases else 0.0,
         batch_size=config.data.batch_size * middle.positions,
         group_size=method.group_size(middle),
-        channels=method.group_size(Site(middle.features, 1, 1)),
-        shapes=tuple(_shape(site) for site in sites),
+        channels=method.group_size(NormSlot.of(middle.features, 1, 1)),
+        shapes=tuple(layer.shape for layer in network.layers),
         gains=gains,
     )
-
-
-def _shape(site: Site) -> tuple[int, ...]:
-    if site.height is None or site.width is None:
-        return (site.features,)
-    return site.features, site.height, site.width
 
 
 def _gain(module: nn.Module) -> float:

@@ -208,7 +208,7 @@ EXAMPLE = {"statistics": "example", "centered": True}
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"standard_layers": False}, "replaces"),
+        ({"standard_layers": False}, "plain chains"),
         ({"statistics": None}, "does not declare"),
         ({"centered": None}, "does not declare"),
         ({**BATCH, "activation": "silu"}, "unstable"),

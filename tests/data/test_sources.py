@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from normbench.data import DATASETS, Source, make_source, prepare
-from normbench.data.vision import torchvision
 from normbench.errors import ConfigError, DataError
 from normbench.registry import summary
+from normbench.vision import torchvision
 
 
 @pytest.fixture

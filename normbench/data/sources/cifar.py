@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from normbench.data.catalog import DATASETS, RawDataset, Report, Source
 from normbench.data.integrity import add_sums, mismatch, raise_faults, read_sums
-from normbench.data.vision import torchvision
 from normbench.errors import DataError
+from normbench.vision import torchvision
 
 # What an array needs to be unpickled, under the module names of NumPy 1 and 2. _reconstruct is a
 # private name, so it is asked of an array.

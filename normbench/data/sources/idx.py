@@ -20,8 +20,8 @@ from normbench.data.integrity import (
     raise_faults,
     read_sums,
 )
-from normbench.data.vision import torchvision
 from normbench.errors import DataError
+from normbench.vision import torchvision
 
 _DIMENSIONS = {  # file -> dimensions of its array: [N, H, W] and [N]
     "train-images-idx3-ubyte": 3,
