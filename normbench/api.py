@@ -213,8 +213,9 @@ def _last_step(
     """How far to train before the last look. Raises ConfigError beyond a run's budget."""
     from normbench.training.budget import total_steps
 
-    images = len(dataset.train_labels)
-    budget = min(total_steps(run.config, images - run.config.data.validation) for run in plan)
+    budget = min(
+        total_steps(run.config, dataset.examples(run.config.data.validation)) for run in plan
+    )
     if steps is None:
         return min(LANDSCAPE_STEPS, budget) if landscape else 0
     if steps > budget:
@@ -366,7 +367,6 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     Too few images for the split or a batch, a warmup longer than the budget, no such device;
     here: whether it is this machine's devices that count.
     """
-    from normbench.data import split
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
@@ -375,12 +375,12 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     for device in devices if here else ():
         if not _usable(device):
             raise ConfigError([Problem("runtime.device", f"{device!r} is not on this machine")])
-    left: dict[int, int] = {}
+    left: dict[float, int] = {}
     for config in kinds.values():
         validation, warmup = config.data.validation, config.optimizer.warmup_steps
         try:
             if validation not in left:
-                train, _ = split(dataset.train_labels, validation, stream(0, "split"))
+                train, _ = dataset.split(validation, stream(0, "split"))
                 left[validation] = len(train)
         except ValueError as error:
             raise ConfigError([Problem("data.validation", str(error))]) from None

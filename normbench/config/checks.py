@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from normbench.config.components import (
     DataConfig,
-    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
 )
 
-# (height, width, channels) of the datasets whose images all have one known shape.
-_SHAPES: dict[str, tuple[int, int, int]] = {
-    "digits": (8, 8, 1),
-    "mnist": (28, 28, 1),
-    "fashion_mnist": (28, 28, 1),
-    "kmnist": (28, 28, 1),
-    "cifar10": (32, 32, 3),
-    "cifar100": (32, 32, 3),
-}
-
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
     """(height, width, channels) of the images; None where only the files can tell."""
-    if isinstance(data, FolderConfig):
-        return data.image_size, data.image_size, data.channels
-    return _SHAPES.get(data.dataset)
+    return data.source().shape()
 
 
 def model_problem(data: DataConfig, model: ModelConfig) -> str | None:

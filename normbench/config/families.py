@@ -145,8 +145,10 @@ def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
     hints = typing.get_type_hints(options, include_extras=True)
     fields: dict[str, Any] = {tag: (str, Field(kind, description=f"always {kind}"))}
     for item in dataclasses.fields(options):
-        required = item.default is dataclasses.MISSING
-        fields[item.name] = (hints[item.name], ... if required else item.default)
+        default: Any = ... if item.default is dataclasses.MISSING else item.default
+        if item.default_factory is not dataclasses.MISSING:
+            default = Field(default_factory=item.default_factory)
+        fields[item.name] = (hints[item.name], default)
     return create_model(f"{base.__name__}_{kind}", __base__=base, __doc__=options.__doc__, **fields)
 
 

@@ -51,7 +51,8 @@ def load(
     experiment = None
     stem = experiment_name(source.stem) if isinstance(source, Path) else ""
     try:
-        experiment = ExperimentConfig.model_validate(complete(document.tree, stem))
+        tree = complete(document.tree, stem, _data_base(document, source))
+        experiment = ExperimentConfig.model_validate(tree)
     except ValidationError as error:
         known = {problem.path for problem in problems}
         for path, message, hint, at in read(error):
@@ -61,6 +62,18 @@ def load(
     if experiment is None or problems:
         raise ConfigError(sorted(problems, key=_order))
     return experiment
+
+
+def _data_base(document: Document, source: Path | str) -> Path:
+    """The folder that a relative ``data.path`` counts from: the config's, where it stands in one.
+
+    On the command line it counts from the current folder, and so does one of a bundled config,
+    which is nobody's file.
+    """
+    overridden = document.origins.keys() & {("data",), ("data", "path"), ("data", "dataset")}
+    if overridden or not isinstance(source, Path) or source in bundled():
+        return Path.cwd()
+    return source.absolute().parent
 
 
 def _forget_baseline(document: Document) -> None:

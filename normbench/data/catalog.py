@@ -122,8 +122,8 @@ class Source(ABC):
         """Check the files and read them. Raises DataError naming file, fault and remedy."""
 
     @classmethod
-    def recognizes(cls, path: str) -> bool:
-        """Whether ``path``, where no dataset is named, is for this source to read."""
+    def recognizes(cls, path: str, base: Path) -> bool:
+        """Whether ``path``, counted from ``base``, is for this source to read."""
         return False
 
     @classmethod
@@ -196,6 +196,9 @@ def _adapter(kind: type[Source], option: str) -> TypeAdapter[Any]:
     return TypeAdapter(hints[option], config=ConfigDict(strict=True))
 
 
-def recognized(path: str) -> str | None:
-    """The name of the dataset source that a path alone means; None where none takes it."""
-    return next((name for name in DATASETS if DATASETS[name].recognizes(path)), None)
+def recognized(path: str, base: Path) -> str | None:
+    """The name of the source that a path alone means; None where none takes it.
+
+    base: the folder that a relative path counts from.
+    """
+    return next((name for name in DATASETS if DATASETS[name].recognizes(path, base)), None)

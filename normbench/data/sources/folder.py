@@ -86,8 +86,8 @@ class Folder(Source):
             raise DataError(f"{root}: {error}") from None
 
     @classmethod
-    def recognizes(cls, path: str) -> bool:
-        whole = Path(path).expanduser()
+    def recognizes(cls, path: str, base: Path) -> bool:
+        whole = base / Path(path).expanduser()
         told = {"dataset_dict.json", "dataset_info.json", "state.json"}  # of a saved dataset
         if whole.is_dir():
             return not any((whole / name).exists() for name in told)

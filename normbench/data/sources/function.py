@@ -178,7 +178,7 @@ class Function(Source):
         )
 
     @classmethod
-    def recognizes(cls, path: str) -> bool:
+    def recognizes(cls, path: str, base: Path) -> bool:
         return is_reference(path)
 
     @classmethod

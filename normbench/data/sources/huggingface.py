@@ -151,8 +151,8 @@ class HuggingFace(Source):
         return Part(alike(images) if pictures else images, np.asarray(split[label]), where)
 
     @classmethod
-    def recognizes(cls, path: str) -> bool:
-        return any((Path(path).expanduser() / name).is_file() for name in _SAVED)
+    def recognizes(cls, path: str, base: Path) -> bool:
+        return any((base / Path(path).expanduser() / name).is_file() for name in _SAVED)
 
     @classmethod
     def anchored(cls, options: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -74,5 +74,5 @@ class Npz(Source):
         )
 
     @classmethod
-    def recognizes(cls, path: str) -> bool:
+    def recognizes(cls, path: str, base: Path) -> bool:
         return path.lower().endswith(".npz")
