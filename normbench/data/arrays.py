@@ -26,8 +26,8 @@ Pair = tuple[Images, Labels]
 TEST_SHARE = 0.2
 """Of a source without a test part of its own."""
 
-CHANNELS = (1, 3, 4)
-"""What an axis may be as long as to be taken for the channels."""
+CHANNELS = ((1, 3), (4,))
+"""As how long an axis is taken for the channels, the likelier lengths first."""
 
 RESIZE = "data.resize: 64 makes every image 64x64, after a centred square crop"
 _LISTED = 5
@@ -38,12 +38,14 @@ class Part:
     """One part of a source, as it came.
 
     images: an array [N, H, W], [N, H, W, C] or [N, C, H, W], or one array an image, where sizes may
-    differ; labels: [N], whole numbers from 0 or names; where: what messages call the two.
+    differ; labels: [N], whole numbers from 0 or names; where: what messages call the two; layout:
+    of the images, where it is known.
     """
 
     images: Any
     labels: Any
     where: tuple[str, str]
+    layout: Layout | None = None
 
 
 def assembled(
@@ -66,7 +68,8 @@ def assembled(
     try:
         known = _class_names(train, classes)
         images = _of_one_kind(
-            parts, [image_array(p.images, p.where[0], layout, resize) for p in parts]
+            parts,
+            [image_array(p.images, p.where[0], p.layout or layout, resize) for p in parts],
         )
         labels = [_numbers(part, known) for part in parts]
         for part, pixels, numbers in zip(parts, images, labels, strict=True):
@@ -172,7 +175,7 @@ def _stacked(images: list[Any], where: str, layout: Layout, resize: int | None) 
             )
         if image.ndim == 2:
             image = image[..., np.newaxis]
-        elif _is_channels_first(image.shape, f"image {number} of {where}", layout):
+        elif _is_channels_first(image.shape, where, layout):
             image = image.transpose(1, 2, 0)
         whole.append(image)
     if not whole:
@@ -204,14 +207,17 @@ def _is_channels_first(shape: tuple[int, ...], where: str, layout: Layout) -> bo
     """Whether [C, H, W] rather than [H, W, C]."""
     if layout != "auto":
         return layout == "chw"
-    first, last = shape[0] in CHANNELS, shape[-1] in CHANNELS
-    if first == last:
-        word = "either" if first else "neither"
-        raise DataError(
-            f"{where} is {_brackets(shape)}, of which {word} end can be the channels\n"
-            "    data.layout: hwc (or chw) says which axis they are"
-        )
-    return first
+    for lengths in CHANNELS:
+        first, last = shape[0] in lengths, shape[-1] in lengths
+        if first != last:
+            return first
+        if first:
+            break
+    word = "either" if first else "neither"
+    raise DataError(
+        f"an image of {where} is {_brackets(shape)}, of which {word} end can be the channels\n"
+        "    data.layout: hwc (or chw) says which axis they are"
+    )
 
 
 def _in_kind(images: npt.NDArray[Any], where: str) -> Images:

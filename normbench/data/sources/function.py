@@ -175,6 +175,7 @@ class Function(Source):
             alike(images) if pictures else images,
             np.stack(labels) if labels else [],
             (where, where),
+            "hwc" if pictures else None,
         )
 
     @classmethod

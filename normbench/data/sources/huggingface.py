@@ -148,7 +148,10 @@ class HuggingFace(Source):
                 report.progress(index, len(split), f"decoding {name}")
         report.progress(len(split), len(split), f"decoding {name}")
         where = (f"{name}.{image}", f"{name}.{label}")
-        return Part(alike(images) if pictures else images, np.asarray(split[label]), where)
+        labels = np.asarray(split[label])
+        if pictures:
+            return Part(alike(images), labels, where, "hwc")
+        return Part(images, labels, where)
 
     @classmethod
     def recognizes(cls, path: str, base: Path) -> bool:
