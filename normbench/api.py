@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
+    from normbench.data.facts import Facts
     from normbench.execution import Watch
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
@@ -74,6 +75,29 @@ def prepare_data(
         progress=progress,
         note=note,
     )
+
+
+def look_at_data(experiment: ExperimentConfig, data_dir: str | Path | None = None) -> Facts | str:
+    """What is in the experiment's dataset, or why that cannot be told.
+
+    Downloads nothing and runs no code of the user's: of such data only what was read before is
+    known.
+    """
+    from normbench.data import cached, prepare
+    from normbench.data.facts import facts
+    from normbench.data.places import cache_root, data_root
+    from normbench.errors import DataError
+
+    data, place = experiment.data, Path(data_dir) if data_dir is not None else None
+    source = data.source()
+    try:
+        if unread := source.unread(source.root(data_root(place, cache_root(lambda _: None)))):
+            pinned = getattr(source, "sha256", "") is not None
+            known = cached(data.dataset, data_dir=place, options=data.options()) if pinned else None
+            return f"{unread}; `normbench train --dry-run` tells" if known is None else facts(known)
+        return facts(prepare(data.dataset, data_dir=place, options=data.options(), offline=True))
+    except DataError as error:
+        return str(error)
 
 
 def default_jobs(experiment: ExperimentConfig) -> int:
@@ -367,6 +391,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     Too few images for the split or a batch, a warmup longer than the budget, no such device;
     here: whether it is this machine's devices that count.
     """
+    from normbench.config.checks import model_problem
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
@@ -384,6 +409,8 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
                 left[validation] = len(train)
         except ValueError as error:
             raise ConfigError([Problem("data.validation", str(error))]) from None
+        if reason := model_problem(config.data, config.model, dataset.image_shape):
+            raise ConfigError([Problem("model", reason)])
         steps = total_steps(config, left[validation])
         if warmup >= steps:
             message = f"must be below the {steps} steps of the budget, got {warmup}"

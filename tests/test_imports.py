@@ -24,9 +24,10 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
     name: {*LEAVES, *others}
     for name, others in {
         "registry": [],
+        "components": [],
         "norms": ["registry"],
         "models": ["norms", "registry"],
-        "data": ["registry"],
+        "data": ["components", "registry"],
         "probes": ["models", "norms", "registry"],
         "config": ["models", "norms", "data", "registry"],
         "store": [],

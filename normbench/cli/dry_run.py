@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,10 @@ def print_estimate(
     """Print the matrix of runs with parameters, steps, disk and time. Writes no results."""
     from normbench.api import check_fit, default_jobs, prepare_data
     from normbench.comparison import records
+    from normbench.data.facts import facts
     from normbench.execution.estimate import estimate
     from normbench.execution.experiment import so_far, what_is_left
+    from normbench.report.data import sentences
     from normbench.report.design import finds
     from normbench.report.earlier import what_becomes
     from normbench.store import ExperimentStore
@@ -61,6 +64,7 @@ def print_estimate(
     disk = float(frame["disk_bytes"].sum())
     if json:
         out = {"experiment": experiment.name, "jobs": jobs, "runs": records(frame)}
+        out["data"] = {"dataset": dataset.name, **asdict(facts(dataset))}
         print_json({**out, "elapsed_seconds": total, "disk_bytes": disk})
         return
     keys = list(experiment.sweep) + ([experiment.tune.key] if experiment.tune else [])
@@ -75,6 +79,8 @@ def print_estimate(
         Column("disk", lambda row: data_size(row["disk_bytes"]), weight=1),
     ]
     screen = console()
+    for line in sentences(facts(dataset)):
+        screen.print(line, highlight=False)
     title = f"{experiment.name}: {len(plan)} of {len(planned)} runs to train"
     shown = frame.head(SHOWN_ROWS)
     screen.print(rich_table(title, shown, columns, screen.width, norms=experiment.labels))

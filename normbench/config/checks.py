@@ -15,15 +15,20 @@ def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
     return data.source().shape()
 
 
-def model_problem(data: DataConfig, model: ModelConfig) -> str | None:
-    """Why this network cannot work on these images; None when it can."""
-    shape = image_shape(data)
+def model_problem(
+    data: DataConfig, model: ModelConfig, shape: tuple[int, int, int] | None = None
+) -> str | None:
+    """Why this network cannot work on these images; None when it can.
+
+    shape: of an image, where the files have told.
+    """
+    shape = shape or image_shape(data)
     if shape is None:
         return None
     try:
         model.network().sites(model.options(), shape)
     except ValueError as error:
-        return str(error)
+        return f"{error} (data.resize makes the images of another size)"
     return None
 
 

@@ -24,7 +24,7 @@ from normbench.registry import UnknownName
 
 Tree = dict[str, Any]
 
-_SHORT = {"data": "dataset", "model": "kind", "optimizer": "kind"}
+SHORT = {"data": "dataset", "model": "kind", "optimizer": "kind"}
 """Sections that may be a single word, and the key it stands for."""
 
 _RATES = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
@@ -39,7 +39,7 @@ def complete(tree: Mapping[str, Any], name: str = "", base: Path | None = None) 
     Mistakes stay as they are, for the schema to find. Norms are never filled in.
     """
     tree = {
-        key: {_SHORT[key]: value} if key in _SHORT and isinstance(value, str) else value
+        key: {SHORT[key]: value} if key in SHORT and isinstance(value, str) else value
         for key, value in tree.items()
     }
     if isinstance(tree.get("data"), Mapping):
@@ -76,8 +76,8 @@ def _located(data: Mapping[str, Any], base: Path) -> Tree:
     """
     found = dict(data)
     word, path = found.get("dataset"), found.get("path")
-    if isinstance(word, str) and path is None and DATA.known(word) not in DATA.names():
-        path = word
+    if isinstance(word, str) and DATA.known(word) not in DATA.names():
+        path = path or word
     elif word is not None:
         path = None
     if isinstance(path, str) and (kind := recognized(path, base)):
@@ -107,6 +107,8 @@ def sizes(dataset: str, model: str) -> Tree:
     known = DATA.member(dataset).model_fields
     tree: Tree = {"data": {k: v for k, v in data["data"].items() if k in known}}
     tree["data"]["dataset"] = dataset
+    if DATASETS[dataset].own and data["data"]["dataset"] != dataset:
+        tree["data"].pop("augment", None)  # nobody has said that a mirrored image is one as well
     if network["model"]["kind"] == model:
         shared = ("model", "normalization", "norms", "baseline", "optimizer")
         tree |= {key: network[key] for key in shared if key in network}
@@ -123,7 +125,7 @@ def _kind(tree: Tree, section: str, default: str) -> str | None:
     value = tree.get(section, {})
     if not isinstance(value, Mapping):
         return None
-    word = value.get(_SHORT[section], default)
+    word = value.get(SHORT[section], default)
     canonical = DATA.canonical if section == "data" else MODEL.canonical
     try:
         return canonical(word) if isinstance(word, str) else None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from normbench.bundled import bundled
 from normbench.config.components import NORM
-from normbench.config.defaults import complete, experiment_name
+from normbench.config.defaults import SHORT, complete, experiment_name
 from normbench.config.experiment import ExperimentConfig, read
 from normbench.config.messages import Path as KeyPath
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
@@ -210,7 +210,7 @@ def _path(option: str, text: str, key: str) -> KeyPath:
 
 
 def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPath) -> Any:
-    """The value at ``path``, made a section where it is absent or a norm's bare name."""
+    """The value at ``path``, made a section where it is absent or a bare name."""
     part = path[-1]
     if isinstance(part, int):
         _check_index(option, text, inner, path)
@@ -218,6 +218,8 @@ def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPa
             inner[part] = {"kind": inner[part]}
     elif not isinstance(inner, dict):
         raise _bad(option, text, f"{path[-2]!r} holds a value, not keys", str(path[-2]))
+    elif len(path) == 1 and part in SHORT and isinstance(inner.get(part), str):
+        inner[part] = {SHORT[part]: inner[part]}
     elif inner.get(part) is None:
         inner[part] = {}
         document.origins[path] = f"{option} {text}"

@@ -75,9 +75,6 @@ class Source(ABC):
     own: ClassVar[bool] = False
     """True when the images are the user's, named by the option ``path``."""
 
-    runs_code: ClassVar[bool] = False
-    """True when reading runs code that the user named."""
-
     native_shape: ClassVar[Shape | None] = None
     """(height, width, channels) of the images as published; None where only the files can tell."""
 
@@ -103,6 +100,11 @@ class Source(ABC):
     @abstractmethod
     def files(self, root: Path) -> list[Path]:
         """The files ``read`` needs, present or not. Cheap: it is asked on every run."""
+
+    def unread(self, root: Path) -> str:
+        """Why reading the source needs more than looking at files of this machine; else empty."""
+        here = self.embedded or all(path.is_file() for path in self.files(root))
+        return "" if here else "not here yet"
 
     def stamps(self, root: Path, files: Sequence[Path]) -> list[tuple[str, int, int]]:
         """What tells that the files have changed: name below the root, bytes, time in ns."""

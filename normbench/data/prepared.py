@@ -159,6 +159,18 @@ def _prepare(
     return load(folder)
 
 
+def cached(
+    name: str, *, data_dir: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Dataset | None:
+    """The dataset, if it has been prepared before. Reads no source, but may raise DataError."""
+    source, cache = make_source(name, options), cache_root(silent)
+    root = source.root(data_root(data_dir, cache))
+    files = source.files(root)
+    if _missing(files):
+        return None
+    return _cached(_folder(cache, DATASETS.canonical(name), source, root, files))
+
+
 def state(
     name: str, data_dir: Path | None = None
 ) -> tuple[Literal["embedded", "prepared", "found", "absent"], Path, int] | None:

@@ -65,7 +65,6 @@ class Function(Source):
     ] = None
 
     own: ClassVar[bool] = True
-    runs_code: ClassVar[bool] = True
 
     def root(self, data_root: Path) -> Path:
         if not is_file_reference(self.path):
@@ -81,6 +80,9 @@ class Function(Source):
         if not path.is_file():
             load_or_tell(f"{path}:{short(self.path)}")  # which says what is near
         return [path]
+
+    def unread(self, root: Path) -> str:
+        return f"not read yet, since that runs {self.path}"
 
     def stamps(self, root: Path, files: Sequence[Path]) -> list[tuple[str, int, int]]:
         """The content of the file, not its time: the same code makes the same data."""
