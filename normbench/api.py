@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
-    from normbench.data.facts import Facts
     from normbench.execution import Watch
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
@@ -75,29 +74,6 @@ def prepare_data(
         progress=progress,
         note=note,
     )
-
-
-def look_at_data(experiment: ExperimentConfig, data_dir: str | Path | None = None) -> Facts | str:
-    """What is in the experiment's dataset, or why that cannot be told.
-
-    Downloads nothing and runs no code of the user's: of such data only what was read before is
-    known.
-    """
-    from normbench.data import cached, prepare
-    from normbench.data.facts import facts
-    from normbench.data.places import cache_root, data_root
-    from normbench.errors import DataError
-
-    data, place = experiment.data, Path(data_dir) if data_dir is not None else None
-    source = data.source()
-    try:
-        if unread := source.unread(source.root(data_root(place, cache_root(lambda _: None)))):
-            pinned = getattr(source, "sha256", "") is not None
-            known = cached(data.dataset, data_dir=place, options=data.options()) if pinned else None
-            return f"{unread}; `normbench train --dry-run` tells" if known is None else facts(known)
-        return facts(prepare(data.dataset, data_dir=place, options=data.options(), offline=True))
-    except DataError as error:
-        return str(error)
 
 
 def default_jobs(experiment: ExperimentConfig) -> int:

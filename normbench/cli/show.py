@@ -91,7 +91,8 @@ def _show_experiment(results: Path, name: str, *, json: bool) -> None:
 def _show_config(name: str, overrides: list[str], data_dir: Path | None, *, json: bool) -> None:
     import yaml
 
-    from normbench.api import load_config, look_at_data
+    from normbench.api import load_config
+    from normbench.data.facts import look
     from normbench.report.data import sentences
     from normbench.store.files import to_json
 
@@ -101,7 +102,8 @@ def _show_config(name: str, overrides: list[str], data_dir: Path | None, *, json
         typer.echo(to_json(resolved))
         return
     typer.echo(yaml.safe_dump(resolved, sort_keys=False), nl=False)
-    found = look_at_data(experiment, data_dir)
+    data = experiment.data
+    found = look(data.dataset, data_dir=data_dir, options=data.options())
     lines = found.splitlines() if isinstance(found, str) else sentences(found)
     # As a comment, so that the whole is a config still.
     typer.echo("".join(f"# {line}\n" for line in [f"data: {lines[0]}", *lines[1:]]), nl=False)

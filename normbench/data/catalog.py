@@ -101,6 +101,11 @@ class Source(ABC):
     def files(self, root: Path) -> list[Path]:
         """The files ``read`` needs, present or not. Cheap: it is asked on every run."""
 
+    @property
+    def pinned_down(self) -> bool:
+        """Whether the options alone tell if the source was read before."""
+        return True
+
     def unread(self, root: Path) -> str:
         """Why reading the source needs more than looking at files of this machine; else empty."""
         here = self.embedded or all(path.is_file() for path in self.files(root))

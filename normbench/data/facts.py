@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from normbench.data.catalog import Images
-from normbench.data.prepared import Dataset
+from normbench.data.catalog import Images, make_source, silent
+from normbench.data.places import cache_root, data_root
+from normbench.data.prepared import Dataset, cached, prepare
+from normbench.errors import DataError
 
 _CHUNK = 4096
 """Images looked at at a time, so that a large dataset need not fit into memory."""
@@ -60,3 +65,22 @@ def _extremes(images: Images) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.f
         part = images[start : start + _CHUNK]
         low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
     return low.astype(np.float32), high.astype(np.float32)
+
+
+def look(
+    name: str, *, data_dir: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Facts | str:
+    """What is in a dataset, or why that cannot be told.
+
+    Downloads nothing and runs no code of the user's: of such data only what was read before is
+    known.
+    """
+    source = make_source(name, options)
+    try:
+        unread = source.unread(source.root(data_root(data_dir, cache_root(silent))))
+        if not unread:
+            return facts(prepare(name, data_dir=data_dir, options=options, offline=True))
+        known = cached(name, data_dir=data_dir, options=options) if source.pinned_down else None
+        return facts(known) if known else f"{unread}; `normbench train --dry-run` tells"
+    except DataError as error:
+        return str(error)

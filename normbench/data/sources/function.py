@@ -81,6 +81,10 @@ class Function(Source):
             load_or_tell(f"{path}:{short(self.path)}")  # which says what is near
         return [path]
 
+    @property
+    def pinned_down(self) -> bool:
+        return self.sha256 is not None  # a module's hash is known once it is imported
+
     def unread(self, root: Path) -> str:
         return f"not read yet, since that runs {self.path}"
 

@@ -179,7 +179,7 @@ class HuggingFace(Source):
 
 def _library() -> Any:
     try:
-        import datasets  # type: ignore[import-not-found, unused-ignore]
+        import datasets
     except ModuleNotFoundError:
         raise DataError(
             "the dataset huggingface needs the package datasets\n"
