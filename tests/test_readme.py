@@ -83,3 +83,13 @@ def test_what_the_readme_links_to_is_there():
     assert links
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_the_readmes_own_data_are_read_as_they_stand(tmp_path, monkeypatch):
+    from normbench.data import prepare
+
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "def make" in b]
+    (tmp_path / "my_data.py").write_text(block)
+    monkeypatch.setenv("NORMBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    found = prepare("function", options={"path": f"{tmp_path / 'my_data.py'}:make"})
+    assert (found.image_shape, found.num_classes) == ((16, 16, 1), 2)

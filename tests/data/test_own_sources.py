@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from normbench.data import Dataset, prepare
+from normbench.data import Dataset, adopt, prepare
 from normbench.data.batches import DeviceData
 from normbench.errors import DataError
 
@@ -65,6 +65,16 @@ def test_a_validation_part_validates_under_every_seed(tmp_path):
         assert (found.train_images[validation, ..., 0] == IMAGES[:6]).all()
         assert len(train) == found.examples(3) == 16  # a fifth of 20 is the test
     assert found.mean[0] == pytest.approx(found.train_images[:16].mean() / 255)
+
+
+def test_a_validation_part_and_floats_survive_being_sent_elsewhere(tmp_path, monkeypatch):
+    x = IMAGES / 7
+    sent = npz(tmp_path, x_train=x, y_train=LABELS, x_val=x[:6], y_val=LABELS[:6])
+    monkeypatch.setenv("NORMBENCH_CACHE_DIR", str(tmp_path / "other"))
+    kept = adopt("npz", sent.fingerprint, sent.raw)
+    assert kept.path.is_relative_to(tmp_path / "other")
+    assert (kept.validation, kept.mean, kept.std) == (sent.validation, sent.mean, sent.std)
+    assert (kept.train_images == sent.train_images).all()
 
 
 @pytest.mark.parametrize("share", [0.25, 4])
