@@ -31,12 +31,12 @@ REFERENCE = re.compile(
 class NotLoaded(LookupError):
     """A reference that leads nowhere, or whose code raised. ``hint`` holds the remedy.
 
-    frames: of the user's own traceback, where their code raised.
+    chart_data: of the user's own traceback, where their code raised.
     """
 
-    def __init__(self, message: str, hint: str = "", frames: str = ""):
+    def __init__(self, message: str, hint: str = "", chart_data: str = ""):
         super().__init__(message)
-        self.message, self.hint, self.frames = message, hint, frames
+        self.message, self.hint, self.chart_data = message, hint, chart_data
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,9 @@ def _their_own_errors(home: str) -> Iterator[None]:
     except NotLoaded:
         raise
     except Exception as error:
-        raise NotLoaded(f"{home} raises {summary_of(error)}", frames=their_frames(error)) from error
+        raise NotLoaded(
+            f"{home} raises {summary_of(error)}", chart_data=their_frames(error)
+        ) from error
 
 
 def summary_of(error: BaseException) -> str:
@@ -171,9 +173,9 @@ def summary_of(error: BaseException) -> str:
 def their_frames(error: BaseException) -> str:
     """The traceback less the frames of this package and of Python's import machinery."""
     own = str(Path(__file__).parent)
-    frames = [
+    chart_data = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((own, "<frozen"))
     ]
-    return "".join(traceback.format_list(frames)).rstrip()
+    return "".join(traceback.format_list(chart_data)).rstrip()

@@ -218,14 +218,16 @@ def load_or_tell(reference: str) -> Any:
     try:
         return load(reference)
     except NotLoaded as error:
-        lines = [error.message, *error.frames.splitlines()]
+        lines = [error.message, *error.chart_data.splitlines()]
         lines += [f"    {error.hint}"] if error.hint else []
         raise DataError("\n".join(lines)) from error
 
 
 def _raised(reference: str, error: BaseException) -> DataError:
-    frames = their_frames(error)
-    return DataError(f"{reference} raises {summary_of(error)}" + (f"\n{frames}" if frames else ""))
+    chart_data = their_frames(error)
+    return DataError(
+        f"{reference} raises {summary_of(error)}" + (f"\n{chart_data}" if chart_data else "")
+    )
 
 
 def _is_dataset(value: Any) -> bool:
