@@ -28,15 +28,16 @@ REFERENCE = re.compile(
 """``home:Name``; the second form has the drive of a Windows path."""
 
 
-class NotLoaded(LookupError):
-    """A reference that leads nowhere, or whose code raised. ``hint`` holds the remedy.
+class UnknownName(LookupError):
+    """A name that no component carries. ``hint`` holds the remedy."""
 
-    chart_data: of the user's own traceback, where their code raised.
-    """
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(f"{message}\n{hint}")
+        self.message, self.hint = message, hint
 
-    def __init__(self, message: str, hint: str = "", chart_data: str = ""):
-        super().__init__(message)
-        self.message, self.hint, self.chart_data = message, hint, chart_data
+
+class NotLoaded(UnknownName):
+    """A reference that leads nowhere, or whose code raised: then the hint is their traceback."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,14 @@ def short(reference: str) -> str:
     return match["name"] if match else reference
 
 
+def relocated(reference: str) -> str:
+    """The same with the file's name alone: what does not depend on where it lies."""
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return reference
+    return f"{Path(match['home']).name}:{match['name']}"
+
+
 def source_sha256(reference: str) -> str | None:
     """SHA-256 (hex) of the file a reference names, without running it; None for a module's."""
     match = REFERENCE.match(reference)
@@ -95,6 +104,7 @@ def load(reference: str) -> Component:
             f"{reference!r} is no reference", "write file.py:Name or package.module:Name"
         )
     home, name = match["home"], match["name"]
+    digest: str | None
     if home.endswith(".py"):
         path = Path(home).expanduser().resolve()
         if not path.is_file():
@@ -159,9 +169,7 @@ def _their_own_errors(home: str) -> Iterator[None]:
     except NotLoaded:
         raise
     except Exception as error:
-        raise NotLoaded(
-            f"{home} raises {summary_of(error)}", chart_data=their_frames(error)
-        ) from error
+        raise NotLoaded(f"{home} raises {summary_of(error)}", their_frames(error)) from error
 
 
 def summary_of(error: BaseException) -> str:

@@ -68,9 +68,9 @@ def test_an_error_in_the_file_is_told_with_the_frames_of_that_file_alone(file):
     with pytest.raises(NotLoaded) as error:
         load(f"{file}:Net")
     assert error.value.message == f"{file} raises ValueError: three channels only"
-    assert "line 2, in build" in error.value.chart_data
-    assert "normbench/components" not in error.value.chart_data
-    assert "importlib" not in error.value.chart_data
+    assert "line 2, in build" in error.value.hint
+    assert "normbench/components" not in error.value.hint
+    assert "importlib" not in error.value.hint
 
 
 def test_a_reference_is_told_from_a_name(tmp_path):

@@ -8,6 +8,8 @@ from normbench.config.components import (
     NormalizationConfig,
     NormConfig,
 )
+from normbench.errors import ConfigError
+from normbench.models.assemble import anatomy, problem_of
 
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
@@ -26,9 +28,12 @@ def model_problem(
     if shape is None:
         return None
     try:
-        model.network().sites(model.options(), shape)
-    except ValueError as error:
-        return f"{error} (data.resize makes the images of another size)"
+        anatomy(model.blueprint(), shape)
+    except ConfigError as error:
+        problem = error.problems[0]
+        sized = f"{shape[0]}x{shape[1]}" in problem.message or "data.resize" in problem.hint
+        remedy = " (data.resize makes the images of another size)" if sized else ""
+        return problem.message + remedy
     return None
 
 
@@ -39,7 +44,5 @@ def norm_problem(
     shape = image_shape(data)
     if shape is None or model_problem(data, model):
         return None
-    method = norm.method(normalization)
-    sites = dict.fromkeys(model.network().sites(model.options(), shape))
-    reasons = (method.problem(site, data.batch_size) for site in sites)
-    return next((reason for reason in reasons if reason), None)
+    blueprint, method = model.blueprint(), norm.method(normalization)
+    return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)

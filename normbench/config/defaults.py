@@ -20,12 +20,16 @@ from normbench.config.components import DATA, MODEL, NORM
 from normbench.config.training import OPTIMIZER
 from normbench.config.yaml12 import parse
 from normbench.data.catalog import DATASETS, recognized
+from normbench.models import MODELS
 from normbench.registry import UnknownName
 
 Tree = dict[str, Any]
 
 SHORT = {"data": "dataset", "model": "kind", "optimizer": "kind"}
 """Sections that may be a single word, and the key it stands for."""
+
+NORMS_FOR_ANY = ("none", "batch", "layer", "rms", "group")
+"""What is compared in a network that no bundled config has."""
 
 _RATES = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
 """Learning rates of optimizers that the bundled config of a model does not use."""
@@ -113,7 +117,8 @@ def sizes(dataset: str, model: str) -> Tree:
         shared = ("model", "normalization", "norms", "baseline", "optimizer")
         tree |= {key: network[key] for key in shared if key in network}
     else:  # a model that no bundled config has
-        tree |= {key: data[key] for key in ("norms", "baseline", "optimizer") if key in data}
+        tree |= {key: data[key] for key in ("baseline", "optimizer") if key in data}
+        tree["norms"] = [*(["original"] if MODELS[model].open else []), *NORMS_FOR_ANY]
         tree["model"] = {"kind": model}
     if data["data"]["dataset"] == dataset and data["model"]["kind"] == model:
         tree["target"] = data["target"]

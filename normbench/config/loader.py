@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from normbench.bundled import bundled
+from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
 from normbench.config.defaults import SHORT, complete, experiment_name
 from normbench.config.errors import Path as KeyPath
@@ -41,12 +42,14 @@ def load(
             message = "must hold keys and values at the top, such as  name: my-experiment"
         raise ConfigError([*document.problems, Problem("", message, source=name)])
     problems = list(document.problems)
+    _anchor(document.tree, source.parent if isinstance(source, Path) else Path())
     for option, texts in (("--sweep", sweeps), ("--set", overrides)):
         for override in texts:
             try:
                 _apply(document, option, override)
             except ConfigError as error:
                 problems += error.problems
+    _anchor(document.tree, Path())  # what overrides brought counts from the current folder
     _forget_baseline(document)
     experiment = None
     stem = experiment_name(source.stem) if isinstance(source, Path) else ""
@@ -74,6 +77,28 @@ def _data_base(document: Document, source: Path | str) -> Path:
     if overridden or not isinstance(source, Path) or source in bundled():
         return Path.cwd()
     return source.absolute().parent
+
+
+def _anchor(tree: dict[str, Any], base: Path) -> None:
+    """Make the references of a tree absolute, and ``path: file.py:Net`` a kind."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, str):
+            return anchored(value, base)
+        if isinstance(value, dict):
+            if "kind" not in value and is_reference(str(value.get("path", ""))):
+                value["kind"] = value.pop("path")
+            if isinstance(value.get("kind"), str):
+                value["kind"] = anchored(value["kind"], base)
+        return value
+
+    if "model" in tree:
+        tree["model"] = named(tree["model"])
+    norms = tree.get("norms")
+    if isinstance(norms, list):
+        norms[:] = map(named, norms)
+    elif isinstance(norms, str):
+        tree["norms"] = named(norms)
 
 
 def _forget_baseline(document: Document) -> None:

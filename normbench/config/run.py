@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, WrapValidator
 
+from normbench.components import relocated
 from normbench.config.components import (
     DATA,
     MODEL,
@@ -111,6 +112,11 @@ class RunConfig(Section):
     def _hash(self, without: Collection[str], *, as_written: bool = False) -> str:
         values = self.resolved()
         del values["norm"]["name"]
+        for section in (values["model"], values["norm"]):
+            # Where a file lies changes nothing; what is in it, its hash tells.
+            section["kind"] = relocated(section["kind"])
+            if section["source"] is None:  # as before there were any
+                del section["source"]
         if not as_written:
             # A value in its place, not nothing: so other configs hash to what they always did.
             values["training"]["eval_batch_size"] = _EVAL_BATCH_SIZE

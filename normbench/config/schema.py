@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from normbench.components import is_reference, load
 from normbench.config.errors import Path, config_error, config_errors, describe, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
@@ -92,7 +93,19 @@ class TaggedUnion(Generic[S]):
         except UnknownName as error:
             wrong = ((self.tag,), config_error(error.message, error.hint))
             raise config_errors([wrong, *self._others(value, name)]) from None
-        return self.member(kind).model_validate({**value, self.tag: kind})
+        values = {**value, self.tag: kind}
+        if is_reference(kind):
+            values["source"] = self._source(kind, value.get("source"))
+        return self.member(kind).model_validate(values)
+
+    def _source(self, reference: str, known: Any) -> str | None:
+        """The hash of what a reference leads to, which must be the one that a config names."""
+        digest = load(reference).sha256
+        if known is not None and known != digest:
+            message = f"{reference} is not the file it was: its hash differs"
+            hint = "an edited file makes new runs; start the command again, or undo the change"
+            raise config_errors([((self.tag,), config_error(message, hint))])
+        return digest
 
     def _others(
         self, value: Mapping[str, Any], name: str
@@ -149,10 +162,10 @@ def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
     hints = typing.get_type_hints(options, include_extras=True)
     fields: dict[str, Any] = {tag: (str, Field(kind, description=f"always {kind}"))}
     for item in dataclasses.fields(options):
-        default: Any = ... if item.default is dataclasses.MISSING else item.default
+        given: Any = ... if item.default is dataclasses.MISSING else item.default
         if item.default_factory is not dataclasses.MISSING:
-            default = Field(default_factory=item.default_factory)
-        fields[item.name] = (hints[item.name], default)
+            given = Field(default_factory=item.default_factory)
+        fields[item.name] = (hints[item.name], given)
     return create_model(f"{base.__name__}_{kind}", __base__=base, __doc__=options.__doc__, **fields)
 
 

@@ -24,9 +24,11 @@ from normbench.measure.landscape import (
     landscape,
     largest_hessian_eigenvalue,
 )
-from normbench.models import ACTIVATIONS
-from normbench.models.base import Network, Placement, build
-from normbench.norms import Site
+from normbench.models import ACTIVATIONS, Chain
+from normbench.models.assemble import assemble
+from normbench.models.base import Placement
+from normbench.models.network import Network
+from normbench.norms import NormSlot
 from normbench.norms.base import Statistics
 from normbench.probes import ProbeRecorder
 from normbench.probes.base import EXAMPLES
@@ -135,7 +137,7 @@ def inspect(
         if step in landscape_at:
             found.loss_landscape[step] = loss_landscape(run)
         run.first_loss_step = step  # the losses before it are not needed
-        recorder = ProbeRecorder(run.network) if step in signals_at else None
+        recorder = ProbeRecorder(run.assembled) if step in signals_at else None
         run.update(recorder)
         if not math.isfinite(float(run.losses[0])):
             found.loss_landscape.pop(step, None)
@@ -203,11 +205,11 @@ def theory_inputs(run: Run, dataset: Dataset) -> TheoryInputs:
     """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
     x = run.next_batch()[0].double().cpu()
     few = x[:EXAMPLES].flatten(1)
-    known = _theory_inputs(run.network, run.config, dataset.image_shape)
+    known = _theory_inputs(run.assembled, run.config)
     return replace(
         known,
-        depth=len(run.network.layers),
-        first_gain=_gain(run.network.layers[0].linear),
+        depth=len(run.assembled.layers),
+        first_gain=_gain(run.assembled.products()[0]),
         input_mean_square=x.square().flatten(1).mean(1).numpy(),
         input_map=x.square().mean((0, 1)).numpy() if x.ndim == 4 else None,
         input_products=(few @ few.T / few.shape[1]).numpy(),
@@ -222,50 +224,41 @@ def theory_inputs_without_data(
     image_shape: (H, W, C) of the input; any will do for a network that flattens it, and any number
     of channels for one that does not.
     """
-    model = config.model
     method = config.norm.method(config.normalization)
-    network = build(
-        model.kind, model.options(), model.settings(), method, image_shape, 2, config.seed
+    network = assemble(
+        config.model.blueprint(), method, image_shape, 2, config.seed, config.data.batch_size
     )
-    return _theory_inputs(network, config, image_shape)
+    return _theory_inputs(network, config)
 
 
-def _theory_inputs(
-    network: Network, config: RunConfig, image_shape: tuple[int, int, int]
-) -> TheoryInputs:
-    method = config.norm.method(config.normalization)
-    sites = type(network).sites(config.model.options(), image_shape)
-    middle = sites[len(sites) // 2]
-    settings = config.model.settings()
-    hidden = [block.linear for block in network.layers[1:]]
+def _theory_inputs(network: Network, config: RunConfig) -> TheoryInputs:
+    method, slots, products = network.method, network.slots, network.products()
+    middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
+    settings = network.blueprint.settings
+    chain = isinstance(network.module, Chain)
+    hidden = products[1:]
     biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
     phi, dphi = functions(settings.activation)
     return TheoryInputs(
-        standard_layers=method.standard_layers,
-        statistics=method.statistics,
-        centered=method.centered,
+        standard_layers=chain and method.standard_layers,
+        statistics=method.traits.statistics,
+        centered=method.traits.centered,
         placement=settings.placement,
         phi=phi,
         dphi=dphi,
-        weight_gain=float(np.mean([_gain(module) for module in hidden])),
+        weight_gain=float(np.mean([_gain(module) for module in hidden])) if hidden else math.nan,
         bias_variance=float(np.mean(biases)) if biases else 0.0,
         batch_size=config.data.batch_size * middle.positions,
         group_size=method.group_size(middle),
-        channels=method.group_size(Site(middle.features, 1, 1)),
-        shapes=tuple(_shape(site) for site in sites),
-        gains=tuple(_gain(block.linear) for block in network.layers),
+        channels=method.group_size(NormSlot.of(middle.features, 1, 1)),
+        shapes=tuple(layer.shape for layer in network.layers),
+        gains=tuple(_gain(product) for product in products),
         depth=None,
         first_gain=None,
         input_mean_square=None,
         input_map=None,
         input_products=None,
     )
-
-
-def _shape(site: Site) -> tuple[int, ...]:
-    if site.height is None or site.width is None:
-        return (site.features,)
-    return site.features, site.height, site.width
 
 
 def loss_landscape(run: Run) -> LossLandscape:

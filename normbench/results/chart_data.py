@@ -132,7 +132,7 @@ def _theory(folder: Path, sizes: NDArray[np.float64]) -> tuple[float, str]:
     from normbench.measure.signals import theory_inputs_without_data
 
     image = (1, 1, 1)
-    if config.model.network().layout != "flat":
+    if config.model.architecture().layout != "flat":
         side = np.sqrt(sizes[0] / getattr(config.model.options(), "width", np.nan))
         if not side.is_integer():
             return np.nan, "the size of the images is not known"

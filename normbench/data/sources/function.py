@@ -218,16 +218,16 @@ def load_or_tell(reference: str) -> Any:
     try:
         return load(reference)
     except NotLoaded as error:
-        lines = [error.message, *error.chart_data.splitlines()]
-        lines += [f"    {error.hint}"] if error.hint else []
+        lines = [error.message]
+        lines += [
+            line if line.startswith(" ") else f"    {line}" for line in error.hint.splitlines()
+        ]
         raise DataError("\n".join(lines)) from error
 
 
 def _raised(reference: str, error: BaseException) -> DataError:
-    chart_data = their_frames(error)
-    return DataError(
-        f"{reference} raises {summary_of(error)}" + (f"\n{chart_data}" if chart_data else "")
-    )
+    frames = their_frames(error)
+    return DataError(f"{reference} raises {summary_of(error)}" + (f"\n{frames}" if frames else ""))
 
 
 def _is_dataset(value: Any) -> bool:
