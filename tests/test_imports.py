@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "models": ["norms", "registry"],
         "data": ["components", "registry"],
         "probes": ["models", "norms", "registry"],
-        "config": ["models", "norms", "data", "registry"],
+        "config": ["models", "norms", "data", "components", "registry"],
         "store": [],
         "plan": ["config", "store"],
         "training": ["norms", "models", "data", "probes", "config"],

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.bundled import bundled
+from normbench.components import short
 from normbench.config.components import DATA, MODEL, NORM
 from normbench.config.training import OPTIMIZER
 from normbench.config.yaml12 import parse
@@ -69,7 +70,8 @@ def complete(tree: Mapping[str, Any], name: str = "", base: Path | None = None) 
         tree["target"] = suited.get("target") or _pilot(tree)
     tree.setdefault("seeds", suited["seeds"])
     called = _called(tree["data"]) if dataset is not None else ""
-    tree.setdefault("name", name or f"{called or dataset}-{model}".replace("_", "-"))
+    suited_name = f"{called or dataset}-{short(model or '')}".replace("_", "-")
+    tree.setdefault("name", name or experiment_name(suited_name))
     return tree
 
 

@@ -38,7 +38,7 @@ _RETURNS = (
 @DATASETS.register("function")
 @dataclass(frozen=True)
 class Function(Source):
-    """Your own code: ``my_data.py:make`` returns arrays, a dictionary of them, or torch Datasets.
+    """Your own code: a function that returns arrays, a dictionary of them, or torch Datasets.
 
     It is called once, with ``args``; what it returns is decoded and cached until the file or the
     arguments change. What else it reads is not looked at: give it as an argument. Images and

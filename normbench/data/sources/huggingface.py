@@ -23,7 +23,7 @@ _VALIDATION = ("validation", "val", "valid", "dev")
 @DATASETS.register("huggingface", aliases=("hf",))
 @dataclass(frozen=True)
 class HuggingFace(Source):
-    """Images of the ``datasets`` library: a folder of ``save_to_disk``, or a name on the hub.
+    """Images of Hugging Face's datasets library: a folder that it saved, or a name on the hub.
 
     Needs the extra ``datasets``. The split train is trained on; validation, where it is, validates
     in place of a cut from it, and without test a fixed stratified fifth of it is the test. Lhoest

@@ -20,7 +20,7 @@ from normbench.errors import DataError, suggest
 @DATASETS.register("npz")
 @dataclass(frozen=True)
 class Npz(Source):
-    """Your own arrays: x_train and y_train in a file of ``numpy.savez``, x_test and y_test beside.
+    """Your own arrays: x_train and y_train in an npz file, and perhaps x_test and y_test.
 
     Images are [N, H, W], [N, H, W, C] or [N, C, H, W]. Whole numbers of 0 to 255 are kept as bytes,
     all other numbers as float32 in their own unit; both are normalized per channel in training.
