@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "registry": ["components"],
         "norms": ["registry"],
         "models": ["norms", "registry", "components"],
-        "data": ["registry"],
+        "data": ["components", "registry"],
         "probes": ["models", "norms", "registry"],
         "config": ["models", "norms", "data", "registry", "components"],
         "store": [],

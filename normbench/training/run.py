@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order, split
+from normbench.data import Dataset, epoch_order
 from normbench.data.batches import Augment, DeviceData
 from normbench.models.assemble import assemble
 from normbench.models.network import Network
@@ -72,8 +72,8 @@ class Run:
         self.config = run
         self.device = torch.device(run.runtime.device)
         seed = run.seed if run.data.split_seed is None else run.data.split_seed
-        self.train_indices, self.validation_indices = split(
-            dataset.train_labels, run.data.validation, stream(seed, "split")
+        self.train_indices, self.validation_indices = dataset.split(
+            run.data.validation, stream(seed, "split")
         )
         few = min(TRAIN_EXAMPLES, len(self.validation_indices))
         # Drawn, since a dataset may be sorted by class.
