@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem
+from normbench.config.checks import model_problem, norm_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -321,6 +321,13 @@ class ExperimentConfig(Section):
         if wrong:
             raise config_errors(wrong)
         return tune
+
+    @model_validator(mode="after")
+    def _fits_the_step(self) -> Self:
+        parts = (self.data, self.model, self.normalization, self.norms, self.runtime)
+        if wrong := runtime_problems(*parts):
+            raise config_errors([(("runtime", key), one) for key, one in wrong.items()])
+        return self
 
     @model_validator(mode="after")
     def _every_point(self) -> Self:

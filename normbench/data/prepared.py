@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,21 +24,25 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from normbench.atomic import replace_with, replacing, sync_folder
+from normbench.data.arrays import resized
 from normbench.data.catalog import (
     DATASETS,
+    Images,
     Note,
     Progress,
     RawDataset,
     Report,
     Source,
     make_source,
+    required,
     silent,
 )
 from normbench.data.places import CACHE_VARIABLE, DATA_VARIABLE, cache_root, data_root, is_read_only
+from normbench.data.splits import split
+from normbench.data.sums import ARRAYS, channel_statistics, fingerprint_of, meta_sum
 from normbench.errors import DataError
 
 FORMAT = 1  # of the prepared folder; raise it when the arrays or their meaning change
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _META = "meta.json"
 
 
@@ -46,21 +50,23 @@ _META = "meta.json"
 class Dataset:
     """A prepared dataset. The images are memory maps: processes on one machine share their pages.
 
-    train_images, test_images: uint8 [N, H, W, C]; train_labels, test_labels: int64 [N].
-    mean, std: of the training images, per channel, in units of [0, 1] (pixel / 255).
-    fingerprint: SHA-256 over shapes and bytes of the four arrays.
+    train_images, test_images: uint8 or float32 [N, H, W, C]; train_labels, test_labels: int64 [N].
+    mean, std: of the training images, per channel, in units of [0, 1] (pixel / 255) where they are
+    uint8, else in their own. fingerprint: SHA-256 over shapes and bytes of the four arrays.
+    validation: the last so many training images are the source's own validation part; 0: none.
     """
 
     name: str
     path: Path
-    train_images: npt.NDArray[np.uint8]
+    train_images: Images
     train_labels: npt.NDArray[np.int64]
-    test_images: npt.NDArray[np.uint8]
+    test_images: Images
     test_labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    validation: int = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -74,8 +80,30 @@ class Dataset:
 
     def raw(self) -> RawDataset:
         """The arrays themselves, to be sent elsewhere."""
-        arrays = {key: np.asarray(getattr(self, key)) for key in _ARRAYS}
-        return RawDataset(**arrays, classes=self.classes)
+        arrays = {key: np.asarray(getattr(self, key)) for key in ARRAYS}
+        return RawDataset(**arrays, classes=self.classes, validation=self.validation)
+
+    def split(
+        self, validation: float, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(training, validation) indices into the training images.
+
+        The source's own validation part, where it has one; else a stratified cut of ``validation``
+        images, or of that share of them where it is below 1. Raises ValueError; see ``split``.
+        """
+        images = np.arange(len(self.train_labels))
+        if self.validation:
+            return images[: -self.validation], images[-self.validation :]
+        return split(self.train_labels, self._cut(validation), rng)
+
+    def examples(self, validation: float) -> int:
+        """How many images are left to train on, as ``split`` leaves them."""
+        return len(self.train_labels) - (self.validation or self._cut(validation))
+
+    def _cut(self, validation: float) -> int:
+        if validation >= 1:
+            return int(validation)
+        return max(round(validation * len(self.train_labels)), self.num_classes)
 
 
 def prepare(
@@ -118,6 +146,11 @@ def _prepare(
         if folder.exists():
             report.note(f"{folder}: not what this version wrote, or damaged; made again")
         raw = source.read(root, report)
+        raw = replace(
+            raw,
+            train_images=resized(raw.train_images, source.resize),
+            test_images=resized(raw.test_images, source.resize),
+        )
         _check(raw, root if not source.embedded else Path(name))
         try:
             _write(name, raw, folder)
@@ -129,6 +162,26 @@ def _prepare(
     return load(folder)
 
 
+def at_hand(
+    name: str, *, data_dir: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Dataset | None:
+    """The dataset, if it needs neither a download nor a long preparation; else None.
+
+    It comes from the cache, or with an installed package. Raises ConfigError for an unknown name or
+    option, DataError for a folder that does not exist or holds no images in class folders.
+    """
+    source = make_source(name, options)
+    if source.embedded:
+        return prepare(name, data_dir=data_dir, options=options, offline=True)
+    name, cache = DATASETS.canonical(name), cache_root(silent)
+    root = source.root(data_root(data_dir, cache))
+    try:
+        files = source.files(root)
+        return None if _missing(files) else _cached(_folder(cache, name, source, root, files))
+    except OSError as error:  # names the file
+        raise DataError(f"{name}: {error}") from None
+
+
 def state(
     name: str, data_dir: Path | None = None
 ) -> tuple[Literal["embedded", "prepared", "found", "absent"], Path, int] | None:
@@ -138,7 +191,7 @@ def state(
     be found. Changes nothing.
     """
     kind = DATASETS[name]
-    if any(field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
+    if any(map(required, dataclasses.fields(kind))):
         return None
     source, cache = kind(), cache_root(silent)
     root = source.root(data_root(data_dir, cache))
@@ -159,11 +212,11 @@ def load(path: Path) -> Dataset:
     """
     try:
         meta = json.loads((path / _META).read_text("utf-8"))
-        if _meta_sum(meta) != meta["sum"]:
+        if meta_sum(meta) != meta["sum"]:
             raise ValueError(f"{_META} is not what was written")
         # Mode "c": pages are shared until written to, and torch takes the array without a warning.
-        arrays = {key: np.load(path / f"{key}.npy", mmap_mode="c") for key in _ARRAYS}
-        _verify(path, arrays, meta["fingerprint"])
+        arrays = {key: np.load(path / f"{key}.npy", mmap_mode="c") for key in ARRAYS}
+        _verify(path, arrays, meta.get("validation", 0), meta["fingerprint"])
         return Dataset(
             name=meta["name"],
             path=path,
@@ -171,6 +224,7 @@ def load(path: Path) -> Dataset:
             mean=tuple(meta["mean"]),
             std=tuple(meta["std"]),
             fingerprint=meta["fingerprint"],
+            validation=meta.get("validation", 0),
             **arrays,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, ArithmeticError) as error:
@@ -181,9 +235,11 @@ _verified: dict[Path, tuple[tuple[int, int], ...]] = {}
 """Folder -> time and size of each of its arrays when their content was last looked at."""
 
 
-def _verify(path: Path, arrays: Mapping[str, npt.NDArray[Any]], fingerprint: str) -> None:
+def _verify(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], validation: int, fingerprint: str
+) -> None:
     """Raise ValueError unless these arrays are what was written. Each is a memory map."""
-    stats = [os.stat(path / f"{key}.npy") for key in _ARRAYS]
+    stats = [os.stat(path / f"{key}.npy") for key in ARRAYS]
     state = tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
     if _verified.get(path) == state:
         return
@@ -191,25 +247,9 @@ def _verify(path: Path, arrays: Mapping[str, npt.NDArray[Any]], fingerprint: str
         kind, axes = (np.uint8, 4) if key.endswith("images") else (np.int64, 1)
         if array.dtype != kind or array.ndim != axes:
             raise ValueError(f"{key} are not of the kind that was written")
-    if _fingerprint(arrays) != fingerprint:
+    if fingerprint_of(arrays, validation) != fingerprint:
         raise ValueError("the arrays are not what was written")
     _verified[path] = state
-
-
-def _fingerprint(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """SHA-256 over shapes and bytes of the four arrays."""
-    digest = hashlib.sha256()
-    for key in _ARRAYS:
-        array = np.ascontiguousarray(arrays[key])
-        digest.update(f"{key} {array.shape} ".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _meta_sum(meta: Mapping[str, Any]) -> str:
-    """SHA-256 over everything in ``meta`` but the sum itself."""
-    kept = {key: value for key, value in meta.items() if key != "sum"}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def find(fingerprint: str) -> Dataset | None:
@@ -291,14 +331,15 @@ def _fetch(name: str, source: Source, root: Path, report: Report, offline: bool)
 
 def _folder(cache: Path, name: str, source: Source, root: Path, files: Sequence[Path]) -> Path:
     """The prepared folder of exactly these options and files."""
-    prefix = len(str(root)) + 1
-    stats = [(str(path)[prefix:], os.stat(path)) for path in files]
+    options = dataclasses.asdict(source)
+    if options["resize"] is None:
+        del options["resize"]  # a folder from before this option stays what it was
     identity = {
         "format": FORMAT,
         "dataset": name,
-        "options": {key: str(value) for key, value in dataclasses.asdict(source).items()},
+        "options": {key: str(value) for key, value in options.items()},
         "root": str(root.resolve()) if files else "",
-        "files": [(relative, stat.st_size, stat.st_mtime_ns) for relative, stat in stats],
+        "files": source.stamps(root, files),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return cache / "prepared" / f"{name}-{key[:16]}"
@@ -326,20 +367,22 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}-"))
     try:
-        arrays = {key: np.ascontiguousarray(getattr(raw, key)) for key in _ARRAYS}
+        arrays = {key: np.ascontiguousarray(getattr(raw, key)) for key in ARRAYS}
         for key, array in arrays.items():
             with replacing(temporary / f"{key}.npy") as file:
                 np.save(file, array)
-        mean, std = channel_statistics(raw.train_images)
+        trained_on = raw.train_images[: len(raw.train_images) - raw.validation]
+        mean, std = channel_statistics(trained_on)
         meta: dict[str, Any] = {
             "format": FORMAT,
             "name": name,
             "classes": raw.classes,
             "mean": mean,
             "std": std,
-            "fingerprint": _fingerprint(arrays),
+            "fingerprint": fingerprint_of(arrays, raw.validation),
+            "validation": raw.validation,
         }
-        meta["sum"] = _meta_sum(meta)
+        meta["sum"] = meta_sum(meta)
         replace_with(temporary / _META, json.dumps(meta, indent=1).encode())
         shutil.rmtree(folder, ignore_errors=True)  # an unusable one
         os.rename(temporary, folder)
@@ -347,22 +390,3 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-
-
-def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of images [N, H, W, C], in units of [0, 1].
-
-    From a histogram, in whole numbers up to the last division: exact whatever the size.
-    """
-    means, stds = [], []
-    values = np.arange(256)
-    for channel in range(images.shape[3]):
-        histogram = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(images), 4096):
-            pixels = images[start : start + 4096, :, :, channel]
-            histogram += np.bincount(pixels.reshape(-1), minlength=256)
-        count = int(histogram.sum())
-        total, squares = int(histogram @ values), int(histogram @ values**2)
-        means.append(total / count / 255)
-        stds.append(((count * squares - total**2) / count**2) ** 0.5 / 255)
-    return means, stds

@@ -86,9 +86,8 @@ def execute(
     pending = _pending(runs, store, dataset, outcome, watch)
     if not accept_changes:
         _check_ground([runs[folder] for folder in pending], store, executor)
-    images = len(dataset.train_labels)
     steps = [
-        total_steps(config, images - config.data.validation)
+        total_steps(config, dataset.examples(config.data.validation))
         for config in (runs[folder].config for folder in pending)
     ]
     watch.planned([runs[folder] for folder in pending], steps, outcome.skipped)
@@ -285,6 +284,7 @@ class _Writer:
                 "steps": event.steps,
                 "parameters": event.parameters,
                 "backbone_sha256": event.backbone_sha256,
+                "conditions": event.theory_inputs,
             }
         self.store.open(config.resolved(), manifest, step)
 

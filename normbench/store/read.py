@@ -48,6 +48,8 @@ class Results:
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
     given: what of the config differs from the defaults; empty where an older normbench trained.
     looked_at: how many seeds were compared each time that a training ended, as far as it changed.
+    rules: what carried the verdicts, the first one before any result: ``verdict`` as the config had
+    it, and ``seeds``, the most that had been compared when it was chosen.
     environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
     and its fingerprint.
     reasons: why a run failed, or what is damaged. unsealed: runs of an earlier normbench, which
@@ -69,6 +71,7 @@ class Results:
     unsealed: frozenset[str] = frozenset()
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rules: tuple[Mapping[str, Any], ...] = ()
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
@@ -164,6 +167,7 @@ def read_results(
         frozenset(unsealed),
         changed,
         tuple(notes),
+        tuple(plan.get("rules") or ()),
     )
 
 

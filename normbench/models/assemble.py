@@ -1,0 +1,252 @@
+"""Build, draw, hash, then let the method change the network: the only place that calls a method.
+
+The backbone is the same under every method by construction: its parameters are drawn, each from the
+stream of its own name, and hashed before the method sees the network.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from normbench.components import summary_of, their_frames
+from normbench.errors import ConfigError, Problem
+from normbench.models.apply import apply, verify
+from normbench.models.base import ImageShape
+from normbench.models.init import MODULE, initialize
+from normbench.models.network import Blueprint, Network
+from normbench.models.slots import NEVER_CALLED, Anatomy, examine
+from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
+from normbench.norms import NormMethod
+
+
+def assemble(
+    blueprint: Blueprint,
+    method: NormMethod,
+    image_shape: ImageShape,
+    num_classes: int,
+    seed: int,
+    batch_size: int = 2,
+) -> Network:
+    """The network under ``method`` at step 0 of ``seed``, on the CPU, in float32.
+
+    image_shape: (H, W, C). Raises ConfigError where network, images and method do not go together,
+    and for a parameter that nobody draws: it would start where PyTorch's generator happens to
+    stand, another value in every run.
+    """
+    module = _built(blueprint, image_shape, num_classes, seed)
+    anatomy = _examined(blueprint, module, image_shape, num_classes)
+    slots = anatomy.slots
+    inside = {id(p) for s in slots for p in module.get_submodule(s.path).parameters()}
+    undrawn = _draw(blueprint, module, seed)
+    undrawn = [n for n in undrawn if id(module.get_parameter(n)) not in inside]
+    if undrawn:
+        message = (
+            f"the initialization draws the weights of Linear and Conv layers, and in "
+            f"{blueprint.kind} nobody draws {', '.join(undrawn)}"
+        )
+        hint = "take  init: module, with which the network's own constructor draws them"
+        raise ConfigError([Problem("model.init", message, hint)])
+    backbone = {n: p for n, p in module.named_parameters() if id(p) not in inside}
+    network = Network(
+        module,
+        blueprint,
+        method,
+        slots,
+        anatomy.layers,
+        anatomy.kept,
+        _sha256(backbone),
+        anatomy.draws,
+    )
+    wrong = problem_of(blueprint, anatomy, method, batch_size)
+    if wrong:
+        raise ConfigError([Problem("norms", wrong)])
+    before = {name: parameter.detach().clone() for name, parameter in backbone.items()}
+    apply(network, anatomy)
+    verify(network, before)
+    return network
+
+
+def problem_of(
+    blueprint: Blueprint, anatomy: Anatomy, method: NormMethod, batch_size: int
+) -> str | None:
+    """Why this method cannot stand in a network of this anatomy; None when it can."""
+    conflict = method.conflicts.get(blueprint.kind)
+    if conflict:
+        return conflict
+    if not anatomy.slots and method.replaces:
+        kept = "; ".join(f"{k.path} ({k.kind}): {k.reason}" for k in anatomy.kept[:5])
+        return f"no norm was found in this network that could be exchanged. {kept}".strip()
+    if "activation" in method.replaces:
+        taken: dict[str, str] = {}
+        for slot in anatomy.slots:
+            if slot.activation is None or slot.activation in taken:
+                how = (
+                    "a function, or nothing"
+                    if slot.activation is None
+                    else f"also that of {taken[slot.activation]}"
+                )
+                return (
+                    f"it replaces the activation that follows a norm, and what follows "
+                    f"{slot.path} is {how}"
+                )
+            taken[slot.activation] = slot.path
+    if "weight" in method.replaces and anatomy.held:
+        path, why = next(iter(anatomy.held.items()))
+        return f"it holds the weights of layers in another way, and that of {path} {why}"
+    if "residual" in method.replaces and not anatomy.residuals:
+        return "it changes residual branches, and this network has none of a known kind"
+    for slot in anatomy.slots:
+        if not method.replaces and slot.default is None:
+            continue  # a layer that stays what it is
+        reason = method.problem(slot, batch_size)
+        if reason:
+            return reason if not blueprint.architecture.open else f"{slot.path}: {reason}"
+    return None
+
+
+def step_problem(
+    draws: bool, method: NormMethod, *, stacked: bool, compiled: bool
+) -> tuple[str, str] | None:
+    """(stack or compile, why a network under this method cannot be trained so), or None.
+
+    draws: whether its training step draws random numbers.
+    """
+    if stacked and draws:
+        reason = "the network draws random numbers, as for dropout, which seeds side by side cannot"
+        return "stack", reason
+    for asked, key in ((stacked, "stack"), (compiled, "compile")):
+        if asked and key in method.conflicts:
+            return key, method.conflicts[key]
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def _anatomy(key: str, plan: _Plan) -> Anatomy:
+    del key
+    # Another's constructor may look at values, which there are none of on the meta device.
+    on = nullcontext() if plan.blueprint.architecture.open else torch.device("meta")
+    with on:
+        module = _built(plan.blueprint, plan.image_shape, plan.num_classes, 0)
+    return _examined(plan.blueprint, module, plan.image_shape, plan.num_classes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    blueprint: Blueprint
+    image_shape: ImageShape
+    num_classes: int
+
+    def __hash__(self) -> int:
+        return 0  # the key beside it says all
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Plan)
+
+
+def anatomy(blueprint: Blueprint, image_shape: ImageShape, num_classes: int = 10) -> Anatomy:
+    """What such a network looks like inside, without drawing its weights. Raises ConfigError."""
+    plan = _Plan(blueprint, image_shape, num_classes)
+    # The architecture itself as well: an edited file makes another one.
+    return _anatomy(repr((blueprint, id(blueprint.architecture), image_shape, num_classes)), plan)
+
+
+# --- build ---
+
+
+def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+    kind = blueprint.architecture
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
+        except Exception as error:
+            # What this package raises is a sentence; what others do has a place in their code.
+            chart_data = their_frames(error)
+            if not chart_data and not isinstance(error, ValueError | TypeError):
+                raise
+            told = (
+                f"the network's constructor raises {summary_of(error)}"
+                if chart_data
+                else str(error)
+            )
+            raise ConfigError([Problem("model", told, chart_data)]) from None
+
+
+def _examined(
+    blueprint: Blueprint, module: nn.Module, image_shape: ImageShape, num_classes: int
+) -> Anatomy:
+    height, width, channels = image_shape
+    flat = blueprint.architecture.layout == "flat"
+    shape = (2, height * width * channels) if flat else (2, channels, height, width)
+    draw = torch.Generator().manual_seed(0)
+    example = torch.randn(shape, generator=draw, device="cpu")
+    try:
+        found = examine(module, example, blueprint.keep)
+    except NoLogits as error:
+        raise ConfigError([Problem("model.output", str(error))]) from None
+    except Untraceable as error:
+        cause = error.__cause__
+        chart_data = their_frames(cause) if cause and blueprint.architecture.open else ""
+        larger = "images can be made larger with  data.resize: 64"
+        hint = "\n".join(filter(None, (larger, chart_data)))
+        raise ConfigError([Problem("model", str(error), hint)]) from None
+    if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
+        _check_logits(found.output, num_classes, "")
+        return found
+    trained = in_training(module, example)
+    _check_logits(found.output, num_classes, "")
+    if trained.output is not None:
+        is_tensor = isinstance(trained.output, Tensor)
+        shape = tuple(trained.output.shape) if is_tensor else ()
+        _check_logits(shape, num_classes, " in training")
+    kept = tuple(
+        replace(k, reason="it is called in training alone")
+        if k.path in trained.norms and k.reason == NEVER_CALLED
+        else k
+        for k in found.kept
+    )
+    return replace(found, draws=trained.draws, kept=kept)
+
+
+def _check_logits(shape: tuple[int, ...], num_classes: int, when: str) -> None:
+    """Raise ConfigError unless this is the shape of two examples' logits."""
+    if not shape:
+        message = f"the network does not return logits [N, classes]{when}"
+        hint = "name where in its tuple or dict they are:  output: 0"
+        raise ConfigError([Problem("model", message, hint)])
+    if shape != (2, num_classes):
+        sizes = "x".join(map(str, shape[1:])) or "no"
+        message = (
+            f"the network gives {sizes} numbers an image{when}, and the data have {num_classes} "
+            "classes"
+        )
+        hint = "let its constructor take num_classes, or give the number in model.args"
+        raise ConfigError([Problem("model", message, hint)])
+
+
+def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:
+    """Draw, and name what nobody drew."""
+    if blueprint.settings.init == MODULE:
+        return []  # done by the constructors, under the run's seed
+    extra = blueprint.architecture.drawn(module)
+    drawn = initialize(module, blueprint.settings.init, seed, extra)
+    # Constants and one's own activations start where their modules put them.
+    activations = {
+        id(p) for m in module.modules() if isinstance(m, ACTIVATIONS) for p in m.parameters()
+    }
+    return [n for n, p in module.named_parameters() if n not in drawn and id(p) not in activations]
+
+
+def _sha256(parameters: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in parameters.items():
+        digest.update(name.encode() + b"\0")
+        digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
