@@ -1,4 +1,4 @@
-"""What is computed of prepared arrays once: their fingerprint and the statistics of their pixels."""
+"""What is computed of prepared arrays: their fingerprint and the statistics of their pixels."""
 
 from __future__ import annotations
 

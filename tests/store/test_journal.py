@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from normbench.store.files import Damaged
@@ -108,6 +108,7 @@ changed = st.sampled_from([EVAL, EPOCH, TEST, DIVERGED, PROBE]).flatmap(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(JOURNALS), st.binary() | st.lists(changed).map(lambda told: lines(*told)))
 @example("metrics", b'{"event": "\\ud800", "step": 1}\n')
 def test_no_bytes_raise_anything_else(kind, content):
