@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "registry": ["components"],
         "norms": ["registry"],
         "models": ["norms", "registry", "components"],
-        "data": ["registry"],
+        "data": ["components", "registry"],
         "probes": ["models", "norms", "registry"],
         "config": ["models", "norms", "data", "registry", "components"],
         "store": [],
@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "measure": [
             *("models", "norms", "probes", "data", "training", "config", "registry", "components"),
         ],
-        "exporters": ["store", "analysis", "registry"],
+        "exporters": ["store", "analysis", "registry", "results"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
@@ -183,7 +183,10 @@ def loaded_by_verb(*words: object, folder: Path) -> set[str]:
     "words",
     [
         ["compare", "tiny"],
+        ["report", "tiny", "--out", "page.html"],
+        ["report", "tiny", "--format", "svg", "--out", "charts"],
         ["list", "runs"],
+        ["list", "experiments"],
         ["show", "tiny/batch-s0"],
     ],
     ids=" ".join,

@@ -87,7 +87,9 @@ def test_what_the_readme_links_to_is_there():
 
 def test_the_files_of_ones_own_train_as_they_stand(tmp_path, own_cache):
     blocks = re.findall(r"```(?:python|yaml)\n# (\w+\.\w+)[^\n]*\n(.*?)```", README, re.S)
-    files = {name: text for name, text in blocks if name.startswith(("my_", "mine"))}
+    files = {
+        name: text for name, text in blocks if name in ("my_net.py", "my_norm.py", "mine.yaml")
+    }
     assert files.keys() == {"my_net.py", "my_norm.py", "mine.yaml"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -99,3 +101,13 @@ def test_the_files_of_ones_own_train_as_they_stand(tmp_path, own_cache):
     assert {run.partition("-s0")[0] for run in runs if "-s0" in run} == {
         *("original", "none", "batch", "layer", "group", "MeanOnly"),
     }
+
+
+def test_the_readmes_own_data_are_read_as_they_stand(tmp_path, monkeypatch):
+    from normbench.data import prepare
+
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "def make" in b]
+    (tmp_path / "my_data.py").write_text(block)
+    monkeypatch.setenv("NORMBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    found = prepare("function", options={"path": f"{tmp_path / 'my_data.py'}:make"})
+    assert (found.image_shape, found.num_classes) == ((16, 16, 1), 2)

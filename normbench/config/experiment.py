@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from normbench.components import is_reference
 from normbench.config.checks import model_problem, norm_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
@@ -172,6 +173,11 @@ class ExperimentConfig(Section):
         """The norms' labels, in the order of the config."""
         return [norm.label for norm in self.norms]
 
+    def code(self) -> list[str]:
+        """The files and modules of one's own that reading this config has run."""
+        kinds = [self.model.kind, *(norm.kind for norm in self.norms)]
+        return list(dict.fromkeys(kind for kind in kinds if is_reference(kind)))
+
     def points(self) -> list[Point]:
         """Every combination of the sweep, in order; one empty point without a sweep."""
         return combinations(self.sweep)
@@ -323,15 +329,10 @@ class ExperimentConfig(Section):
         return tune
 
     @model_validator(mode="after")
-    def _fits_the_step(self) -> Self:
-        parts = (self.data, self.model, self.normalization, self.norms, self.runtime)
-        if wrong := runtime_problems(*parts):
-            raise config_errors([(("runtime", key), one) for key, one in wrong.items()])
-        return self
-
-    @model_validator(mode="after")
     def _every_point(self) -> Self:
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
+        if impossible := runtime_problems(self):
+            raise config_errors(impossible)
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order, split
+from normbench.data import Dataset, epoch_order
 from normbench.data.batches import Augment, DeviceData
 from normbench.models.assemble import assemble
 from normbench.models.network import Network
@@ -37,6 +37,7 @@ from normbench.training.optimizers import (
     parameter_groups,
     set_rates,
 )
+from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -71,8 +72,8 @@ class Run:
         self.config = run
         self.device = torch.device(run.runtime.device)
         seed = run.seed if run.data.split_seed is None else run.data.split_seed
-        self.train_indices, self.validation_indices = split(
-            dataset.train_labels, run.data.validation, stream(seed, "split")
+        self.train_indices, self.validation_indices = dataset.split(
+            run.data.validation, stream(seed, "split")
         )
         few = min(TRAIN_EXAMPLES, len(self.validation_indices))
         # Drawn, since a dataset may be sorted by class.
@@ -83,6 +84,7 @@ class Run:
 
         self.assembled = make_network(run, dataset)
         self.backbone_sha256 = self.assembled.backbone_sha256
+        self.theory_inputs = inputs_at_start(self.assembled, run)
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -115,6 +117,16 @@ class Run:
         if self.config.training.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def started(self) -> events.Started:
+        """What there is to tell before the first update, or the first since a checkpoint."""
+        return events.Started(
+            self.step,
+            self.steps,
+            self.parameters,
+            self.backbone_sha256,
+            theory_inputs=dict(vars(self.theory_inputs)),
+        )
 
     # -- the update ---------------------------------------------------------------------------
 

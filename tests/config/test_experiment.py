@@ -204,12 +204,14 @@ def test_norm_options_and_seed_change_the_identity_but_not_the_context(tree: Tre
 
 
 @pytest.mark.parametrize("kind", DATASETS.names())
-def test_the_shape_of_every_dataset_is_known(kind: str) -> None:
-    options = {"path": "x"} if kind == "folder" else {}
-    data = DATA.validate({"dataset": kind, **options})
-    height, width, channels = image_shape(data) or (0, 0, 0)
-    assert min(height, width, channels) >= 1
-    assert data.source() is not None
+def test_the_shape_of_every_published_dataset_is_known(kind: str) -> None:
+    options = {"path": "x"} if DATASETS[kind].own else {}
+    shape = image_shape(DATA.validate({"dataset": kind, **options}))
+    assert (shape is None) == (kind in ("npz", "function", "huggingface"))
+    assert shape is None or min(shape) >= 1
+    if shape is not None:
+        resized = image_shape(DATA.validate({"dataset": kind, "resize": 64, **options}))
+        assert resized == (64, 64, shape[2])
 
 
 def sections(cls: type[Section] = Section) -> list[type[Section]]:
@@ -223,6 +225,12 @@ def test_every_key_of_the_schema_has_a_description() -> None:
             continue
         for name, field in section.model_fields.items():
             assert field.description, (section, name)
+
+
+@pytest.mark.parametrize("kind", DATASETS.names())
+def test_every_option_of_a_dataset_is_described_where_it_is_declared(kind: str) -> None:
+    for name, field in DATA.member(kind).model_fields.items():
+        assert field.description, (kind, name)
 
 
 @st.composite

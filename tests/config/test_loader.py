@@ -108,15 +108,16 @@ BAD = [
     ("seeds: 3", "seeds: 3\nbaseline: rms", "8:11  baseline: 'rms' is none of the norms of this "
      "config\n    known: batch, group(groups=4), none"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: mnits}", "8:17  data.dataset: unknown dataset 'mnits'\n"
-     "    did you mean 'mnist'?  known: cifar10, cifar100, digits, fashion_mnist, folder, kmnist, "
-     "mnist"),
+     "    did you mean 'mnist'?  known: cifar10, cifar100, digits, fashion_mnist, folder, "
+     "function, huggingface, kmnist, mnist, npz"),
     ("seeds: 3", "seeds: 3\ndata: {batch_size: 1}", "3:15  norms[1]: batch norm takes its "
      "statistics across the batch; with batch size 1 there is nothing to average (use layer, rms "
      "or group, or a batch size of 2 or more)"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: folder}",
      "8:7  data.path: missing\n    for example  path: path/to/images"),
     ("seeds: 3", "seeds: 3\ndata: {path: x}",
-     "8:8  data.path: path has no meaning for dataset 'digits'; it belongs to folder"),
+     "8:8  data.path: path has no meaning for dataset 'digits'; it belongs to folder, "
+     "function, huggingface, npz"),
     ("seeds: 3", "seeds: 3\nprobes: {steps: log, every: 5}", "8:22  probes.every: steps and every "
      "are both given; the schedule is one of them\n    remove one"),
     ("seeds: 3", "seeds: 3\nruntime: {device: gpu}",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from normbench.data.catalog import DATASETS, RawDataset, Report, Source
+from normbench.data.catalog import DATASETS, RawDataset, Report, Shape, Source
 from normbench.data.integrity import add_sums, mismatch, raise_faults, read_sums
 from normbench.errors import DataError
 from normbench.vision import torchvision
@@ -45,6 +45,7 @@ def unpickle(content: bytes) -> Any:
 class CifarSource(Source):
     """Pickled batches in torchvision's layout; each checked before it is unpickled."""
 
+    native_shape: ClassVar[Shape] = (32, 32, 3)
     folder: ClassVar[str]
     published_as: ClassVar[str]  # the name of torchvision's class
     train_files: ClassVar[tuple[str, ...]]
