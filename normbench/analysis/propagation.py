@@ -66,7 +66,7 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
     if conditions["statistics"] is None or conditions["centered"] is None:
         return np.nan, UNDECLARED
     if not ordinary:
-        return np.nan, "the method replaces the weights or the activation"
+        return np.nan, "the method does more than centre and divide, and theory does not follow it"
     if conditions["statistics"] == "none" and conditions["centered"]:
         return np.nan, "theory does not cover centring alone"
     known = {name: value for name, value in conditions.items() if name in _OF_GROWTH}

@@ -65,6 +65,8 @@ def assemble(
         anatomy.kept,
         _sha256(backbone),
         any(type(m).__name__.startswith(DRAWING) for m in module.modules()),
+        seed,
+        anatomy.head,
     )
     wrong = problem_of(blueprint, anatomy, method, batch_size)
     if wrong:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,9 @@ from normbench.registry import Registry
 
 if TYPE_CHECKING:
     from normbench.models.network import Network
+    from normbench.models.residual import Residual
 
+Floats = npt.NDArray[np.float64]
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
 Part = Literal["norm", "activation", "weight", "residual", "init"]
@@ -135,6 +139,18 @@ class Rule:
     decay: bool | None = None
 
 
+@dataclass(frozen=True)
+class Branch:
+    """Where a residual block stands, and the norms in it.
+
+    index: from 0, of ``depth`` blocks; slots: address within the block -> the slot found there.
+    """
+
+    index: int
+    depth: int
+    slots: Mapping[str, NormSlot]
+
+
 class NormMethod:
     """One normalization method, bound to its options and the experiment's setting.
 
@@ -143,8 +159,12 @@ class NormMethod:
 
     Options: the options a config may give, a frozen dataclass with a default for each.
     traits: what is known of it. replaces: which parts of a network it touches. rules: parameter
-    name within its own modules -> what the paper fixes for it. conflicts: a kind of model,
-    ``stack`` or ``compile`` -> why it cannot stand with it.
+    name within its own modules -> what the paper fixes for it; ``strict`` turns these off.
+    conflicts: a kind of model, ``stack`` or ``compile`` -> why it cannot stand with it.
+
+    A module that it puts into a network may have ``on_progress(share)``, which training calls
+    before every update with the share of the budget that is done: for schedules, and for state
+    that moves once an update, however often a forward pass or a probe looks.
     """
 
     @dataclass(frozen=True)
@@ -156,9 +176,11 @@ class NormMethod:
     rules: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
     conflicts: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
-    def __init__(self, setting: Setting, options: Any):
+    def __init__(self, setting: Setting, options: Any, *, strict: bool = False):
         self.setting = setting
         self.options = options
+        if strict:
+            self.rules = MappingProxyType({})  # type: ignore[misc]
 
     @property
     def standard_layers(self) -> bool:
@@ -177,12 +199,14 @@ class NormMethod:
         """The activation after ``slot``; most methods keep the ``given`` one."""
         return given
 
-    def weight(self, layer: nn.Module) -> nn.Module | None:
-        """A parametrization of ``layer.weight`` (Linear or Conv), or None."""
+    def weight(
+        self, layer: nn.Module, path: str = "", network: Network | None = None
+    ) -> nn.Module | None:
+        """A parametrization of ``layer.weight`` (Linear or Conv at ``path``), or None."""
         return None
 
-    def residual(self, branch: nn.Module, index: int, depth: int) -> None:
-        """Change a ``Residual`` in place, number ``index`` (from 0) of ``depth``."""
+    def residual(self, block: Residual, place: Branch) -> None:
+        """Change a residual block in place, of any kind of network that is built of them."""
 
     def reinitialize(self, network: Network) -> None:
         """Give parameters other initial values, in place, once everything stands."""
@@ -200,6 +224,16 @@ class NormMethod:
         """What one example's statistics run over at ``slot``: tokens have their own, each."""
         own: Axes | None = getattr(self.options, "axes", None)
         return "c" if slot.is_tokens else own or self.setting.axes
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats | None:
+        """The layer's output by the paper's formula in float64 NumPy: what tests hold it against.
+
+        x: [N, F] or [N, C, H, W]; values: the layer's parameters and buffers before the call. None
+        where there is nothing to be computed twice.
+        """
+        return None
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         """Why this method makes no sense at ``slot`` with this batch size; None when it does."""
@@ -241,6 +275,28 @@ def of_module(target: Any, reference: str) -> type[NormMethod]:
 NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms", of_module)
 
 
+class FeaturesFirst(nn.Module):
+    """A norm over axis 1 of [N, F] or [N, C, H, W], where features or positions lie otherwise."""
+
+    def __init__(self, norm: nn.Module, feature_dim: int):
+        super().__init__()
+        self.norm, self.feature_dim = norm, feature_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x.movedim(self.feature_dim, 1)
+        # One axis of positions becomes two, and three or more become two.
+        folded = first.unsqueeze(-1) if x.ndim == 3 else first.flatten(3) if x.ndim > 4 else first
+        y: Tensor = self.norm(folded)
+        return y.reshape(first.shape).movedim(1, self.feature_dim)
+
+
+def at_slot(layer: nn.Module, slot: NormSlot) -> nn.Module:
+    """``layer``, made for features first, as it stands in the layout of ``slot``."""
+    if isinstance(layer, nn.Identity) or (slot.feature_dim == 1 and len(slot.shape) in (1, 3)):
+        return layer
+    return FeaturesFirst(layer, slot.feature_dim)
+
+
 class Norm(nn.Module):
     """A layer with the shared affine: ``y * weight + bias`` per feature or channel.
 
@@ -274,6 +330,11 @@ def over_positions(values: Tensor, x: Tensor) -> Tensor:
     return values.view(-1, *[1] * (x.ndim - 2))
 
 
+def high(x: Tensor) -> Tensor:
+    """x for statistics and sums: in float32 at least."""
+    return x if x.dtype is torch.float64 else x.float()
+
+
 def channels_last(x: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, H, W, C], the view for statistics over C at each position."""
     return x.permute(0, 2, 3, 1)
@@ -284,10 +345,12 @@ def channels_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def make_method(kind: str, setting: Setting = Setting(), **options: Any) -> NormMethod:
+def make_method(
+    kind: str, setting: Setting = Setting(), *, strict: bool = False, **options: Any
+) -> NormMethod:
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
-    return cls(setting, cls.Options(**options))
+    return cls(setting, cls.Options(**options), strict=strict)
 
 
 def make_norm(

@@ -240,7 +240,7 @@ def _conditions(network: Network, config: RunConfig) -> Conditions:
     biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
     phi, dphi = functions(common.activation)
     return Conditions(
-        ordinary=chain and method.standard_layers,
+        ordinary=chain and method.standard_layers and method.traits.plain,
         statistics=method.traits.statistics,
         centered=method.traits.centered,
         placement=common.placement,
