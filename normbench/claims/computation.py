@@ -13,7 +13,7 @@ from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.verdicts import Piece, Timing, faster, judge
 from normbench.config import RuntimeConfig
-from normbench.layer_cost import CostRow, measure
+from normbench.measure.layer_cost import CostRow, measure
 from normbench.report.columns import seconds
 
 MIN_RUN_SECONDS = 0.1

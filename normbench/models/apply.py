@@ -15,7 +15,7 @@ from normbench.models.roles import roles
 from normbench.models.slots import Anatomy
 from normbench.models.trace import NormSite
 from normbench.norms import NormMethod, NormSlot
-from normbench.norms.base import Branch, at_slot
+from normbench.norms.base import Branch
 
 
 class _Copy(nn.Module):

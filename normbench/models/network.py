@@ -48,10 +48,11 @@ class Network:
     """A network with its norms in place, and what is known of it.
 
     module: the network itself. backbone_sha256: over names and bytes of every parameter before the
-    method came, outside the norms. seed: of the run, for the streams of what a method draws. head: path of the Linear
-    whose output are the logits. roles: of every parameter by name; rules: what the method's
-    paper fixes for a parameter. reinitialized: parameters of the backbone whose values the method
-    changed. draws: whether a training step takes random numbers from PyTorch's generator.
+    method came, outside the norms. seed: of the run, for the streams of what a method draws. head:
+    path of the Linear whose output are the logits. roles: of every parameter by name; rules: what
+    the method's paper fixes for a parameter. reinitialized: parameters of the backbone whose values
+    the method changed. draws: whether a training step takes random numbers from PyTorch's
+    generator.
     """
 
     module: nn.Module

@@ -110,7 +110,8 @@ class Traits:
     statistics: what the mean square that it divides by is taken over, "none" where it divides by
     none; centered: whether a mean is subtracted first; formula: in one line; year, paper: of the
     source; eps: where it stands, inside or outside of the root, as a bound, or nowhere; state: what
-    it keeps beside parameters; convention: which variance, the sense of momentum; reference: the authors' code, and how this differs from it.
+    it keeps beside parameters; convention: which variance, the sense of momentum; reference: the
+    authors' code, and how this differs from it.
     """
 
     statistics: Statistics | None = None

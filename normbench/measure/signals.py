@@ -16,6 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from normbench.measure.landscape import (
+    Eigenvalue,
+    GradientNoise,
+    Landscape,
+    gradient_noise,
+    landscape,
+    largest_hessian_eigenvalue,
+)
 from normbench.models import ACTIVATIONS, Chain
 from normbench.models.assemble import assemble
 from normbench.models.base import Placement
@@ -24,14 +32,6 @@ from normbench.norms import NormSlot
 from normbench.norms.base import Statistics
 from normbench.probes import Tap
 from normbench.probes.base import EXAMPLES
-from normbench.probes.landscape import (
-    Eigenvalue,
-    GradientNoise,
-    Landscape,
-    gradient_noise,
-    landscape,
-    largest_hessian_eigenvalue,
-)
 from normbench.seeding import stream
 from normbench.training.run import Run
 from normbench.training.settings import compute_on, kept
