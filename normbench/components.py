@@ -181,9 +181,9 @@ def summary_of(error: BaseException) -> str:
 def their_frames(error: BaseException) -> str:
     """The traceback less the frames of this package and of Python's import machinery."""
     own = str(Path(__file__).parent)
-    frames = [
+    chart_data = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((own, "<frozen"))
     ]
-    return "".join(traceback.format_list(frames)).rstrip()
+    return "".join(traceback.format_list(chart_data)).rstrip()

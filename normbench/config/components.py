@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from normbench.components import short
-from normbench.config.families import Family, Section, option_values, with_options
-from normbench.config.messages import mistake
+from normbench.config.errors import config_error
+from normbench.config.schema import Section, TaggedUnion, option_values, with_options
 from normbench.data.catalog import DATASETS, Source, make_source
 from normbench.errors import suggest
-from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, Common
+from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, ModelSettings
 from normbench.models.base import Placement
 from normbench.models.network import Blueprint
-from normbench.norms import NORMS, NormMethod, Setting
+from normbench.norms import NORMS, NormMethod, NormPolicy
 from normbench.norms.base import Axes
 from normbench.registry import plain_name
 
@@ -30,7 +30,7 @@ def one_of(
     def check(value: str) -> str:
         name = names.get(plain_name(value))
         if name is None:
-            raise mistake(f"unknown {noun} {value!r}", suggest(value, known))
+            raise config_error(f"unknown {noun} {value!r}", suggest(value, known))
         return name
 
     return AfterValidator(check)
@@ -100,7 +100,7 @@ def _data_member(kind: str) -> type[DataConfig]:
     return with_options(DataConfig, "dataset", kind, DATASETS[kind])
 
 
-DATA = Family("dataset", "dataset", DATASETS.names, DATASETS.canonical, _data_member)
+DATA = TaggedUnion("dataset", "dataset", DATASETS.names, DATASETS.canonical, _data_member)
 
 
 class ModelConfig(Section):
@@ -128,13 +128,13 @@ class ModelConfig(Section):
         options = self.architecture().Options
         return options(**option_values(self, options))
 
-    def common(self) -> Common:
+    def settings(self) -> ModelSettings:
         """What all built-in architectures share."""
-        return Common(init=self.init)
+        return ModelSettings(init=self.init)
 
     def blueprint(self) -> Blueprint:
         """What ``models.assemble`` builds from."""
-        return Blueprint(self.kind, self.options(), self.common())
+        return Blueprint(self.kind, self.options(), self.settings())
 
 
 class BuiltInConfig(ModelConfig):
@@ -149,11 +149,11 @@ class BuiltInConfig(ModelConfig):
     bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")
     placement: Placement = Field("pre", description="pre or post: norm before or after activation")
 
-    def common(self) -> Common:
-        return Common(self.activation, self.init, self.bias, self.placement)
+    def settings(self) -> ModelSettings:
+        return ModelSettings(self.activation, self.init, self.bias, self.placement)
 
 
-MODEL = Family(
+MODEL = TaggedUnion(
     "model",
     "kind",
     MODELS.names,
@@ -172,9 +172,9 @@ class NormalizationConfig(Section):
     momentum: float = Field(0.1, gt=0, le=1, description="newest batch in running statistics")
     axes: Axes = Field("chw", description="layer and rms norm on images: over C,H,W or only C")
 
-    def setting(self) -> Setting:
+    def policy(self) -> NormPolicy:
         """The same, as the norms take it."""
-        return Setting(self.eps, self.affine, self.momentum, self.axes)
+        return NormPolicy(self.eps, self.affine, self.momentum, self.axes)
 
 
 def _norm_name(name: str | None) -> str | None:
@@ -184,7 +184,7 @@ def _norm_name(name: str | None) -> str | None:
         and name[0].isalnum()
         and all(letter.isascii() and (letter.isalnum() or letter in allowed) for letter in name)
     ):
-        raise mistake(
+        raise config_error(
             f"{name!r} cannot be a label",
             "up to 40 letters, digits, spaces and . _ ( ) = + -, the first a letter or digit",
         )
@@ -228,10 +228,10 @@ class NormConfig(Section):
 
     def method(self, normalization: NormalizationConfig) -> NormMethod:
         """The method, bound to its options and the shared policy."""
-        return NORMS[self.kind](normalization.setting(), self.options())
+        return NORMS[self.kind](normalization.policy(), self.options())
 
 
-NORM = Family(
+NORM = TaggedUnion(
     "norm",
     "kind",
     NORMS.names,

@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from normbench.components import summary_of
 from normbench.models.apply import layer_at
-from normbench.norms import NormMethod, NormSlot, Setting
+from normbench.norms import NormMethod, NormPolicy, NormSlot
 from normbench.seeding import stream
 
 EXAMPLES = 16
@@ -133,7 +133,7 @@ def small_inputs(s: Subject) -> str | None:
     traits, eps = s.method.traits, 1e-2
     if traits.eps not in (None, "inside") or traits.statistics == "none":
         return None
-    method = type(s.method)(Setting(eps=eps), s.method.options)
+    method = type(s.method)(NormPolicy(eps=eps), s.method.options)
     x = Subject(method, s.slot).draw("eps")
     x = (x - x.mean()) / x.std()
     small, large = (Subject(method, s.slot).layer()(c * x) for c in (eps**0.5, 1e4))
@@ -184,7 +184,7 @@ def right_axis(s: Subject) -> str | None:
     if traits.statistics not in ("batch", "example") or traits.centered is None or not plain:
         return None
     bare = type(s.method)(
-        Setting(eps=1e-12, affine=False, axes=s.method.setting.axes), s.method.options
+        NormPolicy(eps=1e-12, affine=False, axes=s.method.policy.axes), s.method.options
     )
     x = 2 * s.draw("axis") + 0.5
     marked = x.clone()
@@ -210,7 +210,7 @@ def running_statistics(s: Subject) -> str | None:
     """What it keeps moves by the share of ``momentum`` towards each new batch."""
     if s.method.traits.train_differs is False:
         return None
-    momentum = s.method.setting.momentum
+    momentum = s.method.policy.momentum
     layer, x = s.layer(), s.draw("running")
     start = _kept(layer)
     if not start:

@@ -1,7 +1,7 @@
 """Networks that are identical but for their norm: ordinary modules, and their assembly."""
 
 from normbench.models.activations import ACTIVATIONS
-from normbench.models.base import MODELS, Architecture, Block, Chain, Common
+from normbench.models.base import MODELS, Architecture, Block, Chain, ModelSettings
 from normbench.models.init import INITS, MODULE
 from normbench.models.residual import Residual
 from normbench.models.trace import NormSite
@@ -14,7 +14,7 @@ __all__ = [
     "Architecture",
     "Block",
     "Chain",
-    "Common",
+    "ModelSettings",
     "NormSite",
     "Residual",
 ]

@@ -153,11 +153,15 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
             return kind.build(blueprint.options, blueprint.common, image_shape, num_classes)
         except Exception as error:
             # What this package raises is a sentence; what others do has a place in their code.
-            frames = their_frames(error)
-            if not frames and not isinstance(error, ValueError | TypeError):
+            chart_data = their_frames(error)
+            if not chart_data and not isinstance(error, ValueError | TypeError):
                 raise
-            told = f"the network's constructor raises {summary_of(error)}" if frames else str(error)
-            raise ConfigError([Problem("model", told, frames)]) from None
+            told = (
+                f"the network's constructor raises {summary_of(error)}"
+                if chart_data
+                else str(error)
+            )
+            raise ConfigError([Problem("model", told, chart_data)]) from None
 
 
 def _examined(
@@ -171,9 +175,9 @@ def _examined(
         found = examine(module, torch.randn(shape, generator=draw, device="cpu"), blueprint.keep)
     except Untraceable as error:
         cause = error.__cause__
-        frames = their_frames(cause) if cause and blueprint.architecture.open else ""
+        chart_data = their_frames(cause) if cause and blueprint.architecture.open else ""
         larger = "images can be made larger with  data.resize: 64"
-        hint = "\n".join(filter(None, (larger, frames)))
+        hint = "\n".join(filter(None, (larger, chart_data)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
     if found.output and found.output != (2, num_classes):
         sizes = "x".join(map(str, found.output[1:])) or "nothing"

@@ -18,7 +18,7 @@ ImageShape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Common:
+class ModelSettings:
     """What all built-in architectures share.
 
     placement: ``pre`` is linear -> norm -> activation, ``post`` is linear -> activation -> norm.
@@ -56,7 +56,7 @@ class Architecture:
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
         """The network with placeholders, for images of this shape (H, W, C).
 
@@ -82,12 +82,12 @@ MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds
 class Block(nn.Module):
     """Linear or Conv, norm and activation, in the order of ``placement``."""
 
-    def __init__(self, linear: nn.Module, features: int, common: Common):
+    def __init__(self, linear: nn.Module, features: int, settings: ModelSettings):
         super().__init__()
         self.linear = linear
         self.norm: nn.Module = NormSite(features)
-        self.activation = common.make_activation()
-        self.placement = common.placement
+        self.activation = settings.make_activation()
+        self.placement = settings.placement
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.linear(x)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from normbench.models.base import Architecture, Common, ImageShape
+from normbench.models.base import Architecture, ImageShape, ModelSettings
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Foreign(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
         module = cls.make(options, num_classes, image_shape)
         if not isinstance(module, nn.Module):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from normbench.models.base import MODELS, Architecture, Common
+from normbench.models.base import MODELS, Architecture, ModelSettings
 from normbench.models.residual import Residual
 from normbench.models.roles import Role
 from normbench.models.slots import Kept, Layer
@@ -21,7 +21,7 @@ class Blueprint:
 
     kind: str
     options: Any
-    common: Common
+    settings: ModelSettings
 
     @property
     def architecture(self) -> type[Architecture]:

@@ -1,6 +1,6 @@
 """What a normalization method is, and what the assembly of a network asks one for.
 
-A method is bound to one network by its options and the experiment's ``Setting``. The network is
+A method is bound to one network by its options and the experiment's ``NormPolicy``. The network is
 built and drawn before the method sees it (``models/assemble``); the method then says what stands at
 each place of a norm, and, where its paper asks for it, what becomes of activations, weights,
 residual branches and initial values. What it touches it declares in ``replaces``.
@@ -34,7 +34,7 @@ Part = Literal["norm", "activation", "weight", "residual", "init"]
 
 
 @dataclass(frozen=True)
-class Setting:
+class NormPolicy:
     """The policy that every norm of an experiment shares; there are no per-layer defaults.
 
     eps: added to the (mean) square before the root; affine: learn a scale (and, where the method
@@ -153,7 +153,7 @@ class Branch:
 
 
 class NormMethod:
-    """One normalization method, bound to its options and the experiment's setting.
+    """One normalization method, bound to its options and the experiment's policy.
 
     Subclasses register in ``NORMS``, state the formula, shapes and paper in their docstring, and
     declare:
@@ -177,8 +177,8 @@ class NormMethod:
     rules: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
     conflicts: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
-    def __init__(self, setting: Setting, options: Any, *, strict: bool = False):
-        self.setting = setting
+    def __init__(self, policy: NormPolicy, options: Any, *, strict: bool = False):
+        self.policy = policy
         self.options = options
         if strict:
             self.rules = MappingProxyType({})  # type: ignore[misc]
@@ -224,7 +224,7 @@ class NormMethod:
     def axes(self, slot: NormSlot) -> Axes:
         """What one example's statistics run over at ``slot``: tokens have their own, each."""
         own: Axes | None = getattr(self.options, "axes", None)
-        return "c" if slot.is_tokens else own or self.setting.axes
+        return "c" if slot.is_tokens else own or self.policy.axes
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
@@ -265,7 +265,7 @@ def of_module(target: Any, reference: str) -> type[NormMethod]:
             options.append((parameter.name, type(default), default))
 
     def norm(self: NormMethod, slot: NormSlot) -> nn.Module:
-        given = {name: getattr(self.setting, name) for name in taken}
+        given = {name: getattr(self.policy, name) for name in taken}
         return target(slot.features, **given, **dataclasses.asdict(self.options))
 
     made = dataclasses.make_dataclass("Options", options, frozen=True)
@@ -305,12 +305,12 @@ class Norm(nn.Module):
     method has no shift).
     """
 
-    def __init__(self, slot: NormSlot, setting: Setting, *, shift: bool = True):
+    def __init__(self, slot: NormSlot, policy: NormPolicy, *, shift: bool = True):
         super().__init__()
-        self.features, self.eps = slot.features, setting.eps
+        self.features, self.eps = slot.features, policy.eps
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
-        if setting.affine:
+        if policy.affine:
             self.weight = nn.Parameter(torch.ones(slot.features))
             if shift:
                 self.bias = nn.Parameter(torch.zeros(slot.features))
@@ -347,16 +347,16 @@ def channels_first(x: Tensor) -> Tensor:
 
 
 def make_method(
-    kind: str, setting: Setting = Setting(), *, strict: bool = False, **options: Any
+    kind: str, policy: NormPolicy = NormPolicy(), *, strict: bool = False, **options: Any
 ) -> NormMethod:
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
-    return cls(setting, cls.Options(**options), strict=strict)
+    return cls(policy, cls.Options(**options), strict=strict)
 
 
 def make_norm(
-    kind: str, slot: NormSlot | Sequence[int], setting: Setting = Setting(), **options: Any
+    kind: str, slot: NormSlot | Sequence[int], policy: NormPolicy = NormPolicy(), **options: Any
 ) -> nn.Module:
     """One norm layer by name, for a slot or the shape of one example, features first."""
     place = slot if isinstance(slot, NormSlot) else NormSlot.of(*slot)
-    return make_method(kind, setting, **options).norm(place)
+    return make_method(kind, policy, **options).norm(place)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Floats, Norm, NormMethod, NormSlot, Setting, Traits
+from normbench.norms.base import NORMS, Floats, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import batch_norm
 from normbench.norms.reference import affine, centred, divided, kept, positions
 
@@ -17,9 +17,9 @@ class BatchNormLayer(Norm):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, slot: NormSlot, setting: Setting):
-        super().__init__(slot, setting)
-        self.momentum = setting.momentum
+    def __init__(self, slot: NormSlot, policy: NormPolicy):
+        super().__init__(slot, policy)
+        self.momentum = policy.momentum
         self.register_buffer("running_mean", torch.zeros(slot.features))
         self.register_buffer("running_var", torch.ones(slot.features))
 
@@ -59,16 +59,16 @@ class BatchNorm(NormMethod):
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        return BatchNormLayer(slot, self.setting)
+        return BatchNormLayer(slot, self.policy)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
         if training:
             over = (0, *positions(x))
-            return affine(divided(centred(x, over), over, self.setting.eps), values)
+            return affine(divided(centred(x, over), over, self.policy.eps), values)
         mean, var = (kept(values, f"running_{name}", x) for name in ("mean", "var"))
-        return affine((x - mean) / np.sqrt(var + self.setting.eps), values)
+        return affine((x - mean) / np.sqrt(var + self.policy.eps), values)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if batch_size * slot.positions == 1:

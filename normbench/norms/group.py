@@ -7,7 +7,7 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Floats, Norm, NormMethod, NormSlot, Setting, Traits
+from normbench.norms.base import NORMS, Floats, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import group_norm
 from normbench.norms.reference import affine, centred, divided, in_groups, positions
 
@@ -15,8 +15,8 @@ from normbench.norms.reference import affine, centred, divided, in_groups, posit
 class GroupNormLayer(Norm):
     """Group norm: channels in ``groups`` equal groups, statistics per example and group."""
 
-    def __init__(self, slot: NormSlot, setting: Setting, groups: int):
-        super().__init__(slot, setting)
+    def __init__(self, slot: NormSlot, policy: NormPolicy, groups: int):
+        super().__init__(slot, policy)
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,13 +49,13 @@ class GroupNorm(NormMethod):
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        return GroupNormLayer(slot, self.setting, self.options.groups)
+        return GroupNormLayer(slot, self.policy, self.options.groups)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
         split = in_groups(x, self.options.groups)
-        y = divided(centred(split, (2,)), (2,), self.setting.eps)
+        y = divided(centred(split, (2,)), (2,), self.policy.eps)
         return affine(y.reshape(x.shape), values)
 
     def group_size(self, slot: NormSlot) -> int:
@@ -94,13 +94,13 @@ class InstanceNorm(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         # Instance norm is group norm with one channel a group.
-        return GroupNormLayer(slot, self.setting, slot.features)
+        return GroupNormLayer(slot, self.policy, slot.features)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
         over = positions(x)
-        return affine(divided(centred(x, over), over, self.setting.eps), values)
+        return affine(divided(centred(x, over), over, self.policy.eps), values)
 
     def group_size(self, slot: NormSlot) -> int:
         return slot.positions

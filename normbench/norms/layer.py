@@ -47,7 +47,7 @@ class LayerNorm(NormMethod):
 
     @dataclass(frozen=True)
     class Options:
-        """axes: chw or c, for this norm only; None follows the experiment's setting."""
+        """axes: chw or c, for this norm only; None follows the experiment's policy."""
 
         axes: Axes | None = None
 
@@ -65,10 +65,10 @@ class LayerNorm(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         by_position = slot.has_positions and self.axes(slot) == "c"
         kind = PositionLayerNormLayer if by_position else LayerNormLayer
-        return kind(slot, self.setting)
+        return kind(slot, self.policy)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
         over = everything(x, self.axes(slot))
-        return affine(divided(centred(x, over), over, self.setting.eps), values)
+        return affine(divided(centred(x, over), over, self.policy.eps), values)

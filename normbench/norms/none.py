@@ -40,7 +40,7 @@ class Original(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         assert slot.default is not None
-        return make_method(slot.default, self.setting).norm(slot)
+        return make_method(slot.default, self.policy).norm(slot)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if slot.default is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Axes, Floats, Norm, NormMethod, NormSlot, Setting, Traits
+from normbench.norms.base import NORMS, Axes, Floats, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import rms_norm
 from normbench.norms.reference import affine, divided, everything
 
@@ -13,8 +13,8 @@ from normbench.norms.reference import affine, divided, everything
 class RMSNormLayer(Norm):
     """RMS norm over the features of [N, F], or over C,H,W (or C) of [N, C, H, W]."""
 
-    def __init__(self, slot: NormSlot, setting: Setting, dims: tuple[int, ...]):
-        super().__init__(slot, setting, shift=False)
+    def __init__(self, slot: NormSlot, policy: NormPolicy, dims: tuple[int, ...]):
+        super().__init__(slot, policy, shift=False)
         self.dims = dims
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class RMSNorm(NormMethod):
 
     @dataclass(frozen=True)
     class Options:
-        """axes: chw or c, for this norm only; None follows the experiment's setting."""
+        """axes: chw or c, for this norm only; None follows the experiment's policy."""
 
         axes: Axes | None = None
 
@@ -49,10 +49,10 @@ class RMSNorm(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         whole = slot.has_positions and self.axes(slot) == "chw"
-        return RMSNormLayer(slot, self.setting, (1, 2, 3) if whole else (1,))
+        return RMSNormLayer(slot, self.policy, (1, 2, 3) if whole else (1,))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
         over = everything(x, self.axes(slot))
-        return affine(divided(x, over, self.setting.eps), values)
+        return affine(divided(x, over, self.policy.eps), values)

@@ -81,10 +81,10 @@ class Probe:
 PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
 
 
-class Tap:
+class ProbeRecorder:
     """Records one training step of ``network``.
 
-    Use ``watching()`` around forward and backward, then ``after_backward()``, then, once the
+    Use ``recording()`` around forward and backward, then ``after_backward()``, then, once the
     optimizer has stepped, ``after_step()``, which returns the values.
     """
 
@@ -94,7 +94,7 @@ class Tap:
         self._values: dict[str, Tensor] = {}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Hooks are in place within this context and gone after it."""
         capture, handles, layers = self.capture, [], self.network.layers
         outputs: dict[str, Tensor] = {}

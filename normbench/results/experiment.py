@@ -12,14 +12,14 @@ import pandas as pd
 from normbench.analysis import tuning
 from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
-from normbench.charts.base import CHARTS, Frames
-from normbench.conventions import OUTCOME_STATES, SCHEMA
-from normbench.dotted import flat
+from normbench.charts.base import CHARTS, ChartData
+from normbench.constants import OUTCOME_STATES, SCHEMA
+from normbench.dotted import flatten_config
 from normbench.errors import ConfigError, Problem, StoreError, suggest
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
 from normbench.results.records import records, verdicts
-from normbench.results.tables import Tables as Tables
+from normbench.results.tables import ResultTables as ResultTables
 from normbench.results.tables import looks_of
 from normbench.store import Results
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExperimentResult:
     """One experiment's results as tables.
 
     outcome: what the training did, when this came from ``train``.
@@ -63,16 +63,16 @@ class Comparison:
         return [float(accuracies.median())]
 
     @cached_property
-    def reported(self) -> Tables:
+    def reported(self) -> ResultTables:
         """The tables over the reporting runs, at the values that the config gives."""
         return self._role("report")
 
     @cached_property
-    def best(self) -> Tables | None:
+    def best(self) -> ResultTables | None:
         """The tables at each norm's own best tuned value, if there was a tuning."""
         return self._role("best") if (self.results.runs["role"] == "best").any() else None
 
-    def against(self, baseline: str) -> Comparison:
+    def against(self, baseline: str) -> ExperimentResult:
         """The same experiment with another of its norms as the baseline. Raises ConfigError."""
         known = self.reported.norms
         if baseline not in known:
@@ -83,7 +83,7 @@ class Comparison:
 
     def value(self, key: str) -> Any:
         """What the config says at a dotted key, before any sweep; None where it says nothing."""
-        return flat(self.results.config).get(key)
+        return flatten_config(self.results.config).get(key)
 
     @property
     def tuned_key(self) -> str | None:
@@ -125,7 +125,7 @@ class Comparison:
         }
 
     @property
-    def judged(self) -> Tables:
+    def judged(self) -> ResultTables:
         """The tables that a conclusion about a norm rests on.
 
         Those at each norm's own best value where one is tuned, as soon as there are runs of them.
@@ -153,11 +153,11 @@ class Comparison:
             "or seeds: auto, do not."
         )
 
-    def _role(self, role: str, targets: list[float] | None = None) -> Tables:
+    def _role(self, role: str, targets: list[float] | None = None) -> ResultTables:
         # Where a value is tuned, the looks are at each norm's own best; the runs at the shared
         # value get the seeds of the first.
         raced = role == "best" or (role == "report" and self.tuned_key is None)
-        return Tables(
+        return ResultTables(
             self.results.only(self.results.runs["role"] == role),
             self.results.config["baseline"],
             self.targets if targets is None else targets,
@@ -200,12 +200,12 @@ class Comparison:
         return best is not None and bool(best.results.runs["state"].isin(ended).all())
 
     @property
-    def answered(self) -> Tables:
+    def answered(self) -> ResultTables:
         """The tables that the answer is read from: ``judged``, once all their runs have ended."""
         return self.best if self.best is not None and self.at_own_best else self.reported
 
     @cached_property
-    def frames(self) -> Frames:
+    def chart_data(self) -> ChartData:
         """What the charts of the answer's runs are drawn from. Reads every probed step."""
         tables = self.answered
         keys, rule = tables.results.keys, tables.rule
@@ -232,17 +232,17 @@ class Comparison:
 
         Raises ConfigError for an unknown name, and where there is nothing to draw.
         """
-        from normbench.charts.marks import dressed
+        from normbench.charts.marks import with_theme
 
         try:
             chosen = CHARTS[name]
         except UnknownName as error:
             raise ConfigError([Problem("", error.message, error.hint)]) from None
-        drawn = chosen.draw(self.frames)
+        drawn = chosen.draw(self.chart_data)
         if drawn is None:
             message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
             raise ConfigError([Problem("", message, chosen.about)])
-        return dressed(drawn, self.frames, f"{chosen.title}: {self.name}")
+        return with_theme(drawn, self.chart_data, f"{chosen.title}: {self.name}")
 
     def require_outcomes(self) -> None:
         """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""

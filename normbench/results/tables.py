@@ -17,7 +17,7 @@ from normbench.store import Results
 
 
 @dataclass(frozen=True)
-class Tables:
+class ResultTables:
     """The tables over one set of runs, each computed when first asked for."""
 
     results: Results

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from torch import nn
 
-from normbench.models.base import MODELS, Architecture, Block, Chain, Common, ImageShape
+from normbench.models.base import MODELS, Architecture, Block, Chain, ImageShape, ModelSettings
 
 
 @MODELS.register("cnn")
@@ -30,7 +30,7 @@ class CNN(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
         if options.depth < options.stages:
             raise ValueError(f"{options.stages} stages need at least {options.stages} layers")
@@ -48,7 +48,7 @@ class CNN(Architecture):
             width = options.width * 2**stage
             for layer in range(each + (stage < extra)):
                 stride = 2 if stage and not layer else 1
-                conv = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=common.bias)
-                blocks.append(Block(conv, width, common))
+                conv = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=settings.bias)
+                blocks.append(Block(conv, width, settings))
                 channels = width
-        return Chain(blocks, nn.Linear(channels, num_classes, bias=common.bias))
+        return Chain(blocks, nn.Linear(channels, num_classes, bias=settings.bias))

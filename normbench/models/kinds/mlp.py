@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from torch import nn
 
-from normbench.models.base import MODELS, Architecture, Block, Chain, Common, ImageShape
+from normbench.models.base import MODELS, Architecture, Block, Chain, ImageShape, ModelSettings
 
 
 @MODELS.register("mlp")
@@ -27,10 +27,10 @@ class MLP(Architecture):
 
     @classmethod
     def build(
-        cls, options: Any, common: Common, image_shape: ImageShape, num_classes: int
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
     ) -> nn.Module:
         width = options.width
         sizes = [math.prod(image_shape), *[width] * (options.depth - 1)]
-        linears = [nn.Linear(size, width, bias=common.bias) for size in sizes]
-        head = nn.Linear(width, num_classes, bias=common.bias)
-        return Chain([Block(linear, width, common) for linear in linears], head)
+        linears = [nn.Linear(size, width, bias=settings.bias) for size in sizes]
+        head = nn.Linear(width, num_classes, bias=settings.bias)
+        return Chain([Block(linear, width, settings) for linear in linears], head)
