@@ -12,6 +12,7 @@ import sys
 import typer
 
 from normbench.cli import (
+    check,
     claims,
     compare,
     cost,
@@ -52,6 +53,7 @@ VERBS = (
     probe,
     cost,
     claims,
+    check,
     export,
     validate,
     show,

@@ -86,7 +86,7 @@ def check_norm(method: NormMethod) -> Iterator[Finding]:
 
 
 def shape_and_type(s: Subject) -> str | None:
-    """The output has its input's shape and type, in float32, bfloat16 and float64, and is finite."""
+    """The output has its input's shape and type, whatever the type, and is finite."""
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
         x = s.draw("types").to(dtype)
         # Parameters stay float32 under autocast, and follow in float64, where gradients are tested.
@@ -228,8 +228,8 @@ def running_statistics(s: Subject) -> str | None:
         share = float(((first[name] - start[name]) * whole).sum() / whole.square().sum())
         if momentum != 0.5 and abs(share - (1 - momentum)) < 0.02:
             return (
-                f"momentum stands the wrong way round: with {momentum:g} as the weight of the newest "
-                f"batch, {name} went {share:.2f} of the way at once"
+                f"momentum stands the wrong way round: with {momentum:g} as the weight of the "
+                f"newest batch, {name} went {share:.2f} of the way at once"
             )
     return None
 

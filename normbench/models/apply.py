@@ -88,7 +88,7 @@ def _exchange(
 ) -> Swap:
     layer = layer_at(method, slot)
     if isinstance(layer, nn.Identity):
-        fresh = isinstance(given, NormSite) or slot.producer is not None
+        fresh = isinstance(given, NormSite) or (slot.producer is not None and slot.calls == 1)
         layer = layer if fresh else _Copy()
     after = str(layer).replace("\n", " ")
     parent = module.get_submodule(slot.path.rpartition(".")[0])

@@ -150,7 +150,7 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return kind.build(blueprint.options, blueprint.common, image_shape, num_classes)
+            return kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
         except Exception as error:
             # What this package raises is a sentence; what others do has a place in their code.
             chart_data = their_frames(error)
@@ -195,10 +195,10 @@ def _examined(
 
 def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:
     """Draw, and name what nobody drew."""
-    if blueprint.common.init == MODULE:
+    if blueprint.settings.init == MODULE:
         return []  # done by the constructors, under the run's seed
     extra = blueprint.architecture.drawn(module)
-    drawn = initialize(module, blueprint.common.init, seed, extra)
+    drawn = initialize(module, blueprint.settings.init, seed, extra)
     # Constants and one's own activations start where their modules put them.
     activations = {
         id(p) for m in module.modules() if isinstance(m, ACTIVATIONS) for p in m.parameters()
