@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from normbench.errors import ConfigError, Problem
-from normbench.models.base import Block
 from normbench.models.network import Network, Swap
 from normbench.models.roles import roles
 from normbench.models.slots import Anatomy
 from normbench.models.trace import NormSite
 from normbench.norms import NormMethod, NormSlot
-from normbench.norms.base import Branch
+from normbench.norms.base import Branch, FeaturesFirst, Norm, Rows, layer_at
 
 
 class _Copy(nn.Module):
@@ -67,22 +66,6 @@ def apply(network: Network, anatomy: Anatomy) -> None:
     }
 
 
-def layer_at(method: NormMethod, slot: NormSlot) -> nn.Module:
-    """The method's layer for the layout of ``slot``.
-
-    Of tokens each is normalized by itself, as in a transformer; a method that needs positions gets
-    those of the sequence.
-    """
-    if slot.is_tokens and method.problem(slot.of_one_token(), slot.positions) is None:
-        layer = method.norm(slot.of_one_token())
-        return layer if isinstance(layer, nn.Identity) else Rows(layer)
-    layer = method.norm(slot)
-    plain = slot.feature_dim == 1 and len(slot.shape) in (1, 3)
-    if plain or isinstance(layer, nn.Identity):
-        return layer
-    return FeaturesFirst(layer, slot.feature_dim)
-
-
 def _exchange(
     module: nn.Module, stands: Places, slot: NormSlot, given: nn.Module, method: NormMethod
 ) -> Swap:
@@ -91,8 +74,8 @@ def _exchange(
         fresh = isinstance(given, NormSite) or (slot.producer is not None and slot.calls == 1)
         layer = layer if fresh else _Copy()
     after = str(layer).replace("\n", " ")
-    parent = module.get_submodule(slot.path.rpartition(".")[0])
-    if not isinstance(layer, nn.Identity) and not isinstance(parent, Block):
+    own = layer.norm if isinstance(layer, FeaturesFirst | Rows) else layer
+    if not isinstance(own, nn.Identity | Norm):  # ours see to it themselves
         layer.register_forward_hook(_in_the_type_of_its_input)
     act, drop = getattr(given, "act", None), getattr(given, "drop", None)
     if isinstance(act, nn.Module):  # timm's norms carry their activation

@@ -108,22 +108,37 @@ class Traits:
     """What is known of a method. None or empty is unknown: then nothing is said of it.
 
     statistics: what the mean square that it divides by is taken over, "none" where it divides by
-    none; centered: whether a mean is subtracted first; formula: in one line; year, paper: of the
-    source; eps: where it stands, inside or outside of the root, as a bound, or nowhere; state: what
-    it keeps beside parameters; convention: which variance, the sense of momentum; reference: the
-    authors' code, and how this differs from it.
+    none; centered: whether a mean is subtracted first; plain: whether it does nothing besides but
+    an affine, so that what follows from those two alone holds; over: what statistics are over, in
+    words, where these do not say it; batch_dependent: whether in training an example's output
+    depends on the others'; formula: in one line; year, paper: of the source; eps: where it stands,
+    inside or outside of the root, as a bound, or nowhere; state: what it keeps beside parameters;
+    gradient: how the backward pass is another than the derivative of the forward pass; convention:
+    which variance, the sense of momentum, what of rates, decay and bounds the paper fixes;
+    reference: the authors' code, and how this differs from it.
     """
 
     statistics: Statistics | None = None
     centered: bool | None = None
+    plain: bool = True
+    over: str = ""
+    batch_dependent: bool | None = None
     formula: str = ""
     year: int | None = None
     paper: str = ""
     eps: Literal["inside", "outside", "clamped", "none"] | None = None
     state: str = "none"
     train_differs: bool | None = None
+    gradient: str = ""
     convention: str = ""
     reference: str = ""
+
+    @property
+    def mixes_examples(self) -> bool:
+        """Whether in training an example's output may depend on the others of its batch."""
+        return self.statistics == "batch" or (
+            self.batch_dependent is not False and (self.batch_dependent or self.statistics is None)
+        )
 
 
 @dataclass(frozen=True)
@@ -284,16 +299,37 @@ class FeaturesFirst(nn.Module):
         self.norm, self.feature_dim = norm, feature_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        first = x.movedim(self.feature_dim, 1)
+        first = x.movedim(self.feature_dim, 1).contiguous()
         # One axis of positions becomes two, and three or more become two.
         folded = first.unsqueeze(-1) if x.ndim == 3 else first.flatten(3) if x.ndim > 4 else first
         y: Tensor = self.norm(folded)
         return y.reshape(first.shape).movedim(1, self.feature_dim)
 
 
-def at_slot(layer: nn.Module, slot: NormSlot) -> nn.Module:
-    """``layer``, made for features first, as it stands in the layout of ``slot``."""
-    if isinstance(layer, nn.Identity) or (slot.feature_dim == 1 and len(slot.shape) in (1, 3)):
+class Rows(nn.Module):
+    """A norm of [N, F] that takes every token of [N, ..., F] as an example."""
+
+    def __init__(self, norm: nn.Module):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x.reshape(-1, x.shape[-1]))
+        return y.view(x.shape)
+
+
+def layer_at(method: NormMethod, slot: NormSlot) -> nn.Module:
+    """The method's layer for the layout of ``slot``.
+
+    Of tokens each is normalized by itself, as in a transformer; a method that needs positions gets
+    those of the sequence.
+    """
+    if slot.is_tokens and method.problem(slot.of_one_token(), slot.positions) is None:
+        layer = method.norm(slot.of_one_token())
+        return layer if isinstance(layer, nn.Identity) else Rows(layer)
+    layer = method.norm(slot)
+    plain = slot.feature_dim == 1 and len(slot.shape) in (1, 3)
+    if plain or isinstance(layer, nn.Identity):
         return layer
     return FeaturesFirst(layer, slot.feature_dim)
 
