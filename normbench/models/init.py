@@ -6,7 +6,7 @@ Fan-in and fan-out count the kernel positions of a convolution: fan_in = in_chan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -67,12 +67,11 @@ def initialize(network: nn.Module, init: str, seed: int, drawn: Mapping[str, flo
     other parameters by name -> the standard deviation of the normal distribution they come from.
     Returns the names of the parameters that were set; all others are as their modules made them.
     """
-    draw = INITS[init]
     done: set[str] = set()
     with torch.no_grad():
         for name, module in network.named_modules():
             if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-                done |= {f"{name}.{part}" for part in _draw_product(module, name, draw, init, seed)}
+                done |= {f"{name}.{part}" for part in draw_product(module, name, init, seed)}
         for name, deviation in drawn.items():
             parameter = network.get_parameter(name)
             rng = stream(seed, "init", name)
@@ -82,7 +81,10 @@ def initialize(network: nn.Module, init: str, seed: int, drawn: Mapping[str, flo
     return done
 
 
-def _draw_product(module: nn.Module, name: str, draw: Draw, init: str, seed: int) -> Iterator[str]:
+@torch.no_grad()
+def draw_product(module: nn.Module, name: str, init: str, seed: int) -> list[str]:
+    """Draw a Linear or Conv in place from the streams of its own name; which parameters it has."""
+    draw, drawn = INITS[init], []
     for part, parameter in module.named_parameters(recurse=False):
         rng = stream(seed, "init", f"{name}.{part}")
         if part.startswith("weight"):
@@ -94,4 +96,5 @@ def _draw_product(module: nn.Module, name: str, draw: Draw, init: str, seed: int
             parameter.copy_(torch.from_numpy(draw(rng, (parameter.shape[0],), fan_in, fan_out)))
         else:
             parameter.zero_()
-        yield part
+        drawn.append(part)
+    return drawn

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from normbench.models.base import MODELS, Architecture, ModelSettings
+from normbench.models.init import draw_product
 from normbench.models.residual import Residual
 from normbench.models.roles import Role
 from normbench.models.slots import Kept, Layer
@@ -78,6 +79,12 @@ class Network:
     def products(self) -> list[nn.Module]:
         """The Linear or Conv of each hidden layer, from input to output."""
         return [self.module.get_submodule(layer.path) for layer in self.layers]
+
+    def redraw(self, init: str) -> None:
+        """Draw the weights of every hidden layer and the head anew, each from its own stream."""
+        paths = [layer.path for layer in self.layers] + ([self.head] if self.head else [])
+        for path in paths:
+            draw_product(self.module.get_submodule(path), path, init, self.seed)
 
     def blocks(self) -> dict[str, Residual]:
         """Every residual block by its path, from input to output."""

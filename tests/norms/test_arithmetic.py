@@ -114,6 +114,8 @@ def test_in_a_stack_in_bf16_as_well(kind, layout, axes):
 def test_a_mean_of_many_standard_deviations_costs_no_more_than_its_rounding(
     kind, layout, axes, offset
 ):
+    if not NORMS[kind].traits.plain:
+        pytest.skip("it squashes, so that far from zero nothing is left to be compared")
     x, gradient = draw(layout, "x", mean=offset), draw(layout, "g")
     found = results(layer_for(kind, layout, axes), x, gradient)
     # A mean of 1000 in float32 is itself known to 3e-5. Batch norm's kernel for channels-last
