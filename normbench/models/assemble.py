@@ -102,7 +102,7 @@ def problem_of(
                 )
             taken[slot.activation] = slot.path
     if "residual" in method.replaces and all(slot.branch is None for slot in anatomy.slots):
-        return "it changes residual branches, and this network has none of a known kind"
+        return "it changes residual blocks, and this network has none of a known kind"
     for slot in anatomy.slots:
         if not method.replaces and slot.default is None:
             continue  # a layer that stays what it is

@@ -184,7 +184,7 @@ class _Reader:
         return None
 
     def _branch(self, path: str) -> str | None:
-        inside = [name for name in self.branches if path.startswith(f"{name}.branch.")]
+        inside = [name for name in self.branches if path.startswith(f"{name}.")]
         return max(inside, key=len, default=None)
 
     def _head(self, output: Any) -> str | None:

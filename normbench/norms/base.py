@@ -8,6 +8,7 @@ residual branches and initial values. What it touches it declares in ``replaces`
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import math
@@ -56,7 +57,7 @@ class NormSlot:
     there, (F,), (C, H, W) or (L, C); feature_dim: where the features stand in [N, *shape], 1 or -1;
     producer: path of the Linear or Conv whose output enters, None where something else does;
     activation: path of the module that follows, None where a function or nothing does; branch: path
-    of the residual branch it is part of; calls: in one forward pass; default: the norm that the
+    of the residual block it is part of; calls: in one forward pass; default: the norm that the
     architecture's authors put there, of a placeholder.
     """
 
@@ -388,6 +389,19 @@ def make_method(
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
     return cls(policy, cls.Options(**options), strict=strict)
+
+
+def with_weights(method: NormMethod, weights: NormMethod) -> NormMethod:
+    """``method`` for norms, and ``weights`` for the weights of the layers before them."""
+    both = copy.copy(method)
+    both.weight = weights.weight  # type: ignore[method-assign]
+    both.replaces = method.replaces | weights.replaces  # type: ignore[misc]
+    both.rules = {**weights.rules, **method.rules}  # type: ignore[misc]
+    both.conflicts = {**weights.conflicts, **method.conflicts}  # type: ignore[misc]
+    both.problem = lambda slot, size: (  # type: ignore[method-assign]
+        method.problem(slot, size) or weights.problem(slot, size)
+    )
+    return both
 
 
 def make_norm(

@@ -7,12 +7,35 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt, Le
-from torch import nn
+from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Rule, Traits
+from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Rule, Traits, high
 from normbench.norms.batch import BatchNormLayer
+from normbench.norms.kernels import batch_norm
 from normbench.norms.reference import affine, centred, divided, kept, positions
 from normbench.norms.running import BatchMethod
+
+
+class FrozenScaleBatchNormLayer(BatchNormLayer):
+    """Batch norm with a shift alone."""
+
+    def __init__(self, slot: NormSlot, policy: NormPolicy):
+        super().__init__(slot, policy)
+        self.weight = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Without a weight PyTorch's kernel gives its bias no gradient.
+        y = batch_norm(
+            high(x),
+            self.running_mean,
+            self.running_var,
+            None,
+            None,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+        return self.scaled(y).to(x.dtype)
 
 
 @NORMS.register("batch_frozen_scale", aliases=("airbench_batch", "bn_frozen_scale"))
@@ -53,9 +76,7 @@ class FrozenScaleBatchNorm(BatchMethod):
         return replace(policy, eps=eps, momentum=momentum)
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        layer = BatchNormLayer(slot, self.own)
-        layer.weight = None
-        return layer
+        return FrozenScaleBatchNormLayer(slot, self.own)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -46,10 +46,8 @@ class GhostBatchNormLayer(RunningNorm):
         self.gather(x, torch.stack(means).mean(0), unbiased)
         y = torch.cat(found)
         if self.interleaved:
-            order = torch.cat(
-                [torch.arange(len(x), device=x.device)[at::count] for at in range(count)]
-            )
-            y = y[torch.argsort(order)]
+            places = torch.arange(len(x), device=x.device)
+            y = y[torch.cat([places[at::count] for at in range(count)]).argsort()]
         return self.scaled(y).to(x.dtype)
 
 
@@ -84,8 +82,8 @@ class GhostBatchNorm(BatchMethod):
         train_differs=True,
         convention="parts of neighbours; running statistics gather the mean over the parts, once a "
         "batch",
-        reference="davidcpage/cifar10-fast torch_backend.py interleaves the parts, and keeps running "
-        "statistics for each, averaged for evaluation",
+        reference="davidcpage/cifar10-fast torch_backend.py interleaves the parts and keeps "
+        "running statistics for each, averaged for evaluation",
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:

@@ -98,8 +98,8 @@ class BatchRenorm(BatchMethod):
         train_differs=True,
         gradient="r and d are constants in it",
         convention="eps added to the standard deviation (1e-3 in the paper, here the "
-        "experiment's); momentum .01, weight of the newest batch; the bounds widen by shares of the "
-        "budget",
+        "experiment's); momentum .01, weight of the newest batch; the bounds widen by shares of "
+        "the budget",
         reference="ludvb/batchrenorm counts steps, 5,000 to 40,000 and 25,000: a shorter run is "
         "batch norm throughout",
     )

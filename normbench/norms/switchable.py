@@ -1,4 +1,4 @@
-"""Switchable normalization: learned mixtures of the statistics of instance, layer and batch norm."""
+"""Switchable normalization: statistics of instance, layer and batch norm, mixed."""
 
 from collections.abc import Mapping
 
@@ -27,15 +27,18 @@ class SwitchableNormLayer(RunningNorm):
             self.gather(x, mean, var)
         else:
             mean, var = self.running_mean, self.running_var
-        parts = [
-            torch.var_mean(wide, tuple(range(1, x.ndim)), correction=0, keepdim=True),
-            (against(var, x), against(mean, x)),
-        ]
+        everything = tuple(range(1, x.ndim))
+        moments = [torch.var_mean(wide, everything, correction=0, keepdim=True)]
+        moments.append((against(var, x), against(mean, x)))
         if len(self.mean_weights) == 3:
-            parts.insert(0, torch.var_mean(wide, (2, 3), correction=0, keepdim=True))
-        of_mean, of_var = self.mean_weights.softmax(0), self.var_weights.softmax(0)
-        center: Tensor = sum(w * m for w, (_, m) in zip(of_mean, parts, strict=True))  # type: ignore[assignment]
-        spread: Tensor = sum(w * v for w, (v, _) in zip(of_var, parts, strict=True))  # type: ignore[assignment]
+            moments.insert(0, torch.var_mean(wide, (2, 3), correction=0, keepdim=True))
+        shape = (len(x), self.features, *[1] * (x.ndim - 2))
+        means = torch.stack([m.expand(shape) for _, m in moments], -1)
+        variances = torch.stack([v.expand(shape) for v, _ in moments], -1)
+        center, spread = (
+            means @ self.mean_weights.softmax(0),
+            variances @ self.var_weights.softmax(0),
+        )
         return self.scaled((wide - center) * torch.rsqrt(spread + self.eps)).to(x.dtype)
 
 
@@ -84,7 +87,6 @@ class SwitchableNorm(BatchMethod):
         for at, (one_mean, one_var) in enumerate(moments):
             mean += np.exp(values["mean_weights"][at]) * one_mean
             var += np.exp(values["var_weights"][at]) * one_var
-        mean, var = (
-            m / np.exp(values[f"{n}_weights"]).sum() for m, n in ((mean, "mean"), (var, "var"))
-        )
+        mean /= np.exp(values["mean_weights"]).sum()
+        var /= np.exp(values["var_weights"]).sum()
         return affine((x - mean) / np.sqrt(var + self.policy.eps), values)
