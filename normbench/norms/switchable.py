@@ -64,7 +64,7 @@ class SwitchableNorm(BatchMethod):
         train_differs=True,
         convention="biased variances, unbiased in the running one; momentum is the weight of the "
         "newest batch; running averages in evaluation",
-        reference="switchablenorms/Switchable-Normalization takes the unbiased variance of instance "
+        reference="switchablenorms/Switchable-Normalization has the unbiased variance of instance "
         "norm and derives the others from it; its running variance starts at 0",
     )
 
