@@ -113,7 +113,8 @@ class Traits:
     an affine, so that what follows from those two alone holds; over: what statistics are over, in
     words, where these do not say it; batch_dependent: whether in training an example's output
     depends on the others'; formula: in one line; year, paper: of the source; eps: where it stands,
-    inside or outside of the root, as a bound, or nowhere; state: what it keeps beside parameters;
+    inside or outside of the root, as a bound, or nowhere; parameters: how
+    many, in words, where its layers do not tell; state: what it keeps beside parameters;
     gradient: how the backward pass is another than the derivative of the forward pass; convention:
     which variance, the sense of momentum, what of rates, decay and bounds the paper fixes;
     reference: the authors' code, and how this differs from it.
@@ -128,6 +129,7 @@ class Traits:
     year: int | None = None
     paper: str = ""
     eps: Literal["inside", "outside", "clamped", "none"] | None = None
+    parameters: str = ""
     state: str = "none"
     train_differs: bool | None = None
     gradient: str = ""

@@ -34,6 +34,7 @@ class Fixup(BranchMethod):
         year=2019,
         paper="Zhang, Dauphin & Ma, arXiv:1901.09321",
         eps="none",
+        parameters="1 a norm, 3 a block",
         train_differs=False,
         convention="biases and multipliers at a tenth of the learning rate; what is scaled is the "
         "config's init",

@@ -56,6 +56,7 @@ class LayerScale(NormMethod):
         year=2021,
         paper="Touvron, Cord, Sablayrolles, Synnaeve & Jegou, arXiv:2103.17239",
         eps="none",
+        parameters="1 of a branch, and its norm's",
         train_differs=False,
         convention="gamma 1e-5 at the start; what is said of statistics is of its norm",
         reference="facebookresearch/deit cait_models.py: 1e-4 is the default of its class, its "

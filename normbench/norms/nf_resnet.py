@@ -43,6 +43,7 @@ class NFResNet(BranchMethod):
         year=2021,
         paper="Brock, De & Smith, arXiv:2101.08692",
         eps="none",
+        parameters="1 an output of a layer, 1 a block",
         train_differs=False,
         convention="alpha .2; s 0 at the start; no adaptive gradient clipping",
         reference="google-deepmind nfnets; timm starts the last gain of a block at 0 and leaves s "

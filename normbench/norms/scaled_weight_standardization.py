@@ -65,6 +65,7 @@ class ScaledWeightStandardization(WeightMethod):
         year=2021,
         paper="Brock, De & Smith, arXiv:2101.08692",
         eps="clamped",
+        parameters="1 an output of a layer",
         train_differs=False,
         convention="biased variance; gamma in the weights of all layers but the first, computed "
         "exactly",

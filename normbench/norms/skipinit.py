@@ -33,6 +33,7 @@ class SkipInit(BranchMethod):
         year=2020,
         paper="De & Smith, arXiv:2002.10444",
         eps="none",
+        parameters="1 a block",
         train_differs=False,
         convention="one multiplier a block; layers with biases, which model.bias decides",
         reference="google-deepmind deepmind-research skipinit_resnet.py: pre-activation; equal",

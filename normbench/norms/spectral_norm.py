@@ -74,6 +74,8 @@ class SpectralNorm(WeightMethod):
         year=2018,
         paper="Miyato, Kataoka, Koyama & Yoshida, arXiv:1802.05957",
         eps="none",
+        parameters="0",
+        state="its singular vectors",
         train_differs=False,
         convention="one power iteration an update, none in evaluation or for a probe; its vectors "
         "are kept, and drawn from a stream of the run's own",

@@ -54,6 +54,7 @@ class WeightNorm(WeightMethod):
         year=2016,
         paper="Salimans & Kingma, arXiv:1602.07868",
         eps="none",
+        parameters="1 an output of a layer",
         train_differs=False,
         convention="g = ||v|| at the start, as torch has it; decay pulls on v, which changes "
         "nothing but its effective rate",

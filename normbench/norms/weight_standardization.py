@@ -42,6 +42,7 @@ class WeightStandardization(WeightMethod):
         year=2019,
         paper="Qiao, Wang, Liu, Shen & Yuille, arXiv:1903.10520",
         eps="none",
+        parameters="0",
         train_differs=False,
         convention="biased variance, eps 1e-6 inside the root",
         reference="joe-siyuan-qiao/WeightStandardization: in torch the unbiased deviation with eps "

@@ -277,7 +277,7 @@ def test_a_residual_method_builds_and_every_parameter_has_a_gradient(kind, model
 
 @pytest.mark.parametrize("kind", ["deepnorm", "peri_ln", "mix_ln", "ln_scaling"])
 def test_a_block_with_norms_within_its_branch_has_none_to_be_moved(kind):
-    with pytest.raises(ConfigError, match="has one at branch.norm, within others of its parts"):
+    with pytest.raises(ConfigError, match=r"has one at branch\.norm, within others of its parts"):
         network(kind, "post_blocks")
 
 
