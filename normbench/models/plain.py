@@ -7,9 +7,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from normbench.models.apply import FeaturesFirst, Rows
 from normbench.norms import NormSlot
-from normbench.norms.base import Norm
+from normbench.norms.base import FeaturesFirst, Norm, Rows
 from normbench.norms.batch import BatchNormLayer
 from normbench.norms.group import GroupNormLayer
 from normbench.norms.layer import LayerNormLayer, PositionLayerNormLayer

@@ -150,6 +150,8 @@ class VmapStepper:
         """See ``Stepper``."""
         first = self.runs[0]
         x, y = _stacked([run.next_batch() for run in self.runs])
+        for run in self.runs:
+            run.tell_progress()
         set_rates(self.optimizer, first.learning_rate())
         losses = self._backward(x, y)
         if self.config.optimizer.clip_norm is not None:
@@ -171,6 +173,7 @@ class VmapStepper:
         recorders = [ProbeRecorder(run.assembled) for run in self.runs]
         for run, recorder in zip(self.runs, recorders, strict=True):
             buffers = [buffer.clone() for buffer in run.network.buffers()]
+            run.tell_progress()
             with recorder.recording():
                 run.backward(*run.next_batch())
             recorder.after_backward(run.learning_rate())
