@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,7 @@ def apply(network: Network, anatomy: Anatomy) -> None:
             if parametrization is not None:
                 parametrize.register_parametrization(product, "weight", parametrization)
     if "residual" in method.replaces:
+        standing = network.norms()
         blocks = network.blocks()
         for index, (path, block) in enumerate(blocks.items()):
             inside = {
@@ -57,6 +59,8 @@ def apply(network: Network, anatomy: Anatomy) -> None:
                 if slot.path.startswith(f"{path}.")
             }
             method.residual(block, Branch(index, len(blocks), inside))
+        network.slots = _followed(module, network.slots, standing)
+        norms = [slot.path for slot in network.slots]
     network.swaps = tuple(swaps)
     if "init" in method.replaces:
         method.reinitialize(network)
@@ -85,6 +89,19 @@ def _exchange(
         layer = nn.Sequential(OrderedDict(**parts, act=act))
     _replace(stands, given, layer)
     return Swap(slot, before, after)
+
+
+def _followed(
+    module: nn.Module, slots: tuple[NormSlot, ...], standing: Sequence[nn.Module]
+) -> tuple[NormSlot, ...]:
+    """The slots at the addresses that their norms have, once a method has moved some."""
+    now = {id(part): path for path, part in module.named_modules(remove_duplicate=False)}
+    found = []
+    for slot, norm in zip(slots, standing, strict=True):
+        path = now.get(id(norm), slot.path)
+        # Where something has been put beside it, the address of both is still the one known.
+        found.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
+    return tuple(found)
 
 
 def written(layer: nn.Module, slot: NormSlot) -> str:
