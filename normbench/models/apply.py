@@ -16,7 +16,8 @@ from normbench.models.roles import roles
 from normbench.models.slots import Anatomy
 from normbench.models.trace import NormSite
 from normbench.norms import NormMethod, NormSlot
-from normbench.norms.base import Branch, FeaturesFirst, Norm, Rows, layer_at
+from normbench.norms.base import Branch, Norm
+from normbench.norms.layouts import FeaturesFirst, Rows, layer_at
 
 
 class _Copy(nn.Module):

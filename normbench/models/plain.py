@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from normbench.norms import NormSlot
-from normbench.norms.base import FeaturesFirst, Norm, Rows
+from normbench.norms.base import Norm
 from normbench.norms.batch import BatchNormLayer
 from normbench.norms.group import GroupNormLayer
 from normbench.norms.layer import LayerNormLayer, PositionLayerNormLayer
+from normbench.norms.layouts import FeaturesFirst, Rows
 from normbench.norms.rms import RMSNormLayer
 
 EPS, MOMENTUM = 1e-5, 0.1  # PyTorch's defaults, which need not be written

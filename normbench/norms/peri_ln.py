@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from normbench.norms.base import NORMS, Branch, Traits, layer_at
+from normbench.norms.base import NORMS, Branch, Traits
 from normbench.norms.branches import PlacementMethod, behind, features_behind
+from normbench.norms.layouts import layer_at
 
 if TYPE_CHECKING:
     from normbench.models.residual import Residual

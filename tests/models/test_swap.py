@@ -19,7 +19,7 @@ from normbench.models.plain import plain
 from normbench.models.slots import examine
 from normbench.models.swap import in_pytorch
 from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
-from normbench.norms.base import layer_at
+from normbench.norms.layouts import layer_at
 
 
 class Net(nn.Module):
