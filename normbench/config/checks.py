@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
 
@@ -12,10 +12,12 @@ from normbench.config.components import (
     NormalizationConfig,
     NormConfig,
 )
-from normbench.config.errors import config_error
-from normbench.config.training import RuntimeConfig
+from normbench.config.errors import Path, config_error
 from normbench.errors import ConfigError
 from normbench.models.assemble import anatomy, problem_of, step_problem
+
+if TYPE_CHECKING:
+    from normbench.config.experiment import ExperimentConfig
 
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
@@ -54,24 +56,19 @@ def norm_problem(
     return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
 
 
-def runtime_problems(
-    data: DataConfig,
-    model: ModelConfig,
-    normalization: NormalizationConfig,
-    norms: Iterable[NormConfig],
-    runtime: RuntimeConfig,
-) -> dict[str, PydanticCustomError]:
-    """Key of runtime -> why a run under one of the norms cannot be trained so."""
+def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticCustomError]]:
+    """Keys of runtime with which this network cannot be trained under one of the norms, and why."""
+    data, model, runtime = experiment.data, experiment.model, experiment.runtime
     shape = image_shape(data)
     if shape is None or not (runtime.stack > 1 or runtime.compile) or model_problem(data, model):
-        return {}
+        return []
     draws = anatomy(model.blueprint(), shape).draws
-    wrong: dict[str, PydanticCustomError] = {}
-    for norm in norms:
-        method = norm.method(normalization)
+    wrong: dict[Path, PydanticCustomError] = {}
+    for norm in experiment.norms:
+        method = norm.method(experiment.normalization)
         found = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
         if found:
             key, reason = found
             hint = "set  stack: 1" if key == "stack" else "set  compile: false"
-            wrong.setdefault(key, config_error(f"{norm.label}: {reason}", hint))
-    return wrong
+            wrong.setdefault(("runtime", key), config_error(f"{norm.label}: {reason}", hint))
+    return list(wrong.items())

@@ -323,15 +323,10 @@ class ExperimentConfig(Section):
         return tune
 
     @model_validator(mode="after")
-    def _fits_the_step(self) -> Self:
-        parts = (self.data, self.model, self.normalization, self.norms, self.runtime)
-        if wrong := runtime_problems(*parts):
-            raise config_errors([(("runtime", key), one) for key, one in wrong.items()])
-        return self
-
-    @model_validator(mode="after")
     def _every_point(self) -> Self:
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
+        if impossible := runtime_problems(self):
+            raise config_errors(impossible)
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values

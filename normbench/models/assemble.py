@@ -63,6 +63,8 @@ def assemble(
         anatomy.kept,
         _sha256(backbone),
         anatomy.draws,
+        seed,
+        anatomy.head,
     )
     wrong = problem_of(blueprint, anatomy, method, batch_size)
     if wrong:
@@ -101,7 +103,7 @@ def problem_of(
         path, why = next(iter(anatomy.held.items()))
         return f"it holds the weights of layers in another way, and that of {path} {why}"
     if "residual" in method.replaces and not anatomy.residuals:
-        return "it changes residual branches, and this network has none of a known kind"
+        return "it changes residual blocks, and this network has none of a known kind"
     for slot in anatomy.slots:
         if not method.replaces and slot.default is None:
             continue  # a layer that stays what it is

@@ -7,12 +7,12 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from normbench.models.apply import FeaturesFirst, Rows
 from normbench.norms import NormSlot
 from normbench.norms.base import Norm
 from normbench.norms.batch import BatchNormLayer
 from normbench.norms.group import GroupNormLayer
 from normbench.norms.layer import LayerNormLayer, PositionLayerNormLayer
+from normbench.norms.layouts import FeaturesFirst, Rows
 from normbench.norms.rms import RMSNormLayer
 
 EPS, MOMENTUM = 1e-5, 0.1  # PyTorch's defaults, which need not be written

@@ -194,11 +194,7 @@ class _Reader:
         return None
 
     def _branch(self, path: str) -> str | None:
-        inside = [
-            name
-            for name in self.branches
-            if path.startswith(tuple(f"{name}.{part}" for part in ("before", "branch")))
-        ]
+        inside = [name for name in self.branches if path.startswith(f"{name}.")]
         return max(inside, key=len, default=None)
 
     def _head(self, output: Any) -> str | None:

@@ -277,10 +277,11 @@ def test_a_kind_with_an_order_of_its_own_refuses_a_placement(kind):
 
 @pytest.mark.parametrize(
     ("form", "in_branches"),
-    [("resnet", 6), ("resnet-v2", 6), ("residual_mlp", 2), ("vit", 2), ("vit-post", 0),
+    [("resnet", 6), ("resnet-B", 8), ("resnet-v2", 6), ("residual_mlp", 2), ("vit", 2),
+     ("vit-post", 4),
      ("vit-peri", 4), ("mixer", 2), ("lstm", 0)],
 )  # fmt: skip
-def test_a_slot_knows_its_residual_branch(form, in_branches):
+def test_a_slot_knows_its_residual_block(form, in_branches):
     found = anatomy(plan(form), IMAGE)
     inside = [slot for slot in found.slots if slot.branch is not None]
     assert len(inside) == in_branches

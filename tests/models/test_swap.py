@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 import normbench as nb
 from normbench.errors import ConfigError
-from normbench.models.apply import layer_at
 from normbench.models.assemble import problem_of
 from normbench.models.base import ModelSettings
 from normbench.models.network import Blueprint
@@ -20,6 +19,7 @@ from normbench.models.plain import plain
 from normbench.models.slots import examine
 from normbench.models.swap import in_pytorch
 from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
+from normbench.norms.layouts import layer_at
 
 
 class Net(nn.Module):

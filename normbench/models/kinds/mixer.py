@@ -25,11 +25,11 @@ NORM = "layer"
 
 @MODELS.register("mixer")
 class Mixer(Architecture):
-    """MLP-Mixer: in each block one MLP across patches, the same for every feature, then one across
-    features, the same for every patch, each a residual branch behind a norm.
+    """MLP-Mixer: in each block one MLP mixes patches and one mixes features.
 
-    Tolstikhin et al. 2021, arXiv:2105.01601. Their norm is layer norm, their activation gelu
-    (activation: gelu).
+    The first is the same for every feature, the second for every patch, each a residual branch
+    behind a norm. Tolstikhin et al. 2021, arXiv:2105.01601. Their norm is layer norm, their
+    activation gelu (activation: gelu).
     """
 
     @dataclass(frozen=True)
