@@ -6,6 +6,7 @@ import importlib
 import textwrap
 import time
 from enum import StrEnum
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,7 +166,7 @@ def _norms(names: list[str], traits: list[str], form: options.Format, json: bool
     else:
         weights = {"paper": 5, "state": 4, "parameters": 3, "train_differs": 2, "year": 1}
         columns = [
-            Column(heading, lambda row, key=key: row[key], weight=weights.get(key, 0), left=True)
+            Column(heading, itemgetter(key), weight=weights.get(key, 0), left=True)
             for key, heading in catalog.HEADINGS.items()
         ]
         out.print(rich_table("norms", rows, columns, out.width))

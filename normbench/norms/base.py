@@ -400,9 +400,11 @@ def with_weights(method: NormMethod, weights: NormMethod) -> NormMethod:
     both.replaces = method.replaces | weights.replaces  # type: ignore[misc]
     both.rules = {**weights.rules, **method.rules}  # type: ignore[misc]
     both.conflicts = {**weights.conflicts, **method.conflicts}  # type: ignore[misc]
-    both.problem = lambda slot, size: (  # type: ignore[method-assign]
-        method.problem(slot, size) or weights.problem(slot, size)
-    )
+
+    def problem(slot: NormSlot, batch_size: int) -> str | None:
+        return method.problem(slot, batch_size) or weights.problem(slot, batch_size)
+
+    both.problem = problem  # type: ignore[method-assign]
     return both
 
 
