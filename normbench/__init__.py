@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from normbench.analysis.scores import compare_scores
     from normbench.api import check, claims, cost, export, load_config, probe, report
     from normbench.interactive import compare, load, train
+    from normbench.models.swap import swap
 
 __all__ = [
     "check",
@@ -22,6 +23,7 @@ __all__ = [
     "load_config",
     "probe",
     "report",
+    "swap",
     "train",
 ]
 
@@ -36,6 +38,10 @@ def __getattr__(name: str) -> Any:
         from normbench.analysis.scores import compare_scores
 
         return compare_scores
+    if name == "swap":
+        from normbench.models.swap import swap
+
+        return swap
     if name in __all__:
         from normbench import api
 

@@ -205,8 +205,9 @@ def _last_step(
     """How far to train before the last look. Raises ConfigError beyond a run's budget."""
     from normbench.training.budget import total_steps
 
-    images = len(dataset.train_labels)
-    budget = min(total_steps(run.config, images - run.config.data.validation) for run in plan)
+    budget = min(
+        total_steps(run.config, dataset.examples(run.config.data.validation)) for run in plan
+    )
     if steps is None:
         return min(LANDSCAPE_STEPS, budget) if landscape else 0
     if steps > budget:

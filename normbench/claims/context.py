@@ -153,7 +153,7 @@ class Context:
     @property
     def examples(self) -> int:
         """Images in the training split."""
-        return len(self.dataset.train_labels) - self.config.data.validation
+        return self.dataset.examples(self.config.data.validation)
 
     def override(self, texts: Sequence[str]) -> ExperimentConfig:
         """The config with more overrides. Raises ConfigError."""

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pydantic_core import PydanticCustomError
+
 from normbench.config.components import (
     DataConfig,
-    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
 )
+from normbench.config.errors import Path, config_error
 from normbench.errors import ConfigError
-from normbench.models.assemble import anatomy, problem_of
+from normbench.models.assemble import anatomy, problem_of, step_problem
 
-# (height, width, channels) of the datasets whose images all have one known shape.
-_SHAPES: dict[str, tuple[int, int, int]] = {
-    "digits": (8, 8, 1),
-    "mnist": (28, 28, 1),
-    "fashion_mnist": (28, 28, 1),
-    "kmnist": (28, 28, 1),
-    "cifar10": (32, 32, 3),
-    "cifar100": (32, 32, 3),
-}
+if TYPE_CHECKING:
+    from normbench.config.experiment import ExperimentConfig
 
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
     """(height, width, channels) of the images; None where only the files can tell."""
-    if isinstance(data, FolderConfig):
-        return data.image_size, data.image_size, data.channels
-    return _SHAPES.get(data.dataset)
+    return data.source().shape()
 
 
-def model_problem(data: DataConfig, model: ModelConfig) -> str | None:
-    """Why this network cannot work on these images; None when it can."""
-    shape = image_shape(data)
+def model_problem(
+    data: DataConfig, model: ModelConfig, shape: tuple[int, int, int] | None = None
+) -> str | None:
+    """Why this network cannot work on these images; None when it can.
+
+    shape: of an image, where the files have told.
+    """
+    shape = shape or image_shape(data)
     if shape is None:
         return None
     try:
         anatomy(model.blueprint(), shape)
     except ConfigError as error:
-        return error.problems[0].message
+        problem = error.problems[0]
+        sized = f"{shape[0]}x{shape[1]}" in problem.message or "data.resize" in problem.hint
+        remedy = " (data.resize makes the images of another size)" if sized else ""
+        return problem.message + remedy
     return None
 
 
@@ -51,3 +54,21 @@ def norm_problem(
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
     return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
+
+
+def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticCustomError]]:
+    """Keys of runtime with which this network cannot be trained under one of the norms, and why."""
+    data, model, runtime = experiment.data, experiment.model, experiment.runtime
+    shape = image_shape(data)
+    if shape is None or not (runtime.stack > 1 or runtime.compile) or model_problem(data, model):
+        return []
+    draws = anatomy(model.blueprint(), shape).draws
+    wrong: dict[Path, PydanticCustomError] = {}
+    for norm in experiment.norms:
+        method = norm.method(experiment.normalization)
+        found = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
+        if found:
+            key, reason = found
+            hint = "set  stack: 1" if key == "stack" else "set  compile: false"
+            wrong.setdefault(("runtime", key), config_error(f"{norm.label}: {reason}", hint))
+    return list(wrong.items())

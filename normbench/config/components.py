@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter, WrapValidator, model_validator
 
 from normbench.components import short
 from normbench.config.errors import config_error
@@ -59,11 +59,27 @@ class AugmentConfig(Section):
     flip: bool = Field(False, description="mirror half of the images left to right")
 
 
+_COUNT: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, strict=True)])
+
+
+def _count_or_share(value: Any, count: Callable[[Any], int]) -> float:
+    """A number of images, or a share of them below 1."""
+    share = isinstance(value, float) and 0 < value < 1
+    return value if share else count(value)
+
+
 class DataConfig(Section):
     """Which images, how they are split, and in what batches they come."""
 
     dataset: str = Field("digits", description="a name of `normbench list datasets`")
-    validation: int = Field(300, ge=1, description="training images set aside for validation")
+    validation: Annotated[
+        int | float,
+        WrapValidator(lambda value, _: _count_or_share(value, _COUNT.validate_python)),
+    ] = Field(
+        300,
+        description="training images set aside for validation, or the share of them (0.1); of no "
+        "effect where a source of your own has a validation part",
+    )
     batch_size: int = Field(128, ge=1, description="images a step; an incomplete batch is dropped")
     split_seed: int | None = Field(
         None, ge=0, description="one validation split for all seeds; null: each seed has its own"
@@ -74,6 +90,14 @@ class DataConfig(Section):
     def elsewhere(cls) -> Mapping[str, str]:
         return DATA.elsewhere(cls, cls.model_fields["dataset"].default)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pinned(cls, values: Any) -> Any:
+        """What identifies the source itself goes into the config, once."""
+        if not isinstance(values, Mapping):
+            return values
+        return DATASETS[cls.model_fields["dataset"].default].pinned(values)
+
     def options(self) -> dict[str, Any]:
         """The options of this dataset's source, for ``normbench.data.prepare``."""
         return option_values(self, DATASETS[self.dataset])
@@ -82,25 +106,18 @@ class DataConfig(Section):
         """The source that reads this dataset."""
         return make_source(self.dataset, self.options())
 
-
-class FolderConfig(DataConfig):
-    """A folder of images, one subfolder a class."""
-
-    dataset: str = Field("folder", description="always folder")
-    path: str = Field(
-        min_length=1, examples=["path/to/images"], description="train/<class>/* and test/<class>/*"
-    )
-    image_size: int = Field(32, ge=8, le=512, description="side in pixels after a square crop")
-    channels: Literal[1, 3] = Field(3, description="3 colour, 1 grey")
+    def identity(self) -> dict[str, Any]:
+        """What of this section determines the numbers of a run; JSON-able."""
+        return DATASETS[self.dataset].identity(self.model_dump(mode="json"))
 
 
-def _data_member(kind: str) -> type[DataConfig]:
-    if kind == "folder":
-        return FolderConfig
-    return with_options(DataConfig, "dataset", kind, DATASETS[kind])
-
-
-DATA = TaggedUnion("dataset", "dataset", DATASETS.names, DATASETS.canonical, _data_member)
+DATA = TaggedUnion(
+    "dataset",
+    "dataset",
+    DATASETS.names,
+    DATASETS.canonical,
+    lambda kind: with_options(DataConfig, "dataset", kind, DATASETS[kind]),
+)
 
 
 class ModelConfig(Section):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from normbench.bundled import bundled
 from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
-from normbench.config.defaults import complete, experiment_name
+from normbench.config.defaults import SHORT, complete, experiment_name
 from normbench.config.errors import Path as KeyPath
 from normbench.config.experiment import ExperimentConfig, read
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
@@ -54,7 +54,8 @@ def load(
     experiment = None
     stem = experiment_name(source.stem) if isinstance(source, Path) else ""
     try:
-        experiment = ExperimentConfig.model_validate(complete(document.tree, stem))
+        tree = complete(document.tree, stem, _data_base(document, source))
+        experiment = ExperimentConfig.model_validate(tree)
     except ValidationError as error:
         known = {problem.path for problem in problems}
         for path, message, hint, at in read(error):
@@ -64,6 +65,18 @@ def load(
     if experiment is None or problems:
         raise ConfigError(sorted(problems, key=_order))
     return experiment
+
+
+def _data_base(document: Document, source: Path | str) -> Path:
+    """The folder that a relative ``data.path`` counts from: the config's, where it stands in one.
+
+    On the command line it counts from the current folder, and so does one of a bundled config,
+    which is nobody's file.
+    """
+    overridden = document.origins.keys() & {("data",), ("data", "path"), ("data", "dataset")}
+    if overridden or not isinstance(source, Path) or source in bundled():
+        return Path.cwd()
+    return source.absolute().parent
 
 
 def _anchor(tree: dict[str, Any], base: Path) -> None:
@@ -222,7 +235,7 @@ def _path(option: str, text: str, key: str) -> KeyPath:
 
 
 def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPath) -> Any:
-    """The value at ``path``, made a section where it is absent or a norm's bare name."""
+    """The value at ``path``, made a section where it is absent or a bare name."""
     part = path[-1]
     if isinstance(part, int):
         _check_index(option, text, inner, path)
@@ -230,6 +243,8 @@ def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPa
             inner[part] = {"kind": inner[part]}
     elif not isinstance(inner, dict):
         raise _bad(option, text, f"{path[-2]!r} holds a value, not keys", str(path[-2]))
+    elif len(path) == 1 and part in SHORT and isinstance(inner.get(part), str):
+        inner[part] = {SHORT[part]: inner[part]}
     elif inner.get(part) is None:
         inner[part] = {}
         document.origins[path] = f"{option} {text}"

@@ -15,7 +15,6 @@ from normbench.config.components import (
     MODEL,
     NORM,
     DataConfig,
-    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
@@ -97,7 +96,7 @@ class RunConfig(Section):
 
         So without the norm's label, what the run reserves on a cluster, how many images a batch
         in evaluation has (its sums differ by rounding alone, and training does not see them), and
-        where a folder of images lies: the fingerprint in the manifest tells what is in it.
+        where the user's own images lie: the fingerprint in the manifest tells what is in them.
         """
         return self._hash(())
 
@@ -131,8 +130,9 @@ class RunConfig(Section):
         if not as_written:
             # A value in its place, not nothing: so other configs hash to what they always did.
             values["training"]["eval_batch_size"] = _EVAL_BATCH_SIZE
-            if isinstance(self.data, FolderConfig):
-                values["data"]["path"] = ""
+            values["data"] = self.data.identity()
+        elif values["data"].get("resize") is None:
+            values["data"].pop("resize", None)  # which those versions did not know
         for key in RESERVED:
             del values["runtime"][key]
         kept = {key: value for key, value in values.items() if key not in without}

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from normbench.components import is_reference, load
-from normbench.config.errors import Path, config_error, config_errors, describe, plain
+from normbench.config.errors import FILLED_IN, Path, config_error, config_errors, describe, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
 
@@ -153,7 +153,8 @@ class TaggedUnion(Generic[S]):
 
     def keys(self) -> set[str]:
         """The keys of all kinds together."""
-        return {key for kind in self.names() for key in self.member(kind).model_fields}
+        kinds = [self.member(kind) for kind in self.names()]
+        return {key for kind in kinds for key in kind.model_fields} - FILLED_IN
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from normbench.components import summary_of
 from normbench.norms import NormMethod, NormPolicy, NormSlot
-from normbench.norms.base import layer_at
+from normbench.norms.layouts import layer_at
 from normbench.seeding import stream
 
 EXAMPLES = 16

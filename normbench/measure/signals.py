@@ -7,14 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from normbench.measure.landscape import (
     Eigenvalue,
@@ -24,24 +18,16 @@ from normbench.measure.landscape import (
     landscape,
     largest_hessian_eigenvalue,
 )
-from normbench.models import ACTIVATIONS, Chain
-from normbench.models.assemble import assemble
-from normbench.models.base import Placement
-from normbench.models.network import Network
-from normbench.norms import NormSlot
-from normbench.norms.base import Statistics
 from normbench.probes import ProbeRecorder
 from normbench.probes.base import EXAMPLES
 from normbench.seeding import stream
 from normbench.training.run import Run
 from normbench.training.settings import compute_on, kept
+from normbench.training.theory_inputs import TheoryInputs
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
     from normbench.data import Dataset
-
-Floats = NDArray[np.float64]
-Function = Callable[[Floats], Floats]
 
 STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
 """Step lengths along the gradient, in learning rates: the range of Santurkar et al. 2018."""
@@ -49,42 +35,6 @@ STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
 NOISE_BATCHES = 8
 HESSIAN_PRODUCTS = 50
 HESSIAN_TOLERANCE = 1e-2
-
-
-@dataclass(frozen=True)
-class TheoryInputs:
-    """A network at step 0 as theory sees it; the fields are arguments of the theory's growth.
-
-    gains: fan_in * mean(W^2) of each hidden layer; weight_gain, first_gain: of those after the
-    first, averaged, and of the first; bias_variance: mean square of the former's biases;
-    batch_size: values behind one statistic of a batch (examples times positions); group_size: of
-    one example, from so many channels; shapes: of one example at each layer, (F,) or (C, H, W).
-    standard_layers: the method replaces neither the weights nor the activation; statistics and
-    centered are None where the method has not declared them.
-    Of the first batch, None where the input is not known, as first_gain and depth then are:
-    input_mean_square [B], of each example; input_map [H, W], at each position of images;
-    input_products [N, N], mean product of two examples, for at most the examples that probes
-    compare.
-    """
-
-    standard_layers: bool
-    statistics: Statistics | None
-    centered: bool | None
-    placement: Placement
-    phi: Function
-    dphi: Function
-    weight_gain: float
-    bias_variance: float
-    batch_size: int
-    group_size: int | None
-    channels: int | None
-    shapes: tuple[tuple[int, ...], ...]
-    gains: tuple[float, ...]
-    depth: int | None
-    first_gain: float | None
-    input_mean_square: Floats | None
-    input_map: Floats | None
-    input_products: Floats | None
 
 
 @dataclass(frozen=True)
@@ -130,7 +80,7 @@ def inspect(
     run = Run(config, dataset)
     run.network.train()
     run.start_epoch()
-    found = Inspection(theory_inputs(run, dataset))
+    found = Inspection(theory_inputs(run))
     for step in range(max([*signals_at, *landscape_at]) + 1):
         if step and step % run.per_epoch == 0:
             run.start_epoch()
@@ -201,64 +151,9 @@ def _flat(found: LossLandscape | None) -> dict[str, Any]:
     }
 
 
-def theory_inputs(run: Run, dataset: Dataset) -> TheoryInputs:
+def theory_inputs(run: Run) -> TheoryInputs:
     """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
-    x = run.next_batch()[0].double().cpu()
-    few = x[:EXAMPLES].flatten(1)
-    known = _theory_inputs(run.assembled, run.config)
-    return replace(
-        known,
-        depth=len(run.assembled.layers),
-        first_gain=_gain(run.assembled.products()[0]),
-        input_mean_square=x.square().flatten(1).mean(1).numpy(),
-        input_map=x.square().mean((0, 1)).numpy() if x.ndim == 4 else None,
-        input_products=(few @ few.T / few.shape[1]).numpy(),
-    )
-
-
-def theory_inputs_without_data(
-    config: RunConfig, image_shape: tuple[int, int, int] = (1, 1, 1)
-) -> TheoryInputs:
-    """The same from the config alone, with what there is to know without the input.
-
-    image_shape: (H, W, C) of the input; any will do for a network that flattens it, and any number
-    of channels for one that does not.
-    """
-    method = config.norm.method(config.normalization)
-    network = assemble(
-        config.model.blueprint(), method, image_shape, 2, config.seed, config.data.batch_size
-    )
-    return _theory_inputs(network, config)
-
-
-def _theory_inputs(network: Network, config: RunConfig) -> TheoryInputs:
-    method, slots, products = network.method, network.slots, network.products()
-    middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
-    settings = network.blueprint.settings
-    chain = isinstance(network.module, Chain)
-    hidden = products[1:]
-    biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
-    phi, dphi = functions(settings.activation)
-    return TheoryInputs(
-        standard_layers=chain and method.standard_layers and method.traits.plain,
-        statistics=method.traits.statistics,
-        centered=method.traits.centered,
-        placement=settings.placement,
-        phi=phi,
-        dphi=dphi,
-        weight_gain=float(np.mean([_gain(module) for module in hidden])) if hidden else math.nan,
-        bias_variance=float(np.mean(biases)) if biases else 0.0,
-        batch_size=config.data.batch_size * middle.positions,
-        group_size=method.group_size(middle),
-        channels=method.group_size(NormSlot.of(middle.features, 1, 1)),
-        shapes=tuple(layer.shape for layer in network.layers),
-        gains=tuple(_gain(product) for product in products),
-        depth=None,
-        first_gain=None,
-        input_mean_square=None,
-        input_map=None,
-        input_products=None,
-    )
+    return run.theory_inputs.seen(run.next_batch()[0], EXAMPLES)
 
 
 def loss_landscape(run: Run) -> LossLandscape:
@@ -281,31 +176,3 @@ def loss_landscape(run: Run) -> LossLandscape:
         ),
         gradient_noise(run.network, batches) if count > 1 else None,
     )
-
-
-@lru_cache
-def functions(activation: str) -> tuple[Function, Function]:
-    """An activation of ``ACTIVATIONS`` and its derivative, on float64 arrays.
-
-    The same objects for the same name, so that theory need not integrate twice.
-    """
-    module = ACTIVATIONS[activation]()
-
-    def phi(z: Floats) -> Floats:
-        return module(torch.from_numpy(np.ascontiguousarray(z))).numpy()
-
-    def dphi(z: Floats) -> Floats:
-        leaf = torch.from_numpy(np.ascontiguousarray(z)).requires_grad_()
-        return torch.autograd.grad(module(leaf).sum(), leaf)[0].numpy()
-
-    return phi, dphi
-
-
-def _gain(module: nn.Module) -> float:
-    """fan_in * mean(W^2). W: [out, in] or [out, in, kh, kw]."""
-    assert isinstance(module.weight, Tensor)
-    return module.weight[0].numel() * _mean_square(module.weight)
-
-
-def _mean_square(tensor: Tensor) -> float:
-    return float(tensor.detach().double().square().mean())

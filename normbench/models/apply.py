@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ from normbench.models.roles import roles
 from normbench.models.slots import Anatomy
 from normbench.models.trace import NormSite
 from normbench.norms import NormMethod, NormSlot
-from normbench.norms.base import Branch, FeaturesFirst, Norm, Rows, layer_at
+from normbench.norms.base import Branch, Norm
+from normbench.norms.layouts import FeaturesFirst, Rows, layer_at
 
 
 class _Copy(nn.Module):
@@ -37,7 +40,8 @@ def apply(network: Network, anatomy: Anatomy) -> None:
             swaps.append(_exchange(module, stands, slot, given, method))
         if "activation" in method.replaces and slot.activation is not None:
             old = module.get_submodule(slot.activation)
-            _replace(stands, old, method.activation(slot, old))
+            # Anew: it may have moved with the norm that carries it.
+            _replace(_places(module), old, method.activation(slot, old))
     for part in module.modules():
         if open_ and method.replaces and getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
@@ -47,6 +51,7 @@ def apply(network: Network, anatomy: Anatomy) -> None:
             if parametrization is not None:
                 parametrize.register_parametrization(product, "weight", parametrization)
     if "residual" in method.replaces:
+        standing = network.norms()
         blocks = network.blocks()
         for index, (path, block) in enumerate(blocks.items()):
             inside = {
@@ -55,6 +60,8 @@ def apply(network: Network, anatomy: Anatomy) -> None:
                 if slot.path.startswith(f"{path}.")
             }
             method.residual(block, Branch(index, len(blocks), inside))
+        network.slots = _followed(module, network.slots, standing)
+        norms = [slot.path for slot in network.slots]
     network.swaps = tuple(swaps)
     if "init" in method.replaces:
         method.reinitialize(network)
@@ -73,16 +80,36 @@ def _exchange(
     if isinstance(layer, nn.Identity):
         fresh = isinstance(given, NormSite) or (slot.producer is not None and slot.calls == 1)
         layer = layer if fresh else _Copy()
-    after = str(layer).replace("\n", " ")
+    before, after = written(given, slot), written(layer, slot)
     own = layer.norm if isinstance(layer, FeaturesFirst | Rows) else layer
     if not isinstance(own, nn.Identity | Norm):  # ours see to it themselves
         layer.register_forward_hook(_in_the_type_of_its_input)
     act, drop = getattr(given, "act", None), getattr(given, "drop", None)
     if isinstance(act, nn.Module):  # timm's norms carry their activation
-        rest = [drop] if isinstance(drop, nn.Module) else []
-        layer = nn.Sequential(layer, *rest, act)
+        parts = {"norm": layer, **({"drop": drop} if isinstance(drop, nn.Module) else {})}
+        layer = nn.Sequential(OrderedDict(**parts, act=act))
     _replace(stands, given, layer)
-    return Swap(slot, str(given), after)
+    return Swap(slot, before, after)
+
+
+def _followed(
+    module: nn.Module, slots: tuple[NormSlot, ...], standing: Sequence[nn.Module]
+) -> tuple[NormSlot, ...]:
+    """The slots at the addresses that their norms have, once a method has moved some."""
+    now = {id(part): path for path, part in module.named_modules(remove_duplicate=False)}
+    found = []
+    for slot, norm in zip(slots, standing, strict=True):
+        path = now.get(id(norm), slot.path)
+        # Where something has been put beside it, the address of both is still the one known.
+        found.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
+    return tuple(found)
+
+
+def written(layer: nn.Module, slot: NormSlot) -> str:
+    """As plain PyTorch writes it, else as the layer calls itself."""
+    from normbench.models.plain import plain  # is built on this file
+
+    return plain(layer, slot) or str(layer).replace("\n", " ")
 
 
 def _in_the_type_of_its_input(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -106,6 +133,9 @@ def _replace(stands: Places, old: nn.Module, new: nn.Module) -> None:
     """Wherever ``old`` stands, also under several names."""
     for parent, name in stands[id(old)]:
         parent._modules[name] = new
+        if isinstance(parent, nn.TransformerEncoderLayer):
+            # In evaluation it would pass by its norms, as if they were still PyTorch's.
+            parent.activation_relu_or_gelu = 0
 
 
 ROUNDING = 1e-6

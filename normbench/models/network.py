@@ -37,7 +37,10 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class Swap:
-    """A norm that was exchanged: its slot, what stood there, what stands there now."""
+    """A norm that was exchanged: its slot, what stood there, what stands there now.
+
+    Both as plain PyTorch writes them, ``nn.GroupNorm(8, 64)``, where PyTorch has the layer.
+    """
 
     slot: NormSlot
     before: str

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from normbench.registry import Registry
-
-if TYPE_CHECKING:
-    from normbench.models.network import Network
-    from normbench.models.residual import Residual
 
 Floats = npt.NDArray[np.float64]
 Axes = Literal["chw", "c"]
@@ -218,17 +214,16 @@ class NormMethod:
         """The activation after ``slot``; most methods keep the ``given`` one."""
         return given
 
-    def weight(
-        self, layer: nn.Module, path: str = "", network: Network | None = None
-    ) -> nn.Module | None:
+    def weight(self, layer: nn.Module, path: str = "", network: Any = None) -> nn.Module | None:
         """A parametrization of ``layer.weight`` (Linear or Conv at ``path``), or None."""
         return None
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        """Change a residual block in place, of any kind of network that is built of them."""
+    def residual(self, block: Any, place: Branch) -> None:
+        """Change a block, a ``models.residual.Residual``, in place, in any kind of network."""
 
-    def reinitialize(self, network: Network) -> None:
-        """Give parameters other initial values, in place, once everything stands."""
+    def reinitialize(self, network: Any) -> None:
+        """Give parameters of a ``models.network.Network`` other initial values, in place, once
+        everything stands."""
 
     def group_size(self, slot: NormSlot) -> int | None:
         """Values behind one statistic of one example; None where no statistic is of one example.
@@ -292,49 +287,6 @@ def of_module(target: Any, reference: str) -> type[NormMethod]:
 
 
 NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms", of_module)
-
-
-class FeaturesFirst(nn.Module):
-    """A norm over axis 1 of [N, F] or [N, C, H, W], where features or positions lie otherwise."""
-
-    def __init__(self, norm: nn.Module, feature_dim: int):
-        super().__init__()
-        self.norm, self.feature_dim = norm, feature_dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = x.movedim(self.feature_dim, 1).contiguous()
-        # One axis of positions becomes two, and three or more become two.
-        folded = first.unsqueeze(-1) if x.ndim == 3 else first.flatten(3) if x.ndim > 4 else first
-        y: Tensor = self.norm(folded)
-        return y.reshape(first.shape).movedim(1, self.feature_dim)
-
-
-class Rows(nn.Module):
-    """A norm of [N, F] that takes every token of [N, ..., F] as an example."""
-
-    def __init__(self, norm: nn.Module):
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(x.reshape(-1, x.shape[-1]))
-        return y.view(x.shape)
-
-
-def layer_at(method: NormMethod, slot: NormSlot) -> nn.Module:
-    """The method's layer for the layout of ``slot``.
-
-    Of tokens each is normalized by itself, as in a transformer; a method that needs positions gets
-    those of the sequence.
-    """
-    if slot.is_tokens and method.problem(slot.of_one_token(), slot.positions) is None:
-        layer = method.norm(slot.of_one_token())
-        return layer if isinstance(layer, nn.Identity) else Rows(layer)
-    layer = method.norm(slot)
-    plain = slot.feature_dim == 1 and len(slot.shape) in (1, 3)
-    if plain or isinstance(layer, nn.Identity):
-        return layer
-    return FeaturesFirst(layer, slot.feature_dim)
 
 
 class Norm(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -43,8 +44,13 @@ class Times(nn.Module):
 
 
 def behind(first: nn.Module, then: nn.Module) -> nn.Module:
-    """``first`` and ``then``, one after the other."""
-    return then if isinstance(first, nn.Identity) else nn.Sequential(first, then)
+    """``first`` and ``then``, one after the other. The parts of a chain keep their addresses."""
+    if isinstance(first, nn.Identity):
+        return then
+    if type(first) is nn.Sequential:
+        parts = dict(first.named_children())
+        return nn.Sequential(OrderedDict(**parts, **{f"then{len(parts)}": then}))
+    return nn.Sequential(first, then)
 
 
 class BranchMethod(NormMethod):
@@ -109,3 +115,13 @@ def products_of(branch: nn.Module) -> list[nn.Module]:
     """The Linear and Conv layers of a branch, in the order in which they stand."""
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     return [part for part in branch.modules() if isinstance(part, kinds)]
+
+
+def features_behind(branch: nn.Module, slot: NormSlot) -> int:
+    """The features of what a branch gives, of a block with a norm at ``slot``.
+
+    Of tokens it gives as many as it takes; its last product may be one over tokens.
+    """
+    if slot.is_tokens:
+        return slot.features
+    return len(products_of(branch)[-1].weight)  # type: ignore[arg-type]

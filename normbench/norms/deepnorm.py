@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Branch, Traits
 from normbench.norms.branches import PlacementMethod, products_of, to_post
@@ -49,9 +49,10 @@ class DeepNorm(PlacementMethod):
         beta = (4 * len(blocks)) ** -0.25
         for block in blocks:
             for layer in products_of(block.branch):
-                w = layer.get_parameter("weight")
-                # Queries, keys and values in one matrix: of these the values alone.
-                (w[2 * len(w) // 3 :] if len(w) == 3 * w[0].numel() else w).mul_(beta)
+                w = layer.weight
+                assert isinstance(w, Tensor)
+                thirds = len(w) == 3 * w[0].numel()
+                (w[2 * len(w) // 3 :] if thirds else w).mul_(beta)
             for part in block.branch.modules():
                 if isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
                     part.in_proj_weight[2 * part.embed_dim :].mul_(beta)

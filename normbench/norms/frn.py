@@ -96,7 +96,7 @@ class FilterResponseNorm(NormMethod):
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
-        eps = self.policy.eps + float(abs(values.get("extra_eps", np.array(0.0))))
+        eps = self.policy.eps + np.abs(values.get("extra_eps", np.zeros(())))
         return affine(x / np.sqrt((x**2).mean(positions(x), keepdims=True) + eps), values)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:

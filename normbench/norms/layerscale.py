@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Branch, NormMethod, NormSlot, Traits, make_method
-from normbench.norms.branches import behind, products_of
+from normbench.norms.branches import behind, features_behind
 
 if TYPE_CHECKING:
     from normbench.models.residual import Residual
@@ -74,8 +74,7 @@ class LayerScale(NormMethod):
 
     def residual(self, block: Residual, place: Branch) -> None:
         slot = next(iter(place.slots.values()))
-        last = products_of(block.branch)[-1]
-        features = len(last.weight)  # type: ignore[arg-type]
+        features = features_behind(block.branch, slot)
         scale = FeatureScale(features, slot.feature_dim, self.options.start)
         block.branch_end = behind(block.branch_end, scale)
 

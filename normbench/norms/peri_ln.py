@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from normbench.norms.base import NORMS, Branch, Traits, layer_at
-from normbench.norms.branches import PlacementMethod, behind, products_of
+from normbench.norms.base import NORMS, Branch, Traits
+from normbench.norms.branches import PlacementMethod, behind, features_behind
+from normbench.norms.layouts import layer_at
 
 if TYPE_CHECKING:
     from normbench.models.residual import Residual
@@ -36,7 +37,7 @@ class PeriLN(PlacementMethod):
         if "before" not in place.slots or "branch_end" in place.slots:
             return
         slot = place.slots["before"]
-        features = len(products_of(block.branch)[-1].weight)  # type: ignore[arg-type]
+        features = features_behind(block.branch, slot)
         if slot.feature_dim == 1:
             shape = (features, *slot.shape[1:])
         else:

@@ -80,5 +80,5 @@ class SeeDNorm(NormMethod):
     ) -> Floats:
         dot = np.expand_dims(np.einsum("nc...,c->n...", x, values["direction"]), 1)
         gain = np.tanh(dot) * along(values["alpha"], x)
-        gain = gain + along(values.get("weight", np.array(1.0)), x)
+        gain = gain + along(values.get("weight", np.ones(1)), x)
         return gain * divided(x, everything(x, self.axes(slot)), self.policy.eps)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,30 +15,34 @@ from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
 from normbench.models.network import Network
 from normbench.norms import Rule
 
-if TYPE_CHECKING:
-    from normbench.config import RunConfig
+Group = dict[str, Any]
 
 
-def make_optimizer(
-    network: Network, parameters: Mapping[str, Tensor], config: RunConfig
-) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused, for ``parameters`` by name (of one run, or of a stack).
+def parameter_groups(
+    network: Network, parameters: Mapping[str, Tensor], weight_decay: float
+) -> list[Group]:
+    """``parameters`` by name, of one run or of a stack, by how they are updated.
 
     Weight decay pulls on the weights of Linear and Conv layers alone, so that a norm's own
     parameters, which differ between norms, are never pulled towards zero, whatever their shape.
-    Rates that a method's paper fixes stand in each group as ``rate``. To be stepped in eager mode:
-    it stands outside what is compiled.
+    ``rate`` is the factor on the learning rate that a method's paper fixes.
     """
-    settings = config.optimizer
     groups: dict[tuple[float, bool], list[Tensor]] = {(1.0, True): [], (1.0, False): []}
     for name, parameter in parameters.items():
         rule = network.rules.get(name, Rule())
-        groups.setdefault((rule.rate, _decays(network, name)), []).append(parameter)
-    listed = [
-        {"params": group, "weight_decay": settings.weight_decay if decayed else 0.0, "rate": rate}
+        groups.setdefault((rule.rate, network.roles[name] == "weight"), []).append(parameter)
+    return [
+        {"params": group, "weight_decay": weight_decay if decayed else 0.0, "rate": rate}
         for (rate, decayed), group in groups.items()
         if group
     ]
+
+
+def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of the config, fused. To be stepped in eager mode: it stands outside of what
+    is compiled.
+    """
+    listed = list(groups)
     if isinstance(settings, SgdConfig):
         return _eager(torch.optim.SGD)(
             listed,
@@ -50,10 +54,6 @@ def make_optimizer(
     assert isinstance(settings, AdamConfig)
     cls = torch.optim.AdamW if isinstance(settings, AdamWConfig) else torch.optim.Adam
     return _eager(cls)(listed, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
-
-
-def _decays(network: Network, name: str) -> bool:
-    return network.roles[name] == "weight"
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order, split
+from normbench.data import Dataset, epoch_order
 from normbench.data.batches import Augment, DeviceData
 from normbench.models.assemble import assemble
 from normbench.models.network import Network
@@ -34,8 +34,10 @@ from normbench.training.optimizers import (
     full_rate,
     learning_rate,
     make_optimizer,
+    parameter_groups,
     set_rates,
 )
+from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -70,8 +72,8 @@ class Run:
         self.config = run
         self.device = torch.device(run.runtime.device)
         seed = run.seed if run.data.split_seed is None else run.data.split_seed
-        self.train_indices, self.validation_indices = split(
-            dataset.train_labels, run.data.validation, stream(seed, "split")
+        self.train_indices, self.validation_indices = dataset.split(
+            run.data.validation, stream(seed, "split")
         )
         few = min(TRAIN_EXAMPLES, len(self.validation_indices))
         # Drawn, since a dataset may be sorted by class.
@@ -82,12 +84,15 @@ class Run:
 
         self.assembled = make_network(run, dataset)
         self.backbone_sha256 = self.assembled.backbone_sha256
+        self.theory_inputs = inputs_at_start(self.assembled, run)
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.scheduled = [m for m in self.network.modules() if hasattr(m, "on_progress")]
         parameters = dict(self.network.named_parameters())
-        self.optimizer = make_optimizer(self.assembled, parameters, run)
+        decay = run.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, parameters, decay)
+        self.optimizer = make_optimizer(groups, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
         of = partial(DeviceData.of, dataset, device=self.device, layout=self.assembled.layout)
@@ -113,6 +118,16 @@ class Run:
         if self.config.training.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def started(self) -> events.Started:
+        """What there is to tell before the first update, or the first since a checkpoint."""
+        return events.Started(
+            self.step,
+            self.steps,
+            self.parameters,
+            self.backbone_sha256,
+            theory_inputs=dict(vars(self.theory_inputs)),
+        )
 
     # -- the update ---------------------------------------------------------------------------
 
@@ -208,7 +223,7 @@ class Run:
         the weights as they are, where the running ones still hold those of earlier weights and of
         augmented images: Wu & Johnson 2021, arXiv:2105.07576, section 3. Restores the running ones.
         """
-        keepers = [m for m in self.network.modules() if hasattr(m, "running_var")]
+        keepers = [m for m in self.network.modules() if getattr(m, "running_var", None) is not None]
         if not keepers:
             return math.nan
         before = [(m, m.momentum, [b.clone() for b in m.buffers()]) for m in keepers]

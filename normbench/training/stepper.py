@@ -10,15 +10,23 @@ which it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from normbench.errors import ConfigError, Problem
+from normbench.models.assemble import step_problem
+from normbench.models.trace import PRODUCTS, is_norm
 from normbench.probes import ProbeRecorder
-from normbench.training.optimizers import apply_bounds, make_optimizer, set_rates
+from normbench.training.optimizers import (
+    apply_bounds,
+    make_optimizer,
+    parameter_groups,
+    set_rates,
+)
 from normbench.training.run import Run
 
 Quantities = dict[str, list[float]]
@@ -100,9 +108,13 @@ class VmapStepper:
             run.losses = losses
         self.config = runs[0].config
         self.assembled = runs[0].assembled
-        self.optimizer = make_optimizer(self.assembled, self.parameters, self.config)
+        decay = self.config.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, self.parameters, decay)
+        self.optimizer = make_optimizer(groups, self.config.optimizer)
         products = [n for n, r in self.assembled.roles.items() if r in ("weight", "bias")]
         self._in_bf16 = products if self.config.training.precision == "bf16" else []
+        for network in networks if self._in_bf16 else ():
+            _cast_as_autocast_does(network)
         self._step_losses = vmap(self._loss)
         if self.config.runtime.compile:
             # On a CUDA device this mode replays forward and backward as CUDA graphs, for which the
@@ -212,12 +224,50 @@ class VmapStepper:
             self.buffers[name].copy_(before)
 
 
+def _cast_as_autocast_does(network: nn.Module) -> None:
+    """What a layer with weights in bf16 takes in is cast to bf16, as autocast does, wherever a
+    parameter in float32 has been added to it. PyTorch's own norms, which in a stack want one type
+    for all, compute in float32.
+    """
+    for part in network.modules():
+        if isinstance(part, (*PRODUCTS, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)):
+            part.register_forward_pre_hook(_into_bf16)
+        elif is_norm(part) and type(part).__module__.startswith("torch.nn."):
+            part.register_forward_pre_hook(_into_fp32)
+            part.register_forward_hook(_out_of_fp32)
+
+
+def _into_bf16(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_cast(arg, torch.bfloat16) for arg in args)
+
+
+def _into_fp32(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_cast(arg, torch.float32) for arg in args)
+
+
+def _out_of_fp32(_: nn.Module, args: object, output: Tensor) -> Tensor:
+    return output.bfloat16()
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
 def _stacked(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """(x [K, B, ...], y [K, B])."""
     return torch.stack([x for x, _ in batches]), torch.stack([y for _, y in batches])
 
 
 def make_stepper(runs: Sequence[Run]) -> Stepper:
-    """A stack, or the run alone: which one, the runs' config says."""
-    runtime = runs[0].config.runtime
+    """A stack, or the run alone: which one, the runs' config says.
+
+    Raises ConfigError where the network cannot be trained so, as only now is known of data whose
+    image size the config does not tell.
+    """
+    runtime, network = runs[0].config.runtime, runs[0].assembled
+    problem = step_problem(
+        network.draws, network.method, stacked=runtime.stack > 1, compiled=runtime.compile
+    )
+    if problem:
+        raise ConfigError([Problem(f"runtime.{problem[0]}", problem[1])])
     return VmapStepper(runs) if runtime.stack > 1 or runtime.compile else SingleStepper(runs[0])

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from normbench.data.vision import torchvision
 from normbench.errors import suggest
 from normbench.models.base import MODELS, ImageShape
 from normbench.models.foreign import Foreign, ForeignOptions, adapted_to_channels
+from normbench.vision import torchvision
 
 
 @MODELS.register("torchvision")
