@@ -23,13 +23,13 @@ class PlannedRun:
     """One run and why it is made.
 
     role: "report" for the tables; "pilot" to set a target; "tune" to choose a tuned value; "best"
-    for the table at each norm's own best value. point: the sweep values; tuned: the tuned values,
-    empty unless the role is "tune" or "best". stored: the folder that holds this very run already,
-    perhaps under another sweep or in another role.
+    for the table at each norm's own best value. sweep_point: the sweep values; tuned: the tuned
+    values, empty unless the role is "tune" or "best". stored: the folder that holds this very run
+    already, perhaps under another sweep or in another role.
     """
 
     norm: str
-    point: Mapping[str, Any]
+    sweep_point: Mapping[str, Any]
     seed: int
     config: RunConfig
     role: Role = "report"
@@ -46,7 +46,7 @@ class PlannedRun:
         """The name of the run's folder inside the experiment's."""
         if self.stored is not None:
             return self.stored
-        values = {**self.point, **(self.tuned or {})}
+        values = {**self.sweep_point, **(self.tuned or {})}
         return run_name(self.norm, values, self.seed, self.identity)
 
     def record(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class PlannedRun:
             "folder": self.folder,
             "norm": self.norm,
             "method": self.config.method_sha256(),
-            "point": dict(self.point),
+            "point": dict(self.sweep_point),
             "tuned": dict(self.tuned or {}),
             "seed": self.seed,
             "role": self.role,
@@ -116,10 +116,10 @@ def reporting(
     of the first look.
     """
     return [
-        PlannedRun(norm, point, seed, here.run({}, index, seed))
-        for point in experiment.points()
-        for here in [experiment.at(point)]
-        for seed, index, norm in _seeds_before_norms(experiment, point, need)
+        PlannedRun(norm, sweep_point, seed, here.run({}, index, seed))
+        for sweep_point in experiment.points()
+        for here in [experiment.at(sweep_point)]
+        for seed, index, norm in _seeds_before_norms(experiment, sweep_point, need)
     ]
 
 
@@ -127,13 +127,15 @@ def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
     if experiment.tune is None:
         return
     labels = experiment.labels
-    for point in experiment.points():
+    for sweep_point in experiment.points():
         for value in experiment.tune.values:
             tuned = {experiment.tune.key: value}
-            here = experiment.at({**point, **tuned})
+            here = experiment.at({**sweep_point, **tuned})
             for seed in experiment.tune_seeds:
                 for index, norm in enumerate(labels):
-                    yield PlannedRun(norm, point, seed, here.run({}, index, seed), "tune", tuned)
+                    yield PlannedRun(
+                        norm, sweep_point, seed, here.run({}, index, seed), "tune", tuned
+                    )
 
 
 def best_runs(
@@ -151,38 +153,40 @@ def best_runs(
     # A table's column of whole and broken numbers holds 32.0; what the config says is 32.
     values = {value: value for value in experiment.tune.values}
     runs = []
-    for point in experiment.points():
+    for sweep_point in experiment.points():
         tuned = {
-            norm: {key: values[chosen[place(norm, point)]]}
+            norm: {key: values[chosen[place(norm, sweep_point)]]}
             for norm in experiment.labels
-            if place(norm, point) in chosen
+            if place(norm, sweep_point) in chosen
         }
-        here = {norm: experiment.at({**point, **own}) for norm, own in tuned.items()}
+        here = {norm: experiment.at({**sweep_point, **own}) for norm, own in tuned.items()}
         runs += [
-            PlannedRun(norm, point, seed, here[norm].run({}, index, seed), "best", tuned[norm])
-            for seed, index, norm in _seeds_before_norms(experiment, point, need)
+            PlannedRun(
+                norm, sweep_point, seed, here[norm].run({}, index, seed), "best", tuned[norm]
+            )
+            for seed, index, norm in _seeds_before_norms(experiment, sweep_point, need)
             if norm in here
         ]
     return runs
 
 
-def place(norm: str, point: Mapping[str, Any]) -> Place:
+def place(norm: str, sweep_point: Mapping[str, Any]) -> Place:
     """A norm at a sweep point, with the values as tables show them."""
-    return norm, tuple(point_label(value) for value in point.values())
+    return norm, tuple(point_label(value) for value in sweep_point.values())
 
 
 def _seeds_before_norms(
-    experiment: ExperimentConfig, point: Mapping[str, Any], need: Mapping[Place, int] | None
+    experiment: ExperimentConfig, sweep_point: Mapping[str, Any], need: Mapping[Place, int] | None
 ) -> Iterator[tuple[int, int, str]]:
     """(seed, index of the norm, norm): what is on disk at any moment already pairs up."""
     first = len(experiment.first_seeds)
     for count, seed in enumerate(experiment.seed_list):
         for index, norm in enumerate(experiment.labels):
-            if count < (first if need is None else need[place(norm, point)]):
+            if count < (first if need is None else need[place(norm, sweep_point)]):
                 yield seed, index, norm
 
 
-def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRun]:
+def reuse_folders(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRun]:
     """The same plan, each run in the folder it has already, if it has one.
 
     A run is known by its identity, which ends its folder's name: what was trained in another sweep
@@ -202,5 +206,5 @@ def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRu
 def unfinished(experiment: ExperimentConfig, results: str | Path) -> list[PlannedRun]:
     """The runs that can be planned now and are not done in the results folder."""
     store = ExperimentStore(Path(results), experiment.name)
-    planned = settle(expand(experiment), store.folders())
+    planned = reuse_folders(expand(experiment), store.folders())
     return [run for run in planned if not store.run(run.folder).done]

@@ -12,9 +12,8 @@ import pytest
 from scripted import finishes, play
 from tiny import experiment
 
-from normbench import doctor
-from normbench.conventions import RESULTS
-from normbench.data import vision
+from normbench import doctor, vision
+from normbench.constants import RESULTS
 from normbench.doctor import CHECKS, Finding, Places, examine
 from normbench.store import SCHEMA, ExperimentStore
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
-from normbench.claims.independence import site_shape
 from normbench.claims.verdicts import Piece, Timing, faster, judge
 from normbench.config import RuntimeConfig
-from normbench.layer_cost import CostRow, measure
+from normbench.measure.layer_cost import CostRow, measure
 from normbench.report.columns import seconds
 
 MIN_RUN_SECONDS = 0.1
@@ -22,7 +21,7 @@ MIN_RUN_SECONDS = 0.1
 
 def shape_of(context: Context) -> tuple[int, ...]:
     """The shape at the network's first norm: [N, F] or [N, C, H, W]."""
-    return context.config.data.batch_size, *site_shape(context.site())
+    return context.config.data.batch_size, *context.slot().layer_shape
 
 
 def pieces_of(rows: list[CostRow]) -> list[Piece]:
@@ -59,7 +58,7 @@ def examine(context: Context) -> Evidence:
         measure(
             [shape],
             norms=["layer", "rms"],
-            setting=config.normalization.setting(),
+            policy=config.normalization.policy(),
             device=config.runtime.device,
             threads=config.runtime.threads,
             min_run_seconds=MIN_RUN_SECONDS,

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import typer
 
 from normbench.cli import (
+    check,
     claims,
     compare,
     cost,
@@ -61,6 +62,7 @@ VERBS = (
     probe,
     cost,
     claims,
+    check,
     export,
     validate,
     show,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from normbench.cli import everyday, options
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
-    from normbench.report.live import Display
+    from normbench.progress.live import Display
 
 NAME = "train"
 
@@ -56,10 +56,11 @@ def command(
 
     if executor == "local" and not dry_run:
         processes.prepare()  # first of all: they import while this process does
-    from normbench.api import default_jobs, train
+    from normbench.api import train
     from normbench.cli.asking import agree_to_start_over
+    from normbench.execution.fit import default_jobs
+    from normbench.progress.live import Display
     from normbench.report.header import header
-    from normbench.report.live import Display
 
     experiment = everyday.experiment(
         config,
@@ -125,9 +126,10 @@ def _time_ahead(
     fresh: bool,
 ) -> str:
     """How long the training will take, while the workers still import; "" where nothing tells."""
-    from normbench.api import check_fit, prepare_data
+    from normbench.api import prepare_data
     from normbench.execution.estimate import forecast
     from normbench.execution.experiment import what_is_left
+    from normbench.execution.fit import check_fit
     from normbench.plan import expand
     from normbench.report.header import time_ahead
     from normbench.store import ExperimentStore

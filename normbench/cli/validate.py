@@ -21,9 +21,10 @@ def command(
 
     Also against its data, where that is here; nothing is downloaded.
     """
-    from normbench.api import check_fit, load_config
+    from normbench.api import load_config
     from normbench.cli.output import print_json
     from normbench.data import at_hand
+    from normbench.execution.fit import check_fit
     from normbench.plan import expand
     from normbench.report.design import finds, oddities
 
@@ -31,11 +32,10 @@ def command(
     plan = expand(experiment)
     data = experiment.data
     dataset = at_hand(data.dataset, data_dir=data_dir, options=data.options())
-    images = None
     if dataset is not None:
         check_fit(plan, dataset, here=False)
-        images = len(dataset.train_labels)
-    notes = oddities(experiment, plan, images)
+    notes = [f"ran the code of {code}" for code in experiment.code()]
+    notes += oddities(experiment, plan, dataset)
     if dataset is None:
         notes.append(
             f"{data.dataset} is not prepared yet: whether it is large enough, training will tell"

@@ -32,8 +32,8 @@ def command(
     from rich.live import Live
 
     from normbench.cli.chosen import chosen
+    from normbench.progress.watching import screen
     from normbench.report.tables import console
-    from normbench.report.watching import screen
     from normbench.store import read_results
 
     (store,), out = chosen([name] if name else [], results), console()

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from normbench.config import ExperimentConfig, SequentialSeeds
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 from normbench.data import Dataset
-from normbench.execution.driver import Silent, Watch, execute
-from normbench.execution.engine import Engine
+from normbench.execution.driver import NullObserver, Observer, execute
+from normbench.execution.executor import Executor
 from normbench.plan import (
     Outcome,
     Place,
@@ -25,15 +25,15 @@ from normbench.plan import (
     expand,
     place,
     reporting,
-    settle,
+    reuse_folders,
 )
 from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.sequential import Race
-    from normbench.comparison import Comparison
+    from normbench.results.experiment import ExperimentResult
 
-Read = Callable[[], "Comparison"]
+Read = Callable[[], "ExperimentResult"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
     if not isinstance(experiment.seeds, SequentialSeeds):
         return
     need = {
-        place(norm, point): len(experiment.first_seeds)
-        for point in experiment.points()
+        place(norm, sweep_point): len(experiment.first_seeds)
+        for sweep_point in experiment.points()
         for norm in experiment.labels
     }
     while True:
@@ -71,7 +71,7 @@ def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
         runs = (
             reporting(experiment, need) if chosen is None else best_runs(experiment, chosen, need)
         )
-        new = [run for run in runs if run.seed >= had[place(run.norm, run.point)]]
+        new = [run for run in runs if run.seed >= had[place(run.norm, run.sweep_point)]]
         yield Round(new, findings(races, list(experiment.sweep)))
 
 
@@ -107,18 +107,18 @@ def carry_out(
     experiment: ExperimentConfig,
     store: ExperimentStore,
     dataset: Dataset,
-    engine: Engine,
+    executor: Executor,
     *,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     planned: Callable[[], None] = lambda: None,
-) -> Comparison:
+) -> ExperimentResult:
     """Train every run of an experiment that is not done, and put on record what was looked at.
 
     planned: is told whenever a round is about to be trained. The rest as for ``execute``, whose
     errors it raises. The result's ``outcome`` tells what became of the runs.
     """
-    watch = watch or Silent()
+    watch = watch or NullObserver()
     outcome = Outcome()
     record = _Record(experiment, store)
     for this in rounds(experiment, record.read):
@@ -128,7 +128,7 @@ def carry_out(
         if any(not store.run(run.folder).done for run in plan):
             record.write()
             planned()
-        outcome += execute(plan, store, dataset, engine, watch=watch, should_stop=should_stop)
+        outcome += execute(plan, store, dataset, executor, watch=watch, should_stop=should_stop)
         if outcome.stopped:
             record.write()
             return replace(record.read(probes=True), outcome=outcome)
@@ -156,12 +156,12 @@ def what_is_left(
     return record.done, [], False
 
 
-def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison | None:
+def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
     """The results there are of this very experiment, under any of its seeds; None without any."""
     record = _Record(experiment, store)
     need = {
-        place(norm, point): len(experiment.seed_list)
-        for point in experiment.points()
+        place(norm, sweep_point): len(experiment.seed_list)
+        for sweep_point in experiment.points()
         for norm in experiment.labels
     }
     others = [run for run in expand(experiment) if run.role != "report"]
@@ -181,26 +181,26 @@ class _Record:
 
     def add(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
         """The runs in the folders that they have, or will have."""
-        plan = settle(runs, [*self.store.folders(), *(run.folder for run in self.done)])
+        plan = reuse_folders(runs, [*self.store.folders(), *(run.folder for run in self.done)])
         self.done += plan
         return plan
 
-    def read(self, *, probes: bool = False) -> Comparison:
+    def read(self, *, probes: bool = False) -> ExperimentResult:
         """The results of the plan so far, whatever is on record."""
-        from normbench.comparison import Comparison
+        from normbench.results.experiment import ExperimentResult
         from normbench.store import read_results
 
         runs = [run.record() for run in self.done]
         plan = self.store.plan(self.config, runs, given=self.given)
         place = (self.store.results, self.store.name)
-        return Comparison(read_results(*place, probes=probes, plan=plan))
+        return ExperimentResult(read_results(*place, probes=probes, plan=plan))
 
     def write(self, **told: Any) -> None:
         """Put the plan so far on record."""
         runs = [run.record() for run in self.done]
         self.store.write_plan(self.config, runs, given=self.given, **told)
 
-    def close(self) -> tuple[Comparison, list[str]]:
+    def close(self) -> tuple[ExperimentResult, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""
         found = self.read(probes=True)
         tables, keys = found.judged, list(self.experiment.sweep)

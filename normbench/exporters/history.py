@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.signal import growth_of_rows
-from normbench.comparison import Comparison
-from normbench.dotted import flat
+from normbench.dotted import flatten_config
 from normbench.exporters.tables import verdicts
+from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
 
 CURVES = ("val_accuracy", "val_loss", "train_loss", "train_seconds", "train_accuracy")
@@ -30,7 +30,7 @@ def run_settings(results: Results) -> dict[str, dict[str, Any]]:
     tuned = table.pop("tuned")
     for key in results.config.get("tune") or {}:
         if key != "seeds":
-            table[key] = tuned.fillna(flat(results.config)[key])
+            table[key] = tuned.fillna(flatten_config(results.config)[key])
     table["verdict"] = _verdicts(results, table)
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])
@@ -44,7 +44,7 @@ def _verdicts(results: Results, table: pd.DataFrame) -> list[str]:
     if told.empty:
         return [""] * len(table)
     words = {tuple(map(str, row[by])): row["verdict"] for _, row in told.iterrows()}
-    judged = set(Comparison(results).answered.results.runs["run"])
+    judged = set(ExperimentResult(results).answered.results.runs["run"])
     return [
         words.get(tuple(map(str, row[by])), "") if run in judged else ""
         for run, row in table.iterrows()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from normbench.comparison import Comparison
 from normbench.errors import StoreError
+from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
 from normbench.store.read import read_probes
 
@@ -108,7 +108,7 @@ def verdicts(results: Results) -> pd.DataFrame:
     At each norm's own best value where one was tuned and those runs have ended. No row where the
     target is that of pilot runs and none of them has ended.
     """
-    comparison = Comparison(results)
+    comparison = ExperimentResult(results)
     columns = [*COLUMNS["verdicts"]]
     columns[1:1] = results.keys
     try:

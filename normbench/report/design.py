@@ -13,6 +13,7 @@ from normbench.report.wording import counted
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
+    from normbench.data import Dataset
     from normbench.plan import PlannedRun
 
 POWER = 0.8
@@ -56,9 +57,9 @@ def finds(experiment: ExperimentConfig, sd: float | None = None) -> str:
 
 
 def oddities(
-    experiment: ExperimentConfig, plan: Sequence[PlannedRun], images: int | None
+    experiment: ExperimentConfig, plan: Sequence[PlannedRun], dataset: Dataset | None
 ) -> list[str]:
-    """What can be trained and is hardly meant, a sentence each. images: training images, if known.
+    """What can be trained and is hardly meant, a sentence each. dataset: where it is known.
 
     A budget in epochs has no length where the images are not known.
     """
@@ -68,10 +69,10 @@ def oddities(
     if len(experiment.labels) == 1:
         found.append(f"{experiment.labels[0]} alone is compared with nothing: add another norm")
     steps: dict[int, int] = {}  # cadence -> the smallest budget under it
-    for config in {repr((run.point, run.tuned)): run.config for run in plan}.values():
+    for config in {repr((run.sweep_point, run.tuned)): run.config for run in plan}.values():
         cadence, budget = config.training.evaluate_every, config.training.steps
-        if budget is None and images is not None:
-            budget = total_steps(config, images - config.data.validation)
+        if budget is None and dataset is not None:
+            budget = total_steps(config, dataset.examples(config.data.validation))
         if cadence is not None and budget is not None and cadence > budget:
             steps[cadence] = min(budget, steps.get(cadence, budget))
     found += [

@@ -20,22 +20,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order, split
+from normbench.data import Dataset, epoch_order
 from normbench.data.batches import Augment, DeviceData
-from normbench.models import Network
-from normbench.models.base import build
-from normbench.probes import Tap
+from normbench.models.assemble import assemble
+from normbench.models.network import Network
+from normbench.probes import ProbeRecorder
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.budget import evaluation_steps, steps_per_epoch, total_steps
 from normbench.training.clock import Clock
-from normbench.training.conditions import conditions_at_start
 from normbench.training.optimizers import (
+    apply_bounds,
     full_rate,
     learning_rate,
     make_optimizer,
-    parameter_names,
+    parameter_groups,
+    set_rates,
 )
+from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -50,29 +52,28 @@ PRECISE_EXAMPLES, PRECISE_BATCH = 4096, 256
 
 def make_network(run: RunConfig, dataset: Dataset) -> Network:
     """The run's network at step 0, on the CPU."""
-    return build(
-        run.model.kind,
-        run.model.options(),
-        run.model.common(),
+    return assemble(
+        run.model.blueprint(),
         run.norm.method(run.normalization),
         dataset.image_shape,
         dataset.num_classes,
         run.seed,
+        run.data.batch_size,
     )
 
 
 class Run:
     """The state of one run on its device.
 
-    beside: a run on the same device and data, whose copy of the images it shares.
+    stacked_with: a run on the same device and data, whose copy of the images it shares.
     """
 
-    def __init__(self, run: RunConfig, dataset: Dataset, *, beside: Run | None = None):
+    def __init__(self, run: RunConfig, dataset: Dataset, *, stacked_with: Run | None = None):
         self.config = run
         self.device = torch.device(run.runtime.device)
         seed = run.seed if run.data.split_seed is None else run.data.split_seed
-        self.train_indices, self.validation_indices = split(
-            dataset.train_labels, run.data.validation, stream(seed, "split")
+        self.train_indices, self.validation_indices = dataset.split(
+            run.data.validation, stream(seed, "split")
         )
         few = min(TRAIN_EXAMPLES, len(self.validation_indices))
         # Drawn, since a dataset may be sorted by class.
@@ -81,21 +82,21 @@ class Run:
         self.per_epoch = steps_per_epoch(run, len(self.train_indices))
         self.steps = total_steps(run, len(self.train_indices))
 
-        network = make_network(run, dataset)
-        self.backbone_sha256 = network.backbone_sha256()
-        self.conditions = conditions_at_start(network, run, dataset.image_shape)
-        self.network = network.to(self.device)
-        if network.layout == "image":
+        self.assembled = make_network(run, dataset)
+        self.backbone_sha256 = self.assembled.backbone_sha256
+        self.theory_inputs = inputs_at_start(self.assembled, run)
+        self.network = self.assembled.module.to(self.device)
+        if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decayed, plain = (
-            [network.get_parameter(name) for name in names] for names in parameter_names(network)
-        )
-        self.optimizer = make_optimizer(decayed, plain, run.optimizer)
+        parameters = dict(self.network.named_parameters())
+        decay = run.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, parameters, decay)
+        self.optimizer = make_optimizer(groups, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
-        of = partial(DeviceData.of, dataset, device=self.device, layout=network.layout)
-        self.data: DeviceData = beside.data if beside else of("train")
-        self.test_data: DeviceData = beside.test_data if beside else of("test")
+        of = partial(DeviceData.of, dataset, device=self.device, layout=self.assembled.layout)
+        self.data: DeviceData = stacked_with.data if stacked_with else of("train")
+        self.test_data: DeviceData = stacked_with.test_data if stacked_with else of("test")
         self.augment = Augment(run.data.augment.crop, run.data.augment.flip)
         self.step = 0
         self.batches_sha256 = ""
@@ -124,7 +125,7 @@ class Run:
             self.steps,
             self.parameters,
             self.backbone_sha256,
-            conditions=dict(vars(self.conditions)),
+            theory_inputs=dict(vars(self.theory_inputs)),
         )
 
     # -- the update ---------------------------------------------------------------------------
@@ -154,19 +155,21 @@ class Run:
         loss.backward()
         return loss.detach()
 
-    def update(self, tap: Tap | None = None) -> None:
+    def update(self, recorder: ProbeRecorder | None = None) -> None:
         """One step of the optimizer on the next batch."""
         x, y = self.next_batch()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
-        with tap.watching() if tap else nullcontext():
+        set_rates(self.optimizer, self.learning_rate())
+        if self.assembled.draws:
+            torch.manual_seed(int(stream(self.config.seed, "torch", self.step).integers(2**63)))
+        with recorder.recording() if recorder else nullcontext():
             loss = self.backward(x, y)
-        if tap:
-            tap.after_backward(self.learning_rate())
+        if recorder:
+            recorder.after_backward(self.learning_rate())
         if self.config.optimizer.clip_norm is not None:
             clip = self.config.optimizer.clip_norm
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
         self.optimizer.step()
+        apply_bounds(self.assembled, self.network.get_parameter)
         self.losses[self.step - self.first_loss_step] = loss
         self.step += 1
 

@@ -1,0 +1,316 @@
+"""An experiment's tables: what ``train`` and ``compare`` give back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from normbench.analysis import tuning
+from normbench.analysis.curves import by_seed
+from normbench.analysis.fairness import Fairness, fairness, fairness_line
+from normbench.analysis.rule import VerdictRule
+from normbench.charts.base import CHARTS, ChartData
+from normbench.constants import OUTCOME_STATES, SCHEMA
+from normbench.dotted import flatten_config
+from normbench.errors import ConfigError, Problem, StoreError, suggest
+from normbench.registry import UnknownName
+from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
+from normbench.results.records import records, verdicts
+from normbench.results.tables import ResultTables as ResultTables
+from normbench.results.tables import looks_of
+from normbench.store import Results
+
+if TYPE_CHECKING:
+    from normbench.charts.marks import Drawn
+    from normbench.plan import Outcome
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """One experiment's results as tables.
+
+    outcome: what the training did, when this came from ``train``.
+    """
+
+    results: Results
+    outcome: Outcome | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.results.name
+
+    @cached_property
+    def targets(self) -> list[float]:
+        """The validation accuracies to reach; the first one is the primary target.
+
+        A target taken from a norm is the median final validation accuracy of its pilot runs that
+        have ended. Raises StoreError while none has.
+        """
+        target = self.results.config["target"]
+        if "val_accuracy" in target:
+            return [float(value) for value in target["val_accuracy"]]
+        accuracies = self._role("pilot", targets=[]).outcomes["val_accuracy"].dropna()
+        if accuracies.empty:
+            raise StoreError(
+                f"experiment {self.name!r} takes its target from pilot runs of "
+                f"{target['from']!r}, and none of them has ended\n"
+                "    `normbench train` with its config trains or continues them"
+            )
+        return [float(accuracies.median())]
+
+    @cached_property
+    def reported(self) -> ResultTables:
+        """The tables over the reporting runs, at the values that the config gives."""
+        return self._role("report")
+
+    @cached_property
+    def best(self) -> ResultTables | None:
+        """The tables at each norm's own best tuned value, if there was a tuning."""
+        return self._role("best") if (self.results.runs["role"] == "best").any() else None
+
+    def against(self, baseline: str) -> ExperimentResult:
+        """The same experiment with another of its norms as the baseline. Raises ConfigError."""
+        known = self.reported.norms
+        if baseline not in known:
+            problem = f"{baseline!r} is none of the norms of {self.name!r}"
+            raise ConfigError([Problem("baseline", problem, suggest(baseline, known))])
+        config = {**self.results.config, "baseline": baseline}
+        return dataclasses.replace(self, results=dataclasses.replace(self.results, config=config))
+
+    def value(self, key: str) -> Any:
+        """What the config says at a dotted key, before any sweep; None where it says nothing."""
+        return flatten_config(self.results.config).get(key)
+
+    @property
+    def tuned_key(self) -> str | None:
+        """The key that was tuned, such as optimizer.lr."""
+        tune = self.results.config.get("tune")
+        return next(key for key in tune if key != "seeds") if tune else None
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """Accuracy, area and steps by norm and tuned value: see ``analysis.tuning.sensitivity``."""
+        tables = self._role("tune")
+        # In a column with NaN a whole number is 32.0, which no config takes for 32.
+        grid = {float(value): value for value in self.results.config["tune"][self.tuned_key]}
+        outcomes = tables.primary.assign(tuned=tables.primary["tuned"].map(grid))
+        return tuning.sensitivity(outcomes, self.results.keys, tables.norms, target=self.targets[0])
+
+    @cached_property
+    def choices(self) -> pd.DataFrame:
+        """Each norm's own best value: see ``analysis.tuning.choose``. Empty without tuning.
+
+        As soon as there are runs at it also ``pairs``, ``gain`` and ``worse``: see
+        ``analysis.tuning.against_shared``.
+        """
+        if self.tuned_key is None:
+            return pd.DataFrame()
+        keys, metric = self.results.keys, self.reported.rule.metric
+        table = tuning.choose(self.sensitivity, keys, metric)
+        if self.best is None:
+            return table
+        gained = tuning.against_shared(self.best.primary, self.reported.primary, keys, metric)
+        return table.merge(gained, on=["norm", *keys], how="left")
+
+    @property
+    def chosen(self) -> dict[tuple[str, tuple[Any, ...]], Any]:
+        """(norm, sweep values) -> its own best tuned value."""
+        return {
+            (row["norm"], tuple(row[key] for key in self.results.keys)): row["best"]
+            for row in self.choices.to_dict("records")
+        }
+
+    @property
+    def judged(self) -> ResultTables:
+        """The tables that a conclusion about a norm rests on.
+
+        Those at each norm's own best value where one is tuned, as soon as there are runs of them.
+        """
+        return self.best or self.reported
+
+    @property
+    def looked_at(self) -> tuple[int, ...]:
+        """How many seeds were compared each time that a training ended, as far as it changed."""
+        return self.results.looked_at
+
+    @property
+    def peeked(self) -> str:
+        """What to say where the number of seeds was changed after they had been compared.
+
+        The error rates hold for a number, or for looks, that stand beforehand. Else empty.
+        """
+        if len(self.looked_at) < 2:
+            return ""
+        *before, last = self.looked_at
+        told = ", ".join(map(str, before))
+        return (
+            f"The results were looked at with {told} seeds before it became {last}: whoever adds "
+            "seeds until a verdict appears errs more often than 5 %. Seeds that stand beforehand, "
+            "or seeds: auto, do not."
+        )
+
+    @property
+    def rule_changed(self) -> str:
+        """What to say where what judges was chosen after results had been seen; else empty."""
+        if len(self.results.rules) < 2:
+            return ""
+        first, *_, last = self.results.rules
+        was, now = VerdictRule.of(first["verdict"]), VerdictRule.of(last["verdict"])
+        if was == now or now != self.reported.rule:
+            return ""
+        return (
+            f"The verdict was to be by {was.text}, and is by {now.text}: changed after "
+            f"{last['seeds']} seeds had been compared, it is exploratory. Whoever chooses what "
+            "judges after seeing the results errs more often than 5 %."
+        )
+
+    def _role(self, role: str, targets: list[float] | None = None) -> ResultTables:
+        # Where a value is tuned, the looks are at each norm's own best; the runs at the shared
+        # value get the seeds of the first.
+        raced = role == "best" or (role == "report" and self.tuned_key is None)
+        return ResultTables(
+            self.results.only(self.results.runs["role"] == role),
+            self.results.config["baseline"],
+            self.targets if targets is None else targets,
+            looks_of(self.results.config) if raced else None,
+        )
+
+    @property
+    def convergence(self) -> pd.DataFrame:
+        """The convergence table for the primary target."""
+        return self.reported.convergence
+
+    @property
+    def gradients(self) -> pd.DataFrame:
+        """The gradient table."""
+        return self.reported.gradients
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """The paired comparisons with the baseline."""
+        return self.reported.comparisons
+
+    @cached_property
+    def fairness(self) -> Fairness:
+        """Whether all norms started from the same backbone and saw the same batches.
+
+        Over all runs, tuning runs included, each held against those of its own role, and where the
+        tuned key changes more than the optimizer, those at the same value.
+        """
+        runs = self.results.runs
+        # The optimizer changes neither weights at the start nor batches; other keys may.
+        by_value = not (self.tuned_key or "").startswith("optimizer.")
+        grid = runs["tuned"].where((runs["role"] == "tune") | by_value)
+        return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
+
+    @property
+    def at_own_best(self) -> bool:
+        """Whether each norm is judged at its own best tuned value: once all those runs ended."""
+        best = self.best
+        ended = (*OUTCOME_STATES, "failed")
+        return best is not None and bool(best.results.runs["state"].isin(ended).all())
+
+    @property
+    def answered(self) -> ResultTables:
+        """The tables that the answer is read from: ``judged``, once all their runs have ended."""
+        return self.best if self.best is not None and self.at_own_best else self.reported
+
+    @cached_property
+    def chart_data(self) -> ChartData:
+        """What the charts of the answer's runs are drawn from. Reads every probed step."""
+        tables = self.answered
+        keys, rule = tables.results.keys, tables.rule
+        primary = tables.outcomes[tables.outcomes["target"] == self.targets[0]]
+        found = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
+        of = (lost(primary, keys), tables.results.curves)
+        own = f"; each norm at its own best {self.tuned_key}" if self.at_own_best else ""
+        return dataclasses.replace(
+            found,
+            about=f"{found.about}{own}",
+            metric=rule.metric,
+            best=judged_rows(tables.best_set, keys, rule),
+            outcomes=seeds_of(primary, keys),
+            accuracy_by_seed=by_seed(*of, "val_accuracy", keys, tables.norms),
+            loss_by_seed=by_seed(*of, "train_loss", keys, tables.norms),
+            survival=tables.survival,
+            convergence=tables.convergence,
+            sensitivity=self.sensitivity if self.tuned_key else pd.DataFrame(),
+            tuned_key=self.tuned_key,
+        )
+
+    def chart(self, name: str) -> Drawn:
+        """A chart of the reporting runs by its name; a notebook shows it.
+
+        Raises ConfigError for an unknown name, and where there is nothing to draw.
+        """
+        from normbench.charts.marks import with_theme
+
+        try:
+            chosen = CHARTS[name]
+        except UnknownName as error:
+            raise ConfigError([Problem("", error.message, error.hint)]) from None
+        drawn = chosen.draw(self.chart_data)
+        if drawn is None:
+            message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
+            raise ConfigError([Problem("", message, chosen.about)])
+        return with_theme(drawn, self.chart_data, f"{chosen.title}: {self.name}")
+
+    def require_outcomes(self) -> None:
+        """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""
+        runs = self.reported.results.runs
+        if runs["state"].isin(OUTCOME_STATES).any():
+            return
+        states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
+        lines = sorted(set(self.results.reasons.values()))[:5]
+        failed = runs.loc[runs["state"] == "failed", "run"]
+        if len(failed):
+            place = self.results.path / failed.iloc[0] / "manifest.json"
+            lines.append(f'where it broke stands under "details" in {place}')
+        lines.append("`normbench train` with its config trains or continues them")
+        raise StoreError(
+            f"experiment {self.name!r} has no finished run ({states})"
+            + "".join(f"\n    {line}" for line in lines)
+        )
+
+    def require_fairness(self) -> None:
+        """Raise StoreError, naming the runs, when the norms were not compared on equal terms."""
+        if not self.fairness.equal_terms:
+            raise StoreError(fairness_line(self.fairness))
+
+    def to_dict(self, *, all_pairs: bool = False) -> dict[str, Any]:
+        """The object that ``--json`` prints; missing and infinite numbers are None."""
+        tables = self.reported
+        return {
+            "schema": SCHEMA,
+            "experiment": self.name,
+            "baseline": tables.baseline,
+            "fairness": {
+                "backbones_identical": self.fairness.backbones_identical,
+                "batches_identical": self.fairness.batches_identical,
+                "runs_compared": self.fairness.compared,
+                "differing": list(self.fairness.differing),
+            },
+            "convergence": records(tables.convergence),
+            "gradients": records(tables.gradients),
+            "comparisons": verdicts(tables.paired(all_pairs=all_pairs)),
+            "targets": records(tables.by_target),
+            "survival": records(tables.survival),
+            "tuned": self._tuned_dict(),
+        }
+
+    def _tuned_dict(self) -> dict[str, Any] | None:
+        if self.tuned_key is None:
+            return None
+        best = self.best
+        return {
+            "key": self.tuned_key,
+            "chosen": records(self.choices),
+            "sensitivity": records(self.sensitivity),
+            "convergence": records(best.convergence) if best else [],
+            "comparisons": verdicts(best.comparisons) if best else [],
+        }

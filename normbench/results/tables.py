@@ -1,0 +1,174 @@
+"""The tables over one set of runs: outcomes, convergence, gradients, comparisons, the best set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from normbench.analysis import comparison, convergence, sequential, signal, survival
+from normbench.analysis.best_set import best_set
+from normbench.analysis.groups import sweep_points
+from normbench.analysis.rule import VerdictRule
+from normbench.store import Results
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """The tables over one set of runs, each computed when first asked for."""
+
+    results: Results
+    baseline: str
+    targets: list[float]
+    looks: sequential.Looks | None = None  # where seeds come in steps
+
+    @property
+    def norms(self) -> list[str]:
+        """The labels of the norms, in the config's order."""
+        return list(dict.fromkeys(self.results.runs["norm"]))
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """One row a run and target: see ``analysis.convergence.outcomes``."""
+        validation = self.results.config.get("data", {}).get("validation")
+        return convergence.outcomes(
+            self.results.runs, self.results.curves, self.targets, examples=validation or None
+        )
+
+    @cached_property
+    def by_target(self) -> pd.DataFrame:
+        """The convergence table with a row for each target, and log-rank tests.
+
+        See ``analysis.convergence.tabulate`` and ``analysis.survival.with_logrank``.
+        """
+        table = convergence.tabulate(self.outcomes, self.results.keys, self.norms)
+        return survival.with_logrank(table, self.outcomes, self.baseline, self.results.keys)
+
+    @property
+    def convergence(self) -> pd.DataFrame:
+        """The convergence table for the primary target, the first one."""
+        table = self.by_target
+        return table[table["target"] == self.targets[0]].reset_index(drop=True)
+
+    @cached_property
+    def survival(self) -> pd.DataFrame:
+        """Kaplan-Meier curves of "not yet at the primary target", by sweep point and norm.
+
+        norm, <keys>, step, survival, at_risk, ci_low, ci_high: see
+        ``analysis.survival.kaplan_meier``.
+        """
+        known = self.outcomes[self.outcomes["target"] == self.targets[0]]
+        known = known[known["reached"] | known["censored"]]
+        columns = ["norm", *self.results.keys]
+        curves = [
+            survival.kaplan_meier(part["restricted_steps"], part["reached"]).assign(
+                **dict(zip(columns, group, strict=True))
+            )
+            for group, part in known.groupby(columns, sort=False, dropna=False)
+        ]
+        if not curves:
+            return pd.DataFrame()
+        table = pd.concat(curves, ignore_index=True)
+        return table[[*columns, *(name for name in table.columns if name not in columns)]]
+
+    @cached_property
+    def gradients(self) -> pd.DataFrame:
+        """The gradient table: see ``analysis.signal.gradient_table``. Empty without probes."""
+        if self.results.probes.empty:
+            return pd.DataFrame()
+        return signal.gradient_table(
+            self.results.runs, self.results.probes, self.results.keys, self.norms
+        )
+
+    @property
+    def rule(self) -> VerdictRule:
+        """The metric that carries the verdicts, and what counts as similar, by the config."""
+        return VerdictRule.of(self.results.config.get("verdict"))
+
+    @cached_property
+    def best_set(self) -> pd.DataFrame:
+        """The norms that may be best, at the primary target: see ``analysis.best_set``."""
+        return best_set(
+            self.primary,
+            self.norms,
+            self.results.keys,
+            rule=self.rule,
+            looks=self.looks,
+            order=self.order,
+        )
+
+    @property
+    def primary(self) -> pd.DataFrame:
+        """The outcomes for the primary target."""
+        return self.outcomes[self.outcomes["target"] == self.targets[0]]
+
+    @property
+    def order(self) -> list[int] | None:
+        """The seeds in the order in which they are trained, where the looks go by it."""
+        return list(range(self.looks.seeds[-1])) if self.looks else None
+
+    @cached_property
+    def races(self) -> dict[tuple[Any, ...], sequential.Race]:
+        """Values of the sweep keys -> where the sequential comparison stands there.
+
+        Empty where the seeds do not come in steps.
+        """
+        if self.looks is None:
+            return {}
+        code, points = sweep_points(self.primary, self.results.keys)
+        order = range(self.looks.seeds[-1])
+        return {
+            tuple(values): sequential.race(
+                self.primary[code == place], self.norms, self.rule, self.looks, order, len(points)
+            )
+            for place, values in enumerate(points.to_numpy(dtype=object).tolist())
+        }
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Every norm against the baseline: see ``analysis.comparison.compare``."""
+        return self.paired()
+
+    def paired(
+        self,
+        *,
+        all_pairs: bool = False,
+        baseline: str | None = None,
+        metric: str | None = None,
+        norms: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Every norm against the baseline, or every two norms; time to target at each target.
+
+        The verdicts are at the primary target; the others are exploratory. baseline: another one
+        than the config's; raises ConfigError for an unknown norm. metric: judge by another one,
+        with that metric's own margin. norms: only these, and Holm over these alone.
+        """
+        rule = (
+            self.rule if metric in (None, self.rule.metric) else VerdictRule.of({"metric": metric})
+        )
+        parts = []
+        for place, target in enumerate(self.targets):
+            table = comparison.compare(
+                self.outcomes[self.outcomes["target"] == target],
+                self.norms if norms is None else norms,
+                baseline or self.baseline,
+                self.results.keys,
+                rule=None if place else rule,
+                # Only the time to target differs from one target to the next.
+                metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
+                all_pairs=all_pairs,
+                looks=self.looks.seeds if self.looks else (),
+            )
+            parts.append(table.assign(target=target))
+        return pd.concat(parts, ignore_index=True)
+
+
+def looks_of(config: Mapping[str, Any]) -> sequential.Looks | None:
+    """The looks of a resolved config; None where its seeds are fixed."""
+    seeds = config.get("seeds")
+    if not isinstance(seeds, Mapping):
+        return None
+    return sequential.sequential(seeds["from"], seeds["to"], seeds["step"])

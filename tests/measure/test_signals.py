@@ -1,0 +1,137 @@
+"""Inspecting a run: what it sees is what training sees, and training does not notice."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny import CNN, experiment, only, run_config, same, trained
+from torch.nn import functional as F
+
+from normbench.measure.signals import inspect, inspect_all, theory_inputs
+from normbench.norms import NormPolicy, Site, make_method
+from normbench.training.events import Probed
+from normbench.training.run import Run, make_network
+
+
+def start(config, dataset) -> Run:
+    run = Run(config, dataset)
+    run.start_epoch()
+    return run
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms"])
+def test_the_signals_at_the_start_equal_plain_autograd(norm, digits):
+    config = run_config(norm=norm)
+    found = inspect(config, digits).signals[0]
+    network = make_network(config, digits)
+    x, y = start(config, digits).next_batch()
+    outputs: list[torch.Tensor] = []
+    for block in network.blocks:
+        block.linear.register_forward_hook(lambda m, i, z: outputs.append(z))
+    loss = F.cross_entropy(network(x), y)
+    weights = [block.weight for block in network.layers]
+    gradients = torch.autograd.grad(loss, [*outputs, *weights])
+    norms = [g.norm().item() for g in gradients]
+    assert found["activation_gradient"] == norms[:3]
+    assert found["weight_gradient"] == norms[3:]
+
+
+@pytest.mark.parametrize("more", [(), CNN])
+def test_the_signals_are_those_a_training_run_records(more, digits):
+    config = run_config("probes={every: 1}", "optimizer.warmup_steps=3", *more)
+    recorded = {e.step: e.quantities for e in only(trained(config, digits), Probed)}
+    found = inspect(config, digits, signals_at={0, 5, 11}).signals
+    assert set(found) == {0, 5, 11}
+    assert all(same(found[step], recorded[step]) for step in found)
+
+
+def test_looking_at_the_landscape_changes_nothing(digits):
+    config = run_config()
+    plain = inspect(config, digits, signals_at={0, 6})
+    looked = inspect(config, digits, signals_at={0, 6}, landscape_at={0, 2, 6})
+    assert same(plain.signals, looked.signals)
+    assert set(looked.loss_landscape) == {0, 2, 6}
+    for around in looked.loss_landscape.values():
+        assert around.landscape.loss_range[0] <= around.landscape.loss
+        assert around.noise.batches == 8
+        assert math.isfinite(around.eigenvalue.value)
+
+
+def test_after_a_divergence_there_is_nothing(digits):
+    config = run_config("optimizer.lr=1e18", norm="none")
+    found = inspect(config, digits, signals_at={0, 11}, landscape_at={0, 11})
+    assert found.diverged_at
+    assert set(found.signals) == set(found.loss_landscape) == {0}
+
+
+def test_the_theory_inputs_are_those_of_the_network(digits):
+    run = start(run_config("model.init=he_normal", "model.width=256"), digits)
+    found = theory_inputs(run)
+    assert found.weight_gain == pytest.approx(2.0, rel=0.02)
+    assert found.first_gain == pytest.approx(2.0, rel=0.05)
+    assert (found.statistics, found.centered, found.placement) == ("batch", True, "pre")
+    assert (found.batch_size, found.depth, found.standard_layers) == (32, 3, True)
+    assert found.shapes == ((256,),) * 3
+    assert found.gains[0] == found.first_gain
+    assert np.mean(found.gains[1:]) == pytest.approx(found.weight_gain)
+    assert found.bias_variance == 0
+    x, _ = run.next_batch()
+    np.testing.assert_allclose(found.input_mean_square, (x.numpy() ** 2).mean(1), rtol=1e-6)
+    flat = x.numpy().astype(float)
+    np.testing.assert_allclose(found.input_products, flat @ flat.T / flat.shape[1], rtol=1e-6)
+
+
+def test_the_theory_inputs_of_convolutions_are_those_at_the_middle_layer(digits):
+    run = start(run_config(*CNN, norm="instance"), digits)
+    found = theory_inputs(run)
+    assert [len(shape) for shape in found.shapes] == [3] * len(run.network.layers)
+    _, height, width = found.shapes[len(found.shapes) // 2]
+    assert found.batch_size == 32 * height * width
+    assert (found.group_size, found.channels) == (height * width, 1)
+    x, _ = run.next_batch()
+    np.testing.assert_allclose(found.input_map, (x.numpy() ** 2).mean((0, 1)), rtol=1e-5)
+
+
+def test_uniform_biases_have_a_variance(digits):
+    config = run_config("model.init=torch_default", "model.width=64")
+    found = theory_inputs(start(config, digits))
+    assert found.bias_variance == pytest.approx(1 / (3 * 64), rel=0.2)
+    assert found.weight_gain == pytest.approx(1 / 3, rel=0.05)
+
+
+FEATURES, IMAGES = Site(32), Site(32, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "options", "site", "size"),
+    [
+        ("none", NormPolicy(), {}, FEATURES, None),
+        ("batch", NormPolicy(), {}, FEATURES, None),
+        ("layer", NormPolicy(), {}, FEATURES, 32),
+        ("rms", NormPolicy(), {}, IMAGES, 32 * 30),
+        ("layer", NormPolicy(axes="c"), {}, IMAGES, 32),
+        ("rms", NormPolicy(), {"axes": "c"}, IMAGES, 32),
+        ("group", NormPolicy(), {"groups": 4}, FEATURES, 8),
+        ("group", NormPolicy(), {"groups": 4}, IMAGES, 8 * 30),
+        ("instance", NormPolicy(), {}, IMAGES, 30),
+    ],
+)
+def test_a_method_tells_how_many_values_stand_behind_a_statistic(kind, policy, options, site, size):
+    assert make_method(kind, policy, **options).group_size(site) == size
+
+
+def test_many_runs_give_a_reading_each_and_keep_the_threads(digits):
+    configs = experiment()
+    runs = [(0, norm, configs.run({}, norm, seed)) for norm in configs.labels for seed in (0, 1)]
+    before, done = torch.get_num_threads(), []
+    signals, around = inspect_all(
+        runs, digits, signals_at={0, 2}, landscape_at={2}, progress=done.append
+    )
+    assert [(r["norm"], r["seed"], r["step"]) for r in signals] == [
+        (norm, seed, step) for norm in ("none", "batch") for seed in (0, 1) for step in (0, 2)
+    ]
+    assert [r["step"] for r in around] == [2, 2, 2, 2]
+    assert all(r["learning_rate"] == pytest.approx(0.1) for r in around)
+    assert done == [0, 1, 2, 3, 4]
+    assert torch.get_num_threads() == before

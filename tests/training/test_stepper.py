@@ -1,0 +1,273 @@
+"""Several seeds of one norm in one step: each run is what it would be alone, up to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny import (
+    CNN,
+    EVERYTHING,
+    SHORT_EPOCHS,
+    asks,
+    only,
+    record,
+    run_config,
+    same,
+    trained,
+    weights,
+)
+
+from normbench.config import RunConfig
+from normbench.errors import ConfigError
+from normbench.models import Block
+from normbench.norms import NORMS
+from normbench.training import events
+from normbench.training.loop import train_together
+from normbench.training.run import Run
+from normbench.training.stepper import SingleStepper, VmapStepper, make_stepper
+
+STEPS = 11
+BUDGET = (*SHORT_EPOCHS, f"training={{steps: {STEPS}, evaluate_every: 3}}")
+CASES = {
+    "sgd": BUDGET,
+    "everything": (*BUDGET, *EVERYTHING),
+    "cnn": (*BUDGET, *CNN),
+    "bf16": (*BUDGET, f"training={{steps: {STEPS}, evaluate_every: 3, precision: bf16}}"),
+}
+SEEDS = range(3)
+STACKED = f"runtime.stack={len(SEEDS)}"
+
+Told = list[list[events.Event]]
+
+
+def configs(*overrides: str, norm: str = "batch") -> list[RunConfig]:
+    return [run_config(STACKED, *overrides, norm=norm, seed=seed) for seed in SEEDS]
+
+
+def together(
+    runs: list[RunConfig],
+    dataset,
+    *,
+    resume: list[bytes] | None = None,
+    stop_at: int | None = None,
+) -> Told:
+    """The events of each run."""
+    found: Told = [[] for _ in runs]
+    should_stop: Callable[[], bool] = lambda: False  # noqa: E731
+    if stop_at is not None:
+        should_stop = asks(stop_at, found[0])
+    states = resume or [None] * len(runs)
+    for index, event in train_together(runs, dataset, resume=states, should_stop=should_stop):
+        found[index].append(event)
+    return found
+
+
+def fits(norm: str, overrides: tuple[str, ...]) -> bool:
+    """Whether the norm makes sense in the tiny network."""
+    try:
+        run_config(*overrides, norm=norm)
+    except ConfigError:
+        return False
+    return True
+
+
+# Two values a group, the default in so small a network, would be chaotic: they normalize to +-1.
+OPTIONS = {"group": "{kind: group, groups: 2}"}
+
+
+def lasting(told: list[events.Event]) -> list[type]:
+    """The kinds of a run's events but for signs of life."""
+    return [type(event) for event in told if not isinstance(event, events.Progress)]
+
+
+@pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("norm", list(NORMS))
+def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model):
+    overrides = (*BUDGET, *model, "probes={every: 4}", "optimizer.lr=0.02")
+    if not fits(norm, overrides):
+        pytest.skip(f"{norm} does not go with this network")
+    runs = configs(*overrides, norm=OPTIONS.get(norm, norm))
+    for told, config in zip(together(runs, digits), runs, strict=True):
+        alone = trained(
+            run_config(*overrides, norm=OPTIONS.get(norm, norm), seed=config.seed), digits
+        )
+        assert lasting(told) == lasting(alone)
+        assert only(told, events.EpochStarted) == only(alone, events.EpochStarted)
+        for name, tensor in weights(alone).items():
+            torch.testing.assert_close(weights(told)[name], tensor, rtol=1e-3, atol=1e-4)
+        for ours, theirs in zip(only(told, events.Probed), only(alone, events.Probed), strict=True):
+            assert ours.step == theirs.step
+            for name, values in theirs.quantities.items():
+                assert ours.quantities[name] == pytest.approx(
+                    values, rel=2e-2, abs=1e-5, nan_ok=True
+                ), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_stack_gives_the_same_bits(digits, case):
+    once, again = (together(configs(*CASES[case]), digits) for _ in range(2))
+    assert [record(told) for told in once] == [record(told) for told in again]
+    assert all(same(weights(a), weights(b)) for a, b in zip(once, again, strict=True))
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 4, 6, 10])
+@pytest.mark.parametrize("case", CASES)
+def test_a_stack_stopped_anywhere_continues_as_if_it_had_not(digits, case, stop_at):
+    runs = configs(*CASES[case])
+    before = together(runs, digits, stop_at=stop_at)
+    assert all(told[-1] == events.Stopped(stop_at) for told in before)
+    after = together(runs, digits, resume=[told[-2].state for told in before])
+    whole = together(runs, digits)
+    for first, second, undisturbed in zip(before, after, whole, strict=True):
+        assert record([*first, *second]) == record(undisturbed)
+        assert same(weights(second), weights(undisturbed))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_runs_bits_do_not_depend_on_its_company(digits, case):
+    runs = configs(*CASES[case])
+    whole = together(runs, digits)
+    for company in ([0], [2, 0], [1, 2]):
+        found = together([runs[seed] for seed in company], digits)
+        for seed, told in zip(company, found, strict=True):
+            assert record(told) == record(whole[seed]), company
+            assert same(weights(told), weights(whole[seed]))
+
+
+@pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "{kind: group, groups: 2}"])
+def test_a_stack_in_bf16_computes_in_bf16_as_each_run_alone(digits, norm, model):
+    overrides = (*BUDGET, *model, "training.precision=bf16", "optimizer.lr=0.02")
+    stack, alone = (started(configs(*overrides, norm=norm), digits) for _ in range(2))
+    stepper = VmapStepper(stack)
+    types: list[torch.dtype] = []
+    for module in stack[0].network.modules():
+        if isinstance(module, Block | torch.nn.Linear):
+            module.register_forward_hook(lambda module, args, output: types.append(output.dtype))
+    for _ in range(3):
+        stepper.update()
+        for run in alone:
+            run.update()
+    assert set(types) == {torch.bfloat16}
+    for ours, theirs in zip(stack, alone, strict=True):
+        assert ours.losses[0] == pytest.approx(float(theirs.losses[0]), rel=2e-3)
+        for name, parameter in theirs.network.named_parameters():
+            found = ours.network.get_parameter(name)
+            torch.testing.assert_close(found, parameter, rtol=3e-2, atol=3e-3)
+
+
+@pytest.mark.parametrize("case", ["sgd", "everything"])
+def test_stopped_at_the_first_step_and_again_a_stack_keeps_its_optimizer(digits, case):
+    runs = configs(*CASES[case])
+    told = together(runs, digits, stop_at=0)
+    for stop_at in (4, 7, None):
+        told = together(runs, digits, resume=[t[-2].state for t in told], stop_at=stop_at)
+    for found, undisturbed in zip(told, together(runs, digits), strict=True):
+        assert same(weights(found), weights(undisturbed))
+
+
+def test_runs_that_stand_at_different_steps_are_trained_in_groups(digits):
+    runs = configs(*BUDGET)
+    whole = together(runs, digits)
+    early, late = (together(runs, digits, stop_at=step) for step in (2, 7))
+    told = together(
+        runs, digits, resume=[early[0][-2].state, late[1][-2].state, early[2][-2].state]
+    )
+    for found, undisturbed in zip(told, whole, strict=True):
+        assert same(weights(found), weights(undisturbed))
+
+
+def test_a_checkpoint_of_a_stack_is_as_large_as_one_of_a_run_alone(digits):
+    [told, *_] = together(configs(*BUDGET), digits)
+    alone = trained(run_config(*BUDGET), digits)
+    sizes = [len(only(t, events.Checkpointed)[-1].state) for t in (told, alone)]
+    assert sizes[0] < 1.1 * sizes[1]
+
+
+def test_probes_only_observe(digits):
+    probed, plain = (
+        together(configs(*CASES["everything"], f"probes={probes}"), digits)
+        for probes in ("{every: 1}", "{steps: none}")
+    )
+    for one, other in zip(probed, plain, strict=True):
+        assert len(only(one, events.Probed)) == STEPS
+        assert not only(other, events.Probed)
+        assert same(weights(one), weights(other))
+
+
+def started(runs: list[RunConfig], dataset) -> list[Run]:
+    made = [Run(config, dataset) for config in runs]
+    for run in made:
+        run.network.train()
+        run.start_epoch()
+    return made
+
+
+def test_a_run_that_diverges_leaves_the_others_as_they_are(digits, monkeypatch):
+    undisturbed = together(configs(*BUDGET), digits)
+    make = Run.__init__
+
+    def poisoned(self, config, dataset, **options):
+        make(self, config, dataset, **options)
+        if config.seed == 1:
+            with torch.no_grad():
+                self.network.head.weight[0, 0] = torch.nan
+
+    monkeypatch.setattr(Run, "__init__", poisoned)
+    told = together(configs(*BUDGET), digits)
+    assert only(told[1], events.Diverged) == [events.Diverged(0)]
+    assert isinstance(told[1][-1], events.Finished)
+    assert not only(told[1], events.Tested)
+    for seed in (0, 2):
+        assert record(told[seed]) == record(undisturbed[seed])
+        assert same(weights(told[seed]), weights(undisturbed[seed]))
+
+
+def test_clipping_is_each_runs_own(digits):
+    runs = configs(*BUDGET, "optimizer={kind: sgd, lr: 0.1, clip_norm: 0.05}")
+    stack, alone = VmapStepper(started(runs, digits)), started(runs, digits)
+    for _ in range(2):
+        stack.update()
+        for run in alone:
+            run.update()
+    for ours, theirs in zip(stack.runs, alone, strict=True):
+        for name, parameter in theirs.network.named_parameters():
+            found = ours.network.get_parameter(name)
+            torch.testing.assert_close(found, parameter, rtol=1e-4, atol=1e-6)
+
+
+def test_a_runs_time_is_its_share_of_the_stack(digits):
+    told = together(configs(*BUDGET), digits)
+    times = {only(events_, events.Finished)[0].train_seconds for events_ in told}
+    assert len(times) == 1
+
+
+def test_one_run_is_stacked_only_where_its_step_is_compiled(digits, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, mode: function)
+    [plain] = started([run_config(*BUDGET)], digits)
+    [compiled] = started([run_config(*BUDGET, "runtime.compile=true")], digits)
+    assert isinstance(make_stepper([plain]), SingleStepper)
+    assert isinstance(make_stepper([compiled]), VmapStepper)
+
+
+def test_the_warm_up_of_a_compiled_step_leaves_no_trace(digits, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, mode: function)
+    plain, compiled = (
+        together(configs(*BUDGET, *more), digits) for more in ((), ("runtime.compile=true",))
+    )
+    for one, other in zip(plain, compiled, strict=True):
+        assert record(one) == record(other)
+        assert same(weights(one), weights(other))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms"])
+def test_a_compiled_step_is_the_same_step_up_to_rounding(digits, norm):
+    overrides = (*BUDGET, "optimizer.lr=0.02")
+    compiled = trained(run_config(*overrides, "runtime.compile=true", norm=norm), digits)
+    eager = trained(run_config(*overrides, norm=norm), digits)
+    assert lasting(compiled) == lasting(eager)
+    for name, tensor in weights(eager).items():
+        torch.testing.assert_close(weights(compiled)[name], tensor, rtol=1e-3, atol=1e-4)
