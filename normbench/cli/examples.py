@@ -22,7 +22,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("normbench compare digits mnist-mlp", "two experiments side by side"),
         ("normbench compare digits --format csv", "one clean table for another program"),
     ),
-    "watch": (("normbench watch digits", "from another terminal, while it trains"),),
+    "watch": (("normbench watch", "from another terminal: the latest experiment's curves"),),
     "report": (
         ("normbench report", "the last experiment as one page"),
         ("normbench report digits --format png --out figures", "each chart as a picture"),

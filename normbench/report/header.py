@@ -1,4 +1,4 @@
-"""What is about to be trained, in two lines."""
+"""What is about to be trained, in two lines, and how long that will take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.components import short
+from normbench.report.columns import seconds as duration
 from normbench.report.wording import counted
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def header(experiment: ExperimentConfig, results: Path) -> str:
     if experiment.tune:
         second += f", tuned over {len(experiment.tune.values)} values of {experiment.tune.key}"
     return f"{first}\n{second} -> {results / experiment.name}"
+
+
+def time_ahead(seconds: float, runs: int, jobs: int, *, more: bool) -> str:
+    """How long the runs known so far will take; "" where it could not be timed.
+
+    more: whether others may follow, as seeds in steps and runs at own best values do.
+    """
+    if not seconds > 0:
+        return ""
+    which = f"the first {counted(runs, 'run')}" if more else counted(runs, "run")
+    took = "under a second" if seconds < 1 else f"about {duration(float(f'{seconds:.2g}'))}"
+    return f"{took} for {which}, {jobs} at a time"
 
 
 def _seeds(given: Any) -> tuple[str, int, int]:
