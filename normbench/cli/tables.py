@@ -104,7 +104,8 @@ def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: 
     comparison.require_outcomes()
     reference = comparison.value(by)
     section = by_key(comparison, by, metric, reference)
-    best = None if comparison.best is None else by_key(comparison, by, metric, reference, best=True)
+    beside = comparison.best is not None and comparison.shared is not None
+    best = by_key(comparison, by, metric, reference, best=True) if beside else None
     if json:
         out = {"experiment": comparison.name, "by": by, "metric": metric}
         rows = {"rows": records(section.rows)}

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis.signal import growth_of_rows
-from normbench.dotted import flat
+from normbench.dotted import flat, tuned_key
 from normbench.exporters.base import EXPORTERS, Files, needs
 from normbench.store import Results
 from normbench.store.read import read_probes
@@ -84,9 +84,8 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
         | {"role": "+".join, "state": "first", "tuned": "first"}
     )
     tuned = table.pop("tuned")
-    for key in results.config.get("tune") or {}:
-        if key != "seeds":
-            table[key] = tuned.fillna(flat(results.config)[key])
+    if key := tuned_key(results.config):
+        table[key] = tuned.fillna(flat(results.config)[key])
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])
         table[name] = table[name].map(float if number else str).astype(object)

@@ -1,0 +1,101 @@
+"""The search by halving, replayed from made-up tuning runs."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from normbench.analysis.halving import Rung, Search, rungs, runs_of_a_norm, searches
+
+GRID = (0.01, 0.03, 0.1, 0.3, 1.0)
+SEEDS = (40, 41, 42, 43)
+
+
+def outcome(
+    best: dict[str, int], upto: int = len(SEEDS), *, noise: float = 0.0, seed: int = 0
+) -> pd.DataFrame:
+    """Runs of every value on the first seeds; a step on the grid away from the best costs 0.1."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (norm, place), (at, value), number in itertools.product(
+        best.items(), enumerate(GRID), SEEDS[:upto]
+    ):
+        score = 0.8 - 0.1 * abs(at - place) + noise * rng.normal()
+        row = {"norm": norm, "tuned": value, "seed": number, "state": "finished", "auc": score}
+        rows.append({**row, "val_accuracy": score, "steps_to_target": np.inf, "num_classes": 10})
+    return pd.DataFrame(rows)
+
+
+def search(frame: pd.DataFrame, norms: list[str], keys: tuple[str, ...] = ()) -> dict:
+    return searches(frame, norms, keys, grid=GRID, seeds=SEEDS, metric="auc", target=0.9)
+
+
+def test_half_of_the_values_go_at_every_rung_until_two_are_left() -> None:
+    assert rungs(7, 4) == (Rung(7, 2), Rung(4, 4))
+    assert rungs(9, 4) == (Rung(9, 1), Rung(5, 2), Rung(3, 4))
+    assert rungs(5, 4) == (Rung(5, 2), Rung(3, 4))
+    assert rungs(3, 3) == (Rung(3, 3),)
+    assert rungs(2, 3) == (Rung(2, 3),)
+    for values, seeds in itertools.product(range(1, 20), range(1, 9)):
+        steps = rungs(values, seeds)
+        assert steps[0].values == values
+        assert steps[-1].seeds == seeds
+        assert all(b.values < a.values and b.seeds >= a.seeds for a, b in itertools.pairwise(steps))
+        assert runs_of_a_norm(steps) <= values * seeds
+    with pytest.raises(ValueError, match="needs a value"):
+        rungs(0, 3)
+
+
+def test_the_runs_of_a_norm_are_counted_once_a_value_and_seed() -> None:
+    assert runs_of_a_norm(rungs(7, 4)) == 7 * 2 + 4 * 2
+    assert runs_of_a_norm(rungs(9, 4)) == 9 + 5 + 3 * 2
+    assert runs_of_a_norm(rungs(2, 3)) == 6
+
+
+def test_before_the_first_rung_is_complete_every_value_is_in() -> None:
+    found = search(outcome({"batch": 2}, upto=1), ["batch"])
+    assert found == {("batch", ()): Search(GRID, 2, ended=False)}
+    running = outcome({"batch": 2}, upto=2)
+    running.loc[3, "state"] = "running"
+    assert search(running, ["batch"]) == found
+
+
+def test_each_norm_keeps_its_own_better_half_and_ends_with_two() -> None:
+    best = {"batch": 3, "layer": 1}
+    half = search(outcome(best, upto=2), list(best))
+    assert half["batch", ()].values[0] == 0.3
+    assert sorted(half["batch", ()].values) == [0.1, 0.3, 1.0]
+    assert half["batch", ()] == Search(half["batch", ()].values, 4, ended=False)
+    assert sorted(half["layer", ()].values) == [0.01, 0.03, 0.1]
+    ended = search(outcome(best), list(best))
+    # 0.1 and 1.0 do equally well: the smaller one stays.
+    assert ended["batch", ()] == Search((0.3, 0.1), 4, ended=True)
+    assert ended["layer", ()] == Search((0.03, 0.01), 4, ended=True)
+
+
+def test_what_went_at_a_rung_stays_out_whatever_its_later_runs_say() -> None:
+    frame = outcome({"batch": 3})
+    late = frame["seed"].isin(SEEDS[2:]) & (frame["tuned"] == 0.01)
+    frame.loc[late, "auc"] = 5.0
+    assert search(frame, ["batch"])["batch", ()].values == (0.3, 0.1)
+
+
+def test_failed_runs_hold_no_rung_up_and_a_value_without_any_outcome_goes_first() -> None:
+    frame = outcome({"batch": 2})
+    frame.loc[frame["tuned"] == 0.1, ["state", "auc", "val_accuracy"]] = ["failed", np.nan, np.nan]
+    assert search(frame, ["batch"])["batch", ()] == Search((0.03, 0.3), 4, ended=True)
+    frame[["state", "auc", "val_accuracy"]] = ["failed", np.nan, np.nan]
+    assert search(frame, ["batch"])["batch", ()] == Search((), 2, ended=True)
+
+
+def test_every_sweep_point_has_a_search_of_its_own() -> None:
+    here, there = outcome({"batch": 1}), outcome({"batch": 3}, upto=2)
+    frame = pd.concat([here.assign(depth=5), there.assign(depth=10)])
+    found = search(frame, ["batch"], ("depth",))
+    assert found["batch", (5,)].ended
+    assert found["batch", (5,)].values[0] == 0.03
+    assert not found["batch", (10,)].ended
+    assert found["batch", (10,)].values[0] == 0.3
