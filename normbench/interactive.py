@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from normbench.execution import Outcome
     from normbench.report.bar import NotebookBar
     from normbench.report.live import Display
+    from normbench.report.recommendation import Recommendation
 
 P = ParamSpec("P")
 
@@ -103,6 +104,20 @@ def compare(*args: Any, **kwargs: Any) -> Result:
 def load(*args: Any, **kwargs: Any) -> Result:
     """See ``normbench.reading.load``."""
     return Result(reading.load(*args, **kwargs).results)
+
+
+@functools.wraps(api.recommend)
+def recommend(*args: Any, **kwargs: Any) -> Recommendation:
+    """See ``normbench.api.recommend``; it is seen and heard as ``train_visibly`` says."""
+    if kwargs.get("watch") is not None:
+        return api.recommend(*args, **kwargs)
+    with onlooker() as shown:
+        callbacks: dict[str, Any] = {"progress": shown.loading, "note": shown.note}
+        callbacks["say"] = lambda _, what: shown.note(what)
+        found = api.recommend(*args, **{**callbacks, **kwargs, "watch": shown})
+    assert found.comparison.outcome is not None
+    tell(found.comparison.name, found.comparison.outcome)
+    return found
 
 
 train = train_visibly(api.train)

@@ -163,11 +163,13 @@ def carry_out(
     watch: Watch | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     planned: Callable[[], None] = lambda: None,
+    affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
 ) -> Comparison:
     """Train every run of an experiment that is not done, and put on record what was looked at.
 
-    planned: is told whenever a round is about to be trained. The rest as for ``execute``, whose
-    errors it raises. The result's ``outcome`` tells what became of the runs.
+    planned: is told whenever a round is about to be trained. affords: is asked whether the runs of
+    a round that are not done may be trained; if not, it ends there, in good order. The rest as for
+    ``execute``, whose errors it raises. The result's ``outcome`` tells what became of the runs.
     """
     watch = watch or Silent()
     outcome = Outcome()
@@ -175,8 +177,12 @@ def carry_out(
     for this in rounds(experiment, record.read):
         if this.findings:
             watch.looked(this.findings)
-        plan = record.add(this.runs)
-        if any(not store.run(run.folder).done for run in plan):
+        plan = record.settled(this.runs)
+        left = [run for run in plan if not store.run(run.folder).done]
+        if left and not affords(left):
+            break
+        record.done += plan
+        if left:
             record.write()
             planned()
         outcome += execute(plan, store, dataset, engine, watch=watch, should_stop=should_stop)
@@ -247,10 +253,14 @@ class _Record:
         self.done: list[PlannedRun] = []
 
     def add(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-        """The runs in the folders that they have, or will have."""
-        plan = settle(runs, [*self.store.folders(), *(run.folder for run in self.done)])
+        """Take these runs into the plan, and return them as ``settled`` does."""
+        plan = self.settled(runs)
         self.done += plan
         return plan
+
+    def settled(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """The runs in the folders that they have, or will have."""
+        return settle(runs, [*self.store.folders(), *(run.folder for run in self.done)])
 
     def read(self, *, probes: bool = False) -> Comparison:
         """The results of the plan so far, whatever is on record."""

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normbench.analysis.halving import Rung, Search, rungs, runs_of_a_norm, searches
+from normbench.analysis.halving import (
+    Design,
+    Rung,
+    Search,
+    design,
+    rungs,
+    runs_of_a_norm,
+    searches,
+)
 
 GRID = (0.01, 0.03, 0.1, 0.3, 1.0)
 SEEDS = (40, 41, 42, 43)
@@ -99,3 +107,44 @@ def test_every_sweep_point_has_a_search_of_its_own() -> None:
     assert found["batch", (5,)].values[0] == 0.03
     assert not found["batch", (10,)].ended
     assert found["batch", (10,)].values[0] == 0.3
+
+
+# -- what a budget affords ----------------------------------------------------------------------
+
+
+def test_a_large_budget_affords_the_richest_search_and_the_longest_race() -> None:
+    found = design(1000, 4)
+    assert found == Design(7, 4, 8, 32)
+    assert found.contenders == 2
+    assert found.runs == (22 + 2 * 8, 22 + 2 * 32)
+
+
+@pytest.mark.parametrize("grid", [None, 2, 6])
+@pytest.mark.parametrize("norms", [2, 3, 5, 8])
+def test_a_smaller_budget_never_affords_more_and_the_first_look_is_always_paid_for(norms, grid):
+    before = None
+    for runs in range(norms * 120, 0, -1):
+        found = design(runs, norms, grid)
+        if found is None:
+            assert runs < 6 * norms
+            continue
+        assert found.runs[0] * norms <= runs
+        assert found.start >= 6
+        # A race has one look, or one more than the first that every contender can come to.
+        second = (found.runs[0] + found.contenders * found.step) * norms
+        assert found.to == found.start or second <= runs
+        if before is not None:
+            assert (found.values, found.tune_seeds) <= (before.values, before.tune_seeds)
+        before = found
+    assert before is not None
+
+
+def test_where_nothing_is_left_for_a_search_all_norms_stand_at_the_rate_of_the_config() -> None:
+    assert design(40, 4) == Design(0, 0, 10, 10)
+    assert design(40, 3) == Design(0, 0, 8, 16)
+    assert design(42, 2) == Design(3, 3, 6, 6)
+    assert design(23, 4) is None
+
+
+def test_a_grid_that_is_given_is_searched_whole_or_not_at_all() -> None:
+    assert {design(runs, 3, 6).values for runs in range(18, 400)} == {0, 6}
