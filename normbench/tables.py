@@ -187,8 +187,21 @@ class ContenderTables(Tables):
 
     @property
     def races(self) -> dict[tuple[Any, ...], sequential.Race]:
-        """See ``Tables.races``: of contenders, by their names (``conventions.contender``)."""
-        return self.pool.races
+        """See ``Tables.races``: of contenders, by their names (``conventions.contender``).
+
+        Where all that still race are of one norm there is nothing more to find out.
+        """
+        runs = self.pool.results.runs
+        norm = dict(zip(runs["norm"], runs["of"], strict=True))
+        return {at: _of_norms(found, norm) for at, found in self.pool.races.items()}
+
+
+def _of_norms(race: sequential.Race, norm: Mapping[str, str]) -> sequential.Race:
+    """A race of contenders, ended where one norm is left. norm: whose contender each is."""
+    if race.ended or race.look < 0 or len({norm[name] for name in race.racing}) > 1:
+        return race
+    # What is needed is never less than what there is: see ``execution.experiment.needed``.
+    return replace(race, need={**race.need, **dict.fromkeys(race.racing, 0)}, ended="one left")
 
 
 def contenders(tables: Tables) -> ContenderTables:
