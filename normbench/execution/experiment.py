@@ -167,9 +167,10 @@ def carry_out(
 ) -> Comparison:
     """Train every run of an experiment that is not done, and put on record what was looked at.
 
-    planned: is told whenever a round is about to be trained. affords: is asked whether the runs of
-    a round that are not done may be trained; if not, it ends there, in good order. The rest as for
-    ``execute``, whose errors it raises. The result's ``outcome`` tells what became of the runs.
+    planned: is told whenever a round is about to be trained. affords: is asked before every round
+    whether those of its runs that are not done may be trained; if not, it ends there, in good
+    order. The rest as for ``execute``, whose errors it raises. The result's ``outcome`` tells what
+    became of the runs.
     """
     watch = watch or Silent()
     outcome = Outcome()
@@ -178,11 +179,13 @@ def carry_out(
         if this.findings:
             watch.looked(this.findings)
         plan = record.settled(this.runs)
-        left = [run for run in plan if not store.run(run.folder).done]
-        if left and not affords(left):
+        afforded = affords(plan)
+        if not afforded and record.done:
             break
         record.done += plan
-        if left:
+        if not afforded:  # not even the first round: it stays on record as what was asked for
+            break
+        if any(not store.run(run.folder).done for run in plan):
             record.write()
             planned()
         outcome += execute(plan, store, dataset, engine, watch=watch, should_stop=should_stop)
@@ -283,10 +286,12 @@ class _Record:
         tables, keys = found.judged, list(self.experiment.sweep)
         runs = tables.results.runs
         seen = runs.loc[runs["state"].isin(OUTCOME_STATES), "seed"].nunique()
-        looked_at = found.looked_at
+        looked_at, design = found.looked_at, self.config["seeds"]
+        if seen and isinstance(design, dict) and self.store.looked_by() == design:
+            looked_at = looked_at[:-1]  # the next looks of one design, as they stand beforehand
         if seen and looked_at[-1:] != (seen,):
             looked_at = (*looked_at, seen)
-        told: dict[str, Any] = {"looked_at": list(looked_at)}
+        told: dict[str, Any] = {"looked_at": list(looked_at), "looked_by": design}
         if tables.looks:
             told["looks"] = {
                 "seeds": list(tables.looks.seeds),

@@ -59,16 +59,21 @@ class Purse:
     """What a budget has left, by the runs of an experiment that are on disk.
 
     seconds: what a run of each norm takes of one core, as far as was timed; measured ones go before
-    it. refused: the runs of the round that there was nothing left for.
+    it. refused: the runs of the round that there was nothing left for. folders: of the runs of all
+    rounds so far.
     """
 
     budget: Budget
     store: ExperimentStore
     seconds: Mapping[str, float] = field(default_factory=dict)
     refused: int = 0
+    folders: set[str] = field(default_factory=set)
 
-    def affords(self, runs: Sequence[PlannedRun]) -> bool:
-        """Whether these runs can be paid for as well."""
+    def affords(self, plan: Sequence[PlannedRun]) -> bool:
+        """Whether those of the next round's runs that are not done can be paid for as well."""
+        runs = [run for run in plan if not self.store.run(run.folder).done]
+        done = {run.folder for run in plan} - {run.folder for run in runs}
+        self.folders |= done
         spent, took = self._spent()
         if self.budget.runs:
             cost = float(len(runs))
@@ -76,7 +81,8 @@ class Purse:
             known = [*took.values(), *self.seconds.values()]
             usual = sum(known) / len(known) if known else 0.0
             cost = sum(took.get(run.norm, self.seconds.get(run.norm, usual)) for run in runs)
-        if spent + cost <= self.budget.amount:
+        if not runs or spent + cost <= self.budget.amount:
+            self.folders |= {run.folder for run in runs}
             return True
         self.refused = len(runs)
         return False
@@ -96,9 +102,7 @@ class Purse:
         """What was spent, and the mean of a norm's run that has ended, in seconds of one core."""
         times: dict[str, list[float]] = {}
         runs = 0
-        if not self.store.is_at(self.store.path):
-            return 0.0, {}
-        for folder in {run["folder"] for run in self.store.read_plan()["runs"]}:
+        for folder in self.folders:
             manifest = self.store.run(folder).read_manifest() or {}
             clock = [manifest.get(f"{part}_seconds") for part in ("train", "evaluate", "probe")]
             if manifest.get("state") not in ("finished", "diverged"):

@@ -141,9 +141,9 @@ class ExperimentStore:
         """
         before = self.read_plan() if (self.path / PLAN).exists() else {"runs": []}
         known = {run.get("context") for run in before["runs"] if isinstance(run, dict)}
-        kept = {}
+        kept: dict[str, Any] = {}
         if before.get("looked_at") and known & {run["context"] for run in runs}:
-            kept["looked_at"] = before["looked_at"]
+            kept = {key: before[key] for key in ("looked_at", "looked_by") if key in before}
         plan = {"schema": SCHEMA, "name": self.name, "config": config, "runs": list(runs)}
         return {**plan, **kept, **told}
 
@@ -168,6 +168,10 @@ class ExperimentStore:
             raise
         check_record(plan, path, ("config", "runs"))
         return plan
+
+    def looked_by(self) -> Any:
+        """The ``seeds`` of the config by which the runs on record were last looked at, or None."""
+        return self.read_plan().get("looked_by") if self.is_at(self.path) else None
 
     def is_named(self) -> bool:
         """Whether the name is one of a folder in the results folder, not a way to elsewhere."""

@@ -17,6 +17,8 @@ from normbench.analysis.halving import (
     runs_of_a_norm,
     searches,
 )
+from normbench.analysis.rule import VerdictRule
+from normbench.analysis.sequential import Point, replay, sequential
 
 GRID = (0.01, 0.03, 0.1, 0.3, 1.0)
 SEEDS = (40, 41, 42, 43)
@@ -148,3 +150,68 @@ def test_where_nothing_is_left_for_a_search_all_norms_stand_at_the_rate_of_the_c
 
 def test_a_grid_that_is_given_is_searched_whole_or_not_at_all() -> None:
     assert {design(runs, 3, 6).values for runs in range(18, 400)} == {0, 6}
+
+
+# -- the error rate of the whole: search, then race ---------------------------------------------
+
+PLANTED = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+def planted(
+    apart: float, norms: int, experiments: int, to: int, *, others_flat: bool = False
+) -> dict[str, float]:
+    """Rates over experiments of norms that are equally good at their own best value.
+
+    Neighbours on the grid lie ``apart`` standard deviations of a run. others_flat: only the first
+    norm has anything to lose by a wrong choice. out: the first norm was eliminated; missed: its
+    best value was not among the two that raced.
+    """
+    rng = np.random.default_rng([norms, experiments, int(100 * apart)])
+    names = [f"norm{number}" for number in range(norms)]
+    looks = sequential(8, to, 4)
+    curve = -apart * np.abs(np.arange(len(PLANTED)) - 3.0)
+    curves = np.array([curve] + [0 * curve if others_flat else curve] * (norms - 1))
+    at = [(n, v, s) for n, v, s in itertools.product(range(norms), range(7), range(4))]
+    frame = pd.DataFrame({"norm": [names[n] for n, _, _ in at], "seed": [100 + s for *_, s in at]})
+    frame = frame.assign(tuned=[PLANTED[v] for _, v, _ in at], num_classes=10, state="finished")
+    means = np.array([curves[n, v] for n, v, _ in at])
+    out = missed = 0
+    for _ in range(experiments):
+        score = means + rng.normal(size=len(at))
+        found = searches(
+            frame.assign(auc=score, val_accuracy=score, steps_to_target=np.inf),
+            names,
+            (),
+            grid=PLANTED,
+            seeds=range(100, 104),
+            metric="auc",
+            target=0.9,
+        )
+        racing = [
+            (number, PLANTED.index(value))
+            for number, name in enumerate(names)
+            for value in found[name, ()].values
+        ]
+        truth = np.array([curves[pair] for pair in racing])
+        missed += truth[[number == 0 for number, _ in racing]].max() < 0
+        shape = (to, len(racing))
+        point = Point(rng.normal(truth, 1, shape), np.ones(shape, bool), np.zeros(shape, bool))
+        standing = replay(point, VerdictRule("auc", 1e-9), looks)
+        out += all(place in standing.decided for place, (norm, _) in enumerate(racing) if not norm)
+    return {"out": out / experiments, "missed": missed / experiments}
+
+
+def test_norms_that_are_equally_good_are_not_told_apart_by_the_search() -> None:
+    # Three standard errors of 5 % over 40 experiments are 10 points.
+    assert planted(0.9, 2, 40, 12)["out"] <= 0.05 + 0.10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("others_flat", [False, True])
+@pytest.mark.parametrize("apart", [0.3, 0.6, 0.9, 1.5])
+def test_the_best_norm_is_eliminated_by_search_and_race_in_at_most_five_percent(
+    apart: float, others_flat: bool
+) -> None:
+    rates = planted(apart, 4, 400, 32, others_flat=others_flat)
+    print("\n", apart, others_flat, rates)
+    assert rates["out"] <= 0.05 + 0.033  # three standard errors
