@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from normbench.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
-    from normbench.report.recommendation import Recommendation
 
 LANDSCAPE_STEPS = 60
-BUDGET = "10m"
 COST_SHAPES = ("128x256", "128x32x16x16")
 
 
@@ -99,6 +97,7 @@ def train(
     watch: Watch | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
+    affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
 ) -> Comparison:
     """Train every run of an experiment that is not done yet, and compare the norms.
 
@@ -107,7 +106,7 @@ def train(
     datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
     processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
     one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
-    see what happens.
+    see what happens. affords: see ``execution.carry_out``.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
@@ -116,96 +115,11 @@ def train(
 
     if executor == "local":
         processes.prepare()  # first of all: they import while this process does
-    return _carried_out(
-        load_config(config, overrides=overrides),
-        results,
-        data_dir,
-        jobs,
-        executor,
-        ray_address,
-        fresh,
-        watch,
-        progress,
-        note,
-    )
-
-
-def recommend(
-    config: str | Path | ExperimentConfig | None = None,
-    *,
-    budget: str = BUDGET,
-    overrides: Sequence[str] = (),
-    results: str | Path = RESULTS,
-    data_dir: str | Path | None = None,
-    jobs: int | None = None,
-    executor: str = "local",
-    ray_address: str | None = None,
-    fresh: bool = False,
-    watch: Watch | None = None,
-    progress: Progress = lambda *_: None,
-    note: Note = lambda _: None,
-    say: Callable[[ExperimentConfig, str], None] = lambda *_: None,
-) -> Recommendation:
-    """Say which norm a network should use, each at its own best learning rate, within a budget.
-
-    A grid of learning rates around the config's own (or what its ``tune`` lists) is searched by
-    halving, at the same number of runs for every norm; the best two rates of each race under more
-    seeds until one norm is left, or all that are left are similar, or nothing more is afforded. The
-    number of seeds and the rest of the design follow from the budget before the first run.
-
-    budget: time of one core, as in 10m or 2h, or runs, as in 200runs. The runs are those of an
-    ordinary experiment called after the config's, which the same call continues, with a larger
-    budget beyond where it ended. say: hears of the experiment, and in words what is going to be
-    done. The rest, and what it raises,
-    as for ``train``; ConfigError also where the budget affords no comparison.
-    """
-    from normbench.execution import processes
-    from normbench.execution.recommend import name_of, parse_budget, plan_within
-
-    spend = parse_budget(budget)
-    if executor == "local":
-        processes.prepare()
-    from normbench.report.recommendation import of, plan_text
-
-    asked = load_config(config, overrides=overrides)
-    store = ExperimentStore(Path(results), name_of(asked))
-    dataset = prepare_data(asked, data_dir, progress=progress, note=note)
-    experiment, purse = plan_within(asked, spend, dataset, store, fresh=fresh)
-    say(experiment, plan_text(experiment, purse))
-    found = _carried_out(
-        experiment,
-        results,
-        data_dir,
-        jobs,
-        executor,
-        ray_address,
-        fresh,
-        watch,
-        progress,
-        note,
-        purse.affords,
-    )
-    return of(found, purse)
-
-
-def _carried_out(
-    experiment: ExperimentConfig,
-    results: str | Path,
-    data_dir: str | Path | None,
-    jobs: int | None,
-    executor: str,
-    ray_address: str | None,
-    fresh: bool,
-    watch: Watch | None,
-    progress: Progress,
-    note: Note,
-    affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
-) -> Comparison:
-    """See ``train``, and for ``affords`` ``execution.carry_out``."""
-    from normbench.execution import carry_out, make_engine, processes
+    from normbench.execution import carry_out, make_engine
     from normbench.plan import expand
     from normbench.report.earlier import what_becomes
 
+    experiment = load_config(config, overrides=overrides)
     engine = make_engine(
         executor,
         experiment.runtime,

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from normbench import api, reading
+from normbench import api, reading, recommending
 from normbench.errors import RunsFailed
 from normbench.result import Result
 
@@ -106,15 +106,15 @@ def load(*args: Any, **kwargs: Any) -> Result:
     return Result(reading.load(*args, **kwargs).results)
 
 
-@functools.wraps(api.recommend)
+@functools.wraps(recommending.recommend)
 def recommend(*args: Any, **kwargs: Any) -> Recommendation:
-    """See ``normbench.api.recommend``; it is seen and heard as ``train_visibly`` says."""
+    """See ``normbench.recommending.recommend``; it is seen and heard as ``train_visibly`` says."""
     if kwargs.get("watch") is not None:
-        return api.recommend(*args, **kwargs)
+        return recommending.recommend(*args, **kwargs)
     with onlooker() as shown:
         callbacks: dict[str, Any] = {"progress": shown.loading, "note": shown.note}
         callbacks["say"] = lambda _, what: shown.note(what)
-        found = api.recommend(*args, **{**callbacks, **kwargs, "watch": shown})
+        found = recommending.recommend(*args, **{**callbacks, **kwargs, "watch": shown})
     assert found.comparison.outcome is not None
     tell(found.comparison.name, found.comparison.outcome)
     return found

@@ -54,6 +54,7 @@ UPPER = [
     "reading",
     "result",
     "api",
+    "recommending",
     "interactive",
     "cli",
     "__main__",

@@ -53,9 +53,9 @@ def command(
 
     if executor == "local":
         processes.prepare()  # first of all: they import while this process does
-    from normbench.api import recommend
     from normbench.cli.asking import agree_to_start_over
     from normbench.execution.recommend import name_of
+    from normbench.recommending import recommend
     from normbench.report.header import header
     from normbench.report.live import Display
 
