@@ -19,7 +19,7 @@ from typing import Any
 import normbench
 from benchmarks.common import write_result
 from normbench.analysis.power import detectable_effect, seeds_for
-from normbench.comparison import Comparison
+from normbench.results.experiment import Comparison
 
 NORMS = "norms=[none, batch, layer, rms, group]"
 

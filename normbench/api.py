@@ -7,31 +7,30 @@ result.convergence            # a DataFrame
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from normbench.conventions import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
+from normbench.execution.fit import check_fit, default_jobs, usable
 from normbench.interrupts import Interrupts
-from normbench.reading import compare as compare
-from normbench.reading import export as export
-from normbench.reading import load as load
-from normbench.reading import report as report
-from normbench.store import ExperimentStore
+from normbench.results.load import compare as compare
+from normbench.results.load import load as load
+from normbench.results.load import load_each
+from normbench.store import ExperimentStore, locate, results_folder
 
 if TYPE_CHECKING:
     from normbench.analysis.propagation import Propagation
     from normbench.claims import Claims
-    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
     from normbench.execution import Watch
-    from normbench.layer_cost import CostRow, Mode
+    from normbench.measure.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
+    from normbench.results.experiment import Comparison
 
 LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
@@ -74,14 +73,6 @@ def prepare_data(
         progress=progress,
         note=note,
     )
-
-
-def default_jobs(experiment: ExperimentConfig) -> int:
-    """As many runs at a time as fill the cores or, on cuda, one GPU by their share of it."""
-    runtime = experiment.runtime
-    if runtime.device != "cpu":
-        return int(1 / (runtime.gpus or 1) + 1e-9)
-    return max(1, (os.cpu_count() or 1) // runtime.threads)
 
 
 def train(
@@ -146,7 +137,7 @@ def train(
                 engine,
                 watch=watch,
                 should_stop=interrupts.requested,
-                planned=lambda: processes.meanwhile("normbench.comparison"),
+                planned=lambda: processes.meanwhile("normbench.results.experiment"),
                 affords=affords,
             )
         if found.outcome is not None:
@@ -179,8 +170,8 @@ def probe(
 
     from normbench.analysis import propagation
     from normbench.config.grid import expand
+    from normbench.measure.signals import inspect_all
     from normbench.plan import PlannedRun
-    from normbench.training.inspect import inspect_all
 
     experiment = load_config(config, overrides=overrides)
     known, points = experiment.seed_list, experiment.points()
@@ -244,7 +235,7 @@ def cost(
     """
     import torch
 
-    from normbench.layer_cost import measure, parse_shape
+    from normbench.measure.layer_cost import measure, parse_shape
     from normbench.norms import NORMS
     from normbench.registry import UnknownName
     from normbench.report.cost import Costs, shape_text
@@ -265,7 +256,7 @@ def cost(
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if dtype not in dtypes:
         problems.append(Problem("dtype", f"unknown dtype {dtype!r}", suggest(dtype, dtypes)))
-    if not _usable(device):
+    if not usable(device):
         problems.append(Problem("device", f"{device!r} is not there", "known: cpu, cuda, cuda:0"))
     if problems:
         raise ConfigError(problems)
@@ -287,16 +278,6 @@ def cost(
             raise
         raise ConfigError([Problem("shape", "too large for the memory of this machine")]) from None
     return Costs(tuple(rows))
-
-
-def _usable(device: str) -> bool:
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):  # PyTorch asserts that it was built with CUDA
-        return False
-    return device != "meta"
 
 
 def claims(
@@ -362,31 +343,41 @@ def claims(
     return examine(context, only)
 
 
-def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True) -> None:
-    """Raise ConfigError when the data or the machine cannot serve a run's config.
+def report(
+    names: str | Sequence[str],
+    *,
+    results: str | Path = RESULTS,
+    form: Literal["html", "png", "svg"] = "html",
+    out: str | Path | None = None,
+) -> list[Path]:
+    """Write experiments as one page, or their charts as pictures, and return the paths.
 
-    Too few images for the split or a batch, a warmup longer than the budget, no such device;
-    here: whether it is this machine's devices that count.
+    out: the page's file or folder, or the pictures' folder; by default report.html and charts/ in
+    the experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
+    StoreError for an experiment that cannot be read or has no finished run, and, once everything
+    is written, when the norms were not compared on equal terms; ConfigError for several that
+    cannot be compared.
     """
-    from normbench.data import split
-    from normbench.seeding import stream
-    from normbench.training.budget import total_steps
+    from normbench.report.files import write
 
-    kinds = {repr((run.point, run.tuned)): run.config for run in plan}
-    devices = {config.runtime.device for config in kinds.values()}
-    for device in devices if here else ():
-        if not _usable(device):
-            raise ConfigError([Problem("runtime.device", f"{device!r} is not on this machine")])
-    left: dict[int, int] = {}
-    for config in kinds.values():
-        validation, warmup = config.data.validation, config.optimizer.warmup_steps
-        try:
-            if validation not in left:
-                train, _ = split(dataset.train_labels, validation, stream(0, "split"))
-                left[validation] = len(train)
-        except ValueError as error:
-            raise ConfigError([Problem("data.validation", str(error))]) from None
-        steps = total_steps(config, left[validation])
-        if warmup >= steps:
-            message = f"must be below the {steps} steps of the budget, got {warmup}"
-            raise ConfigError([Problem("optimizer.warmup_steps", message)])
+    comparisons = load_each([names] if isinstance(names, str) else names, results)
+    place = Path(out) if out is not None else None
+    files = write(comparisons, form, results_folder(results), place)
+    for comparison in comparisons:
+        comparison.require_fairness()
+    return files
+
+
+def export(
+    name: str, to: str, *, out: str | Path | None = None, results: str | Path = RESULTS
+) -> list[Path]:
+    """Write a trained experiment for other tools; see ``normbench.exporters.export``.
+
+    to: a name of ``normbench list exporters``. Raises ConfigError, StoreError.
+    """
+    from normbench import exporters
+    from normbench.store import read_results
+
+    store = locate(results, name)
+    found = read_results(store.results, store.name, probes=False)
+    return exporters.export(found, to, Path(out) if out is not None else None)

@@ -13,15 +13,19 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from normbench import api, reading, recommending
+from normbench import api, recommending
 from normbench.errors import RunsFailed
-from normbench.result import Result
+from normbench.report import brief
+from normbench.report.answer import answer, to_dict
+from normbench.results import load as reading
+from normbench.results.experiment import Comparison
 
 if TYPE_CHECKING:
-    from normbench.comparison import Comparison
+    import pandas as pd
+
     from normbench.execution import Outcome
-    from normbench.report.bar import NotebookBar
-    from normbench.report.live import Display
+    from normbench.progress.bar import NotebookBar
+    from normbench.progress.live import Display
     from normbench.report.recommendation import Recommendation
 
 P = ParamSpec("P")
@@ -31,6 +35,28 @@ SHOWN_REASONS = 5
 
 class RunsFailedWarning(UserWarning):
     """Some runs of an experiment have no result."""
+
+
+class Result(Comparison):
+    """What ``train``, ``compare`` and ``load`` give a script or a notebook.
+
+    The tables of ``Comparison``; printed or shown, its sentences and first tables.
+    """
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The first table as the terminal prints it: texts, a row a norm."""
+        return brief.table(self)
+
+    def to_dict(self, *, all_pairs: bool = False) -> dict[str, Any]:
+        """The object that ``--json`` prints, with ``verdict``: see ``report.answer``."""
+        return to_dict(self, answer(self), all_pairs=all_pairs)
+
+    def __repr__(self) -> str:
+        return brief.as_text(self)
+
+    def _repr_html_(self) -> str:
+        return brief.as_html(self)
 
 
 def train_visibly(train: Callable[P, Comparison]) -> Callable[P, Result]:
@@ -80,10 +106,10 @@ def tell(name: str, outcome: Outcome) -> None:
 def onlooker() -> Display | NotebookBar:
     """A bar in the notebook's cell or in the terminal; outside of both it shows only notes."""
     if in_notebook():
-        from normbench.report.bar import NotebookBar
+        from normbench.progress.bar import NotebookBar
 
         return NotebookBar()
-    from normbench.report.live import Display
+    from normbench.progress.live import Display
 
     return Display(quiet=not sys.stderr.isatty())
 
@@ -96,13 +122,13 @@ def in_notebook() -> bool:
 
 @functools.wraps(reading.compare)
 def compare(*args: Any, **kwargs: Any) -> Result:
-    """See ``normbench.reading.compare``."""
+    """See ``normbench.results.load.compare``."""
     return Result(reading.compare(*args, **kwargs).results)
 
 
 @functools.wraps(reading.load)
 def load(*args: Any, **kwargs: Any) -> Result:
-    """See ``normbench.reading.load``."""
+    """See ``normbench.results.load.load``."""
     return Result(reading.load(*args, **kwargs).results)
 
 

@@ -10,9 +10,9 @@ from scripted import diverges, finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
-from normbench.comparison import Comparison
 from normbench.data import Dataset
 from normbench.plan import PlannedRun
+from normbench.results.experiment import Comparison
 from normbench.training.events import Event
 
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"

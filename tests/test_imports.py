@@ -34,25 +34,21 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "training": ["norms", "models", "data", "probes", "config"],
         "execution": [
             *("training", "store", "data", "config", "plan", "models", "norms", "registry"),
-            *("analysis", "comparison"),
+            *("analysis", "results"),
         ],
         "analysis": [],
         "doctor": ["data", "store", "registry"],
         "charts": ["analysis", "store", "registry"],
-        "frames": ["analysis", "store", "charts", "config", "training"],
-        "tables": ["analysis", "store"],
-        "comparison": ["analysis", "store", "charts", "frames", "tables", "registry", "plan"],
-        "layer_cost": ["models", "norms", "config", "registry"],
+        "results": ["analysis", "store", "charts", "registry", "plan", "config", "measure"],
+        "measure": ["models", "norms", "probes", "data", "training", "config", "registry"],
         "exporters": ["store", "analysis", "registry"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
 UPPER = [
-    "differences",
     "report",
+    "progress",
     "claims",
-    "reading",
-    "result",
     "api",
     "recommending",
     "interactive",
@@ -121,7 +117,7 @@ def test_no_file_is_longer_than_four_hundred_lines(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("folder", ["analysis", "store", "charts", "exporters"])
+@pytest.mark.parametrize("folder", ["analysis", "store", "charts", "exporters", "results"])
 def test_no_file_of_the_tables_imports_torch(folder: str):
     for path in (PACKAGE / folder).rglob("*.py"):
         assert not {name for name in imported(path) if name.split(".")[0] == "torch"}, path
@@ -144,7 +140,7 @@ def test_analysis_and_store_load_no_torch():
     chosen = [
         name.removesuffix(".__init__")
         for name in names
-        if name.split(".")[1] in ("analysis", "store", "charts", "exporters", "comparison")
+        if name.split(".")[1] in ("analysis", "store", "charts", "exporters", "results")
     ]
     assert len(chosen) > 10
     found = loaded_by(*chosen)

@@ -17,10 +17,9 @@ from normbench import interactive
 from normbench.api import train
 from normbench.errors import RunsFailed
 from normbench.execution import Outcome
-from normbench.interactive import RunsFailedWarning, tell
+from normbench.interactive import Result, RunsFailedWarning, tell
 from normbench.plan import expand
-from normbench.report.bar import NotebookBar
-from normbench.result import Result
+from normbench.progress.bar import NotebookBar
 from normbench.training import events
 
 

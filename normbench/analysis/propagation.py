@@ -60,7 +60,7 @@ class Propagation:
 def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
     """The theory's growth per layer at initialization, and, where it is NaN, why.
 
-    conditions: those of ``training.inspect``, the arguments of ``theory.growth`` among them;
+    conditions: those of ``measure.signals``, the arguments of ``theory.growth`` among them;
     ordinary: whether weights and activation are those that theory knows, replaced by no method.
     """
     if conditions["statistics"] is None or conditions["centered"] is None:

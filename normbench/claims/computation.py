@@ -14,7 +14,7 @@ from normbench.claims.context import Context
 from normbench.claims.independence import site_shape
 from normbench.claims.verdicts import Piece, Timing, faster, judge
 from normbench.config import RuntimeConfig
-from normbench.layer_cost import CostRow, measure
+from normbench.measure.layer_cost import CostRow, measure
 from normbench.report.columns import seconds
 
 MIN_RUN_SECONDS = 0.1

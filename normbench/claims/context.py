@@ -16,10 +16,10 @@ from normbench.plan import expand
 from normbench.training.run import Run
 
 if TYPE_CHECKING:
-    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.plan import PlannedRun
+    from normbench.results.experiment import Comparison
 
 
 class Interrupted(Exception):

@@ -25,7 +25,7 @@ from normbench.claims.family import Duel, judged
 from normbench.claims.studies import inits
 from normbench.claims.study import SHARED
 from normbench.claims.verdicts import judge
-from normbench.probes.landscape import landscape
+from normbench.measure.landscape import landscape
 from normbench.report.columns import number
 
 STEPS = (0.003, 0.01, 0.03)

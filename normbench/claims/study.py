@@ -13,7 +13,7 @@ import pandas as pd
 
 from normbench.analysis.convergence import outcomes
 from normbench.analysis.tuning import trains
-from normbench.comparison import Comparison
+from normbench.results.experiment import Comparison
 
 Point = Mapping[str, Any]
 

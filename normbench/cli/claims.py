@@ -50,8 +50,8 @@ def command(
     """
     from normbench.api import claims
     from normbench.cli.output import print_json
+    from normbench.progress.live import Display
     from normbench.report.claims import print_claims
-    from normbench.report.live import Display
 
     with Display(quiet=quiet) as display:
         found = claims(

@@ -10,7 +10,7 @@ import typer
 from normbench.cli import completion, options
 
 if TYPE_CHECKING:
-    from normbench.layer_cost import CostRow
+    from normbench.measure.layer_cost import CostRow
 
 NAME = "cost"
 

@@ -22,8 +22,8 @@ from normbench.report.tables import console, rich_table
 SHOWN_ROWS = 40
 
 if TYPE_CHECKING:
-    from normbench.comparison import Comparison
     from normbench.config import ExperimentConfig
+    from normbench.results.experiment import Comparison
 
 
 def print_estimate(
@@ -35,12 +35,13 @@ def print_estimate(
     json: bool,
 ) -> None:
     """Print the matrix of runs with parameters, steps, disk and time. Writes no results."""
-    from normbench.api import check_fit, default_jobs, prepare_data
-    from normbench.comparison import records
+    from normbench.api import prepare_data
     from normbench.execution.estimate import estimate
     from normbench.execution.experiment import so_far, what_is_left
+    from normbench.execution.fit import check_fit, default_jobs
     from normbench.report.design import finds
     from normbench.report.earlier import what_becomes
+    from normbench.results.records import records
     from normbench.store import ExperimentStore
 
     store = ExperimentStore(results, experiment.name)

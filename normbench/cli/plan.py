@@ -110,8 +110,8 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """A row a sweep point and norm; one without a norm where only the sd counts."""
     from normbench.analysis.spread import paired_sd
-    from normbench.comparison import records
     from normbench.execution.experiment import so_far
+    from normbench.results.records import records
     from normbench.store import ExperimentStore
 
     if unit == "sd":

@@ -46,7 +46,7 @@ def command(
     from normbench.api import probe
     from normbench.cli.output import print_json
     from normbench.cli.tables import print_sections
-    from normbench.report.live import Display
+    from normbench.progress.live import Display
     from normbench.report.propagation import as_dict, sections
 
     with Display(quiet=quiet) as display:

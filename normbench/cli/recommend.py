@@ -55,9 +55,9 @@ def command(
         processes.prepare()  # first of all: they import while this process does
     from normbench.cli.asking import agree_to_start_over
     from normbench.execution.recommend import name_of
+    from normbench.progress.live import Display
     from normbench.recommending import recommend
     from normbench.report.header import header
-    from normbench.report.live import Display
 
     experiment = everyday.experiment(
         config,

@@ -49,8 +49,8 @@ def command(
     """
     from normbench.cli.chosen import chosen
     from normbench.cli.output import print_json
-    from normbench.reading import load_each
     from normbench.report.files import write
+    from normbench.results.load import load_each
 
     if open_ and form is not Form.html:
         raise typer.BadParameter("--open goes with a page, not with pictures")

@@ -73,8 +73,8 @@ def command(
 
 def _show_experiment(results: Path, name: str, *, json: bool) -> None:
     from normbench.cli.output import print_json
+    from normbench.progress.watching import as_dict, screen
     from normbench.report.tables import console
-    from normbench.report.watching import as_dict, screen
     from normbench.store import read_results
 
     found = read_results(results, name, probes=False)

@@ -12,14 +12,15 @@ from rich.text import Text
 from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import RESULTS, Format
 from normbench.cli.output import print_json
-from normbench.comparison import Comparison, records
-from normbench.differences import differing_keys
 from normbench.report.answer import Answer, answer, to_dict
 from normbench.report.recommendation import Recommendation
 from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
 from normbench.report.summary import long_table, summary
 from normbench.report.tables import console, plain_table, rich_table
 from normbench.report.wording import joined
+from normbench.results.differences import differing_keys
+from normbench.results.experiment import Comparison
+from normbench.results.records import records
 
 TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
 

@@ -53,8 +53,8 @@ def command(
         processes.prepare()  # first of all: they import while this process does
     from normbench.api import train
     from normbench.cli.asking import agree_to_start_over
+    from normbench.progress.live import Display
     from normbench.report.header import header
-    from normbench.report.live import Display
 
     experiment = everyday.experiment(
         config,

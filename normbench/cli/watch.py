@@ -36,8 +36,8 @@ def command(
     from rich.console import Group
     from rich.live import Live
 
+    from normbench.progress.watching import screen
     from normbench.report.tables import console
-    from normbench.report.watching import screen
     from normbench.store import ExperimentStore, read_results
 
     store, out = ExperimentStore(results, name), console()

@@ -35,7 +35,7 @@ from normbench.store import ExperimentStore
 if TYPE_CHECKING:
     from normbench.analysis.halving import Search
     from normbench.analysis.sequential import Race
-    from normbench.comparison import Comparison
+    from normbench.results.experiment import Comparison
 
 Read = Callable[[], "Comparison"]
 
@@ -267,7 +267,7 @@ class _Record:
 
     def read(self, *, probes: bool = False) -> Comparison:
         """The results of the plan so far, whatever is on record."""
-        from normbench.comparison import Comparison
+        from normbench.results.experiment import Comparison
         from normbench.store import read_results
 
         runs = [run.record() for run in self.done]

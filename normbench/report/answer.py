@@ -14,12 +14,13 @@ from typing import Any
 import pandas as pd
 
 from normbench.analysis.rule import VerdictRule
-from normbench.comparison import Comparison, records
 from normbench.report import sentences, turns
 from normbench.report.columns import Row, judged
 from normbench.report.fates import caveats, fates
 from normbench.report.wording import quoted
-from normbench.tables import Tables
+from normbench.results.experiment import Comparison
+from normbench.results.records import records
+from normbench.results.tables import Tables
 
 _FROM_CONVERGENCE = (
     *("runs", "reached", "steps_to_target", "budget_steps", "target", "val_accuracy_mean"),

@@ -7,12 +7,12 @@ import io
 
 import pandas as pd
 
-from normbench.comparison import Comparison
 from normbench.conventions import OUTCOME_STATES
 from normbench.report.answer import Answer, answer
 from normbench.report.sections import Section, pairs_section
 from normbench.report.summary import summary
 from normbench.report.tables import cells, console, rich_table
+from normbench.results.experiment import Comparison
 
 WIDTH = 80
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from normbench.layer_cost import CostRow, Time
+from normbench.measure.layer_cost import CostRow, Time
 from normbench.report.columns import Column, Row, norm_column, seconds
 from normbench.report.sections import Section
 
@@ -22,7 +22,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Costs:
-    """What norm layers cost. rows: see ``normbench.layer_cost.CostRow``."""
+    """What norm layers cost. rows: see ``normbench.measure.layer_cost.CostRow``."""
 
     rows: tuple[CostRow, ...]
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normbench.comparison import Comparison
 from normbench.conventions import OUTCOME_STATES
 from normbench.report.columns import Row
 from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
+from normbench.results.experiment import Comparison
+from normbench.results.tables import Tables
 from normbench.store import Results
-from normbench.tables import Tables
 
 REASON_LENGTH = 80
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from normbench.charts.base import CHARTS, story
 from normbench.charts.marks import dressed, png
-from normbench.comparison import Comparison
 from normbench.report.page import render
+from normbench.results.experiment import Comparison
 from normbench.store.files import reported, to_json, write_atomically
 
 

@@ -54,8 +54,8 @@ def _experiment(store: ExperimentStore, now: float) -> dict[str, Any]:
 
 
 def _leader(found: Results) -> str | None:
-    from normbench.comparison import Comparison
     from normbench.report.answer import answer
+    from normbench.results.experiment import Comparison
 
     return answer(Comparison(found)).leader
 

@@ -13,7 +13,7 @@ from normbench.analysis import signal, theory
 from normbench.dotted import flat
 from normbench.report.columns import Row
 from normbench.report.wording import counted
-from normbench.tables import Tables
+from normbench.results.tables import Tables
 
 Array = NDArray[np.float64]
 Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]

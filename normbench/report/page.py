@@ -13,8 +13,6 @@ import pandas as pd
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import Drawn, theme
 from normbench.charts.palette import Look
-from normbench.comparison import Comparison
-from normbench.differences import differing_keys
 from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
@@ -30,6 +28,8 @@ from normbench.report.sections import (
 from normbench.report.setting import Facts, as_yaml, environment, setting
 from normbench.report.summary import summary
 from normbench.report.tables import cells, norm_looks
+from normbench.results.differences import differing_keys
+from normbench.results.experiment import Comparison
 
 AXES = {"x": "horizontal axis", "y": "vertical axis"}
 GROWTH_NOTE = (

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.propagation import Propagation
-from normbench.comparison import records
 from normbench.report.columns import (
     Column,
     Row,
@@ -20,6 +19,7 @@ from normbench.report.columns import (
     sparkline,
 )
 from normbench.report.sections import Section
+from normbench.results.records import records
 from normbench.store import SCHEMA
 
 GROWTH_NOTE = (

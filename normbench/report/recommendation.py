@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from normbench.analysis.halving import FEWEST_PAIRS, FEWEST_TUNE_SEEDS, GRIDS, Design
 from normbench.analysis.rule import UNDECIDED
-from normbench.comparison import Comparison
 from normbench.report.answer import answer, to_dict
 from normbench.report.setting import as_yaml
 from normbench.report.wording import counted, joined, quoted
+from normbench.results.experiment import Comparison
 from normbench.store.files import reported, write_atomically
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from normbench.analysis.comparison import METRICS, needed_seeds
 from normbench.analysis.pivot import pivot
 from normbench.analysis.rule import mark
 from normbench.analysis.versus import against_value
-from normbench.comparison import Comparison, Tables
 from normbench.report.columns import (
     Column,
     comparison_columns,
@@ -27,6 +26,7 @@ from normbench.report.columns import (
     target_columns,
 )
 from normbench.report.glossary import entry
+from normbench.results.experiment import Comparison, Tables
 from normbench.store.run import point_label
 
 CONVERGENCE_NOTE = (

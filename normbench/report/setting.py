@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normbench.analysis.fairness import fairness_line
-from normbench.comparison import Comparison
 from normbench.report.columns import count, percent
+from normbench.results.experiment import Comparison
 from normbench.store import RunStore
 
 Facts = list[tuple[str, str]]

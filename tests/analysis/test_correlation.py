@@ -7,7 +7,7 @@ from torch import nn
 
 from normbench.analysis.correlation import FEW, mean_cosines
 from normbench.analysis.quadrature import pairs
-from normbench.training.inspect import functions
+from normbench.measure.signals import functions
 
 LAYER = {"statistics": "example", "centered": True}
 RMS = {"statistics": "example", "centered": False}

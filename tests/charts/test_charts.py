@@ -17,10 +17,10 @@ from tiny import experiment
 from normbench.api import compare
 from normbench.charts.base import CHARTS, Frames, story
 from normbench.charts.marks import MOST_PANELS, dressed, panelled, source, theme
-from normbench.comparison import Comparison
 from normbench.data import Dataset
 from normbench.errors import ConfigError
 from normbench.report.glossary import GLOSSARY
+from normbench.results.experiment import Comparison
 
 NAMES = CHARTS.names()
 ONLY = {"matrix": "swept", "sweep": "swept", "sensitivity": "tuned"}

@@ -19,9 +19,9 @@ from normbench.charts.base import CHARTS, Frames
 from normbench.charts.curves import apart
 from normbench.charts.judged import JUDGED, floor, ticks
 from normbench.charts.marks import dressed
-from normbench.comparison import Comparison
 from normbench.data import Dataset
-from normbench.frames import about, judged_rows
+from normbench.results.chart_data import about, judged_rows
+from normbench.results.experiment import Comparison
 
 NORMS = ["none", "batch", "layer", "rms"]
 LEVELS = {"none": 0.1, "batch": 0.9, "layer": 0.85, "rms": 0.8}

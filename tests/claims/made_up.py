@@ -11,10 +11,10 @@ import pandas as pd
 
 from normbench.claims.context import Context
 from normbench.claims.studies import Place
-from normbench.comparison import Comparison
 from normbench.config import ExperimentConfig, load
 from normbench.data import Dataset
 from normbench.plan import PlannedRun, best_runs, expand
+from normbench.results.experiment import Comparison
 from normbench.seeding import stream
 from normbench.store import Results
 

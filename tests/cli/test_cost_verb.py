@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-import normbench.layer_cost
+import normbench.measure.layer_cost
 from normbench.cli import main
-from normbench.layer_cost import CostRow, measure
+from normbench.measure.layer_cost import CostRow, measure
 from normbench.norms import NORMS
 
 PYTORCH = ["torch.nn.LayerNorm", "torch.nn.RMSNorm"]
@@ -18,7 +18,9 @@ PYTORCH = ["torch.nn.LayerNorm", "torch.nn.RMSNorm"]
 @pytest.fixture
 def cost(monkeypatch, capsys):
     """Runs the verb with short timings: (exit code, stdout, stderr)."""
-    monkeypatch.setattr(normbench.layer_cost, "measure", partial(measure, min_run_seconds=0.001))
+    monkeypatch.setattr(
+        normbench.measure.layer_cost, "measure", partial(measure, min_run_seconds=0.001)
+    )
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["normbench", "cost", *arguments])

@@ -323,7 +323,7 @@ def test_a_run_that_fails_makes_the_command_fail_after_all_tables(cli, config, t
 
 
 def test_when_every_run_fails_the_tables_say_so_and_the_code_is_one(cli, config, monkeypatch):
-    monkeypatch.setattr("normbench.api._usable", lambda device: True)
+    monkeypatch.setattr("normbench.execution.fit.usable", lambda device: True)
     done = cli("train", config, "-q", "--jobs", "1", "--set", "runtime.device='cuda:99'")
     assert done.code == 1
     assert done.err.count("failed: ") == 4

@@ -9,7 +9,7 @@ from reported import SWEEP, put
 from scripted import evaluated, finishes, play, started
 from tiny import experiment
 
-from normbench.report.watching import medians, screen
+from normbench.progress.watching import medians, screen
 from normbench.store import ExperimentStore, read_results
 
 CURVES = {"none": {0: 0.1, 5: 0.1, 12: 0.1}, "batch": {0: 0.1, 5: 0.5, 12: 0.9}}

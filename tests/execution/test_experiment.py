@@ -12,8 +12,8 @@ from scripted import ScriptedEngine, fails, finishes
 from tiny import experiment
 
 from normbench.api import compare
-from normbench.comparison import Comparison
 from normbench.execution import Silent, Task, carry_out, what_is_left
+from normbench.results.experiment import Comparison
 from normbench.seeding import stream
 from normbench.store import ExperimentStore
 

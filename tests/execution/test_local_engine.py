@@ -15,9 +15,9 @@ from scripted import manifest
 from tiny import EVERYTHING, experiment, journals, only, run_config, same, state, trained
 
 import normbench
-from normbench.comparison import Comparison
 from normbench.execution import LocalEngine, Outcome, Silent, execute, processes
 from normbench.plan import PlannedRun, expand
+from normbench.results.experiment import Comparison
 from normbench.store import ExperimentStore
 from normbench.training import events
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from reported import SWEEP, TUNED, hostile, put
 
-from normbench.comparison import Comparison
 from normbench.data import Dataset
 from normbench.report.page import render
+from normbench.results.experiment import Comparison
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from reported import SWEEP, TUNED, put
 from scripted import diverges, fails, finishes, play, probed, stops
 from tiny import experiment
 
-from normbench.comparison import Comparison
-from normbench.reading import compare
 from normbench.report.answer import answer, to_dict
 from normbench.report.fates import caveats
+from normbench.results.experiment import Comparison
+from normbench.results.load import compare
 
 NORMS = "norms=[none, batch, layer, rms]"
 LEVEL = {"none": 0.3, "batch": 0.95, "layer": 0.85, "rms": 0.75}

@@ -16,7 +16,6 @@ from tiny import experiment
 
 from normbench.api import compare
 from normbench.charts.base import CHARTS
-from normbench.comparison import Comparison
 from normbench.config import load
 from normbench.report.answer import answer
 from normbench.report.glossary import GLOSSARY, anchor, entry
@@ -25,6 +24,7 @@ from normbench.report.scripts import library
 from normbench.report.sections import sections
 from normbench.report.setting import as_yaml, setting
 from normbench.report.summary import summary
+from normbench.results.experiment import Comparison
 
 VOID = {"meta", "img", "br", "link", "input"}
 MOST_BYTES = 3_000_000

@@ -12,9 +12,9 @@ import pytest
 from scripted import diverges, evaluated, fails, finishes, play, probed, started, stops
 from tiny import experiment
 
-from normbench.comparison import Comparison
 from normbench.errors import StoreError
 from normbench.plan import PlannedRun, best_runs, expand, settle
+from normbench.results.experiment import Comparison
 from normbench.store import SCHEMA, ExperimentStore, Results, read_results
 from normbench.store.read import read_probes
 from normbench.store.record import read_record

@@ -11,8 +11,8 @@ from tiny import experiment, run_config
 
 from normbench.config import RuntimeConfig
 from normbench.execution import estimate as estimating
+from normbench.measure import signals as inspecting
 from normbench.plan import expand
-from normbench.training import inspect as inspecting
 from normbench.training.settings import compute_on, kept
 
 CUDNN = torch.backends.cudnn

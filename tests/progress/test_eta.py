@@ -11,7 +11,7 @@ import pytest
 from tiny import experiment
 
 from normbench.plan import PlannedRun, expand
-from normbench.report.pace import Pace
+from normbench.progress.eta import Pace
 from normbench.training import events
 
 BUDGET = 200  # steps a run

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from normbench.analysis.rule import VerdictRule
-from normbench.comparison import Comparison
 from normbench.dotted import flat
 from normbench.errors import ConfigError, Problem
+from normbench.results.experiment import Comparison
 
 # Keys in which experiments may differ and still be laid side by side without a remark.
 _FREE = {"name", "norms", "baseline", "seeds", "sweep", "tune"}

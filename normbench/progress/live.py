@@ -16,8 +16,8 @@ from rich.text import Text
 from normbench.charts.palette import Look, looks
 from normbench.execution import Watch
 from normbench.plan import PlannedRun
+from normbench.progress.eta import Pace
 from normbench.report.columns import seconds, sparkline
-from normbench.report.pace import Pace
 from normbench.report.tables import console
 from normbench.training import events
 

@@ -8,10 +8,10 @@ import torch
 from tiny import CNN, experiment, only, run_config, same, trained
 from torch.nn import functional as F
 
+from normbench.measure.signals import conditions, functions, inspect, inspect_all
 from normbench.models import ACTIVATIONS
 from normbench.norms import Setting, Site, make_method
 from normbench.training.events import Probed
-from normbench.training.inspect import conditions, functions, inspect, inspect_all
 from normbench.training.run import Run, make_network
 
 

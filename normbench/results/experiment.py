@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from normbench.analysis import tuning
@@ -18,12 +17,12 @@ from normbench.charts.base import CHARTS, Frames
 from normbench.conventions import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flat, tuned_key
 from normbench.errors import ConfigError, Problem, StoreError, suggest
-from normbench.frames import judged_rows, lost, measured, seeds_of
 from normbench.registry import UnknownName
+from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
+from normbench.results.records import records, verdicts
+from normbench.results.tables import Tables as Tables
+from normbench.results.tables import contenders, looks_of
 from normbench.store import Results
-from normbench.store.files import finite
-from normbench.tables import Tables as Tables
-from normbench.tables import contenders, looks_of
 
 if TYPE_CHECKING:
     from normbench.charts.marks import Drawn
@@ -362,22 +361,3 @@ class Comparison:
             "convergence": records(best.convergence) if best else [],
             "comparisons": verdicts(best.comparisons) if best else [],
         }
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as plain values for JSON."""
-    return [
-        {str(name): _plain(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-
-
-def verdicts(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of comparisons for JSON; an exploratory metric has no verdict."""
-    return [{**row, "verdict": row["verdict"] or None} for row in records(comparisons)]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    return finite(value)

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 from reported import put
 
-from normbench.differences import differing_keys
 from normbench.errors import ConfigError
+from normbench.results.differences import differing_keys
 
 
 def test_experiments_that_split_the_data_differently_are_refused(tmp_path, digits):

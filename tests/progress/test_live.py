@@ -12,8 +12,8 @@ from tiny import experiment
 
 from normbench.charts.palette import looks
 from normbench.plan import expand
-from normbench.report import live
-from normbench.report.live import Display
+from normbench.progress import live
+from normbench.progress.live import Display
 from normbench.training import events
 
 CURVE = {0: 0.1, 5: 0.4, 12: 0.7}

@@ -129,7 +129,7 @@ def _theory(folder: Path, sizes: NDArray[np.float64]) -> tuple[float, str]:
         config = RunConfig.model_validate(yaml.safe_load(text))
     except (OSError, yaml.YAMLError, ValidationError):
         return np.nan, "the run's config.yaml cannot be read"
-    from normbench.training.inspect import conditions_without_data
+    from normbench.measure.signals import conditions_without_data
 
     image = (1, 1, 1)
     if config.model.network().layout != "flat":

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from normbench.measure.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
 from normbench.models.base import MODELS, Common, build
 from normbench.norms import NORMS, Setting, make_method
-from normbench.probes.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
 from normbench.seeding import stream
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from normbench.report.braille import Line, plot
+from normbench.progress.braille import Line, plot
 
 
 def chart(*lines: Line, width: int = 12, height: int = 3, log: bool = False) -> list[str]:

@@ -12,9 +12,9 @@ from rich.text import Text
 from normbench.analysis.groups import OUTCOME_STATES, sweep_points
 from normbench.charts.palette import looks
 from normbench.dotted import tuned_key
-from normbench.frames import about
-from normbench.report.braille import Line, plot
+from normbench.progress.braille import Line, plot
 from normbench.report.columns import percent
+from normbench.results.chart_data import about
 from normbench.store import Results
 
 HEIGHT = 12  # lines of a chart

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from normbench.execution import Watch
 from normbench.plan import PlannedRun
+from normbench.progress.eta import Pace
 from normbench.report.columns import seconds
-from normbench.report.pace import Pace
 from normbench.training import events
 
 REFRESH_SECONDS = 0.25

@@ -16,13 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from normbench.models import ACTIVATIONS
-from normbench.models.base import Network, Placement, build
-from normbench.norms import Site
-from normbench.norms.base import Statistics
-from normbench.probes import Tap
-from normbench.probes.base import EXAMPLES
-from normbench.probes.landscape import (
+from normbench.measure.landscape import (
     Eigenvalue,
     GradientNoise,
     Landscape,
@@ -30,6 +24,12 @@ from normbench.probes.landscape import (
     landscape,
     largest_hessian_eigenvalue,
 )
+from normbench.models import ACTIVATIONS
+from normbench.models.base import Network, Placement, build
+from normbench.norms import Site
+from normbench.norms.base import Statistics
+from normbench.probes import Tap
+from normbench.probes.base import EXAMPLES
 from normbench.seeding import stream
 from normbench.training.run import Run
 from normbench.training.settings import compute_on, kept

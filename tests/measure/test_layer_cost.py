@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from normbench.layer_cost import CostRow, measure, parse_shape
+from normbench.measure.layer_cost import CostRow, measure, parse_shape
 from normbench.norms import NORMS, Method, Setting
 from normbench.report.cost import sections
 

@@ -1,0 +1,1 @@
+"""What is measured without being trained for: signals, loss landscape, layer cost."""

@@ -1,0 +1,42 @@
+"""Reading what was trained before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from normbench.conventions import RESULTS
+from normbench.store import locate
+
+if TYPE_CHECKING:
+    from normbench.results.experiment import Comparison
+
+
+def compare(name: str, *, results: str | Path = RESULTS) -> Comparison:
+    """The tables of an experiment that was trained before. Raises StoreError.
+
+    name: the experiment's, below ``results``, or its folder.
+    """
+    from normbench.results.experiment import Comparison
+    from normbench.store import read_results
+
+    store = locate(results, name)
+    return Comparison(read_results(store.results, store.name))
+
+
+def load(experiment: str | Path, *, results: str | Path | None = None) -> Comparison:
+    """The tables and charts of an experiment on disk that has at least one finished run.
+
+    experiment: its name below ``results`` (the folder results unless given, looked for upward), or
+    its folder, such as results/digits. Raises StoreError.
+    """
+    found = compare(str(experiment), results=results if results is not None else RESULTS)
+    found.require_outcomes()
+    return found
+
+
+def load_each(names: Sequence[str], results: str | Path) -> list[Comparison]:
+    """Several experiments, each once. Raises as ``load`` does."""
+    once = {store.path: store for store in (locate(results, name) for name in names)}
+    return [load(store.name, results=store.results) for store in once.values()]
