@@ -51,7 +51,7 @@ def write_runs(results: Path, name: str, runs: int) -> Path:
     store.write_plan(experiment.resolved(), [run.record() for run in plan])
     drawn: dict[tuple[str, int, int], PlannedRun] = {}
     for run in plan:
-        kind = (run.norm, run.point["model.depth"])
+        kind = (run.norm, run.sweep_point["model.depth"])
         if run.seed < DRAWN_SEEDS:
             drawn[*kind, run.seed] = run
             _draw(run, store.run(run.folder))
@@ -63,7 +63,7 @@ def write_runs(results: Path, name: str, runs: int) -> Path:
 
 def _draw(run: PlannedRun, folder: RunStore) -> None:
     """One run through the store, its numbers drawn at random."""
-    layers = run.point["model.depth"]
+    layers = run.sweep_point["model.depth"]
     rng = stream(run.seed, "made up", run.norm, layers)
     hashes = _hashes(run)
     folder.open(
@@ -75,7 +75,7 @@ def _draw(run: PlannedRun, folder: RunStore) -> None:
             "method": run.config.method_sha256(),
             "seed": run.seed,
             "role": run.role,
-            "point": dict(run.point),
+            "point": dict(run.sweep_point),
             "batch_size": run.config.data.batch_size,
             "data": {"dataset": "mnist", "fingerprint": "made up"},
             "num_classes": 10,

@@ -14,12 +14,12 @@ import time
 from collections.abc import Sequence
 
 import normbench
-from normbench.execution.driver import Silent
+from normbench.execution.driver import NullObserver
 from normbench.plan import PlannedRun
 from normbench.training import events
 
 
-class Stopwatch(Silent):
+class Stopwatch(NullObserver):
     """Notes when the first run begins and the last one ends."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Stopwatch(Silent):
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         self.runs = len(runs)
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
         if isinstance(event, events.Started) and not self.began:
             self.began = time.perf_counter()
         self.ended = time.perf_counter()

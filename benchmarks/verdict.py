@@ -19,7 +19,7 @@ from typing import Any
 import normbench
 from benchmarks.common import write_result
 from normbench.analysis.power import detectable_effect, seeds_for
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 NORMS = "norms=[none, batch, layer, rms, group]"
 
@@ -40,7 +40,7 @@ def main() -> None:
     write_result("verdict", told)
 
 
-def measured(found: Comparison) -> dict[str, Any]:
+def measured(found: ExperimentResult) -> dict[str, Any]:
     """Seconds of training of the runs in steps, and of as many as a fixed design would take."""
     tables = found.reported
     assert tables.looks is not None

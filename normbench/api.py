@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from normbench.conventions import RESULTS
+from normbench.constants import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.execution.fit import check_fit, default_jobs, usable
 from normbench.interrupts import Interrupts
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
-    from normbench.execution import Watch
+    from normbench.execution import Observer
     from normbench.measure.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
-    from normbench.results.experiment import Comparison
+    from normbench.results.experiment import ExperimentResult
 
 LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
@@ -85,11 +85,11 @@ def train(
     executor: str = "local",
     ray_address: str | None = None,
     fresh: bool = False,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
     affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
-) -> Comparison:
+) -> ExperimentResult:
     """Train every run of an experiment that is not done yet, and compare the norms.
 
     config: a path, the name of a bundled config, or an ``ExperimentConfig``; None is the bundled
@@ -106,12 +106,12 @@ def train(
 
     if executor == "local":
         processes.prepare()  # first of all: they import while this process does
-    from normbench.execution import carry_out, make_engine
+    from normbench.execution import carry_out, make_executor
     from normbench.plan import expand
     from normbench.report.earlier import what_becomes
 
     experiment = load_config(config, overrides=overrides)
-    engine = make_engine(
+    workers = make_executor(
         executor,
         experiment.runtime,
         jobs=jobs,
@@ -124,7 +124,7 @@ def train(
         dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
         check_fit(expand(experiment), dataset, here=executor == "local")
         store.lock()
-        with Interrupts(kill=engine.close) as interrupts:
+        with Interrupts(kill=workers.close) as interrupts:
             store.check()
             if fresh:
                 store.clear()
@@ -134,7 +134,7 @@ def train(
                 experiment,
                 store,
                 dataset,
-                engine,
+                workers,
                 watch=watch,
                 should_stop=interrupts.requested,
                 planned=lambda: processes.meanwhile("normbench.results.experiment"),
@@ -143,7 +143,7 @@ def train(
         if found.outcome is not None:
             found.outcome.signal = interrupts.signal
     finally:
-        engine.close()
+        workers.close()
         store.unlock()
     return found
 
@@ -176,9 +176,9 @@ def probe(
     experiment = load_config(config, overrides=overrides)
     known, points = experiment.seed_list, experiment.points()
     plan = [
-        PlannedRun(norm, point, seed, here.run({}, norm, seed))
-        for point in points
-        for here in [experiment.at(point)]
+        PlannedRun(norm, sweep_point, seed, here.run({}, norm, seed))
+        for sweep_point in points
+        for here in [experiment.at(sweep_point)]
         for norm in experiment.labels
         for seed in [*known, *expand(seeds, max(known))][:seeds]
     ]
@@ -186,7 +186,7 @@ def probe(
     check_fit(plan, dataset)
     last = _last_step(plan, dataset, steps, landscape)
     signals, around = inspect_all(
-        [(points.index(dict(run.point)), run.norm, run.config) for run in plan],
+        [(points.index(dict(run.sweep_point)), run.norm, run.config) for run in plan],
         dataset,
         signals_at={0, last},
         landscape_at={0, last // 4, last // 2, last} if landscape else (),
@@ -291,7 +291,7 @@ def claims(
     jobs: int | None = None,
     executor: str = "local",
     ray_address: str | None = None,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
     say: Callable[[str], None] = lambda _: None,

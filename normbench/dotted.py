@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_config(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value, for every leaf. An empty mapping is a leaf."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flatten_config(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

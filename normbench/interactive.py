@@ -18,7 +18,7 @@ from normbench.errors import RunsFailed
 from normbench.report import brief
 from normbench.report.answer import answer, to_dict
 from normbench.results import load as reading
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +37,10 @@ class RunsFailedWarning(UserWarning):
     """Some runs of an experiment have no result."""
 
 
-class Result(Comparison):
+class Result(ExperimentResult):
     """What ``train``, ``compare`` and ``load`` give a script or a notebook.
 
-    The tables of ``Comparison``; printed or shown, its sentences and first tables.
+    The tables of ``ExperimentResult``; printed or shown, its sentences and first tables.
     """
 
     @property
@@ -59,7 +59,7 @@ class Result(Comparison):
         return brief.as_html(self)
 
 
-def train_visibly(train: Callable[P, Comparison]) -> Callable[P, Result]:
+def train_visibly(train: Callable[P, ExperimentResult]) -> Callable[P, Result]:
     """``api.train`` for a caller who sees what it does and hears what went wrong.
 
     Without a ``watch`` of the caller's a bar is shown in a notebook or a terminal, and nothing

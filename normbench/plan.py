@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from normbench.config import ExperimentConfig, PilotTarget, RunConfig
-from normbench.conventions import contender, rungs
+from normbench.constants import contender, rungs
 from normbench.store import ExperimentStore
 from normbench.store.run import point_label, run_name
 
@@ -24,13 +24,13 @@ class PlannedRun:
     """One run and why it is made.
 
     role: "report" for the tables; "pilot" to set a target; "tune" to choose a tuned value; "best"
-    for the table at each norm's own best value. point: the sweep values; tuned: the tuned values,
-    empty unless the role is "tune" or "best". stored: the folder that holds this very run already,
-    perhaps under another sweep or in another role.
+    for the table at each norm's own best value. sweep_point: the sweep values; tuned: the tuned
+    values, empty unless the role is "tune" or "best". stored: the folder that holds this very run
+    already, perhaps under another sweep or in another role.
     """
 
     norm: str
-    point: Mapping[str, Any]
+    sweep_point: Mapping[str, Any]
     seed: int
     config: RunConfig
     role: Role = "report"
@@ -47,7 +47,7 @@ class PlannedRun:
         """The name of the run's folder inside the experiment's."""
         if self.stored is not None:
             return self.stored
-        values = {**self.point, **(self.tuned or {})}
+        values = {**self.sweep_point, **(self.tuned or {})}
         return run_name(self.norm, values, self.seed, self.identity)
 
     def record(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class PlannedRun:
             "folder": self.folder,
             "norm": self.norm,
             "method": self.config.method_sha256(),
-            "point": dict(self.point),
+            "point": dict(self.sweep_point),
             "tuned": dict(self.tuned or {}),
             "seed": self.seed,
             "role": self.role,
@@ -119,10 +119,10 @@ def reporting(
     of the first look.
     """
     return [
-        PlannedRun(norm, point, seed, here.run({}, index, seed))
-        for point in experiment.points()
-        for here in [experiment.at(point)]
-        for seed, index, norm in _seeds_before_norms(experiment, point, need)
+        PlannedRun(norm, sweep_point, seed, here.run({}, index, seed))
+        for sweep_point in experiment.points()
+        for here in [experiment.at(sweep_point)]
+        for seed, index, norm in _seeds_before_norms(experiment, sweep_point, need)
     ]
 
 
@@ -131,13 +131,15 @@ def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
     if experiment.tune is None:
         return
     labels = experiment.labels
-    for point in experiment.points():
+    for sweep_point in experiment.points():
         for value in experiment.tune.values:
             tuned = {experiment.tune.key: value}
-            here = experiment.at({**point, **tuned})
+            here = experiment.at({**sweep_point, **tuned})
             for seed in experiment.tune_seeds[: first_rung(experiment)]:
                 for index, norm in enumerate(labels):
-                    yield PlannedRun(norm, point, seed, here.run({}, index, seed), "tune", tuned)
+                    yield PlannedRun(
+                        norm, sweep_point, seed, here.run({}, index, seed), "tune", tuned
+                    )
 
 
 def halved(experiment: ExperimentConfig) -> bool:
@@ -163,14 +165,14 @@ def rung_runs(
         return []
     runs = []
     grid = {value: value for value in experiment.tune.values}
-    for point in experiment.points():
+    for sweep_point in experiment.points():
         for index, norm in enumerate(experiment.labels):
-            values, had, count = left[place(norm, point)]
+            values, had, count = left[place(norm, sweep_point)]
             for value in values:
                 tuned = {experiment.tune.key: grid[value]}
-                here = experiment.at({**point, **tuned})
+                here = experiment.at({**sweep_point, **tuned})
                 runs += [
-                    PlannedRun(norm, point, seed, here.run({}, index, seed), "tune", tuned)
+                    PlannedRun(norm, sweep_point, seed, here.run({}, index, seed), "tune", tuned)
                     for seed in experiment.tune_seeds[had:count]
                 ]
     return sorted(runs, key=lambda run: run.seed)
@@ -193,18 +195,18 @@ def best_runs(
     grid = {value: value for value in experiment.tune.values}
     first = len(experiment.first_seeds)
     runs = []
-    for point in experiment.points():
+    for sweep_point in experiment.points():
         racing = []
         for index, norm in enumerate(experiment.labels):
-            own = chosen.get(place(norm, point), ())
+            own = chosen.get(place(norm, sweep_point), ())
             several = isinstance(own, tuple)
             for value in own if several else (own,):
                 tuned = {key: grid[value]}
                 name = contender(norm, value) if several else norm
-                count = first if need is None else need[place(name, point)]
-                racing.append((norm, index, tuned, experiment.at({**point, **tuned}), count))
+                count = first if need is None else need[place(name, sweep_point)]
+                racing.append((norm, index, tuned, experiment.at({**sweep_point, **tuned}), count))
         runs += [
-            PlannedRun(norm, point, seed, here.run({}, index, seed), "best", tuned)
+            PlannedRun(norm, sweep_point, seed, here.run({}, index, seed), "best", tuned)
             for place_, seed in enumerate(experiment.seed_list)
             for norm, index, tuned, here, count in racing
             if place_ < count
@@ -212,23 +214,23 @@ def best_runs(
     return runs
 
 
-def place(norm: str, point: Mapping[str, Any]) -> Place:
+def place(norm: str, sweep_point: Mapping[str, Any]) -> Place:
     """A norm at a sweep point, with the values as tables show them."""
-    return norm, tuple(point_label(value) for value in point.values())
+    return norm, tuple(point_label(value) for value in sweep_point.values())
 
 
 def _seeds_before_norms(
-    experiment: ExperimentConfig, point: Mapping[str, Any], need: Mapping[Place, int] | None
+    experiment: ExperimentConfig, sweep_point: Mapping[str, Any], need: Mapping[Place, int] | None
 ) -> Iterator[tuple[int, int, str]]:
     """(seed, index of the norm, norm): what is on disk at any moment already pairs up."""
     first = len(experiment.first_seeds)
     for count, seed in enumerate(experiment.seed_list):
         for index, norm in enumerate(experiment.labels):
-            if count < (first if need is None else need[place(norm, point)]):
+            if count < (first if need is None else need[place(norm, sweep_point)]):
                 yield seed, index, norm
 
 
-def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRun]:
+def reuse_folders(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRun]:
     """The same plan, each run in the folder it has already, if it has one.
 
     A run is known by its identity, which ends its folder's name: what was trained in another sweep
@@ -248,5 +250,5 @@ def settle(plan: Sequence[PlannedRun], folders: Iterable[str]) -> list[PlannedRu
 def unfinished(experiment: ExperimentConfig, results: str | Path) -> list[PlannedRun]:
     """The runs that can be planned now and are not done in the results folder."""
     store = ExperimentStore(Path(results), experiment.name)
-    planned = settle(expand(experiment), store.folders())
+    planned = reuse_folders(expand(experiment), store.folders())
     return [run for run in planned if not store.run(run.folder).done]

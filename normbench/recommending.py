@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normbench.conventions import RESULTS
+from normbench.constants import RESULTS
 from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.data.catalog import Note, Progress
-    from normbench.execution import Watch
+    from normbench.execution import Observer
     from normbench.report.recommendation import Recommendation
 
 BUDGET = "10m"
@@ -29,7 +29,7 @@ def recommend(
     executor: str = "local",
     ray_address: str | None = None,
     fresh: bool = False,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
     say: Callable[[ExperimentConfig, str], None] = lambda *_: None,

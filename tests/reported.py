@@ -12,7 +12,7 @@ from tiny import experiment
 from normbench.api import compare
 from normbench.data import Dataset
 from normbench.plan import PlannedRun
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.training.events import Event
 
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
@@ -31,18 +31,18 @@ def script(run: PlannedRun) -> list[Event]:
     return finishes(curve, test=0.4, train=0.8, precise=precise, probes=probes)
 
 
-def put(results: Path, dataset: Dataset, *overrides: str) -> Comparison:
+def put(results: Path, dataset: Dataset, *overrides: str) -> ExperimentResult:
     """The tiny experiment under three norms and three seeds, with changes, as it is read back."""
     wanted = experiment("norms=[none, batch, rms]", "seeds=3", *overrides)
     play(results, wanted, dataset, script)
     return compare(wanted.name, results=results)
 
 
-def hostile(comparison: Comparison) -> Comparison:
+def hostile(comparison: ExperimentResult) -> ExperimentResult:
     """The same with markup in the experiment's name and in a norm's label."""
     results = comparison.results
     runs = results.runs.assign(norm=results.runs["norm"].replace("batch", HOSTILE))
-    return Comparison(dataclasses.replace(results, name=HOSTILE, runs=runs))
+    return ExperimentResult(dataclasses.replace(results, name=HOSTILE, runs=runs))
 
 
 SWEEP = ("name=swept", "sweep={model.depth: [3, 4]}")

@@ -1,4 +1,4 @@
-"""Experiments on disk without training: an engine that plays events back, through the driver.
+"""Experiments on disk without training: an executor that plays events back, through the driver.
 
 ``from scripted import ...``.
 """
@@ -24,7 +24,7 @@ Script = Callable[[PlannedRun], Iterable[Event] | None]
 LAYERS = 3
 
 
-class ScriptedEngine:
+class ScriptedExecutor:
     """Plays each run's events in turn; nothing is trained."""
 
     def __init__(self, script: Callable[[Task], Iterable[Event]]):
@@ -63,8 +63,8 @@ def play(
             experiment.resolved(), [run.record() for run in plan], given=experiment.given()
         )
         played = [run for run in plan if run.folder in told]
-        engine = ScriptedEngine(lambda task: told[task.key])
-        return execute(played, store, dataset, engine)
+        executor = ScriptedExecutor(lambda task: told[task.key])
+        return execute(played, store, dataset, executor)
     finally:
         store.unlock()
 

@@ -125,11 +125,11 @@ def test_the_notebooks_bar_tells_the_share_done_and_what_failed(monkeypatch):
     with bar:
         bar._handle = object()
         bar.planned([one, other], [12, 12], 0)
-        bar.happened(one, events.Started(0, 12, 100, "hash"))
-        bar.happened(one, events.Evaluated(12, 3.0, 384, 1.0, 1.0, 0.5, 0.1))
-        bar.happened(one, events.Finished(12, 0.1, 0.1, 0.1))
+        bar.on_event(one, events.Started(0, 12, 100, "hash"))
+        bar.on_event(one, events.Evaluated(12, 3.0, 384, 1.0, 1.0, 0.5, 0.1))
+        bar.on_event(one, events.Finished(12, 0.1, 0.1, 0.1))
         assert '<progress value="0.5' in shown[-1][0]
         assert "1 of 2 runs" in shown[-1][1]
         assert "none s0 50.0%" in shown[-1][1]
-        bar.happened(other, events.Failed("broke <here>"))
+        bar.on_event(other, events.Failed("broke <here>"))
     assert shown[-1][1].startswith("1 of 2 runs trained, 1 failed in")

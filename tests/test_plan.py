@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from tiny import experiment
 
-from normbench.plan import best_runs, expand, settle, unfinished
+from normbench.plan import best_runs, expand, reuse_folders, unfinished
 
 
 def keys(runs) -> list[tuple]:
-    return [(run.role, run.norm, *run.point.values(), run.seed) for run in runs]
+    return [(run.role, run.norm, *run.sweep_point.values(), run.seed) for run in runs]
 
 
 def test_seeds_come_before_norms_so_that_an_unfinished_plan_pairs_up():
@@ -135,7 +135,7 @@ def test_what_an_earlier_version_trained_is_found_in_its_folder(run):
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     earlier = f"none-s0-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     assert earlier != run.folder
-    assert settle([run], [earlier]) == [replace(run, stored=earlier)]
+    assert reuse_folders([run], [earlier]) == [replace(run, stored=earlier)]
 
 
 def test_the_identity_of_other_configs_is_that_of_earlier_versions():
@@ -146,11 +146,11 @@ def test_the_identity_of_other_configs_is_that_of_earlier_versions():
 def test_a_run_that_was_trained_before_stays_in_its_folder_and_in_the_plan():
     swept = expand(experiment("sweep={model.depth: [3, 4]}"))
     plain = expand(experiment())
-    settled = settle(plain, [run.folder for run in swept])
+    settled = reuse_folders(plain, [run.folder for run in swept])
     assert {run.folder for run in settled} < {run.folder for run in swept}
     assert [run.identity for run in settled] == [run.identity for run in plain]
     assert [(r.norm, r.seed) for r in settled] == [(r.norm, r.seed) for r in plain]
-    assert settle(plain, ["something", "else-s0-00000000"]) == [
+    assert reuse_folders(plain, ["something", "else-s0-00000000"]) == [
         replace(run, stored=run.folder) for run in plain
     ]
 

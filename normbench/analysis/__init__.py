@@ -8,7 +8,7 @@
 - ``sequential``: looks fixed beforehand, and what each of them decides
 - ``power``: what a number of seeds can find
 - ``scores``: the same for numbers that others made
-- ``versus``: the marks of a pivot
+- ``paired_by_value``: the marks of a pivot
 - ``statistics``, ``intervals``: the array arithmetic under these
 - ``signal``: how gradients grow from layer to layer
 - ``propagation``: the same at initialization, beside ``theory`` (with ``spatial`` and ``padding``

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normbench.conventions import OUTCOME_STATES as OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES as OUTCOME_STATES
 
 Codes = NDArray[np.int64]
 

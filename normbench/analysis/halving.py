@@ -23,8 +23,8 @@ import pandas as pd
 from normbench.analysis.groups import norm_codes, require, sweep_points
 from normbench.analysis.sequential import ENDED_STATES, FEWEST_PAIRS
 from normbench.analysis.tuning import best_first, sensitivity
-from normbench.conventions import HALVING_LEFT as LEFT
-from normbench.conventions import Rung, rungs
+from normbench.constants import HALVING_LEFT as LEFT
+from normbench.constants import Rung, rungs
 
 GRIDS = (7, 5, 3)
 """Numbers of values, the first that can be afforded."""

@@ -57,24 +57,25 @@ class Propagation:
         )
 
 
-def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
+def expected(*, standard_layers: bool, **theory_inputs: Any) -> tuple[float, str]:
     """The theory's growth per layer at initialization, and, where it is NaN, why.
 
-    conditions: those of ``measure.signals``, the arguments of ``theory.growth`` among them;
-    ordinary: whether weights and activation are those that theory knows, replaced by no method.
+    theory_inputs: those of ``measure.signals``, the arguments of ``theory.growth`` among them;
+    standard_layers: whether weights and activation are those that theory knows, replaced by no
+    method.
     """
-    if conditions["statistics"] is None or conditions["centered"] is None:
+    if theory_inputs["statistics"] is None or theory_inputs["centered"] is None:
         return np.nan, UNDECLARED
-    if not ordinary:
+    if not standard_layers:
         return np.nan, "the method replaces the weights or the activation"
-    if conditions["statistics"] == "none" and conditions["centered"]:
+    if theory_inputs["statistics"] == "none" and theory_inputs["centered"]:
         return np.nan, "theory does not cover centring alone"
-    known = {name: value for name, value in conditions.items() if name in _OF_GROWTH}
-    batch = conditions["statistics"] == "batch" or theory.one_channel(
-        **{name: conditions[name] for name in ("shapes", "group_size", "channels")}
+    known = {name: value for name, value in theory_inputs.items() if name in _OF_GROWTH}
+    batch = theory_inputs["statistics"] == "batch" or theory.one_channel(
+        **{name: theory_inputs[name] for name in ("shapes", "group_size", "channels")}
     )
-    if batch and conditions["placement"] == "pre":
-        slope = theory.energy_slope(conditions["phi"], conditions["dphi"])
+    if batch and theory_inputs["placement"] == "pre":
+        slope = theory.energy_slope(theory_inputs["phi"], theory_inputs["dphi"])
         if slope > 1 + _ROUNDING:
             return np.nan, (
                 "with this activation a few examples take over the batch's variance, and the "
@@ -83,34 +84,36 @@ def expected(*, ordinary: bool, **conditions: Any) -> tuple[float, str]:
             )
     value = theory.growth(**known)
     if value is None:
-        size = conditions["batch_size" if conditions["statistics"] == "batch" else "group_size"]
+        size = theory_inputs[
+            "batch_size" if theory_inputs["statistics"] == "batch" else "group_size"
+        ]
         if size is not None and size < theory.LEAST:
             return np.nan, f"theory needs {theory.LEAST} or more values behind a statistic"
         return np.nan, "the expectation is not finite, or too rough to sample"
     return value, ""
 
 
-def expected_cosines(*, ordinary: bool, **conditions: Any) -> signal.Floats | None:
+def expected_cosines(*, standard_layers: bool, **theory_inputs: Any) -> signal.Floats | None:
     """The theory's mean cosine between examples at each layer, NaN where it has none.
 
     None where nothing is known: of convolutions, of an input that was not seen, and of a method
     that declares nothing or replaces weights or activation.
     """
-    known = {name: value for name, value in conditions.items() if name in _OF_COSINES}
-    flat = len(conditions["shapes"][0]) == 1
-    if not ordinary or not flat or any(known[n] is None for n in ("statistics", "centered")):
+    known = {name: value for name, value in theory_inputs.items() if name in _OF_COSINES}
+    flat = len(theory_inputs["shapes"][0]) == 1
+    if not standard_layers or not flat or any(known[n] is None for n in ("statistics", "centered")):
         return None
     if known["statistics"] == "none" and known["centered"]:
         return None
     return None if known["input_products"] is None else correlation.mean_cosines(**known)
 
 
-def table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a sweep point, norm and step, in the order of the readings.
+def table(measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a sweep point, norm and step, in the order of the measurements.
 
-    readings: one row a run and step, with norm, point (index into ``points``, the sweep values),
-    step, signals (quantity -> [L], or None where the run had diverged) and conditions (the
-    arguments of ``expected``). Columns:
+    measurements: one row a run and step, with norm, point (index into ``points``, the sweep
+    values), step, signals (quantity -> [L], or None where the run had diverged) and theory_inputs
+    (the arguments of ``expected``). Columns:
 
     norm, <keys>, step, growth_per_layer (activation gradient; geometric mean over seeds, 0 if it
     vanished altogether in any; within the stages of a CNN), growth_std (over seeds),
@@ -126,7 +129,7 @@ def table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.Dat
     layer, from the input: layer, each quantity's median over seeds, example_cosine_theory).
     """
     rows = []
-    for (point, norm, step), group in readings.groupby(["point", "norm", "step"], sort=False):
+    for (point, norm, step), group in measurements.groupby(["point", "norm", "step"], sort=False):
         rows.append(
             {"norm": norm, **points[point], "step": step, **_summary(group, at_start=step == 0)}
         )
@@ -139,16 +142,16 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
         name: np.array([signals[name] for signals in measured], dtype=float)
         for name in (measured[0] if measured else ())
     }
-    known = group["conditions"].iloc[0]
+    known = group["theory_inputs"].iloc[0]
     depth = len(known["shapes"])
     growths = _growths(stacked, "activation_gradient")
     weights = _growths(stacked, "weight_gradient")
     growth = _geometric_mean(growths)
     value, reason, cosines = np.nan, "theory is of step 0", np.full(depth, np.nan)
     if at_start:
-        values, reasons = zip(*(expected(**c) for c in group["conditions"]), strict=True)
+        values, reasons = zip(*(expected(**c) for c in group["theory_inputs"]), strict=True)
         value, reason = _geometric_mean(np.array(values)), reasons[0]
-        found = [expected_cosines(**c) for c in group["conditions"]]
+        found = [expected_cosines(**c) for c in group["theory_inputs"]]
         cosines = _left_in(np.nanmean, np.array([cosines if f is None else f for f in found]))
     theory_se = _theory_se(known["shapes"], len(measured))
     error = _spread(np.log(growths, where=growths > 0, out=np.full_like(growths, np.nan)))
@@ -235,10 +238,12 @@ def _spread(values: signal.Floats) -> float:
         return float(np.std(known, ddof=1)) if len(known) > 1 else np.nan
 
 
-def landscape_table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a sweep point, norm and step: medians over seeds of the loss's surroundings.
+def landscape_table(
+    measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]
+) -> pd.DataFrame:
+    """One row a sweep point, norm and step: medians over seeds of the loss around the weights.
 
-    readings: one row a run and step with norm, point, step, and the columns below but for
+    measurements: one row a run and step with norm, point, step, and the columns below but for
     loss_range; NaN where the run had diverged. Columns: norm, <keys>, step, learning_rate, loss,
     gradient_norm, loss_low, loss_high and loss_range (along the gradient, start included),
     gradient_distance_low and _high (gradient predictiveness: l2 distance from the gradient at the
@@ -246,11 +251,13 @@ def landscape_table(readings: pd.DataFrame, points: Sequence[Mapping[str, Any]])
     relative error is below this), noise_scale (gradient noise scale in examples; inf where the
     noise hides the mean gradient), seeds (measured), diverged.
     """
-    readings = readings.assign(loss_range=readings["loss_high"] - readings["loss_low"])
+    measurements = measurements.assign(
+        loss_range=measurements["loss_high"] - measurements["loss_low"]
+    )
     labels = ["point", "norm", "step"]
-    values = [name for name in readings.columns if name not in labels]
+    values = [name for name in measurements.columns if name not in labels]
     rows = []
-    for (point, norm, step), group in readings.groupby(labels, sort=False):
+    for (point, norm, step), group in measurements.groupby(labels, sort=False):
         measured = group[group["loss"].notna()]
         counts = {"seeds": len(measured), "diverged": len(group) - len(measured)}
         medians = measured[values].median().to_dict()

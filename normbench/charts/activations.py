@@ -8,13 +8,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.marks import (
     Drawn,
+    add_panels,
+    facet,
     layers_left_out,
     lines_and_points,
-    panelled,
-    spread,
 )
 
 
@@ -25,9 +25,9 @@ from normbench.charts.marks import (
     scales=("y",),
     defines=("activation std", "step"),
 )
-def activations(frames: Frames) -> Drawn | None:
+def activations(chart_data: ChartData) -> Drawn | None:
     """Standard deviation of the activation function's output by layer, first and last probe."""
-    if frames.layers.empty:
+    if chart_data.layers.empty:
         return None
     text = (
         "Medians over the seeds that had not diverged. A line that falls from left to right has "
@@ -35,11 +35,11 @@ def activations(frames: Frames) -> Drawn | None:
     )
     tooltip = alt.Tooltip("std:Q", format=".3g")
     columns = {"activation_out_std": "std"}
-    return by_layer(frames, columns, "std of activations", [tooltip], text)
+    return by_layer(chart_data, columns, "std of activations", [tooltip], text)
 
 
 def by_layer(
-    frames: Frames,
+    chart_data: ChartData,
     columns: Mapping[str, str],
     title: str,
     tooltips: Sequence[alt.Tooltip],
@@ -47,12 +47,12 @@ def by_layer(
 ) -> Drawn:
     """A quantity by layer on a logarithmic axis, at the first and the last probe.
 
-    columns: of ``frames.layers`` -> their names in the chart, the quantity first; title: of its
+    columns: of ``chart_data.layers`` -> their names in the chart, the quantity first; title: of its
     axis; tooltips: of these columns; text: what the chart shows.
     """
     value = next(iter(columns.values()))
-    frame = frames.layers[["norm", *frames.keys, "step", "layer", "runs", *columns]]
-    shown, panels, note = panelled(frame.rename(columns=columns), frames.keys, most=6)
+    frame = chart_data.layers[["norm", *chart_data.keys, "step", "layer", "runs", *columns]]
+    shown, panels, note = add_panels(frame.rename(columns=columns), chart_data.keys, most=6)
     shown, absent = ends(shown, panels)
     shown[value] = shown[value].where(shown[value] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
@@ -64,9 +64,9 @@ def by_layer(
         scale=alt.Scale(type="log", nice=False, padding=10),
     )
     about = [alt.Tooltip("norm:N"), alt.Tooltip("step:Q"), alt.Tooltip("layer:Q")]
-    marks = lines_and_points(frames, x, y, [*about, *tooltips, alt.Tooltip("runs:Q")], size=40)
-    description = f"{text}{absent}{note}{layers_left_out(frames.layers, steps=False)}"
-    return spread(marks, shown, order, description)
+    marks = lines_and_points(chart_data, x, y, [*about, *tooltips, alt.Tooltip("runs:Q")], size=40)
+    description = f"{text}{absent}{note}{layers_left_out(chart_data.layers, steps=False)}"
+    return facet(marks, shown, order, description)
 
 
 def ends(frame: pd.DataFrame, panels: list[str]) -> tuple[pd.DataFrame, str]:

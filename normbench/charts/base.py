@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Frames:
+class ChartData:
     """An experiment's numbers as the charts take them. Empty frames are of what was not measured.
 
     norms: labels in the config's order; keys: the sweep keys, a column each in every frame;
@@ -56,7 +56,7 @@ class Frames:
     tuned_key: str | None = None
 
 
-Draw = Callable[[Frames], "Drawn | None"]
+Draw = Callable[[ChartData], "Drawn | None"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Chart:
     """One registered chart.
 
     about: one line, what it shows; draw: the chart with a description in words, or None when there
-    is nothing to draw; place: its position in the story; scales: the axes ("x", "y") that may be
-    read on a linear or a logarithmic scale; defines: what it shows, as the glossary names it;
-    views: other ways to draw the same, by what they are called, ``view`` being the name of the
+    is nothing to draw; place: its position in the reading order; scales: the axes ("x", "y") that
+    may be read on a linear or a logarithmic scale; defines: what it shows, as the glossary names
+    it; views: other ways to draw the same, by what they are called, ``view`` being the name of the
     first.
     """
 
@@ -103,6 +103,6 @@ def chart(
     return add
 
 
-def story() -> list[str]:
+def chart_order() -> list[str]:
     """The names of all charts in reading order."""
     return sorted(CHARTS.names(), key=lambda name: (CHARTS[name].place, name))

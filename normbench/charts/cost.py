@@ -5,28 +5,28 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, panelled, spread
+from normbench.charts.base import ChartData, chart
+from normbench.charts.marks import Drawn, add_panels, colour, facet
 
 WORDS = 130  # points at the right for the numbers
 
 
 @chart("cost", title="Time per step", place=90, defines=("time/step",))
-def cost(frames: Frames) -> Drawn | None:
+def cost(chart_data: ChartData) -> Drawn | None:
     """Training time per step by norm: the median over runs, as in the tables, and the range."""
-    table = frames.outcomes
+    table = chart_data.outcomes
     if table.empty or not np.isfinite(table["seconds_per_step"]).any():
         return None
-    by = ["norm", *frames.keys]
+    by = ["norm", *chart_data.keys]
     times = (1000 * table["seconds_per_step"]).groupby([table[name] for name in by], sort=False)
     frame = times.agg(["median", "min", "max", "count"]).reset_index()
-    shown, panels, note = panelled(frame, frames.keys)
+    shown, panels, note = add_panels(frame, chart_data.keys)
     shown["text"] = [
         f"{median:.3g} ({low:.3g} to {high:.3g})" if low < high else f"{median:.3g}"
         for median, low, high in zip(shown["median"], shown["min"], shown["max"], strict=True)
     ]
     single = len(panels) == 1
-    y = alt.Y("norm:N", title=None, sort=frames.norms)
+    y = alt.Y("norm:N", title=None, sort=chart_data.norms)
     axis = alt.Axis(title="ms per step")
     room = alt.Scale(range=[0, {"expr": f"width - {WORDS}"}]) if single else alt.Scale()
     tooltip = [
@@ -42,7 +42,7 @@ def cost(frames: Frames) -> Drawn | None:
         .encode(
             y=y,
             x=alt.X("median:Q", axis=axis, scale=room),
-            color=colour(frames, legend=None),
+            color=colour(chart_data, legend=None),
             tooltip=tooltip,
         )
     )
@@ -61,4 +61,4 @@ def cost(frames: Frames) -> Drawn | None:
         "run. Forward, backward and update, without loading data, evaluating or probing. Runs that "
         f"train side by side on one machine slow each other down.{note}"
     )
-    return spread(marks, shown, panels, description)
+    return facet(marks, shown, panels, description)

@@ -10,18 +10,18 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import floor, ticks
 from normbench.charts.marks import (
     HEIGHT,
     Drawn,
+    add_panels,
     colour,
     dash,
+    facet,
     line_colour,
     listed,
-    panelled,
     shape,
-    spread,
 )
 
 LABEL = 15  # points between the names at the lines' ends, at least
@@ -46,16 +46,20 @@ class _View:
     rule_text: str = ""
 
 
-def accuracy(frames: Frames) -> Drawn | None:
+def accuracy(chart_data: ChartData) -> Drawn | None:
     """Validation accuracy over steps: the median over seeds, and the range that they span."""
-    if frames.accuracy.empty:
+    if chart_data.accuracy.empty:
         return None
-    low = min(_lowest(frames.accuracy["low"]), _lowest(frames.accuracy_by_seed.get("value")))
-    target = frames.target
+    low = min(
+        _lowest(chart_data.accuracy["low"]), _lowest(chart_data.accuracy_by_seed.get("value"))
+    )
+    target = chart_data.target
     view = _View("validation accuracy", "%", False, lambda v: v, "{0}",
                  (max(0.0, low - 0.02), 1.0), target, f"target {100 * target:.4g} %")  # fmt: skip
-    last = _last(frames.accuracy, lambda value: f"{100 * value:.1f} %")
-    return _curves(frames, frames.accuracy, frames.accuracy_by_seed, view, _told(frames), last)
+    last = _last(chart_data.accuracy, lambda value: f"{100 * value:.1f} %")
+    return _curves(
+        chart_data, chart_data.accuracy, chart_data.accuracy_by_seed, view, _told(chart_data), last
+    )
 
 
 @chart(
@@ -67,60 +71,70 @@ def accuracy(frames: Frames) -> Drawn | None:
     view="error rate, on a logarithm",
     views={"accuracy": accuracy},
 )
-def error(frames: Frames) -> Drawn | None:
+def error(chart_data: ChartData) -> Drawn | None:
     """Validation error rate (1 − accuracy) over steps: the median over seeds, and their range."""
-    if frames.accuracy.empty:
+    if chart_data.accuracy.empty:
         return None
-    seeds = frames.accuracy_by_seed.get("value")
-    found = pd.concat([1 - frames.accuracy["high"], 1 - frames.accuracy["low"]])
+    seeds = chart_data.accuracy_by_seed.get("value")
+    found = pd.concat([1 - chart_data.accuracy["high"], 1 - chart_data.accuracy["low"]])
     found = found if seeds is None else pd.concat([found, 1 - seeds.astype(float)])
     least = floor(found)
     shown = found.clip(lower=least)
-    target = 1 - frames.target
+    target = 1 - chart_data.target
     view = _View(
         "validation error", "~%", True, lambda v: np.maximum(1 - v, least),
         f"max(1 - {{0}}, {least:.5g})", (0.85 * float(shown.min()), 1.1 * float(shown.max())),
         target if target > 0 else None, f"target {100 * target:.3g} %",
     )  # fmt: skip
-    last = _last(frames.accuracy, lambda value: f"{100 * (1 - value):.1f} %")
+    last = _last(chart_data.accuracy, lambda value: f"{100 * (1 - value):.1f} %")
     none = " No error at all stands at the lower edge." if (found <= 0).any() else ""
     return _curves(
-        frames, frames.accuracy, frames.accuracy_by_seed, view, _told(frames) + none, last
+        chart_data,
+        chart_data.accuracy,
+        chart_data.accuracy_by_seed,
+        view,
+        _told(chart_data) + none,
+        last,
     )
 
 
 @chart("loss", title="Training loss", place=20, scales=("x", "y"), defines=("step", "ended"))
-def loss(frames: Frames) -> Drawn | None:
+def loss(chart_data: ChartData) -> Drawn | None:
     """Training loss over steps: the median over seeds, and the range that they span."""
-    if frames.loss.empty:
+    if chart_data.loss.empty:
         return None
-    seeds = frames.loss_by_seed.get("value")
-    parts = [frames.loss["low"], frames.loss["high"], *([] if seeds is None else [seeds])]
+    seeds = chart_data.loss_by_seed.get("value")
+    parts = [chart_data.loss["low"], chart_data.loss["high"], *([] if seeds is None else [seeds])]
     found = pd.concat(parts).astype(float)
     found = found[np.isfinite(found) & (found > 0)]
     domain = (0.9 * float(found.min()), 1.1 * float(found.max())) if len(found) else (0.1, 1.0)
     view = _View("training loss", "~g", True, lambda v: v, "{0}", domain)
     told = "A line ends where half of the runs had diverged."
-    last = _last(frames.loss, lambda value: f"{value:.3g}")
-    return _curves(frames, frames.loss, frames.loss_by_seed, view, told, last)
+    last = _last(chart_data.loss, lambda value: f"{value:.3g}")
+    return _curves(chart_data, chart_data.loss, chart_data.loss_by_seed, view, told, last)
 
 
-def _told(frames: Frames) -> str:
+def _told(chart_data: ChartData) -> str:
     return "The dotted rule is the target; after a divergence a seed counts as chance."
 
 
 def _curves(
-    frames: Frames, bands: pd.DataFrame, seeds: pd.DataFrame, view: _View, told: str, last: str
+    chart_data: ChartData,
+    bands: pd.DataFrame,
+    seeds: pd.DataFrame,
+    view: _View,
+    told: str,
+    last: str,
 ) -> Drawn:
-    keys = frames.keys
+    keys = chart_data.keys
     alone = _alone(bands, seeds, keys)
     bands = bands.assign(kind=np.where(alone, "none", "band"))
     shown = bands if seeds.empty else pd.concat([bands, seeds.assign(kind="seed")])
-    shown, panels, note = panelled(shown, keys)
-    names = _names(shown, frames.norms, view) if len(panels) == 1 else pd.DataFrame()
-    marks = _marks(frames, shown, view, names)
+    shown, panels, note = add_panels(shown, keys)
+    names = _names(shown, chart_data.norms, view) if len(panels) == 1 else pd.DataFrame()
+    marks = _marks(chart_data, shown, view, names)
     description = "Lines are medians over seeds, bands reach from the lowest to the highest seed. "
-    thin = [norm for norm in frames.norms if norm in set(bands.loc[alone, "norm"])]
+    thin = [norm for norm in chart_data.norms if norm in set(bands.loc[alone, "norm"])]
     if thin:
         where = " at some sweep points" if keys else ""
         description += (
@@ -136,7 +150,7 @@ def _curves(
         if name in shown
     }
     shown = shown[shown["kind"] != "none"]
-    return spread(marks, shown, panels, description, x="independent", computed=computed)
+    return facet(marks, shown, panels, description, x="independent", computed=computed)
 
 
 def _alone(bands: pd.DataFrame, seeds: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
@@ -151,10 +165,10 @@ def _alone(bands: pd.DataFrame, seeds: pd.DataFrame, keys: Sequence[str]) -> pd.
 
 
 def _marks(
-    frames: Frames, shown: pd.DataFrame, view: _View, names: pd.DataFrame
+    chart_data: ChartData, shown: pd.DataFrame, view: _View, names: pd.DataFrame
 ) -> list[alt.Chart]:
     named = len(names) > 0
-    room = 30 + CHARACTER * max(map(len, frames.norms)) if named else 0
+    room = 30 + CHARACTER * max(map(len, chart_data.norms)) if named else 0
     where: dict[str, Any] = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
     x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", grid=False),
               scale=alt.Scale(nice=False, **where))  # fmt: skip
@@ -163,8 +177,8 @@ def _marks(
     axis = alt.Axis(title=view.title, format=view.format, **(at if view.log else {}))
     kind: Any = "log" if view.log else "linear"
     scale = alt.Scale(type=kind, domain=[low, high], nice=False, clamp=view.log)
-    colours = colour(frames, legend=None) if named else line_colour(frames)
-    dashes = dash(frames, legend=None) if named else dash(frames)
+    colours = colour(chart_data, legend=None) if named else line_colour(chart_data)
+    dashes = dash(chart_data, legend=None) if named else dash(chart_data)
 
     def of(field: str) -> alt.Y:
         return alt.Y(f"{field}_shown:Q", axis=axis, scale=scale)
@@ -208,7 +222,7 @@ def _marks(
         data = alt.InlineData(values=names.to_dict("records"))
         left = alt.value({"expr": f"width - {room - 12:.0f}"})
         beside = alt.value({"expr": f"width - {room - 22:.0f}"})
-        shapes = shape(frames, legend=None)
+        shapes = shape(chart_data, legend=None)
         marks += [
             alt.Chart(data)
             .mark_point(size=60, filled=True, opacity=1)

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.rule import mark
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import FAR, Judged, judged
-from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, colour, panelled, shape, source
+from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, add_panels, colour, shape, source
 
 ROW = 46  # points a norm
 WORDS = 132  # points at the right for the difference and the verdict
 
 
 @chart("forest", title="Difference to the leader", place=4, defines=("best set", "leader"))
-def forest(frames: Frames) -> Drawn | None:
+def forest(chart_data: ChartData) -> Drawn | None:
     """Difference of each norm to the leader, with its interval and what it means."""
-    table = frames.best
+    table = chart_data.best
     if table.empty or not np.isfinite(table["value"]).any():
         return None
-    shown, panels, note = panelled(table, frames.keys)
-    look = judged(frames.metric)
+    shown, panels, note = add_panels(table, chart_data.keys)
+    look = judged(chart_data.metric)
     shown = _placed(shown, look)
     order = list(dict.fromkeys(shown.sort_values("place", kind="stable")["norm"]))
     single = len(panels) == 1
@@ -38,8 +38,8 @@ def forest(frames: Frames) -> Drawn | None:
     # In panels each has the axis that its own numbers need.
     scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
     axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
-    y = alt.Y("norm:N", title=None, sort=order if single else frames.norms)
-    layers = _marks(frames, scale, axis, y, look, single=single, far=bool(shown["far"].any()))
+    y = alt.Y("norm:N", title=None, sort=order if single else chart_data.norms)
+    layers = _marks(chart_data, scale, axis, y, look, single=single, far=bool(shown["far"].any()))
     data = source(shown.drop(columns="panel") if single else shown)
     height = ROW * len(order) if single else 26 * len(order)
     description = _described(look, shown, note, single=single)
@@ -114,7 +114,7 @@ def _scale(shown: pd.DataFrame) -> alt.Scale:
 
 
 def _marks(
-    frames: Frames,
+    chart_data: ChartData,
     scale: alt.Scale,
     axis: alt.Axis,
     y: alt.Y,
@@ -138,7 +138,7 @@ def _marks(
     near, away = "!datum.far", "datum.far"
     edge = 8 if look.higher_is_better else {"expr": f"width - {WORDS if single else 0} - 8"}
     arrow = "triangle-left" if look.higher_is_better else "triangle-right"
-    colours = colour(frames, legend=None)
+    colours = colour(chart_data, legend=None)
     # Where no mark is, a screen reader is told of none: the arrows of some panels only.
     found = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
@@ -148,7 +148,7 @@ def _marks(
         alt.Chart().mark_rule(strokeWidth=3, clip=True, aria=False).transform_filter(near).encode(
             x=at("ci_low_shown"), x2="ci_high_shown:Q", y=y, color=colours),
         alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
-            x=at("difference_shown"), y=y, color=colours, shape=shape(frames, legend=None),
+            x=at("difference_shown"), y=y, color=colours, shape=shape(chart_data, legend=None),
             tooltip=tooltip),
         alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1, aria=single)
         .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),

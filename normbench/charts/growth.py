@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, panelled, shape, spread
+from normbench.charts.base import ChartData, chart
+from normbench.charts.marks import Drawn, add_panels, colour, facet, shape
 
 
 @chart(
@@ -16,15 +16,15 @@ from normbench.charts.marks import Drawn, colour, panelled, shape, spread
     scales=("y",),
     defines=("growth/layer", "theory"),
 )
-def growth(frames: Frames) -> Drawn | None:
+def growth(chart_data: ChartData) -> Drawn | None:
     """Growth of the squared gradient per layer toward the input at step 0, beside theory."""
-    frame = frames.growth.drop(columns=["theory_note"], errors="ignore")
+    frame = chart_data.growth.drop(columns=["theory_note"], errors="ignore")
     if frame.empty or not (np.isfinite(frame["growth"]) & (frame["growth"] > 0)).any():
         return None
-    shown, panels, note = panelled(frame, frames.keys)
+    shown, panels, note = add_panels(frame, chart_data.keys)
     # No logarithm of what has vanished altogether.
     shown["growth"] = shown["growth"].where(shown["growth"] > 0, np.nan)
-    x = alt.X("norm:N", title=None, sort=frames.norms, axis=alt.Axis(labelAngle=0))
+    x = alt.X("norm:N", title=None, sort=chart_data.norms, axis=alt.Axis(labelAngle=0))
     axis = alt.Axis(title="growth per layer", format="~g")
     scale = alt.Scale(type="log", nice=False, padding=14)
     one = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(1))
@@ -43,8 +43,8 @@ def growth(frames: Frames) -> Drawn | None:
         .encode(
             x=x,
             y=alt.Y("growth:Q", axis=axis, scale=scale),
-            color=colour(frames, legend=None),
-            shape=shape(frames, legend=None),
+            color=colour(chart_data, legend=None),
+            shape=shape(chart_data, legend=None),
             tooltip=[
                 alt.Tooltip("norm:N"),
                 alt.Tooltip("seed:N"),
@@ -58,4 +58,4 @@ def growth(frames: Frames) -> Drawn | None:
         "dotted rule) gradients keep their size; below they vanish toward the input, above they "
         f"explode.{note}"
     )
-    return spread([one, theory, measured], shown, panels, description)
+    return facet([one, theory, measured], shown, panels, description)

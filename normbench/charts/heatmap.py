@@ -5,13 +5,13 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.marks import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
     Drawn,
+    add_panels,
     layers_left_out,
-    panelled,
     source,
 )
 
@@ -22,22 +22,22 @@ from normbench.charts.marks import (
     place=40,
     defines=("first layer", "growth/layer", "step"),
 )
-def gradients(frames: Frames) -> Drawn | None:
+def gradients(chart_data: ChartData) -> Drawn | None:
     """Norm of dL/dz by layer and step, one panel a norm, all on one logarithmic colour scale."""
-    if frames.layers.empty:
+    if chart_data.layers.empty:
         return None
-    columns = ["norm", *frames.keys, "step", "layer", "runs", "activation_gradient"]
-    shown, panels, note = panelled(
-        frames.layers[columns], frames.keys, most=max(1, 12 // len(frames.norms))
+    columns = ["norm", *chart_data.keys, "step", "layer", "runs", "activation_gradient"]
+    shown, panels, note = add_panels(
+        chart_data.layers[columns], chart_data.keys, most=max(1, 12 // len(chart_data.norms))
     )
     shown = shown.rename(columns={"activation_gradient": "gradient"})
     # No logarithm: the cell stays empty.
     shown["gradient"] = shown["gradient"].where(shown["gradient"] > 0, np.nan)
-    if frames.keys:
+    if chart_data.keys:
         shown["panel"] = shown["norm"].astype(str) + ", " + shown["panel"].astype(str)
-        order = [f"{norm}, {panel}" for panel in panels for norm in frames.norms]
+        order = [f"{norm}, {panel}" for panel in panels for norm in chart_data.norms]
     else:
-        shown["panel"], order = shown["norm"], frames.norms
+        shown["panel"], order = shown["norm"], chart_data.norms
     cell = (
         alt.Chart()
         .mark_rect(aria=False)
@@ -64,7 +64,7 @@ def gradients(frames: Frames) -> Drawn | None:
         "Rows are layers, columns are probed steps; the colour is the median over the seeds that "
         "had not diverged. A panel whose colour changes from top to bottom has a gradient that "
         "vanishes or explodes on its way to the input; one of zero, or beyond floating point, is "
-        f"not drawn.{note}{layers_left_out(frames.layers)}"
+        f"not drawn.{note}{layers_left_out(chart_data.layers)}"
     )
     data = source(shown.drop(columns="norm"))
     one = alt.layer(cell, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
@@ -72,4 +72,4 @@ def gradients(frames: Frames) -> Drawn | None:
     panes = one.facet(facet=facet, columns=2).properties(description=description)
     panes = panes.resolve_axis(x="independent")
     # Sweep points differ in their budgets, and so in the steps that are probed.
-    return panes.resolve_scale(x="independent") if frames.keys else panes
+    return panes.resolve_scale(x="independent") if chart_data.keys else panes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from normbench.charts.activations import by_layer
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.marks import Drawn
 
 
@@ -16,9 +16,9 @@ from normbench.charts.marks import Drawn
     scales=("y",),
     defines=("effective rank", "example cosine", "step"),
 )
-def likeness(frames: Frames) -> Drawn | None:
+def likeness(chart_data: ChartData) -> Drawn | None:
     """Effective rank of a batch's activations by layer, first and last probe."""
-    if frames.layers.empty or frames.layers["effective_rank"].isna().all():
+    if chart_data.layers.empty or chart_data.layers["effective_rank"].isna().all():
         return None
     text = (
         "Medians over the seeds that had not diverged. At 1 all examples of a batch look the same "
@@ -29,4 +29,4 @@ def likeness(frames: Frames) -> Drawn | None:
         alt.Tooltip("cosine:Q", format=".3f", title="mean cosine"),
     ]
     columns = {"effective_rank": "rank", "example_cosine": "cosine"}
-    return by_layer(frames, columns, "effective rank", tooltips, text)
+    return by_layer(chart_data, columns, "effective rank", tooltips, text)

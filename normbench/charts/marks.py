@@ -12,8 +12,8 @@ import pandas as pd
 
 from normbench.analysis.curves import thinned
 from normbench.analysis.groups import sweep_points
-from normbench.charts.base import Frames
-from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, looks
+from normbench.charts.base import ChartData
+from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, norm_styles
 from normbench.store.files import finite, to_json
 
 WIDTH, HEIGHT = 640, 300
@@ -43,33 +43,33 @@ def source(frame: pd.DataFrame) -> alt.InlineData:
     return alt.InlineData(values=finite(rows))
 
 
-def colour(frames: Frames, **options: Any) -> alt.Color:
+def colour(chart_data: ChartData, **options: Any) -> alt.Color:
     """A norm's colour. The range is the theme's, so that one chart serves light and dark pages."""
-    return alt.Color("norm:N", title=None, scale=alt.Scale(domain=frames.norms), **options)
+    return alt.Color("norm:N", title=None, scale=alt.Scale(domain=chart_data.norms), **options)
 
 
-def line_colour(frames: Frames, norms: Sequence[str] = ()) -> alt.Color:
+def line_colour(chart_data: ChartData, norms: Sequence[str] = ()) -> alt.Color:
     """The same, with strokes in the legend: a norm's dash shows there. norms: those in it."""
-    shown = list(norms) or list(frames.norms)
+    shown = list(norms) or list(chart_data.norms)
     legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
-    return colour(frames, legend=legend)
+    return colour(chart_data, legend=legend)
 
 
-def dash(frames: Frames, **options: Any) -> alt.StrokeDash:
+def dash(chart_data: ChartData, **options: Any) -> alt.StrokeDash:
     """A norm's dash."""
-    look = looks(frames.norms)
-    scale = alt.Scale(domain=frames.norms, range=[list(look[n].dash) for n in frames.norms])
+    look = norm_styles(chart_data.norms)
+    scale = alt.Scale(domain=chart_data.norms, range=[list(look[n].dash) for n in chart_data.norms])
     return alt.StrokeDash("norm:N", title=None, scale=scale, **options)
 
 
-def shape(frames: Frames, **options: Any) -> alt.Shape:
+def shape(chart_data: ChartData, **options: Any) -> alt.Shape:
     """A norm's shape."""
-    look = looks(frames.norms)
-    scale = alt.Scale(domain=frames.norms, range=[look[n].shape for n in frames.norms])
+    look = norm_styles(chart_data.norms)
+    scale = alt.Scale(domain=chart_data.norms, range=[look[n].shape for n in chart_data.norms])
     return alt.Shape("norm:N", title=None, scale=scale, **options)
 
 
-def panelled(
+def add_panels(
     frame: pd.DataFrame, keys: Sequence[str], most: int = MOST_PANELS
 ) -> tuple[pd.DataFrame, list[str], str]:
     """The frame with its sweep points named in the column ``panel`` in place of the keys.
@@ -116,23 +116,25 @@ def layers_left_out(layers: pd.DataFrame, *, steps: bool = True) -> str:
 
 
 def lines_and_points(
-    frames: Frames, x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip], size: int = 60
+    chart_data: ChartData, x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip], size: int = 60
 ) -> list[alt.Chart]:
     """A line a norm and its points, which tell their values; size: of a point, in square pixels."""
     line = (
         alt.Chart()
         .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=colour(frames), strokeDash=dash(frames), shape=shape(frames))
+        .encode(
+            x=x, y=y, color=colour(chart_data), strokeDash=dash(chart_data), shape=shape(chart_data)
+        )
     )
     point = (
         alt.Chart()
         .mark_point(filled=True, size=size)
-        .encode(x=x, y=y, color=colour(frames), shape=shape(frames), tooltip=tooltip)
+        .encode(x=x, y=y, color=colour(chart_data), shape=shape(chart_data), tooltip=tooltip)
     )
     return [line, point]
 
 
-def spread(
+def facet(
     layers: Sequence[alt.Chart],
     frame: pd.DataFrame,
     panels: list[str],
@@ -163,7 +165,7 @@ def spread(
 def theme(norms: Sequence[str], scheme: str = "light") -> dict[str, Any]:
     """The Vega-Lite configuration of a page. scheme: light or dark."""
     ink, grid = _INK[scheme], _GRID[scheme]
-    look = looks(norms)
+    look = norm_styles(norms)
     text = {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12}
     return {
         "background": LIGHT_BACKGROUND if scheme == "light" else DARK_BACKGROUND,
@@ -194,13 +196,13 @@ def theme(norms: Sequence[str], scheme: str = "light") -> dict[str, Any]:
     }
 
 
-def dressed(chart: Drawn, frames: Frames, title: str) -> Drawn:
+def with_theme(chart: Drawn, chart_data: ChartData, title: str) -> Drawn:
     """The chart as it stands alone in a notebook or a file: with the theme of a light page, its
     title, and the data, the network and the seeds below it.
     """
     copy = chart.copy(deep=False)
-    copy.config = alt.Config.from_dict(theme(frames.norms))
-    lines = textwrap.wrap(frames.about, SUBTITLE_CHARACTERS)
+    copy.config = alt.Config.from_dict(theme(chart_data.norms))
+    lines = textwrap.wrap(chart_data.about, SUBTITLE_CHARACTERS)
     copy.title = alt.TitleParams(
         title, subtitle=lines, anchor="start", offset=14, fontSize=15, subtitleFontSize=12
     )

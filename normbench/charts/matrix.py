@@ -8,9 +8,9 @@ import pandas as pd
 
 from normbench.analysis.groups import sweep_points
 from normbench.analysis.rule import mark
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import judged
-from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, panelled, source
+from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, add_panels, source
 
 ROW = 44  # points a norm
 PALE, DEEP = "#eaf1fb", "#0b4a9e"  # black and white text stand out on either by 4.5:1
@@ -18,13 +18,13 @@ LIGHT_TEXT = 0.5  # the shade from which on text is white
 
 
 @chart("matrix", title="Each norm along the sweep", place=3, defines=("best set", "leader"))
-def matrix(frames: Frames) -> Drawn | None:
+def matrix(chart_data: ChartData) -> Drawn | None:
     """The judged metric of each norm at each swept value, and how it stands to the best there."""
-    table = frames.best
-    if not frames.keys or table.empty or not np.isfinite(table["value"]).any():
+    table = chart_data.best
+    if not chart_data.keys or table.empty or not np.isfinite(table["value"]).any():
         return None
-    key, others = frames.keys[0], frames.keys[1:]
-    look = judged(frames.metric)
+    key, others = chart_data.keys[0], chart_data.keys[1:]
+    look = judged(chart_data.metric)
     columns = ["norm", "place", "value", "verdict", "difference", "seeds"]
     frame = table[[*columns, *others]].assign(at=table[key].map(str))
     for name in ("value", "difference"):
@@ -34,10 +34,10 @@ def matrix(frames: Frames) -> Drawn | None:
     frame["mark"] = [mark(str(word)) for word in frame["verdict"]]
     frame["leads"] = frame["place"] == 0
     order = sweep_points(table, [key])[1][key].map(str).tolist()
-    shown, panels, note = panelled(frame, others)
+    shown, panels, note = add_panels(frame, others)
     single = len(panels) == 1
     x = alt.X("at:O", title=key, sort=order, axis=alt.Axis(labelAngle=0, orient="top"))
-    y = alt.Y("norm:N", title=None, sort=frames.norms)
+    y = alt.Y("norm:N", title=None, sort=chart_data.norms)
     tooltip = [
         alt.Tooltip("norm:N"),
         alt.Tooltip("at:O", title=key),
@@ -70,7 +70,7 @@ def matrix(frames: Frames) -> Drawn | None:
     )
     data = source(shown.drop(columns="panel") if single else shown)
     layers = alt.layer(cell, *texts, data=data)
-    height = ROW * len(frames.norms)
+    height = ROW * len(chart_data.norms)
     if single:
         return layers.properties(width=WIDTH, height=height, description=description)
     facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))

@@ -14,7 +14,7 @@ LIGHT_BACKGROUND, DARK_BACKGROUND = "#ffffff", "#14171c"
 
 
 @dataclass(frozen=True)
-class Look:
+class NormStyle:
     """light, dark: colours on a light and a dark page; terminal: one that serves on both.
 
     dash: lengths of strokes and gaps; shape: a Vega symbol.
@@ -27,21 +27,21 @@ class Look:
     shape: str
 
 
-_LOOKS = (
-    Look("#252226", "#ffffff", "#808080", (1, 0), "circle"),
-    Look("#004ed6", "#2e85fb", "#2e85fb", (8, 3), "square"),
-    Look("#d97c09", "#d65b17", "#d65b17", (3, 2), "triangle-up"),
-    Look("#16a771", "#13e183", "#16a771", (10, 3, 2, 3), "diamond"),
-    Look("#a680b8", "#c97ea8", "#c0709e", (14, 4), "cross"),
-    Look("#603f00", "#ffe023", "#a07a00", (1, 2), "triangle-down"),
-    Look("#598ef1", "#9cb2ff", "#598ef1", (6, 2, 1, 2, 1, 2), "triangle-right"),
-    Look("#572672", "#7f59a8", "#9468c0", (4, 4), "triangle-left"),
+_STYLES = (
+    NormStyle("#252226", "#ffffff", "#808080", (1, 0), "circle"),
+    NormStyle("#004ed6", "#2e85fb", "#2e85fb", (8, 3), "square"),
+    NormStyle("#d97c09", "#d65b17", "#d65b17", (3, 2), "triangle-up"),
+    NormStyle("#16a771", "#13e183", "#16a771", (10, 3, 2, 3), "diamond"),
+    NormStyle("#a680b8", "#c97ea8", "#c0709e", (14, 4), "cross"),
+    NormStyle("#603f00", "#ffe023", "#a07a00", (1, 2), "triangle-down"),
+    NormStyle("#598ef1", "#9cb2ff", "#598ef1", (6, 2, 1, 2, 1, 2), "triangle-right"),
+    NormStyle("#572672", "#7f59a8", "#9468c0", (4, 4), "triangle-left"),
 )
 _HOUSE = {"none": 0, "batch": 1, "layer": 2, "rms": 3, "group": 4, "instance": 5}
 
 
-def looks(labels: Iterable[str]) -> dict[str, Look]:
-    """label -> its look, for the norms of one experiment, in any order.
+def norm_styles(labels: Iterable[str]) -> dict[str, NormStyle]:
+    """label -> its style, for the norms of one experiment, in any order.
 
     A norm that bears its kind's name, such as batch or group(groups=4), looks the same in every
     experiment. The others take what is left, in alphabetical order; from the ninth on colours come
@@ -54,15 +54,19 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
         if own is not None and own not in taken.values():
             taken[name] = own
     # The places that no kind claims come first, so that a kind's own stays free where it can.
-    free = [*range(len(_HOUSE), len(_LOOKS)), *range(len(_HOUSE)), *range(len(_LOOKS), len(names))]
+    free = [
+        *range(len(_HOUSE), len(_STYLES)),
+        *range(len(_HOUSE)),
+        *range(len(_STYLES), len(names)),
+    ]
     left = iter([place for place in free if place not in taken.values()])
     for name in names:
         if name not in taken:
             taken[name] = next(left)
-    return {name: _look(place) for name, place in taken.items()}
+    return {name: _style(place) for name, place in taken.items()}
 
 
-def _look(place: int) -> Look:
-    again, position = divmod(place, len(_LOOKS))
-    look, other = _LOOKS[position], _LOOKS[(position + again) % len(_LOOKS)]
-    return Look(look.light, look.dark, look.terminal, other.dash, other.shape)
+def _style(place: int) -> NormStyle:
+    again, position = divmod(place, len(_STYLES))
+    style, other = _STYLES[position], _STYLES[(position + again) % len(_STYLES)]
+    return NormStyle(style.light, style.dark, style.terminal, other.dash, other.shape)

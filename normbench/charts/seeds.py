@@ -5,31 +5,31 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from normbench.charts.base import Frames, chart
+from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import judged
-from normbench.charts.marks import Drawn, colour, panelled, shape, spread
+from normbench.charts.marks import Drawn, add_panels, colour, facet, shape
 
 MISSED = 1.25  # where a miss stands, in budgets
 
 
 @chart("seeds", title="Seed by seed", place=32, defines=("seed", "pairs"))
-def seeds(frames: Frames) -> Drawn | None:
+def seeds(chart_data: ChartData) -> Drawn | None:
     """The judged metric of every run: a point a run, a line a seed."""
-    table, metric = frames.outcomes, frames.metric
+    table, metric = chart_data.outcomes, chart_data.metric
     if table.empty or table[metric].isna().all():
         return None
     look = judged(metric)
-    frame = table[["norm", *frames.keys, "seed", metric]].rename(columns={metric: "value"})
+    frame = table[["norm", *chart_data.keys, "seed", metric]].rename(columns={metric: "value"})
     missed = np.isinf(frame["value"])
     frame["missed"] = missed
     frame["value"] = frame["value"].where(~missed, MISSED * table["budget"])
     frame = frame.dropna(subset=["value"])
     frame["shown"] = look.factor * frame["value"]
     frame["value"], scale, axis = look.axis(frame["value"])
-    shown, panels, note = panelled(frame, frames.keys)
-    order = frames.norms
-    if len(panels) == 1 and len(frames.best):
-        order = list(frames.best.sort_values("place")["norm"])
+    shown, panels, note = add_panels(frame, chart_data.keys)
+    order = chart_data.norms
+    if len(panels) == 1 and len(chart_data.best):
+        order = list(chart_data.best.sort_values("place")["norm"])
     x = alt.X("norm:N", title=None, sort=order, axis=alt.Axis(labelAngle=0))
     y = alt.Y("value:Q", scale=scale, axis=axis)
     line = (
@@ -42,7 +42,7 @@ def seeds(frames: Frames) -> Drawn | None:
         alt.Tooltip("seed:N"),
         alt.Tooltip("shown:Q", format=look.value, title=look.title),
     ]
-    colours, shapes = colour(frames, legend=None), shape(frames, legend=None)
+    colours, shapes = colour(chart_data, legend=None), shape(chart_data, legend=None)
     marks: list[alt.Chart] = [line]
     for of, filled in (("!datum.missed", True), ("datum.missed", False)):
         if (frame["missed"] != filled).any():  # of no points at all an axis would know no ends
@@ -58,4 +58,4 @@ def seeds(frames: Frames) -> Drawn | None:
         + (", and the axis is a logarithm of the error (1 − value)." if look.rate else ".")
         + (" Hollow points missed the target within the budget." if missed.any() else "")
     )
-    return spread(marks, shown, panels, description + note)
+    return facet(marks, shown, panels, description + note)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, dash, joined, line_colour, listed, panelled, spread
+from normbench.charts.base import ChartData, chart
+from normbench.charts.marks import Drawn, add_panels, dash, facet, joined, line_colour, listed
 
 
 @chart(
@@ -16,19 +16,19 @@ from normbench.charts.marks import Drawn, dash, joined, line_colour, listed, pan
     scales=("x",),
     defines=("Kaplan-Meier", "target", "reached"),
 )
-def survival(frames: Frames) -> Drawn | None:
+def survival(chart_data: ChartData) -> Drawn | None:
     """Share of runs that have not yet reached the target (Kaplan-Meier), over steps."""
-    if frames.survival.empty:
+    if chart_data.survival.empty:
         return None
-    columns = ["norm", *frames.keys, "step", "survival", "at_risk"]
-    by = ["norm", *frames.keys]
-    table = frames.survival[columns]
+    columns = ["norm", *chart_data.keys, "step", "survival", "at_risk"]
+    by = ["norm", *chart_data.keys]
+    table = chart_data.survival[columns]
     reached = table.groupby(by, dropna=False)["survival"].transform("min") < 1
     if not reached.any():
         return None
-    drawn = [norm for norm in frames.norms if norm in set(table.loc[reached, "norm"])]
-    never = _never(table[~reached], frames)
-    shown, panels, note = panelled(table[reached], frames.keys)
+    drawn = [norm for norm in chart_data.norms if norm in set(table.loc[reached, "norm"])]
+    never = _never(table[~reached], chart_data)
+    shown, panels, note = add_panels(table[reached], chart_data.keys)
     x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d"), scale=alt.Scale(nice=False))
     y = alt.Y(
         "survival:Q",
@@ -39,7 +39,7 @@ def survival(frames: Frames) -> Drawn | None:
     line = (
         alt.Chart()
         .mark_line(interpolate="step-after", strokeWidth=2)
-        .encode(x=x, y=y, color=line_colour(frames, drawn), strokeDash=dash(frames))
+        .encode(x=x, y=y, color=line_colour(chart_data, drawn), strokeDash=dash(chart_data))
     )
     point = (
         alt.Chart()
@@ -47,7 +47,7 @@ def survival(frames: Frames) -> Drawn | None:
         .encode(
             x=x,
             y=y,
-            color=line_colour(frames, drawn),
+            color=line_colour(chart_data, drawn),
             tooltip=[
                 alt.Tooltip("norm:N"),
                 alt.Tooltip("step:Q"),
@@ -58,21 +58,21 @@ def survival(frames: Frames) -> Drawn | None:
     )
     description = (
         f"Each line starts at 100 % of a norm's runs and falls as they reach "
-        f"{100 * frames.target:.1f} % validation accuracy; a line that stays up has runs that "
+        f"{100 * chart_data.target:.1f} % validation accuracy; a line that stays up has runs that "
         f"missed it within the budget.{never}"
     )
-    return spread([line, point], shown, panels, description + note, x="independent")
+    return facet([line, point], shown, panels, description + note, x="independent")
 
 
-def _never(lines: pd.DataFrame, frames: Frames) -> str:
+def _never(lines: pd.DataFrame, chart_data: ChartData) -> str:
     """Words for the lines that would stay up from end to end, and are not drawn."""
     if lines.empty:
         return ""
-    if not frames.keys:
+    if not chart_data.keys:
         return f" Under {listed(lines['norm'].unique())} no run reached it: not drawn."
-    points = lines[["norm", *frames.keys]].drop_duplicates()
+    points = lines[["norm", *chart_data.keys]].drop_duplicates()
     told = []
     for norm, own in points.groupby("norm", sort=False):
-        places = [", ".join(map(str, row)) for row in own[frames.keys].to_numpy()]
+        places = [", ".join(map(str, row)) for row in own[chart_data.keys].to_numpy()]
         told.append(f"{listed([norm])} at {joined(places)}")
     return f" Not drawn, as no run reached it: {'; '.join(told)}."

@@ -6,23 +6,23 @@ import altair as alt
 import numpy as np
 
 from normbench.analysis.groups import sweep_points
-from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, colour, lines_and_points, panelled, spread
+from normbench.charts.base import ChartData, chart
+from normbench.charts.marks import Drawn, add_panels, colour, facet, lines_and_points
 
 
 @chart("sweep", title="Accuracy against the swept key", place=80, defines=("val %", "reached"))
-def sweep(frames: Frames) -> Drawn | None:
+def sweep(chart_data: ChartData) -> Drawn | None:
     """Final validation accuracy at each value of the first swept key."""
-    table = frames.convergence
-    if not frames.keys or table.empty or not np.isfinite(table["val_accuracy_mean"]).any():
+    table = chart_data.convergence
+    if not chart_data.keys or table.empty or not np.isfinite(table["val_accuracy_mean"]).any():
         return None
-    key, others = frames.keys[0], frames.keys[1:]
+    key, others = chart_data.keys[0], chart_data.keys[1:]
     mean, std = table["val_accuracy_mean"], table["val_accuracy_std"].fillna(0)
     frame = table[["norm", *others, "val_accuracy_mean", "runs", "reached"]].assign(
         value=table[key].map(str), low=mean - std, high=mean + std
     )
     order = sweep_points(table, [key])[1][key].map(str).tolist()
-    shown, panels, note = panelled(frame, others)
+    shown, panels, note = add_panels(frame, others)
     x = alt.X("value:O", title=key, sort=order, axis=alt.Axis(labelAngle=0))
     axis = alt.Axis(title="validation accuracy", format="%")
     scale = alt.Scale(zero=False)
@@ -30,7 +30,9 @@ def sweep(frames: Frames) -> Drawn | None:
     bar = (
         alt.Chart()
         .mark_rule(opacity=0.6)
-        .encode(x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=colour(frames))
+        .encode(
+            x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=colour(chart_data)
+        )
     )
     tooltip = [
         alt.Tooltip("norm:N"),
@@ -39,9 +41,9 @@ def sweep(frames: Frames) -> Drawn | None:
         alt.Tooltip("reached:Q", title="reached the target"),
         alt.Tooltip("runs:Q"),
     ]
-    marks = lines_and_points(frames, x, y, tooltip)
+    marks = lines_and_points(chart_data, x, y, tooltip)
     description = (
         f"Means over seeds by {key}, with one standard deviation either way; a diverged run counts "
         f"as chance.{note}"
     )
-    return spread([bar, *marks], shown, panels, description)
+    return facet([bar, *marks], shown, panels, description)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import altair as alt
 
-from normbench.charts.base import Frames, chart
-from normbench.charts.marks import Drawn, lines_and_points, panelled, spread
+from normbench.charts.base import ChartData, chart
+from normbench.charts.marks import Drawn, add_panels, facet, lines_and_points
 
 
 @chart(
@@ -15,16 +15,16 @@ from normbench.charts.marks import Drawn, lines_and_points, panelled, spread
     scales=("x",),
     defines=("val %", "best"),
 )
-def sensitivity(frames: Frames) -> Drawn | None:
+def sensitivity(chart_data: ChartData) -> Drawn | None:
     """Validation accuracy at each value of the tuned key, on the tuning seeds."""
-    if frames.sensitivity.empty:
+    if chart_data.sensitivity.empty:
         return None
-    columns = ["norm", *frames.keys, "tuned", "val_accuracy_mean", "runs", "diverged"]
-    shown, panels, note = panelled(frames.sensitivity[columns], frames.keys)
+    columns = ["norm", *chart_data.keys, "tuned", "val_accuracy_mean", "runs", "diverged"]
+    shown, panels, note = add_panels(chart_data.sensitivity[columns], chart_data.keys)
     log = bool((shown["tuned"] > 0).all())
     x = alt.X(
         "tuned:Q",
-        title=frames.tuned_key,
+        title=chart_data.tuned_key,
         scale=alt.Scale(type="log" if log else "linear"),
         axis=alt.Axis(format="~g", values=sorted(set(shown["tuned"]))),
     )
@@ -36,14 +36,14 @@ def sensitivity(frames: Frames) -> Drawn | None:
     )
     tooltip = [
         alt.Tooltip("norm:N"),
-        alt.Tooltip("tuned:Q", title=frames.tuned_key),
+        alt.Tooltip("tuned:Q", title=chart_data.tuned_key),
         alt.Tooltip("val_accuracy_mean:Q", format=".1%", title="validation accuracy"),
         alt.Tooltip("runs:Q"),
         alt.Tooltip("diverged:Q"),
     ]
-    marks = lines_and_points(frames, x, y, tooltip)
+    marks = lines_and_points(chart_data, x, y, tooltip)
     description = (
         "Means over the tuning seeds, a diverged run at chance. The broader a line's high part, "
         f"the less the norm minds the value.{note}"
     )
-    return spread(marks, shown, panels, description)
+    return facet(marks, shown, panels, description)

@@ -59,7 +59,7 @@ def examine(context: Context) -> Evidence:
         measure(
             [shape],
             norms=["layer", "rms"],
-            setting=config.normalization.setting(),
+            policy=config.normalization.policy(),
             device=config.runtime.device,
             threads=config.runtime.threads,
             min_run_seconds=MIN_RUN_SECONDS,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.data import Dataset
     from normbench.plan import PlannedRun
-    from normbench.results.experiment import Comparison
+    from normbench.results.experiment import ExperimentResult
 
 
 class Interrupted(Exception):
@@ -41,7 +41,7 @@ class Context:
     def __init__(
         self,
         load: Load,
-        train: Callable[[ExperimentConfig], Comparison],
+        train: Callable[[ExperimentConfig], ExperimentResult],
         prepare: Callable[[ExperimentConfig], Dataset],
         place: Place,
         *,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch
 from normbench.claims.verdicts import Piece, judge, seen_by, unchanged
-from normbench.norms import NORMS, Setting, Site, make_method
+from normbench.norms import NORMS, NormPolicy, Site, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
 
@@ -54,9 +54,9 @@ def by_layer(context: Context, x_seed: int = 0) -> dict[str, float]:
     draw = stream(x_seed, "claims", "independence")
     x = torch.from_numpy(draw.standard_normal(shape, dtype="float32"))
     other = torch.from_numpy(2 * draw.standard_normal(shape, dtype="float32") + 1)
-    setting, found = context.config.normalization.setting(), {}
+    policy, found = context.config.normalization.policy(), {}
     for name in NORMS.names():
-        method = make_method(name, setting)
+        method = make_method(name, policy)
         if method.problem(site, count) is None:
             found[name] = change_of_first(method.layer(site).train(), x, other)
     return found
@@ -93,7 +93,7 @@ def change_of_marked(layer: nn.Module, x: Tensor) -> float:
     return float((after - before).norm() / before.norm())
 
 
-def as_worded(setting: Setting) -> dict[str, dict[str, float]]:
+def as_worded(policy: NormPolicy) -> dict[str, dict[str, float]]:
     """norm -> the two measurements on images, for batch, layer and instance norm alone."""
     site = Site(CHANNELS, SIDE, SIDE)
     draw = stream(0, "claims", "as worded")
@@ -103,7 +103,7 @@ def as_worded(setting: Setting) -> dict[str, dict[str, float]]:
     x = (1 + own.abs()) * x + own
     found = {}
     for name in ("batch", "layer", "instance"):
-        layer = make_method(name, setting).layer(site)
+        layer = make_method(name, policy).layer(site)
         found[name] = {
             "off_by_channel": moments_by_channel(layer, x),
             "change_of_marked": change_of_marked(layer, x),
@@ -160,7 +160,7 @@ def examine(context: Context) -> Evidence:
     """Replace the rest of the batch; look at channels; mark one example."""
     layers = by_layer(context)
     networks = {kind: in_network(context, kind) for kind in ("none", "batch", "layer", "rms")}
-    worded = as_worded(replace(context.config.normalization.setting(), axes="chw"))
+    worded = as_worded(replace(context.config.normalization.policy(), axes="chw"))
     return Evidence(
         judge(
             pieces_of(

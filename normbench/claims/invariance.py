@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.verdicts import Piece, judge, unchanged
-from normbench.norms import NORMS, Method, Setting, Site, make_method
+from normbench.norms import NORMS, Method, NormPolicy, Site, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
 
@@ -86,13 +86,13 @@ def theory(method: Method) -> dict[str, bool] | None:
 
 
 def measure(
-    name: str, setting: Setting, factor: float = FACTOR
+    name: str, policy: NormPolicy, factor: float = FACTOR
 ) -> tuple[str, dict[str, float]] | None:
     """The block ("linear" or "conv") and the relative change of its output under every change.
 
     A norm that needs positions gets a 3x3 convolution; None for one that fits neither.
     """
-    method = make_method(name, setting)
+    method = make_method(name, policy)
     for block, site in (("linear", Site(UNITS)), ("conv", Site(UNITS, SIDE, SIDE))):
         if method.problem(site, EXAMPLES) is None:
             return block, _changes(method, site, factor)
@@ -117,7 +117,7 @@ def _changes(method: Method, site: Site, factor: float) -> dict[str, float]:
         )
         with torch.no_grad():
             inner.weight.copy_(w)  # type: ignore[operator]
-            layer = method.weighted(inner)
+            layer = method.weight(inner)
             return method.layer(site).train()(layer(x)).double()
 
     before = output(w, x)
@@ -127,15 +127,15 @@ def _changes(method: Method, site: Site, factor: float) -> dict[str, float]:
     }
 
 
-def invariance_table(setting: Setting) -> list[dict[str, Any]]:
+def invariance_table(policy: NormPolicy) -> list[dict[str, Any]]:
     """One row a registered norm: block, the relative changes, and theory where there is one."""
     rows: list[dict[str, Any]] = []
     for name in NORMS.names():
-        found = measure(name, setting)
+        found = measure(name, policy)
         if found is None:
             continue
         block, changes = found
-        expected = theory(make_method(name, setting)) if block == "linear" else None
+        expected = theory(make_method(name, policy)) if block == "linear" else None
         row = {"norm": name, "block": block, **changes}
         row |= {f"{key}_theory": expected[key] if expected else None for key in CHANGES}
         rows.append(row)
@@ -144,11 +144,11 @@ def invariance_table(setting: Setting) -> list[dict[str, Any]]:
 
 def examine(context: Context) -> Evidence:
     """Every change for every norm, in float32."""
-    setting = replace(context.config.normalization.setting(), eps=SMALL_EPS)
-    table = invariance_table(setting)
+    policy = replace(context.config.normalization.policy(), eps=SMALL_EPS)
+    table = invariance_table(policy)
     rows = {row["norm"]: row for row in table}
     rms = {key: rows["rms"][key] for key in CHANGES}
-    expected = theory(make_method("rms", setting))
+    expected = theory(make_method("rms", policy))
     assert expected is not None
     agree = [
         row["norm"]
@@ -158,7 +158,7 @@ def examine(context: Context) -> Evidence:
     ]
     linear = sum(row["dataset_scaling_theory"] is not None for row in table)
     own = context.config.normalization.eps
-    with_eps = measure("rms", context.config.normalization.setting(), TINY)
+    with_eps = measure("rms", context.config.normalization.policy(), TINY)
     assert with_eps is not None
     shrunk = with_eps[1]["dataset_scaling"]
     return Evidence(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from normbench.analysis.convergence import outcomes
 from normbench.analysis.tuning import trains
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 Point = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ ROLES = {SHARED: "report", BEST: "best"}
 class Study:
     """An experiment, trained or read back, and what reproduces it."""
 
-    comparison: Comparison
+    comparison: ExperimentResult
     command: str
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from normbench.bundled import bundled
-from normbench.conventions import RESULTS
+from normbench.constants import RESULTS
 
 
 def norms(incomplete: str) -> list[str]:
@@ -173,7 +173,7 @@ def _ask() -> dict[str, list[str]]:
     from normbench.config.grid import sweepable
     from normbench.config.keys import dotted_keys
     from normbench.data import DATASETS
-    from normbench.execution.engines import EXECUTORS
+    from normbench.execution.executors import EXECUTORS
     from normbench.exporters import EXPORTERS
     from normbench.models import MODELS
     from normbench.norms import NORMS

@@ -28,7 +28,7 @@ def command(
     from rich.table import Table
     from rich.text import Text
 
-    from normbench.conventions import SCHEMA
+    from normbench.constants import SCHEMA
     from normbench.doctor import Places, examine
 
     # Its own JSON and console: the others need packages that may be what is broken.

@@ -23,7 +23,7 @@ SHOWN_ROWS = 40
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
-    from normbench.results.experiment import Comparison
+    from normbench.results.experiment import ExperimentResult
 
 
 def print_estimate(
@@ -92,7 +92,7 @@ def print_estimate(
         screen.print(told)
 
 
-def measured_sd(found: Comparison | None) -> float | None:
+def measured_sd(found: ExperimentResult | None) -> float | None:
     """The median sd of the paired differences with the baseline; None where no runs tell it."""
     from normbench.analysis.spread import paired_sd
 

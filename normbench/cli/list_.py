@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from normbench.cli import completion, options
-from normbench.conventions import STATES, UNFINISHED_STATES
+from normbench.constants import STATES, UNFINISHED_STATES
 
 if TYPE_CHECKING:
     from normbench.report.columns import Column

@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from normbench.cli import completion
-from normbench.conventions import RESULTS as RESULTS
+from normbench.constants import RESULTS as RESULTS
 
 CONFIG_HELP = "A YAML file, or the name of a bundled config (see `normbench list configs`)."
 

@@ -10,7 +10,7 @@ import typer
 
 def print_json(found: Mapping[str, Any]) -> None:
     """Print an object to stdout, with the schema's number before its own keys."""
-    from normbench.conventions import SCHEMA
+    from normbench.constants import SCHEMA
     from normbench.store.files import to_json
 
     typer.echo(to_json({"schema": SCHEMA, **found}))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from normbench.cli import everyday, options
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 
 NAME = "recommend"
 

@@ -19,14 +19,14 @@ from normbench.report.summary import long_table, summary
 from normbench.report.tables import console, plain_table, rich_table
 from normbench.report.wording import joined
 from normbench.results.differences import differing_keys
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.results.records import records
 
 TITLE_MARKS = {Format.csv: "#", Format.markdown: "###", Format.latex: "%"}
 
 
 def print_comparison(
-    comparison: Comparison,
+    comparison: ExperimentResult,
     *,
     json: bool,
     form: Format,
@@ -87,7 +87,7 @@ def print_answer(found: Answer) -> None:
 
 
 def _more(
-    comparison: Comparison, found: Answer, *, full: bool, all_pairs: bool
+    comparison: ExperimentResult, found: Answer, *, full: bool, all_pairs: bool
 ) -> Iterator[Section]:
     """The tables that are asked for besides the one below the sentences."""
     if full:
@@ -98,7 +98,7 @@ def _more(
         yield pairs_section(tables, comparison.name, norms, all_pairs=True)
 
 
-def _footer(comparison: Comparison, results: Path) -> None:
+def _footer(comparison: ExperimentResult, results: Path) -> None:
     """What was equal, where the results are, and what one would type next."""
     out = console()
     free = ["the norm", *filter(None, [comparison.tuned_key if comparison.best else None])]
@@ -113,7 +113,9 @@ def _footer(comparison: Comparison, results: Path) -> None:
         out.print(Text(line, style="dim"), soft_wrap=not out.is_terminal)
 
 
-def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: Format) -> None:
+def print_by(
+    comparison: ExperimentResult, by: str, metric: str, *, json: bool, form: Format
+) -> None:
     """Print one metric against one sweep key, of tuned norms also at their own best values.
 
     Raises ConfigError, StoreError.
@@ -131,7 +133,9 @@ def print_by(comparison: Comparison, by: str, metric: str, *, json: bool, form: 
         print_sections([section, *([best] if best else [])], form)
 
 
-def print_side_by_side(comparisons: Sequence[Comparison], *, json: bool, form: Format) -> None:
+def print_side_by_side(
+    comparisons: Sequence[ExperimentResult], *, json: bool, form: Format
+) -> None:
     """Print the convergence of several experiments in one table, and what differs between them.
 
     Raises ConfigError when they cannot be compared.

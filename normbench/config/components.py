@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from normbench.config.families import Family, Section, option_values, with_options
-from normbench.config.messages import mistake
+from normbench.config.errors import config_error
+from normbench.config.schema import Section, TaggedUnion, option_values, with_options
 from normbench.data.catalog import DATASETS, Source, make_source
 from normbench.errors import suggest
-from normbench.models import ACTIVATIONS, INITS, MODELS, Common
+from normbench.models import ACTIVATIONS, INITS, MODELS, ModelSettings
 from normbench.models.base import Network, Placement
-from normbench.norms import NORMS, Method, Setting
+from normbench.norms import NORMS, Method, NormPolicy
 from normbench.norms.base import Axes
 from normbench.registry import plain_name
 
@@ -28,7 +28,7 @@ def one_of(
     def check(value: str) -> str:
         name = names.get(plain_name(value))
         if name is None:
-            raise mistake(f"unknown {noun} {value!r}", suggest(value, known))
+            raise config_error(f"unknown {noun} {value!r}", suggest(value, known))
         return name
 
     return AfterValidator(check)
@@ -97,7 +97,7 @@ def _data_member(kind: str) -> type[DataConfig]:
     return with_options(DataConfig, "dataset", kind, DATASETS[kind])
 
 
-DATA = Family("dataset", "dataset", DATASETS.names, DATASETS.canonical, _data_member)
+DATA = TaggedUnion("dataset", "dataset", DATASETS.names, DATASETS.canonical, _data_member)
 
 
 class ModelConfig(Section):
@@ -125,12 +125,12 @@ class ModelConfig(Section):
         """The ``Options`` of this kind."""
         return self.network().Options(**option_values(self, self.network().Options))
 
-    def common(self) -> Common:
+    def settings(self) -> ModelSettings:
         """What all architectures share."""
-        return Common(self.activation, self.init, self.bias, self.placement)
+        return ModelSettings(self.activation, self.init, self.bias, self.placement)
 
 
-MODEL = Family(
+MODEL = TaggedUnion(
     "model",
     "kind",
     MODELS.names,
@@ -147,9 +147,9 @@ class NormalizationConfig(Section):
     momentum: float = Field(0.1, gt=0, le=1, description="newest batch in running statistics")
     axes: Axes = Field("chw", description="layer and rms norm on images: over C,H,W or only C")
 
-    def setting(self) -> Setting:
+    def policy(self) -> NormPolicy:
         """The same, as the norms take it."""
-        return Setting(self.eps, self.affine, self.momentum, self.axes)
+        return NormPolicy(self.eps, self.affine, self.momentum, self.axes)
 
 
 def _norm_name(name: str | None) -> str | None:
@@ -159,7 +159,7 @@ def _norm_name(name: str | None) -> str | None:
         and name[0].isalnum()
         and all(letter.isascii() and (letter.isalnum() or letter in allowed) for letter in name)
     ):
-        raise mistake(
+        raise config_error(
             f"{name!r} cannot be a label",
             "up to 40 letters, digits, spaces and . _ ( ) = + -, the first a letter or digit",
         )
@@ -198,10 +198,10 @@ class NormConfig(Section):
 
     def method(self, normalization: NormalizationConfig) -> Method:
         """The method, bound to its options and the shared policy."""
-        return NORMS[self.kind](normalization.setting(), self.options())
+        return NORMS[self.kind](normalization.policy(), self.options())
 
 
-NORM = Family(
+NORM = TaggedUnion(
     "norm",
     "kind",
     NORMS.names,

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from normbench.config.checks import model_problem, norm_problem
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
-from normbench.config.families import Family, Section
+from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
     Point,
     Seeds,
@@ -32,8 +32,8 @@ from normbench.config.grid import (
     combinations,
     expand,
 )
-from normbench.config.messages import Path, describe, dotted, mistake, mistakes
 from normbench.config.run import Data, Model, Norm, Optimizer, RunConfig
+from normbench.config.schema import Section, TaggedUnion
 from normbench.config.training import (
     OPTIMIZER,
     FixedTarget,
@@ -50,7 +50,7 @@ from normbench.errors import ConfigError, Problem, suggest
 def _name(name: str) -> str:
     fine = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
     if not (fine and 1 <= len(name) <= 64 and name[0] not in ".-"):
-        raise mistake(
+        raise config_error(
             f"{name!r} cannot name a folder of results",
             "up to 64 letters, digits and . _ - (not first: . -)",
         )
@@ -64,7 +64,7 @@ def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
             info.data["data"], info.data["model"], info.data["normalization"], norm
         )
         if reason:
-            raise mistake(reason)
+            raise config_error(reason)
     return norm
 
 
@@ -77,8 +77,10 @@ def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
     if len(of_kind) == 1:
         return of_kind[0]
     if of_kind:
-        raise mistake(f"{word!r} could be any of {', '.join(of_kind)}", "name one by its label")
-    raise mistake(f"{word!r} is none of the norms of this config", suggest(word, labels))
+        raise config_error(
+            f"{word!r} could be any of {', '.join(of_kind)}", "name one by its label"
+        )
+    raise config_error(f"{word!r} is none of the norms of this config", suggest(word, labels))
 
 
 class ExperimentConfig(Section):
@@ -127,9 +129,9 @@ class ExperimentConfig(Section):
     def elsewhere(cls) -> Mapping[str, str]:
         """Keys of the sections, for who gives one at the top."""
         found: dict[str, list[str]] = {}
-        families: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
-        for section, family in families.items():
-            for key in family.keys() - cls.model_fields.keys():
+        unions: dict[str, TaggedUnion[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+        for section, union in unions.items():
+            for key in union.keys() - cls.model_fields.keys():
                 found.setdefault(key, []).append(f"{section}.{key}")
         for section, model in (("training", TrainingConfig), ("runtime", RuntimeConfig)):
             for key in model.model_fields:
@@ -174,19 +176,19 @@ class ExperimentConfig(Section):
         """Every combination of the sweep, in order; one empty point without a sweep."""
         return combinations(self.sweep)
 
-    def at(self, point: Mapping[str, Any]) -> ExperimentConfig:
+    def at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:
         """The experiment with these keys set, without sweep and tune. Raises ConfigError.
 
         Where a point changes a kind, keys that the new kind does not have are left out.
         """
         try:
-            return self._at(point)
+            return self._at(sweep_point)
         except ValidationError as error:
             raise ConfigError(
                 [Problem(dotted(path), message, hint) for path, message, hint, _ in read(error)]
             ) from None
 
-    def run(self, point: Mapping[str, Any], norm: int | str, seed: int) -> RunConfig:
+    def run(self, sweep_point: Mapping[str, Any], norm: int | str, seed: int) -> RunConfig:
         """The run of one norm (its index or label) under one seed at one sweep point."""
         if isinstance(norm, str):
             try:
@@ -194,7 +196,7 @@ class ExperimentConfig(Section):
             except PydanticCustomError as error:
                 context = error.context or {}
                 raise ConfigError([Problem("norms", error.message(), context["hint"])]) from None
-        here = self.at(point) if point else self
+        here = self.at(sweep_point) if sweep_point else self
         shared = {key: getattr(here, key) for key in RunConfig.model_fields if key in _SHARED}
         return RunConfig(norm=here.norms[norm], seed=seed, **shared)
 
@@ -213,15 +215,15 @@ class ExperimentConfig(Section):
             given["seeds"] = "auto"
         return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
 
-    def _at(self, point: Mapping[str, Any]) -> ExperimentConfig:
+    def _at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:
         tree = self.resolved() | {"sweep": {}, "tune": None}
-        families: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
-        for section, family in families.items():
-            kind = point.get(f"{section}.{family.tag}")
-            if isinstance(kind, str) and kind in family.names():
-                known = family.member(kind).model_fields
+        unions: dict[str, TaggedUnion[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+        for section, union in unions.items():
+            kind = sweep_point.get(f"{section}.{union.tag}")
+            if isinstance(kind, str) and kind in union.names():
+                known = union.member(kind).model_fields
                 tree[section] = {k: v for k, v in tree[section].items() if k in known}
-        for key, value in point.items():
+        for key, value in sweep_point.items():
             *sections, last = key.split(".")
             inner = tree
             for section in sections:
@@ -235,14 +237,14 @@ class ExperimentConfig(Section):
     @classmethod
     def _model_fits_data(cls, model: Any, info: ValidationInfo) -> Any:
         if "data" in info.data and (reason := model_problem(info.data["data"], model)):
-            raise mistake(reason)
+            raise config_error(reason)
         return model
 
     @field_validator("norms")
     @classmethod
     def _distinct_labels(cls, norms: tuple[NormConfig, ...]) -> tuple[NormConfig, ...]:
         if not norms:
-            raise mistake("needs at least one norm, got an empty list")
+            raise config_error("needs at least one norm, got an empty list")
         counts = Counter(norm.label for norm in norms)
         seen: set[str] = set()
         wrong: list[tuple[Path, PydanticCustomError]] = []
@@ -250,7 +252,7 @@ class ExperimentConfig(Section):
             if norm.label in seen:
                 message = f"{counts[norm.label]} norms are called {norm.label!r}"
                 hint = f"tell them apart with a name: {{kind: {norm.kind}, name: ...}}"
-                wrong.append(((index,), mistake(message, hint)))
+                wrong.append(((index,), config_error(message, hint)))
             seen.add(norm.label)
         for index, norm in enumerate(norms):
             same = [
@@ -260,9 +262,9 @@ class ExperimentConfig(Section):
             ]
             if same and norm.label not in same:
                 message = f"the same norm as {same[0]!r}, under another name"
-                wrong.append(((index,), mistake(message, "remove one, or change an option")))
+                wrong.append(((index,), config_error(message, "remove one, or change an option")))
         if wrong:
-            raise mistakes(wrong)
+            raise config_errors(wrong)
         return norms
 
     @field_validator("baseline")
@@ -283,7 +285,7 @@ class ExperimentConfig(Section):
             try:
                 label = _label(value.norm, info.data["norms"])
             except PydanticCustomError as error:
-                raise mistakes([(("from",), error)]) from None
+                raise config_errors([(("from",), error)]) from None
             return value.model_copy(update={"norm": label})
         return value
 
@@ -293,7 +295,7 @@ class ExperimentConfig(Section):
         alone = len(info.data.get("norms", (1, 2))) < 2
         if isinstance(seeds, SequentialSeeds) and alone:
             message = "seeds in steps compare norms, and there is only one"
-            raise mistake(message, "add a norm, or give a number of seeds")
+            raise config_error(message, "add a norm, or give a number of seeds")
         return seeds
 
     @field_validator("sweep")
@@ -310,16 +312,16 @@ class ExperimentConfig(Section):
             return tune
         wrong: list[tuple[Path, PydanticCustomError]] = []
         if tune.key in info.data.get("sweep", {}):
-            wrong.append(((tune.key,), mistake("this key is swept already", at="key")))
+            wrong.append(((tune.key,), config_error("this key is swept already", at="key")))
         if isinstance(tune.seeds, tuple) and "seeds" in info.data:
             reporting = set(expand(info.data["seeds"]))
             for index, seed in enumerate(tune.seeds):
                 if seed in reporting:
                     message = f"the tuning seed {seed} is a reporting seed as well"
                     hint = "a choice made on the seeds it is reported on is biased; take others"
-                    wrong.append((("seeds", index), mistake(message, hint)))
+                    wrong.append((("seeds", index), config_error(message, hint)))
         if wrong:
-            raise mistakes(wrong)
+            raise config_errors(wrong)
         return tune
 
     @model_validator(mode="after")
@@ -329,16 +331,16 @@ class ExperimentConfig(Section):
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values
         wrong: dict[Path, PydanticCustomError] = {}
-        for point in combinations({str(path[1]): values for path, values in grid.items()}):
-            if not point:
+        for sweep_point in combinations({str(path[1]): values for path, values in grid.items()}):
+            if not sweep_point:
                 continue
             try:
-                self._at(point)
+                self._at(sweep_point)
             except ValidationError as error:
-                for place, one in _blame(error, point, grid):
+                for place, one in _blame(error, sweep_point, grid):
                     wrong.setdefault(place, one)
         if wrong:
-            raise mistakes(wrong.items())
+            raise config_errors(wrong.items())
         return self
 
 
@@ -358,21 +360,21 @@ def read(error: ValidationError) -> Iterator[tuple[Path, str, str, Any]]:
 
 
 def _blame(
-    error: ValidationError, point: Point, grid: Mapping[Path, tuple[Any, ...]]
+    error: ValidationError, sweep_point: Point, grid: Mapping[Path, tuple[Any, ...]]
 ) -> Iterator[tuple[Path, PydanticCustomError]]:
     """Each mistake at a point, at the swept value that causes it or the norm it makes senseless."""
-    named = ", ".join(f"{key}={_plain(value)}" for key, value in point.items())
+    named = ", ".join(f"{key}={_plain(value)}" for key, value in sweep_point.items())
     for path, message, hint, _ in read(error):
         if path[:1] == ("norms",):
-            yield path, mistake(f"at {named}: {message}", hint)
+            yield path, config_error(f"at {named}: {message}", hint)
             continue
         where = dotted(path)
         own = [g for g in grid if where == g[1] or where.startswith((f"{g[1]}.", f"{g[1]}["))]
         near = [g for g in grid if str(g[1]).split(".")[0] == path[0]]
         blamed = (own or near or list(grid))[0]
-        index = grid[blamed].index(point[str(blamed[1])])
+        index = grid[blamed].index(sweep_point[str(blamed[1])])
         text = message if own else f"at {named}: {where}: {message}"
-        yield (*blamed, index), mistake(text, hint)
+        yield (*blamed, index), config_error(text, hint)
 
 
 def _plain(value: Any) -> str:

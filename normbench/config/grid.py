@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from normbench.config.components import DATA, MODEL, AugmentConfig, NormalizationConfig
-from normbench.config.families import Section
-from normbench.config.messages import Path, describe, mistake, mistakes
+from normbench.config.errors import Path, config_error, config_errors, describe
+from normbench.config.schema import Section
 from normbench.config.training import OPTIMIZER, TrainingConfig
 from normbench.errors import suggest
 
@@ -43,10 +43,12 @@ class SequentialSeeds(Section):
     def _some_looks(self) -> Self:
         if self.to <= self.start:
             message = f"must be more than the {self.start} seeds of the first look, got {self.to}"
-            raise mistakes([(("to",), mistake(message, f"or write  seeds: {self.start}"))])
+            raise config_errors(
+                [(("to",), config_error(message, f"or write  seeds: {self.start}"))]
+            )
         if -(-(self.to - self.start) // self.step) >= MAX_LOOKS:
             message = f"more than {MAX_LOOKS} looks; each takes a share of the 5 %"
-            raise mistakes([(("step",), mistake(message, "take a larger step"))])
+            raise config_errors([(("step",), config_error(message, "take a larger step"))])
         return self
 
 
@@ -59,7 +61,7 @@ def _seeds(value: Any) -> int | tuple[int, ...] | SequentialSeeds:
         return SequentialSeeds.model_validate(value)
     if isinstance(value, str):
         message = f"must be a number of seeds, a list of them or auto, got {describe(value)}"
-        raise mistake(message, "auto is  {from: 8, to: 32, step: 4}")
+        raise config_error(message, "auto is  {from: 8, to: 32, step: 4}")
     return _fixed_seeds(value)
 
 
@@ -67,24 +69,24 @@ def _fixed_seeds(value: Any) -> int | tuple[int, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MAX_SEEDS:
             message = f"must be 1 to {MAX_SEEDS:,} seeds, or a list of seeds, got {describe(value)}"
-            raise mistake(message)
+            raise config_error(message)
         return value
     if not isinstance(value, list | tuple):
-        raise mistake(f"must be a whole number or a list of seeds, got {describe(value)}")
+        raise config_error(f"must be a whole number or a list of seeds, got {describe(value)}")
     if not value:
-        raise mistake("needs at least one seed, got an empty list")
+        raise config_error("needs at least one seed, got an empty list")
     wrong = []
     seen: set[int] = set()
     for index, seed in enumerate(value):
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_SEED:
             message = f"a seed must be a whole number of 0 or more, got {describe(seed)}"
-            wrong.append(((index,), mistake(message)))
+            wrong.append(((index,), config_error(message)))
         elif seed in seen:
-            wrong.append(((index,), mistake(f"the seed {seed} stands twice")))
+            wrong.append(((index,), config_error(f"the seed {seed} stands twice")))
         else:
             seen.add(seed)
     if wrong:
-        raise mistakes(wrong)
+        raise config_errors(wrong)
     return tuple(value)
 
 
@@ -107,18 +109,20 @@ def expand(seeds: int | tuple[int, ...] | SequentialSeeds, after: int = -1) -> l
 
 def _values(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise mistake(f"must be a list of values, got {describe(value)}", "for example  [10, 20]")
+        raise config_error(
+            f"must be a list of values, got {describe(value)}", "for example  [10, 20]"
+        )
     if not value:
-        raise mistake("needs at least one value, got an empty list")
+        raise config_error("needs at least one value, got an empty list")
     if len(value) > MAX_POINTS:
-        raise mistake(f"{len(value):,} values; the most is {MAX_POINTS:,}")
+        raise config_error(f"{len(value):,} values; the most is {MAX_POINTS:,}")
     twice = [
-        ((index,), mistake(f"the value {item} stands twice"))
+        ((index,), config_error(f"the value {item} stands twice"))
         for index, item in enumerate(value)
         if item in value[:index]
     ]
     if twice:
-        raise mistakes(twice)
+        raise config_errors(twice)
     return tuple(value)
 
 
@@ -147,7 +151,9 @@ class TuneConfig(Section):
         count = len(expand(seeds))
         if count < FEWEST_TUNE_SEEDS:
             message = f"needs {FEWEST_TUNE_SEEDS} tuning seeds or more, got {count}"
-            raise mistake(message, "on fewer, chance chooses the value as much as the norm does")
+            raise config_error(
+                message, "on fewer, chance chooses the value as much as the norm does"
+            )
         return seeds
 
     @model_validator(mode="after")
@@ -155,16 +161,16 @@ class TuneConfig(Section):
         keys = list(self.__pydantic_extra__)
         if not keys:
             hint = "for example  optimizer.lr: [0.01, 0.03, 0.1, 0.3]"
-            raise mistake("needs a key and its grid", hint)
+            raise config_error("needs a key and its grid", hint)
         check_keys(keys)
         if len(keys) > 1:
             message = "a second key; one is tuned at a time"
-            raise mistakes([((key,), mistake(message, at="key")) for key in keys[1:]])
+            raise config_errors([((key,), config_error(message, at="key")) for key in keys[1:]])
         for index, value in enumerate(self.values):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 message = f"must be a number, got {describe(value)}"
                 hint = "a grid has an order, an edge and a largest value; use sweep for the rest"
-                raise mistakes([((keys[0], index), mistake(message, hint))])
+                raise config_errors([((keys[0], index), config_error(message, hint))])
         return self
 
     @property
@@ -209,9 +215,9 @@ def check_keys(keys: Iterable[str]) -> None:
             )
         else:
             message, hint = f"unknown key {key!r}", _nearest(key, known)
-        wrong.append(((key,), mistake(message, hint, "key")))
+        wrong.append(((key,), config_error(message, hint, "key")))
     if wrong:
-        raise mistakes(wrong)
+        raise config_errors(wrong)
 
 
 def _nearest(key: str, known: set[str]) -> str:
@@ -228,4 +234,4 @@ def check_size(sweep: Mapping[str, Sequence[Any]]) -> None:
     """Raise a mistake where a sweep has more points than anyone waits for."""
     count = math.prod(len(values) for values in sweep.values())
     if count > MAX_POINTS:
-        raise mistake(f"{count:,} combinations; the most is {MAX_POINTS:,}")
+        raise config_error(f"{count:,} combinations; the most is {MAX_POINTS:,}")

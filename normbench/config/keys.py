@@ -7,10 +7,10 @@ from typing import Any
 
 from normbench.config.components import DATA, MODEL, AugmentConfig
 from normbench.config.experiment import ExperimentConfig
-from normbench.config.families import Family, Section
+from normbench.config.schema import Section, TaggedUnion
 from normbench.config.training import OPTIMIZER, FixedTarget, PilotTarget
 
-_FAMILIES: dict[str, Family[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
+_UNIONS: dict[str, TaggedUnion[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
 
 
 def dotted_keys() -> list[str]:
@@ -20,8 +20,8 @@ def dotted_keys() -> list[str]:
     """
     found = {"tune.seeds"}
     for name, field in ExperimentConfig.model_fields.items():
-        if name in _FAMILIES:
-            found |= {f"{name}.{key}" for key in _FAMILIES[name].keys() - {"augment"}}
+        if name in _UNIONS:
+            found |= {f"{name}.{key}" for key in _UNIONS[name].keys() - {"augment"}}
         elif inspect.isclass(field.annotation) and issubclass(field.annotation, Section):
             found |= {f"{name}.{key}" for key in field.annotation.model_fields}
         elif name not in ("target", "sweep", "tune"):

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from normbench.bundled import bundled
 from normbench.config.components import NORM
 from normbench.config.defaults import complete, experiment_name
+from normbench.config.errors import Path as KeyPath
 from normbench.config.experiment import ExperimentConfig, read
-from normbench.config.messages import Path as KeyPath
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
 from normbench.errors import ConfigError, Problem, suggest
 

@@ -19,9 +19,9 @@ from normbench.config.components import (
     NormalizationConfig,
     NormConfig,
 )
-from normbench.config.families import Section
+from normbench.config.errors import config_error, describe
 from normbench.config.grid import MAX_SEED
-from normbench.config.messages import describe, mistake
+from normbench.config.schema import Section
 from normbench.config.training import (
     OPTIMIZER,
     RESERVED,
@@ -39,9 +39,9 @@ def _norm(value: Any) -> NormConfig:
         try:
             value = {"kind": NORM.canonical(value)}
         except UnknownName as error:
-            raise mistake(error.message, error.hint) from None
+            raise config_error(error.message, error.hint) from None
     elif not isinstance(value, dict | NormConfig):
-        raise mistake(
+        raise config_error(
             f"must be the name of a norm or {{kind: name, ...}}, got {describe(value)}",
             "the norm without normalization is written none" if value is None else "",
         )
@@ -79,7 +79,7 @@ class RunConfig(Section):
         return self.norm.label
 
     @property
-    def slot(self) -> int:
+    def lane(self) -> int:
         """The run's place in a stack: its last bits depend on it, so the config settles it."""
         return self.seed % self.runtime.stack
 

@@ -22,8 +22,8 @@ from normbench.config.components import (
 )
 from normbench.config.defaults import IMAGES, sizes
 from normbench.config.experiment import ExperimentConfig
-from normbench.config.families import Section
 from normbench.config.loader import load
+from normbench.config.schema import Section
 from normbench.config.training import (
     OPTIMIZER,
     FixedTarget,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from normbench.config.families import Family, Section
-from normbench.config.messages import describe, mistake, mistakes
+from normbench.config.errors import config_error, config_errors, describe
+from normbench.config.schema import Section, TaggedUnion
 from normbench.registry import UnknownName, plain_name
 
 
@@ -44,7 +44,7 @@ class SgdConfig(OptimizerConfig):
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
-            raise mistakes([(("nesterov",), mistake("needs a momentum above 0"))])
+            raise config_errors([(("nesterov",), config_error("needs a momentum above 0"))])
         return self
 
 
@@ -81,7 +81,7 @@ def _optimizer(name: str) -> str:
     return known
 
 
-OPTIMIZER: Family[OptimizerConfig] = Family(
+OPTIMIZER: TaggedUnion[OptimizerConfig] = TaggedUnion(
     "optimizer", "kind", lambda: list(_OPTIMIZERS), _optimizer, _OPTIMIZERS.__getitem__
 )
 
@@ -113,22 +113,22 @@ class TrainingConfig(Section):
     def _one_cadence(self) -> Self:
         if self.evaluate_every is not None and self.evaluations is not None:
             message = "evaluate_every and evaluations are both given; the cadence is one of them"
-            raise mistakes([(("evaluations",), mistake(message, "remove one", "key"))])
+            raise config_errors([(("evaluations",), config_error(message, "remove one", "key"))])
         return self
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if self.epochs is None and self.steps is None:
-            raise mistake("needs a budget", "for example  epochs: 5  or  steps: 1000")
+            raise config_error("needs a budget", "for example  epochs: 5  or  steps: 1000")
         if self.epochs is not None and self.steps is not None:
             message = "epochs and steps are both given; the budget is one of them"
-            raise mistakes([(("steps",), mistake(message, "remove one", "key"))])
+            raise config_errors([(("steps",), config_error(message, "remove one", "key"))])
         return self
 
 
 def _as_list(value: Any) -> Any:
     if isinstance(value, list | tuple) and not value:
-        raise mistake("needs at least one target, got an empty list")
+        raise config_error("needs at least one target, got an empty list")
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -145,7 +145,7 @@ class FixedTarget(Section):
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         if len(set(self.val_accuracy)) < len(self.val_accuracy):
-            raise mistakes([(("val_accuracy",), mistake("the same target stands twice"))])
+            raise config_errors([(("val_accuracy",), config_error("the same target stands twice"))])
         return self
 
 
@@ -164,11 +164,11 @@ def target(value: Any) -> FixedTarget | PilotTarget:
         return value
     if not isinstance(value, Mapping):
         hint = "for example  target: {val_accuracy: 0.97}"
-        raise mistake(f"must be a section of keys, got {describe(value)}", hint)
+        raise config_error(f"must be a section of keys, got {describe(value)}", hint)
     if "val_accuracy" in value and ("from" in value or "pilot_seeds" in value):
         key = "from" if "from" in value else "pilot_seeds"
         message = "val_accuracy fixes the target already"
-        raise mistakes([((key,), mistake(message, "remove one of the two", "key"))])
+        raise config_errors([((key,), config_error(message, "remove one of the two", "key"))])
     pilot = "from" in value or "pilot_seeds" in value
     return (PilotTarget if pilot else FixedTarget).model_validate(value)
 
@@ -199,7 +199,7 @@ class VerdictConfig(Section):
     def _a_share(cls, value: float) -> float:
         if value >= 1:
             message = f"must be a number below 1, got {value:g}"
-            raise mistake(message, "one percentage point is 0.01")
+            raise config_error(message, "one percentage point is 0.01")
         return value
 
 
@@ -222,7 +222,7 @@ class ProbesConfig(Section):
     def _one_schedule(self) -> Self:
         if self.steps is not None and self.every is not None:
             message = "steps and every are both given; the schedule is one of them"
-            raise mistakes([(("every",), mistake(message, "remove one", "key"))])
+            raise config_errors([(("every",), config_error(message, "remove one", "key"))])
         return self
 
 
@@ -230,7 +230,7 @@ def _device(name: str) -> str:
     kind, colon, index = name.partition(":")
     if name == "cpu" or (kind == "cuda" and (not colon or (index.isascii() and index.isdigit()))):
         return name
-    raise mistake(f"unknown device {name!r}", "known: cpu, cuda, cuda:0, cuda:1, ...")
+    raise config_error(f"unknown device {name!r}", "known: cpu, cuda, cuda:0, cuda:1, ...")
 
 
 class RuntimeConfig(Section):
@@ -260,7 +260,9 @@ class RuntimeConfig(Section):
     def _gpus_are_for_cuda(self) -> Self:
         if self.gpus is not None and self.device == "cpu":
             hint = "add  device: cuda  or remove gpus"
-            raise mistakes([(("gpus",), mistake("the run computes on the cpu", hint, "key"))])
+            raise config_errors(
+                [(("gpus",), config_error("the run computes on the cpu", hint, "key"))]
+            )
         return self
 
     @property

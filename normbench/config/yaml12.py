@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from normbench.config.messages import At, Path, dotted
+from normbench.config.errors import At, Path, dotted
 from normbench.errors import ConfigError, Problem
 
 MAX_BYTES = 1_000_000

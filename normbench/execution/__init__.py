@@ -6,33 +6,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normbench.execution.driver import Silent, Watch, execute
-    from normbench.execution.engine import Engine, Task
-    from normbench.execution.engines import make_engine
+    from normbench.execution.driver import NullObserver, Observer, execute
+    from normbench.execution.executor import Executor, Task
+    from normbench.execution.executors import make_executor
     from normbench.execution.experiment import carry_out, what_is_left
-    from normbench.execution.local import LocalEngine
+    from normbench.execution.local import LocalExecutor
     from normbench.plan import Outcome
 
 __all__ = [
-    "Engine",
-    "LocalEngine",
+    "Executor",
+    "LocalExecutor",
+    "NullObserver",
+    "Observer",
     "Outcome",
-    "Silent",
     "Task",
-    "Watch",
     "carry_out",
     "execute",
-    "make_engine",
+    "make_executor",
     "what_is_left",
 ]
 
 # Imported when first used: processes are started before this one imports torch.
 _HOMES = {
-    "driver": ("Outcome", "Silent", "Watch", "execute"),
+    "driver": ("Outcome", "NullObserver", "Observer", "execute"),
     "experiment": ("carry_out", "what_is_left"),
-    "engine": ("Engine", "Task"),
-    "engines": ("make_engine",),
-    "local": ("LocalEngine",),
+    "executor": ("Executor", "Task"),
+    "executors": ("make_executor",),
+    "local": ("LocalExecutor",),
 }
 
 

@@ -26,8 +26,8 @@ from normbench.config.training import RuntimeConfig
 from normbench.data import Dataset, adopt, load
 from normbench.environment import environment
 from normbench.errors import ConfigError, NormbenchError, Problem
-from normbench.execution.engine import Task
-from normbench.execution.worker import told
+from normbench.execution.executor import Task
+from normbench.execution.worker import run_task
 from normbench.training.events import ENDS, Checkpointed, Event, Failed, Started, Stopped
 
 STARTED_HERE = "local"  # Ray's word for a cluster of this machine that ends with us
@@ -55,11 +55,11 @@ class _Attempt:
     opened: bool = False  # the driver has a record of it
 
 
-class RayEngine:
+class RayExecutor:
     """Tasks of a Ray cluster, as many at a time as its resources allow, or ``jobs``.
 
     address: of a running cluster, ``HOST:PORT`` or ``auto`` for the one on this machine; None: that
-    of ``RAY_ADDRESS``, else one started here for as long as the engine lives. note: is told of
+    of ``RAY_ADDRESS``, else one started here for as long as the executor lives. note: is told of
     nodes that die. Raises ConfigError when there is no such cluster.
     """
 
@@ -67,15 +67,15 @@ class RayEngine:
         self.jobs, self._note = jobs, note
         self._session = _Session(address)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        desk = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Desk)
-        self._desk: Any = desk.options(scheduling_strategy=here).remote()
+        coordinator = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Coordinator)
+        self._coordinator: Any = coordinator.options(scheduling_strategy=here).remote()
         self._running: dict[str, _Attempt] = {}
         self._stopping = False
         self._counted: dict[Resources, tuple[float, int]] = {}  # when, and how many runs fit
         self._room_seen: dict[Resources, float] = {}  # when there was last room for one
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
-        """See ``Engine.run``."""
+        """See ``Executor.run``."""
         waiting = iter(tasks)
         while True:
             yield from self._withdraw() if self._stopping else self._hand_out(waiting)
@@ -92,16 +92,16 @@ class RayEngine:
                 yield self._receive(streams[stream])
 
     def stop(self) -> None:
-        """See ``Engine.stop``."""
+        """See ``Executor.stop``."""
         self._stopping = True
-        self._desk.stop.remote()
+        self._coordinator.stop.remote()
 
     def close(self) -> None:
-        """See ``Engine.close``."""
+        """See ``Executor.close``."""
         if not self._session.close() and ray.is_initialized():
             for attempt in self._running.values():
                 ray.cancel(attempt.stream, force=True)
-            ray.kill(self._desk)
+            ray.kill(self._coordinator)
         self._running.clear()
 
     def _hand_out(self, waiting: Iterator[Task]) -> Iterator[tuple[str, Event]]:
@@ -142,7 +142,7 @@ class RayEngine:
         function = remote(_train).options(num_cpus=cpus, num_gpus=gpus, name=task.key)
         dataset = load(Path(task.dataset))
         data = (dataset.name, dataset.fingerprint)
-        return function.remote(task, data, environment(), self._desk)
+        return function.remote(task, data, environment(), self._coordinator)
 
     def _receive(self, key: str) -> tuple[str, Event] | None:
         attempt = self._running[key]
@@ -293,7 +293,7 @@ def _first_sentence(error: BaseException) -> str:
 # -- what happens on the nodes ----------------------------------------------------------------
 
 
-class _Desk:
+class _Coordinator:
     """Sits beside the driver: runs ask it whether to stop, and for data their node lacks."""
 
     def __init__(self) -> None:
@@ -315,12 +315,12 @@ class _Desk:
         return [self._data[path]]
 
 
-class _StopSign:
+class _StopFlag:
     """A ``should_stop`` that costs nothing at most steps and never waits for an answer."""
 
-    def __init__(self, desk: Any):
-        self._desk, self._stop = desk, False
-        self._answer, self._next = desk.stopping.remote(), 0.0
+    def __init__(self, coordinator: Any):
+        self._coordinator, self._stop = coordinator, False
+        self._answer, self._next = coordinator.stopping.remote(), 0.0
 
     def __call__(self) -> bool:
         now = time.monotonic()
@@ -328,11 +328,13 @@ class _StopSign:
             self._next = now + ASK_SECONDS
             if ray.wait([self._answer], timeout=0)[0]:
                 self._stop = ray.get(self._answer)
-                self._answer = self._desk.stopping.remote()
+                self._answer = self._coordinator.stopping.remote()
         return self._stop
 
 
-def _train(task: Task, data: tuple[str, str], driver: dict[str, Any], desk: Any) -> Iterator[Event]:
+def _train(
+    task: Task, data: tuple[str, str], driver: dict[str, Any], coordinator: Any
+) -> Iterator[Event]:
     """The events of a run, on whatever node this is.
 
     data: the dataset's name and fingerprint. driver: the ``environment()`` there.
@@ -341,9 +343,9 @@ def _train(task: Task, data: tuple[str, str], driver: dict[str, Any], desk: Any)
 
     def dataset() -> Dataset:
         _check_versions(here, driver)
-        return adopt(*data, lambda: ray.get(ray.get(desk.data.remote(task.dataset))[0]))
+        return adopt(*data, lambda: ray.get(ray.get(coordinator.data.remote(task.dataset))[0]))
 
-    for _, event in told(task, dataset, _StopSign(desk)):
+    for _, event in run_task(task, dataset, _StopFlag(coordinator)):
         yield replace(event, environment=here) if isinstance(event, Started) else event
 
 

@@ -1,4 +1,4 @@
-"""Drives a plan through an engine: the one place that writes results.
+"""Drives a plan through an executor: the one place that writes results.
 
 Finished runs are skipped, unfinished ones continued from their last checkpoint, failures kept.
 """
@@ -15,7 +15,7 @@ from normbench.data import Dataset
 from normbench.environment import environment
 from normbench.errors import StoreError
 from normbench.execution import components
-from normbench.execution.engine import Engine, Task
+from normbench.execution.executor import Executor, Task
 from normbench.plan import Outcome, PlannedRun
 from normbench.store import ExperimentStore, RunStore
 from normbench.store.run import MANIFEST_KEYS
@@ -23,16 +23,16 @@ from normbench.training import events
 from normbench.training.budget import total_steps
 
 
-class Watch(Protocol):
+class Observer(Protocol):
     """Someone who looks on."""
 
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
         """These runs will be trained, each for so many steps; ``skipped`` were done before."""
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
         """An event, after it is written."""
 
-    def idle(self) -> None:
+    def on_idle(self) -> None:
         """Nothing happened for a moment."""
 
     def looked(self, findings: Sequence[str]) -> None:
@@ -40,29 +40,29 @@ class Watch(Protocol):
         return
 
 
-class Silent:
-    """A ``Watch`` that does not look."""
+class NullObserver:
+    """An ``Observer`` that does not look."""
 
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
-        """See ``Watch``."""
+        """See ``Observer``."""
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
-        """See ``Watch``."""
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
+        """See ``Observer``."""
 
-    def idle(self) -> None:
-        """See ``Watch``."""
+    def on_idle(self) -> None:
+        """See ``Observer``."""
 
     def looked(self, findings: Sequence[str]) -> None:
-        """See ``Watch``."""
+        """See ``Observer``."""
 
 
 def execute(
     plan: Sequence[PlannedRun],
     store: ExperimentStore,
     dataset: Dataset,
-    engine: Engine,
+    executor: Executor,
     *,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train every run of ``plan`` that is not done, and write what happens into ``store``.
@@ -71,7 +71,7 @@ def execute(
     starts.
     Raises StoreError when results cannot be written or were made from other data.
     """
-    watch = watch or Silent()
+    watch = watch or NullObserver()
     outcome = Outcome()
     runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
     pending = _pending(runs, store, dataset, outcome)
@@ -97,15 +97,15 @@ def execute(
             )
             for folder in folders:
                 writers[folder] = _Writer(runs[folder], store.run(folder), dataset)
-            yield replace(first, beside=tuple(others), components=packed)
+            yield replace(first, stacked_with=tuple(others), components=packed)
 
     stopping = False
-    for item in engine.run(tasks()):
+    for item in executor.run(tasks()):
         if not stopping and should_stop():
             stopping = outcome.stopped = True
-            engine.stop()
+            executor.stop()
         if item is None:
-            watch.idle()
+            watch.on_idle()
             continue
         folder, event = item
         state = writers[folder].write(event)
@@ -115,7 +115,7 @@ def execute(
                 outcome.failed.append((runs[folder], event.reason))
             elif state in ("finished", "diverged"):
                 setattr(outcome, state, getattr(outcome, state) + 1)
-        watch.happened(runs[folder], event)
+        watch.on_event(runs[folder], event)
     return outcome
 
 
@@ -143,15 +143,15 @@ def _pending(
 
 
 def _stacks(pending: Sequence[PlannedRun]) -> Iterator[list[str]]:
-    """Folders to train in step with each other: seeds of one norm, each in a slot of its own."""
+    """Folders to train in step with each other: seeds of one norm, each in a lane of its own."""
     kinds: dict[tuple[str, str], dict[int, list[str]]] = {}
     for run in pending:
         kind = (run.config.context(), run.config.method_sha256())
-        kinds.setdefault(kind, {}).setdefault(run.config.slot, []).append(run.folder)
+        kinds.setdefault(kind, {}).setdefault(run.config.lane, []).append(run.folder)
     stacks = [
         [folder for folder in stack if folder is not None]
-        for slots in kinds.values()
-        for stack in zip_longest(*slots.values())
+        for lanes in kinds.values()
+        for stack in zip_longest(*lanes.values())
     ]
     places = {run.folder: place for place, run in enumerate(pending)}
     yield from sorted(stacks, key=lambda folders: min(map(places.__getitem__, folders)))
@@ -212,7 +212,7 @@ class _Writer:
             "method": config.method_sha256(),
             "seed": self.run.seed,
             "role": self.run.role,
-            "point": {**self.run.point, **(self.run.tuned or {})},
+            "point": {**self.run.sweep_point, **(self.run.tuned or {})},
             "batch_size": config.data.batch_size,
             "data": {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint},
             "num_classes": self.dataset.num_classes,

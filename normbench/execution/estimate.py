@@ -30,7 +30,7 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
     """
     kinds: dict[tuple[Any, ...], list[PlannedRun]] = {}
     for run in {run.folder: run for run in plan}.values():
-        values = {**run.point, **(run.tuned or {})}
+        values = {**run.sweep_point, **(run.tuned or {})}
         kinds.setdefault((run.norm, *values.items()), []).append(run)
     rows: list[dict[str, Any]] = []
     crashes: dict[str, str] = {}
@@ -73,7 +73,7 @@ def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> di
     disk = 4 * run.parameters + 300 * evaluations + 180 * layers * 30 + 4096
     return {
         "norm": planned.norm,
-        **planned.point,
+        **planned.sweep_point,
         **(planned.tuned or {}),
         "runs": runs,
         "parameters": run.parameters,

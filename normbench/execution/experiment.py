@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from normbench.config import ExperimentConfig, SequentialSeeds
-from normbench.conventions import OUTCOME_STATES, contender
+from normbench.constants import OUTCOME_STATES, contender
 from normbench.data import Dataset
-from normbench.execution.driver import Silent, Watch, execute
-from normbench.execution.engine import Engine
+from normbench.execution.driver import NullObserver, Observer, execute
+from normbench.execution.executor import Executor
 from normbench.plan import (
     Outcome,
     Place,
@@ -27,17 +27,17 @@ from normbench.plan import (
     halved,
     place,
     reporting,
+    reuse_folders,
     rung_runs,
-    settle,
 )
 from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
     from normbench.analysis.halving import Search
     from normbench.analysis.sequential import Race
-    from normbench.results.experiment import Comparison
+    from normbench.results.experiment import ExperimentResult
 
-Read = Callable[[], "Comparison"]
+Read = Callable[[], "ExperimentResult"]
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def _first_look(
     """The seeds of the first look for whatever races: norms, or norms at several values."""
     names = {
         at: [at[0]] if racing is None else [contender(at[0], value) for value in racing.get(at, ())]
-        for point in experiment.points()
+        for sweep_point in experiment.points()
         for norm in experiment.labels
-        for at in [place(norm, point)]
+        for at in [place(norm, sweep_point)]
     }
     first = len(experiment.first_seeds)
     return {(name, values): first for (_, values), own in names.items() for name in own}
@@ -123,7 +123,7 @@ def _first_look(
 def _racer(run: PlannedRun, several: bool) -> Place:
     """What a run is of: its norm, or its norm at one of several values that race."""
     value = next(iter((run.tuned or {}).values()), 0.0)
-    return place(contender(run.norm, value) if several else run.norm, run.point)
+    return place(contender(run.norm, value) if several else run.norm, run.sweep_point)
 
 
 def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Place, int]:
@@ -158,13 +158,13 @@ def carry_out(
     experiment: ExperimentConfig,
     store: ExperimentStore,
     dataset: Dataset,
-    engine: Engine,
+    executor: Executor,
     *,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     planned: Callable[[], None] = lambda: None,
     affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
-) -> Comparison:
+) -> ExperimentResult:
     """Train every run of an experiment that is not done, and put on record what was looked at.
 
     planned: is told whenever a round is about to be trained. affords: is asked before every round
@@ -172,7 +172,7 @@ def carry_out(
     order. The rest as for ``execute``, whose errors it raises. The result's ``outcome`` tells what
     became of the runs.
     """
-    watch = watch or Silent()
+    watch = watch or NullObserver()
     outcome = Outcome()
     record = _Record(experiment, store)
     for this in rounds(experiment, record.read):
@@ -188,7 +188,7 @@ def carry_out(
         if any(not store.run(run.folder).done for run in plan):
             record.write()
             planned()
-        outcome += execute(plan, store, dataset, engine, watch=watch, should_stop=should_stop)
+        outcome += execute(plan, store, dataset, executor, watch=watch, should_stop=should_stop)
         if outcome.stopped:
             record.write()
             return replace(record.read(probes=True), outcome=outcome)
@@ -216,7 +216,7 @@ def what_is_left(
     return record.done, [], False
 
 
-def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison | None:
+def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
     """The results there are of this very experiment, under any of its seeds; None without any.
 
     Where own best values are searched by halving, those that follow from what is on record.
@@ -225,8 +225,8 @@ def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison |
         return _replayed(experiment, store)
     record = _Record(experiment, store)
     need = {
-        place(norm, point): len(experiment.seed_list)
-        for point in experiment.points()
+        place(norm, sweep_point): len(experiment.seed_list)
+        for sweep_point in experiment.points()
         for norm in experiment.labels
     }
     others = [run for run in expand(experiment) if run.role != "report"]
@@ -236,7 +236,7 @@ def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison |
     return found if ended.any() else None
 
 
-def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> Comparison | None:
+def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
     """What the rounds on disk have come to; None before anything ran at an own best value."""
     record = _Record(experiment, store)
     for this in rounds(experiment, record.read):
@@ -263,24 +263,24 @@ class _Record:
 
     def settled(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
         """The runs in the folders that they have, or will have."""
-        return settle(runs, [*self.store.folders(), *(run.folder for run in self.done)])
+        return reuse_folders(runs, [*self.store.folders(), *(run.folder for run in self.done)])
 
-    def read(self, *, probes: bool = False) -> Comparison:
+    def read(self, *, probes: bool = False) -> ExperimentResult:
         """The results of the plan so far, whatever is on record."""
-        from normbench.results.experiment import Comparison
+        from normbench.results.experiment import ExperimentResult
         from normbench.store import read_results
 
         runs = [run.record() for run in self.done]
         plan = self.store.plan(self.config, runs, given=self.given)
         place = (self.store.results, self.store.name)
-        return Comparison(read_results(*place, probes=probes, plan=plan))
+        return ExperimentResult(read_results(*place, probes=probes, plan=plan))
 
     def write(self, **told: Any) -> None:
         """Put the plan so far on record."""
         runs = [run.record() for run in self.done]
         self.store.write_plan(self.config, runs, given=self.given, **told)
 
-    def close(self) -> tuple[Comparison, list[str]]:
+    def close(self) -> tuple[ExperimentResult, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""
         found = self.read(probes=True)
         tables, keys = found.judged, list(self.experiment.sweep)

@@ -43,7 +43,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
-    kinds = {repr((run.point, run.tuned)): run.config for run in plan}
+    kinds = {repr((run.sweep_point, run.tuned)): run.config for run in plan}
     devices = {config.runtime.device for config in kinds.values()}
     for device in devices if here else ():
         if not usable(device):

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from normbench.execution import processes
-from normbench.execution.engine import Task
+from normbench.execution.executor import Task
 from normbench.execution.worker import STOP, work
 from normbench.training.events import ENDS, Event, Failed
 
@@ -24,7 +24,7 @@ class _Worker:
     going: list[str] = field(default_factory=list)  # the runs it is training
 
 
-class LocalEngine:
+class LocalExecutor:
     """``jobs`` worker processes; a worker that dies fails its run and is replaced."""
 
     def __init__(self, jobs: int):
@@ -34,7 +34,7 @@ class LocalEngine:
         processes.prepare()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:
-        """See ``Engine.run``."""
+        """See ``Executor.run``."""
         waiting = iter(tasks)
         while True:
             self._hand_out(waiting)
@@ -49,7 +49,7 @@ class LocalEngine:
                     yield from self._receive(worker)
 
     def stop(self) -> None:
-        """See ``Engine.stop``."""
+        """See ``Executor.stop``."""
         self._stopping = True
         for worker in self._workers:
             if worker.going:
@@ -57,7 +57,7 @@ class LocalEngine:
                     worker.connection.send(STOP)
 
     def close(self) -> None:
-        """See ``Engine.close``."""
+        """See ``Executor.close``."""
         for worker in self._workers:
             worker.connection.close()
             if worker.going:

@@ -14,8 +14,8 @@ from pydantic_core import from_json
 
 from normbench.analysis.halving import FEWEST_PAIRS, Design, design
 from normbench.config import ExperimentConfig
+from normbench.config.errors import dotted
 from normbench.config.experiment import read
-from normbench.config.messages import dotted
 from normbench.data import Dataset
 from normbench.errors import ConfigError, Problem
 from normbench.execution.estimate import estimate

@@ -15,7 +15,7 @@ from normbench.config import RunConfig
 from normbench.data import Dataset, load
 from normbench.errors import NormbenchError
 from normbench.execution import components
-from normbench.execution.engine import Task
+from normbench.execution.executor import Task
 from normbench.training.events import ENDS, Event, Failed
 from normbench.training.loop import train_together
 from normbench.training.settings import compute_on
@@ -48,11 +48,11 @@ def _train(task: Task, connection: Connection) -> None:
         asked = asked or (connection.poll() and connection.recv() == STOP)
         return asked
 
-    for item in told(task, lambda: load(Path(task.dataset)), should_stop):
+    for item in run_task(task, lambda: load(Path(task.dataset)), should_stop):
         connection.send(item)
 
 
-def told(
+def run_task(
     task: Task, dataset: Callable[[], Dataset], should_stop: Callable[[], bool]
 ) -> Iterator[tuple[str, Event]]:
     """(key, event) of a task's runs, trained here.

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis.signal import growth_of_rows
-from normbench.dotted import flat, tuned_key
+from normbench.dotted import flatten_config, tuned_key
 from normbench.exporters.base import EXPORTERS, Files, needs
 from normbench.store import Results
 from normbench.store.read import read_probes
@@ -85,7 +85,7 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
     )
     tuned = table.pop("tuned")
     if key := tuned_key(results.config):
-        table[key] = tuned.fillna(flat(results.config)[key])
+        table[key] = tuned.fillna(flatten_config(results.config)[key])
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])
         table[name] = table[name].map(float if number else str).astype(object)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
 
-from normbench.norms import NORMS, Setting, Site, make_method
+from normbench.norms import NORMS, NormPolicy, Site, make_method
 
 Mode = Literal["eager", "compiled"]
 
@@ -105,7 +105,7 @@ def measure(
     shapes: Sequence[tuple[int, ...]],
     *,
     norms: Sequence[str] | None = None,
-    setting: Setting = Setting(),
+    policy: NormPolicy = NormPolicy(),
     modes: Sequence[Mode] = ("eager", "compiled"),
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -126,7 +126,7 @@ def measure(
             min_run_seconds,
         ).seconds
         copy = 2 * x.numel() * x.element_size() / seconds
-        for candidate in _candidates(shape, norms, setting):
+        for candidate in _candidates(shape, norms, policy):
             for mode in modes:
                 name = str(dtype).removeprefix("torch.")
                 row = CostRow(candidate.name, shape, mode, device, threads, name)
@@ -138,12 +138,12 @@ def measure(
 
 
 def _candidates(
-    shape: tuple[int, ...], norms: Sequence[str] | None, setting: Setting
+    shape: tuple[int, ...], norms: Sequence[str] | None, policy: NormPolicy
 ) -> list[_Candidate]:
     site = Site(shape[1], *shape[2:])
     found = []
     for name in norms if norms is not None else NORMS.names():
-        method = make_method(name, setting)
+        method = make_method(name, policy)
         problem = method.problem(site, shape[0])
         make, normalizes = (
             partial(method.layer, site),
@@ -153,7 +153,7 @@ def _candidates(
         declared = method.statistics in ("batch", "example") and method.centered is not None
         centered = bool(method.centered)
         found.append(_Candidate(name, make, normalizes, centered, declared, problem))
-    inner, eps, affine = shape[1:], setting.eps, setting.affine
+    inner, eps, affine = shape[1:], policy.eps, policy.affine
     for kind, centered in ((nn.LayerNorm, True), (nn.RMSNorm, False)):
         make = partial(kind, inner, eps, affine)  # type: ignore[assignment]
         found.append(_Candidate(f"torch.nn.{kind.__name__}", make, True, centered))

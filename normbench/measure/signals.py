@@ -28,7 +28,7 @@ from normbench.models import ACTIVATIONS
 from normbench.models.base import Network, Placement, build
 from normbench.norms import Site
 from normbench.norms.base import Statistics
-from normbench.probes import Tap
+from normbench.probes import ProbeRecorder
 from normbench.probes.base import EXAMPLES
 from normbench.seeding import stream
 from normbench.training.run import Run
@@ -50,22 +50,22 @@ HESSIAN_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class Conditions:
+class TheoryInputs:
     """A network at step 0 as theory sees it; the fields are arguments of the theory's growth.
 
     gains: fan_in * mean(W^2) of each hidden layer; weight_gain, first_gain: of those after the
     first, averaged, and of the first; bias_variance: mean square of the former's biases;
     batch_size: values behind one statistic of a batch (examples times positions); group_size: of
     one example, from so many channels; shapes: of one example at each layer, (F,) or (C, H, W).
-    ordinary: the method replaces neither the weights nor the activation; statistics and centered
-    are None where the method has not declared them.
+    standard_layers: the method replaces neither the weights nor the activation; statistics and
+    centered are None where the method has not declared them.
     Of the first batch, None where the input is not known, as first_gain and depth then are:
     input_mean_square [B], of each example; input_map [H, W], at each position of images;
     input_products [N, N], mean product of two examples, for at most the examples that probes
     compare.
     """
 
-    ordinary: bool
+    standard_layers: bool
     statistics: Statistics | None
     centered: bool | None
     placement: Placement
@@ -86,7 +86,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class LossLandscape:
     """The loss around the weights, on the batch of the update that comes next, in float32.
 
     noise: over mini-batches of the training split without augmentation; None where an epoch has
@@ -103,13 +103,13 @@ class Inspection:
     """What was seen of one run.
 
     signals: step -> quantity -> [L] values, first layer first, measured in the update of that step
-    before it changes the weights. surroundings: step -> the loss around the weights before that
+    before it changes the weights. loss_landscape: step -> the loss around the weights before that
     update. diverged_at: the first update whose loss was not finite, after which there is nothing.
     """
 
-    conditions: Conditions
+    theory_inputs: TheoryInputs
     signals: dict[int, dict[str, list[float]]] = field(default_factory=dict)
-    surroundings: dict[int, Surroundings] = field(default_factory=dict)
+    loss_landscape: dict[int, LossLandscape] = field(default_factory=dict)
     diverged_at: int | None = None
 
 
@@ -128,21 +128,21 @@ def inspect(
     run = Run(config, dataset)
     run.network.train()
     run.start_epoch()
-    found = Inspection(conditions(run, dataset))
+    found = Inspection(theory_inputs(run, dataset))
     for step in range(max([*signals_at, *landscape_at]) + 1):
         if step and step % run.per_epoch == 0:
             run.start_epoch()
         if step in landscape_at:
-            found.surroundings[step] = surroundings(run)
+            found.loss_landscape[step] = loss_landscape(run)
         run.first_loss_step = step  # the losses before it are not needed
-        tap = Tap(run.network) if step in signals_at else None
-        run.update(tap)
+        recorder = ProbeRecorder(run.network) if step in signals_at else None
+        run.update(recorder)
         if not math.isfinite(float(run.losses[0])):
-            found.surroundings.pop(step, None)
+            found.loss_landscape.pop(step, None)
             found.diverged_at = step
             break
-        if tap:
-            found.signals[step] = tap.after_step()
+        if recorder:
+            found.signals[step] = recorder.after_step()
     return found
 
 
@@ -154,32 +154,32 @@ def inspect_all(
     landscape_at: Collection[int],
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Inspect runs one after another: the readings of their signals and of their surroundings.
+    """Inspect runs one after another: what was measured of their signals and loss.
 
-    runs: (index of the sweep point, norm's label, config). Each reading carries point, norm, seed
-    and step; the rest is as ``analysis.propagation`` takes it. progress: the runs done so far.
+    runs: (index of the sweep point, norm's label, config). Each measurement carries point, norm,
+    seed and step; the rest is as ``analysis.propagation`` takes it. progress: the runs done so far.
     """
     signals: list[dict[str, Any]] = []
     around: list[dict[str, Any]] = []
     with kept():
-        for done, (point, norm, config) in enumerate(runs):
+        for done, (sweep_point, norm, config) in enumerate(runs):
             progress(done)
             compute_on(config.runtime)
             found = inspect(config, dataset, signals_at=signals_at, landscape_at=landscape_at)
-            label = {"point": point, "norm": norm, "seed": config.seed}
-            known = {"conditions": vars(found.conditions)}
+            label = {"point": sweep_point, "norm": norm, "seed": config.seed}
+            known = {"theory_inputs": vars(found.theory_inputs)}
             for step in sorted(signals_at):
-                reading = {"step": step, "signals": found.signals.get(step)}
-                signals.append({**label, **known, **reading})
+                measurement = {"step": step, "signals": found.signals.get(step)}
+                signals.append({**label, **known, **measurement})
             for step in sorted(landscape_at):
-                reading = _flat(found.surroundings.get(step))
-                around.append({**label, "step": step, **reading})
+                measurement = _flat(found.loss_landscape.get(step))
+                around.append({**label, "step": step, **measurement})
         progress(len(runs))
     return signals, around
 
 
-def _flat(found: Surroundings | None) -> dict[str, Any]:
-    """The surroundings as columns; nothing of a run that had diverged."""
+def _flat(found: LossLandscape | None) -> dict[str, Any]:
+    """The loss landscape as columns; nothing of a run that had diverged."""
     if found is None:
         return {"loss": math.nan}
     path, noise = found.landscape, found.noise
@@ -199,11 +199,11 @@ def _flat(found: Surroundings | None) -> dict[str, Any]:
     }
 
 
-def conditions(run: Run, dataset: Dataset) -> Conditions:
+def theory_inputs(run: Run, dataset: Dataset) -> TheoryInputs:
     """What theory needs to know of a run that stands at step 0, its first epoch drawn."""
     x = run.next_batch()[0].double().cpu()
     few = x[:EXAMPLES].flatten(1)
-    known = _conditions(run.network, run.config, dataset.image_shape)
+    known = _theory_inputs(run.network, run.config, dataset.image_shape)
     return replace(
         known,
         depth=len(run.network.layers),
@@ -214,9 +214,9 @@ def conditions(run: Run, dataset: Dataset) -> Conditions:
     )
 
 
-def conditions_without_data(
+def theory_inputs_without_data(
     config: RunConfig, image_shape: tuple[int, int, int] = (1, 1, 1)
-) -> Conditions:
+) -> TheoryInputs:
     """The same from the config alone, with what there is to know without the input.
 
     image_shape: (H, W, C) of the input; any will do for a network that flattens it, and any number
@@ -225,26 +225,26 @@ def conditions_without_data(
     model = config.model
     method = config.norm.method(config.normalization)
     network = build(
-        model.kind, model.options(), model.common(), method, image_shape, 2, config.seed
+        model.kind, model.options(), model.settings(), method, image_shape, 2, config.seed
     )
-    return _conditions(network, config, image_shape)
+    return _theory_inputs(network, config, image_shape)
 
 
-def _conditions(
+def _theory_inputs(
     network: Network, config: RunConfig, image_shape: tuple[int, int, int]
-) -> Conditions:
+) -> TheoryInputs:
     method = config.norm.method(config.normalization)
     sites = type(network).sites(config.model.options(), image_shape)
     middle = sites[len(sites) // 2]
-    common = config.model.common()
+    settings = config.model.settings()
     hidden = [block.linear for block in network.layers[1:]]
     biases = [_mean_square(b) for m in hidden if isinstance(b := m.bias, Tensor)]
-    phi, dphi = functions(common.activation)
-    return Conditions(
-        ordinary=method.ordinary,
+    phi, dphi = functions(settings.activation)
+    return TheoryInputs(
+        standard_layers=method.standard_layers,
         statistics=method.statistics,
         centered=method.centered,
-        placement=common.placement,
+        placement=settings.placement,
         phi=phi,
         dphi=dphi,
         weight_gain=float(np.mean([_gain(module) for module in hidden])),
@@ -268,7 +268,7 @@ def _shape(site: Site) -> tuple[int, ...]:
     return site.features, site.height, site.width
 
 
-def surroundings(run: Run) -> Surroundings:
+def loss_landscape(run: Run) -> LossLandscape:
     """The loss around the weights as they are. Changes nothing in the run."""
     x, y = run.next_batch()
     lengths = [run.full_rate * length for length in STEP_LENGTHS]
@@ -276,7 +276,7 @@ def surroundings(run: Run) -> Surroundings:
     count = min(NOISE_BATCHES, run.per_epoch)
     order = stream(seed, "noise", run.step).permutation(run.train_indices)[: count * size]
     batches = (run.data.batch(indices) for indices in order.reshape(count, size))
-    return Surroundings(
+    return LossLandscape(
         landscape(run.network, x, y, lengths),
         largest_hessian_eigenvalue(
             run.network,

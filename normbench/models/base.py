@@ -19,7 +19,7 @@ Placement = Literal["pre", "post"]
 
 
 @dataclass(frozen=True)
-class Common:
+class ModelSettings:
     """What all architectures share.
 
     placement: ``pre`` is linear -> norm -> activation, ``post`` is linear -> activation -> norm.
@@ -35,12 +35,12 @@ class Common:
 class Block(nn.Module):
     """Linear or Conv, norm and activation, in the order of ``placement``."""
 
-    def __init__(self, linear: nn.Module, site: Site, method: Method, common: Common):
+    def __init__(self, linear: nn.Module, site: Site, method: Method, settings: ModelSettings):
         super().__init__()
-        self.linear = method.weighted(linear)
+        self.linear = method.weight(linear)
         self.norm = method.layer(site)
-        self.activation = method.activation(ACTIVATIONS[common.activation](), site)
-        self.placement = common.placement
+        self.activation = method.activation(ACTIVATIONS[settings.activation](), site)
+        self.placement = settings.placement
 
     @property
     def weight(self) -> Tensor:
@@ -83,16 +83,16 @@ class Network(nn.Module):
     def __init__(
         self,
         options: Any,
-        common: Common,
+        settings: ModelSettings,
         method: Method,
         image_shape: tuple[int, int, int],
         num_classes: int,
     ):
         super().__init__()
         sites = self.sites(options, image_shape)
-        self.blocks = nn.ModuleList(self.make_blocks(options, common, method, image_shape))
-        self.head = nn.Linear(sites[-1].features, num_classes, bias=common.bias)
-        self.scale_invariant = _scale_invariant(method, common)
+        self.blocks = nn.ModuleList(self.make_blocks(options, settings, method, image_shape))
+        self.head = nn.Linear(sites[-1].features, num_classes, bias=settings.bias)
+        self.scale_invariant = _scale_invariant(method, settings)
 
     @classmethod
     def sites(cls, options: Any, image_shape: tuple[int, int, int]) -> list[Site]:
@@ -104,7 +104,11 @@ class Network(nn.Module):
 
     @classmethod
     def make_blocks(
-        cls, options: Any, common: Common, method: Method, image_shape: tuple[int, int, int]
+        cls,
+        options: Any,
+        settings: ModelSettings,
+        method: Method,
+        image_shape: tuple[int, int, int],
     ) -> list[Block]:
         """The hidden layers, from input to output."""
         raise NotImplementedError
@@ -138,11 +142,11 @@ class Network(nn.Module):
         return digest.hexdigest()
 
 
-def _scale_invariant(method: Method, common: Common) -> bool | None:
-    if method.statistics is None or not method.ordinary:
+def _scale_invariant(method: Method, settings: ModelSettings) -> bool | None:
+    if method.statistics is None or not method.standard_layers:
         return None
     divides = method.statistics != "none"
-    return divides and (common.placement == "pre" or common.activation in HOMOGENEOUS)
+    return divides and (settings.placement == "pre" or settings.activation in HOMOGENEOUS)
 
 
 MODELS: Registry[type[Network]] = Registry("model", "normbench.models")
@@ -151,7 +155,7 @@ MODELS: Registry[type[Network]] = Registry("model", "normbench.models")
 def build(
     kind: str,
     options: Any,
-    common: Common,
+    settings: ModelSettings,
     method: Method,
     image_shape: tuple[int, int, int],
     num_classes: int,
@@ -162,8 +166,8 @@ def build(
     Raises ConfigError for a parameter that nobody draws: it would start where PyTorch's generator
     happens to stand, another value in every run.
     """
-    network = MODELS[kind](options, common, method, image_shape, num_classes)
-    drawn = initialize(network, common.init, seed)
+    network = MODELS[kind](options, settings, method, image_shape, num_classes)
+    drawn = initialize(network, settings.init, seed)
     # What belongs to the method starts where the method says.
     given = {
         id(p)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from normbench.models.base import MODELS, Block, Common, Network
+from normbench.models.base import MODELS, Block, ModelSettings, Network
 from normbench.norms import Method, Site
 
 
@@ -52,14 +52,20 @@ class CNN(Network):
 
     @classmethod
     def make_blocks(
-        cls, options: Any, common: Common, method: Method, image_shape: tuple[int, int, int]
+        cls,
+        options: Any,
+        settings: ModelSettings,
+        method: Method,
+        image_shape: tuple[int, int, int],
     ) -> list[Block]:
         blocks: list[Block] = []
         height, _, channels = image_shape
         for site in cls.sites(options, image_shape):
             stride = 1 if site.height == height else 2
-            conv = nn.Conv2d(channels, site.features, 3, stride=stride, padding=1, bias=common.bias)
-            blocks.append(Block(conv, site, method, common))
+            conv = nn.Conv2d(
+                channels, site.features, 3, stride=stride, padding=1, bias=settings.bias
+            )
+            blocks.append(Block(conv, site, method, settings))
             assert site.height is not None
             height, channels = site.height, site.features
         return blocks

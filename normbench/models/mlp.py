@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from torch import nn
 
-from normbench.models.base import MODELS, Block, Common, Network
+from normbench.models.base import MODELS, Block, ModelSettings, Network
 from normbench.norms import Method, Site
 
 
@@ -32,11 +32,15 @@ class MLP(Network):
 
     @classmethod
     def make_blocks(
-        cls, options: Any, common: Common, method: Method, image_shape: tuple[int, int, int]
+        cls,
+        options: Any,
+        settings: ModelSettings,
+        method: Method,
+        image_shape: tuple[int, int, int],
     ) -> list[Block]:
         fan_in, blocks = math.prod(image_shape), []
         for site in cls.sites(options, image_shape):
-            linear = nn.Linear(fan_in, site.features, bias=common.bias)
-            blocks.append(Block(linear, site, method, common))
+            linear = nn.Linear(fan_in, site.features, bias=settings.bias)
+            blocks.append(Block(linear, site, method, settings))
             fan_in = site.features
         return blocks

@@ -1,6 +1,6 @@
 """What a normalization method is, and how a network asks one for its parts.
 
-A method is bound to one network by its name, its options and the experiment's ``Setting``; the
+A method is bound to one network by its name, its options and the experiment's ``NormPolicy``; the
 model builder then asks it for the layer at each site. Some published methods replace more than a
 layer (the activation, the weights, the residual scale): they override the matching method of
 ``Method``, and the builder, which asks all of them everywhere, never names a method.
@@ -21,7 +21,7 @@ Statistics = Literal["batch", "example", "none"]
 
 
 @dataclass(frozen=True)
-class Setting:
+class NormPolicy:
     """The policy that every norm of an experiment shares; there are no per-layer defaults.
 
     eps: added to the (mean) square before the root; affine: learn a scale (and, where the method
@@ -57,7 +57,7 @@ class Site:
 
 
 class Method:
-    """One normalization method, bound to its options and the experiment's setting.
+    """One normalization method, bound to its options and the experiment's policy.
 
     Subclasses register in ``NORMS``, state the formula, shapes and paper in their docstring, and
     declare:
@@ -76,15 +76,15 @@ class Method:
     statistics: ClassVar[Statistics | None] = None
     centered: ClassVar[bool | None] = None
 
-    def __init__(self, setting: Setting, options: Any):
-        self.setting = setting
+    def __init__(self, policy: NormPolicy, options: Any):
+        self.policy = policy
         self.options = options
 
     @property
-    def ordinary(self) -> bool:
+    def standard_layers(self) -> bool:
         """Whether the weights and the activation stay those of the config."""
         own = type(self)
-        return own.weighted is Method.weighted and own.activation is Method.activation
+        return own.weight is Method.weight and own.activation is Method.activation
 
     def layer(self, site: Site) -> nn.Module:
         """The module that stands at ``site``; its output has its input's shape."""
@@ -94,7 +94,7 @@ class Method:
         """The activation to use at ``site``; most methods keep the one of the config."""
         return activation
 
-    def weighted(self, module: nn.Module) -> nn.Module:
+    def weight(self, module: nn.Module) -> nn.Module:
         """The linear or convolution module to use; a weight method wraps the one it is given."""
         return module
 
@@ -120,12 +120,12 @@ class Norm(nn.Module):
     method has no shift).
     """
 
-    def __init__(self, site: Site, setting: Setting, *, shift: bool = True):
+    def __init__(self, site: Site, policy: NormPolicy, *, shift: bool = True):
         super().__init__()
-        self.features, self.eps = site.features, setting.eps
+        self.features, self.eps = site.features, policy.eps
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
-        if setting.affine:
+        if policy.affine:
             self.weight = nn.Parameter(torch.ones(site.features))
             if shift:
                 self.bias = nn.Parameter(torch.zeros(site.features))
@@ -145,12 +145,14 @@ def channels_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def make_method(kind: str, setting: Setting = Setting(), **options: Any) -> Method:
+def make_method(kind: str, policy: NormPolicy = NormPolicy(), **options: Any) -> Method:
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
-    return cls(setting, cls.Options(**options))
+    return cls(policy, cls.Options(**options))
 
 
-def make_norm(kind: str, site: Site, setting: Setting = Setting(), **options: Any) -> nn.Module:
+def make_norm(
+    kind: str, site: Site, policy: NormPolicy = NormPolicy(), **options: Any
+) -> nn.Module:
     """One norm layer by name: what a test or a cost measurement needs."""
-    return make_method(kind, setting, **options).layer(site)
+    return make_method(kind, policy, **options).layer(site)

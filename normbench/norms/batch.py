@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Method, Norm, Setting, Site
+from normbench.norms.base import NORMS, Method, Norm, NormPolicy, Site
 from normbench.norms.kernels import batch_norm
 
 
@@ -13,9 +13,9 @@ class BatchNormLayer(Norm):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, site: Site, setting: Setting):
-        super().__init__(site, setting)
-        self.momentum = setting.momentum
+    def __init__(self, site: Site, policy: NormPolicy):
+        super().__init__(site, policy)
+        self.momentum = policy.momentum
         self.register_buffer("running_mean", torch.zeros(site.features))
         self.register_buffer("running_var", torch.ones(site.features))
 
@@ -45,7 +45,7 @@ class BatchNorm(Method):
     centered = True
 
     def layer(self, site: Site) -> nn.Module:
-        return BatchNormLayer(site, self.setting)
+        return BatchNormLayer(site, self.policy)
 
     def problem(self, site: Site, batch_size: int) -> str | None:
         if batch_size * site.positions == 1:

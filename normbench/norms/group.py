@@ -6,15 +6,15 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Method, Norm, Setting, Site
+from normbench.norms.base import NORMS, Method, Norm, NormPolicy, Site
 from normbench.norms.kernels import group_norm
 
 
 class GroupNormLayer(Norm):
     """Group norm: channels in ``groups`` equal groups, statistics per example and group."""
 
-    def __init__(self, site: Site, setting: Setting, groups: int):
-        super().__init__(site, setting)
+    def __init__(self, site: Site, policy: NormPolicy, groups: int):
+        super().__init__(site, policy)
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class GroupNorm(Method):
     centered = True
 
     def layer(self, site: Site) -> nn.Module:
-        return GroupNormLayer(site, self.setting, self.options.groups)
+        return GroupNormLayer(site, self.policy, self.options.groups)
 
     def group_size(self, site: Site) -> int:
         return site.features // self.options.groups * site.positions
@@ -69,7 +69,7 @@ class InstanceNorm(Method):
 
     def layer(self, site: Site) -> nn.Module:
         # Instance norm is group norm with one channel a group.
-        return GroupNormLayer(site, self.setting, site.features)
+        return GroupNormLayer(site, self.policy, site.features)
 
     def group_size(self, site: Site) -> int:
         return site.positions

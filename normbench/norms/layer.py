@@ -35,7 +35,7 @@ class LayerNorm(Method):
 
     @dataclass(frozen=True)
     class Options:
-        """axes: chw or c, for this norm only; None follows the experiment's setting."""
+        """axes: chw or c, for this norm only; None follows the experiment's policy."""
 
         axes: Axes | None = None
 
@@ -43,10 +43,10 @@ class LayerNorm(Method):
     centered = True
 
     def layer(self, site: Site) -> nn.Module:
-        axes = self.options.axes or self.setting.axes
+        axes = self.options.axes or self.policy.axes
         kind = PositionLayerNormLayer if site.spatial and axes == "c" else LayerNormLayer
-        return kind(site, self.setting)
+        return kind(site, self.policy)
 
     def group_size(self, site: Site) -> int:
-        axes = self.options.axes or self.setting.axes
+        axes = self.options.axes or self.policy.axes
         return site.features * (site.positions if axes == "chw" else 1)

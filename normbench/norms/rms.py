@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Axes, Method, Norm, Setting, Site
+from normbench.norms.base import NORMS, Axes, Method, Norm, NormPolicy, Site
 from normbench.norms.kernels import rms_norm
 
 
 class RMSNormLayer(Norm):
     """RMS norm over the features of [N, F], or over C,H,W (or C) of [N, C, H, W]."""
 
-    def __init__(self, site: Site, setting: Setting, dims: tuple[int, ...]):
-        super().__init__(site, setting, shift=False)
+    def __init__(self, site: Site, policy: NormPolicy, dims: tuple[int, ...]):
+        super().__init__(site, policy, shift=False)
         self.dims = dims
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class RMSNorm(Method):
 
     @dataclass(frozen=True)
     class Options:
-        """axes: chw or c, for this norm only; None follows the experiment's setting."""
+        """axes: chw or c, for this norm only; None follows the experiment's policy."""
 
         axes: Axes | None = None
 
@@ -37,10 +37,10 @@ class RMSNorm(Method):
     centered = False
 
     def layer(self, site: Site) -> nn.Module:
-        axes = self.options.axes or self.setting.axes
+        axes = self.options.axes or self.policy.axes
         dims = (1,) if not site.spatial or axes == "c" else (1, 2, 3)
-        return RMSNormLayer(site, self.setting, dims)
+        return RMSNormLayer(site, self.policy, dims)
 
     def group_size(self, site: Site) -> int:
-        axes = self.options.axes or self.setting.axes
+        axes = self.options.axes or self.policy.axes
         return site.features * (site.positions if axes == "chw" else 1)

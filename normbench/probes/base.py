@@ -77,7 +77,7 @@ class Probe:
 PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
 
 
-class Tap:
+class ProbeRecorder:
     """Records one training step of ``network``.
 
     Use ``forward()`` around forward and backward, then ``after_backward()``, then, once the
@@ -90,7 +90,7 @@ class Tap:
         self._values: dict[str, Tensor] = {}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Hooks are in place within this context and gone after it."""
         capture, handles = self.capture, []
         layers = len(self.network.layers)

@@ -7,23 +7,23 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
-from normbench.execution import Watch
+from normbench.execution import Observer
 from normbench.plan import PlannedRun
-from normbench.progress.eta import Pace
+from normbench.progress.eta import Eta
 from normbench.report.columns import seconds
 from normbench.training import events
 
 REFRESH_SECONDS = 0.25
 
 
-class NotebookBar(Watch):
+class NotebookBar(Observer):
     """Share done, runs done and time left, as HTML with a text for those who show none.
 
     Needs IPython and nothing else: no widgets, nothing that is loaded. Use as a context.
     """
 
     def __init__(self) -> None:
-        self.pace = Pace()
+        self.eta = Eta()
         self._handle: Any = None
         self._runs = self._done = self._failed = 0
         self._doing = ""
@@ -52,30 +52,30 @@ class NotebookBar(Watch):
         self._doing = f"{label}{share}"
         self._show(done / total if total else 0.0)
 
-    # -- Watch --------------------------------------------------------------------------------
+    # -- Observer -----------------------------------------------------------------------------
 
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
-        """See ``Watch``."""
-        self.pace.plan(runs, steps)
+        """See ``Observer``."""
+        self.eta.plan(runs, steps)
         self._runs += len(runs)
         self._doing = ""
         if runs:
             self._show(0.0)
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
-        """See ``Watch``."""
-        self.pace.happened(run, event)
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
+        """See ``Observer``."""
+        self.eta.on_event(run, event)
         if isinstance(event, events.Evaluated):
             self._doing = f"{run.norm} s{run.seed} {100 * event.val_accuracy:.1f}%"
         elif isinstance(event, events.Finished):
             self._done += 1
         elif isinstance(event, events.Failed):
             self._failed += 1
-        self.idle()
+        self.on_idle()
 
-    def idle(self) -> None:
-        """See ``Watch``."""
-        self._show(self.pace.share)
+    def on_idle(self) -> None:
+        """See ``Observer``."""
+        self._show(self.eta.share)
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class NotebookBar(Watch):
         if now - self._shown < REFRESH_SECONDS:
             return
         self._shown = now
-        left = self.pace.seconds_left() if self._runs else None
+        left = self.eta.seconds_left() if self._runs else None
         words = [f"{self._done} of {self._runs} runs"] if self._runs else []
         words += [f"{seconds(left)} left"] if left is not None and left >= 1 else []
         words += [self._doing] if self._doing else []

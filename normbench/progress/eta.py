@@ -21,7 +21,7 @@ class _Kind:
     """Runs that take about the same time a step: one norm at one sweep point."""
 
     norm: str
-    point: Hashable
+    sweep_point: Hashable
     plain: bool  # without any normalization
     layers: int
 
@@ -55,7 +55,7 @@ class _Running:
         return (self.steps - self.step) * own
 
 
-class Pace:
+class Eta:
     """Follows events and estimates the seconds left.
 
     Runs of one norm at one sweep point take about the same time. One not seen yet is taken to cost
@@ -82,7 +82,7 @@ class Pace:
         }
         self._all_steps = sum(steps)
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
         """Take note of an event."""
         now, key = self._clock(), run.folder
         if isinstance(event, events.Started):
@@ -168,7 +168,7 @@ def _rate(kind: _Kind, rates: Mapping[_Kind, float]) -> float:
 
 
 def _kind(run: PlannedRun) -> _Kind:
-    values = {**run.point, **(run.tuned or {})}
-    point = tuple((key, str(value)) for key, value in values.items())
+    values = {**run.sweep_point, **(run.tuned or {})}
+    sweep_point = tuple((key, str(value)) for key, value in values.items())
     layers = getattr(run.config.model, "depth", 1)
-    return _Kind(run.norm, point, run.config.norm.kind == "none", layers)
+    return _Kind(run.norm, sweep_point, run.config.norm.kind == "none", layers)

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from normbench.charts.palette import Look, looks
-from normbench.execution import Watch
+from normbench.charts.palette import NormStyle, norm_styles
+from normbench.execution import Observer
 from normbench.plan import PlannedRun
-from normbench.progress.eta import Pace
+from normbench.progress.eta import Eta
 from normbench.report.columns import seconds, sparkline
 from normbench.report.tables import console
 from normbench.training import events
@@ -34,7 +34,7 @@ class _Name(ProgressColumn):
         return Text(task.description, style=task.fields.get("style", ""))
 
 
-class Display(Watch):
+class Display(Observer):
     """One bar a running run, with its loss and accuracy, and one for the whole with time left.
 
     Where stderr is no terminal that moves its cursor: a line when a run ends, and one every few
@@ -47,11 +47,11 @@ class Display(Watch):
         self.norms = norms
         self.console = console(stderr=True)
         self.plain = not self.console.is_terminal or self.console.is_dumb_terminal
-        self.pace = Pace()
+        self.eta = Eta()
         self._losses: dict[str, list[float]] = {}
         self._texts: dict[str, str] = {}
         self._tasks: dict[str, Any] = {}
-        self._looks: dict[str, Look] = {}
+        self._styles: dict[str, NormStyle] = {}
         self._diverged: set[str] = set()
         self._total: Any = None
         self._loading: dict[str, Any] = {}
@@ -100,12 +100,12 @@ class Display(Watch):
         if total is not None and done >= total:
             self._progress.update(self._loading[label], visible=False)
 
-    # -- Watch --------------------------------------------------------------------------------
+    # -- Observer -----------------------------------------------------------------------------
 
     def planned(self, runs: Sequence[PlannedRun], steps: Sequence[int], skipped: int) -> None:
-        """See ``Watch``."""
-        self.pace.plan(runs, steps)
-        self._looks |= looks([*self.norms, *(run.norm for run in runs)])
+        """See ``Observer``."""
+        self.eta.plan(runs, steps)
+        self._styles |= norm_styles([*self.norms, *(run.norm for run in runs)])
         if self.quiet:
             return
         if skipped:
@@ -115,14 +115,14 @@ class Display(Watch):
                 self._progress.remove_task(self._total)
             self._total = self._progress.add_task(f"{len(runs)} runs", total=1.0, tail="")
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
-        """See ``Watch``."""
-        self.pace.happened(run, event)
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
+        """See ``Observer``."""
+        self.eta.on_event(run, event)
         if self.quiet:
             return
         name = f"{run.norm} s{run.seed}"
-        if run.point or run.tuned:
-            values = {**run.point, **(run.tuned or {})}
+        if run.sweep_point or run.tuned:
+            values = {**run.sweep_point, **(run.tuned or {})}
             name += " " + " ".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in values.items())
         match event:
             case events.Started():
@@ -136,17 +136,17 @@ class Display(Watch):
                         total=event.steps,
                         completed=event.step,
                         tail="",
-                        style=self._looks[run.norm].terminal,
+                        style=self._styles[run.norm].terminal,
                     )
             case events.Evaluated() | events.Progress():
                 self._trained(run, name, event)
             case events.Finished() | events.Stopped() | events.Failed() | events.Diverged():
                 self._ended(run, name, event)
         self._tell_estimate()
-        self.idle()
+        self.on_idle()
 
-    def idle(self) -> None:
-        """See ``Watch``."""
+    def on_idle(self) -> None:
+        """See ``Observer``."""
         if self.quiet:
             return
         if self.plain:
@@ -155,24 +155,24 @@ class Display(Watch):
             news = running != self._last_text
             if running and quiet_for > (PLAIN_SECONDS if news else 6 * PLAIN_SECONDS):
                 self._last_text = running
-                self._print(f"{self.pace.share:4.0%} {self._left()}  {running}")
+                self._print(f"{self.eta.share:4.0%} {self._left()}  {running}")
         elif self._total is not None:
-            tail = f"{self.pace.ended} done  {self._left()}"
-            self._progress.update(self._total, completed=self.pace.share, tail=tail)
+            tail = f"{self.eta.ended} done  {self._left()}"
+            self._progress.update(self._total, completed=self.eta.share, tail=tail)
 
     def looked(self, findings: Sequence[str]) -> None:
-        """See ``Watch``."""
+        """See ``Observer``."""
         if not self.quiet:
             for finding in findings:
                 self._print(finding)
 
     def _tell_estimate(self) -> None:
         """Once, as soon as enough was seen to say how long it takes."""
-        left = None if self._estimated else self.pace.seconds_left()
+        left = None if self._estimated else self.eta.seconds_left()
         if left is not None:
             self._estimated = True
             if left >= LONG_SECONDS:
-                self._print(f"about {seconds(left)} for {self.pace.runs} runs")
+                self._print(f"about {seconds(left)} for {self.eta.runs} runs")
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Display(Watch):
             self._progress.remove_task(self._tasks.pop(run.folder))
 
     def _left(self) -> str:
-        left = self.pace.seconds_left()
+        left = self.eta.seconds_left()
         if left is None:
             return ""
         return f"{seconds(left)} left" if left >= 1 else "finishing"

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.text import Text
 
 from normbench.analysis.groups import OUTCOME_STATES, sweep_points
-from normbench.charts.palette import looks
+from normbench.charts.palette import norm_styles
 from normbench.dotted import tuned_key
 from normbench.progress.braille import Line, plot
 from normbench.report.columns import percent
@@ -52,7 +52,7 @@ def screen(results: Results, width: int, height: int | None = None) -> Iterator[
     role = shown_role(runs)
     own = runs[runs["role"] == role].drop_duplicates("run")
     norms = list(dict.fromkeys(runs["norm"]))
-    look = looks(norms)
+    look = norm_styles(norms)
     width = min(width, MOST_WIDTH)
     yield Text.assemble((results.name, "bold"), f"  {about(results)}", overflow="ellipsis")
     yield Text(f"{_states(own)}{_role(role, results)}", "dim")

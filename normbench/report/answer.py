@@ -18,9 +18,9 @@ from normbench.report import sentences, turns
 from normbench.report.columns import Row, judged
 from normbench.report.fates import caveats, fates
 from normbench.report.wording import quoted
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.results.records import records
-from normbench.results.tables import Tables
+from normbench.results.tables import ResultTables
 
 _FROM_CONVERGENCE = (
     *("runs", "reached", "steps_to_target", "budget_steps", "target", "val_accuracy_mean"),
@@ -35,8 +35,8 @@ class Answer:
 
     rule: what carries the verdicts. keys: the sweep keys. sentences: in reading order, the first
     one answers which norm to use. caveats: what to know before believing a number. rows: a row a
-    sweep point and norm, the leader of each point first: the columns of ``Tables.best_set``, of
-    the convergence table for the primary target (runs, reached, steps_to_target, budget_steps,
+    sweep point and norm, the leader of each point first: the columns of ``ResultTables.best_set``,
+    of the convergence table for the primary target (runs, reached, steps_to_target, budget_steps,
     target, accuracies, train_seconds_per_step, states), at_chance and never_left_chance (runs);
     after a tuning ``tuned`` (each norm's own best value) and ``shared_value`` (the judged metric at
     the configured one). tuned_key: the key at whose own best value each row stands; "" where the
@@ -79,7 +79,7 @@ class Answer:
         }
 
 
-def answer(comparison: Comparison) -> Answer:
+def answer(comparison: ExperimentResult) -> Answer:
     """What the experiment says. After a tuning, of the runs at each norm's own best value once all
     of them have ended, else of those at the shared values."""
     best, key = comparison.best, comparison.tuned_key
@@ -107,14 +107,16 @@ def answer(comparison: Comparison) -> Answer:
     )
 
 
-def to_dict(comparison: Comparison, found: Answer, *, all_pairs: bool = False) -> dict[str, Any]:
+def to_dict(
+    comparison: ExperimentResult, found: Answer, *, all_pairs: bool = False
+) -> dict[str, Any]:
     """The object that ``--json`` prints: the tables, and ``verdict``, what they say."""
-    tables = Comparison.to_dict(comparison, all_pairs=all_pairs)
+    tables = ExperimentResult.to_dict(comparison, all_pairs=all_pairs)
     head = {name: tables.pop(name) for name in ("schema", "experiment", "baseline", "fairness")}
     return {**head, "verdict": found.to_dict(), **tables}
 
 
-def _rows(tables: Tables) -> pd.DataFrame:
+def _rows(tables: ResultTables) -> pd.DataFrame:
     by = ["norm", *tables.results.keys]
     known = {_place(row, by): row for row in tables.convergence.to_dict("records")}
     rows = []
@@ -129,7 +131,7 @@ def _place(row: Row, by: list[str]) -> tuple[str, ...]:
     return tuple(repr(row[name]) for name in by)
 
 
-def _sentences(tables: Tables, rows: pd.DataFrame) -> list[str]:
+def _sentences(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     keys, rule, config = tables.results.keys, tables.rule, tables.results.config
     kernel = sentences.kernel_text(
         config.get("runtime") or {}, (config.get("training") or {}).get("precision")
@@ -152,7 +154,7 @@ def _sentences(tables: Tables, rows: pd.DataFrame) -> list[str]:
     return [*found, *sentences.separate(listed, rule), *_taken(listed)]
 
 
-def _judged(tables: Tables, metric: str) -> list[dict[str, Any]]:
+def _judged(tables: ResultTables, metric: str) -> list[dict[str, Any]]:
     """The rows of the judged metric, each norm against the baseline."""
     table = tables.comparisons
     if table.empty:
@@ -169,7 +171,7 @@ def _taken(rows: list[Row]) -> list[str]:
     return [f"Seeds that each took: {told}."]
 
 
-def _beside_shared(rows: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+def _beside_shared(rows: pd.DataFrame, comparison: ExperimentResult) -> pd.DataFrame:
     """With each norm's own best value, and the judged metric at the configured one."""
     by = ["norm", *comparison.results.keys]
     values = {_place(row, by): row["best"] for row in comparison.choices.to_dict("records")}
@@ -182,7 +184,7 @@ def _beside_shared(rows: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     )
 
 
-def _shared(comparison: Comparison) -> list[str]:
+def _shared(comparison: ExperimentResult) -> list[str]:
     """Who leads at the value that all share, in a clause beside the own best ones."""
     key = str(comparison.tuned_key)
     if comparison.results.keys or comparison.shared is None:

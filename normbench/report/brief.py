@@ -7,19 +7,19 @@ import io
 
 import pandas as pd
 
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 from normbench.report.answer import Answer, answer
 from normbench.report.sections import Section, pairs_section
 from normbench.report.summary import summary
 from normbench.report.tables import cells, console, rich_table
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 WIDTH = 80
 
 _STYLE = "text-align:{side};padding:0.1em 0.7em"
 
 
-def sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: ExperimentResult) -> list[str]:
     """What the experiment says, and what a reader must know before believing it."""
     if not _has_outcome(comparison):
         return [f"Experiment {comparison.name!r} has no finished run yet."]
@@ -27,7 +27,7 @@ def sentences(comparison: Comparison) -> list[str]:
     return [*found.sentences, *found.caveats]
 
 
-def as_text(comparison: Comparison) -> str:
+def as_text(comparison: ExperimentResult) -> str:
     """The sentences and tables for a terminal of 80 columns, without colour."""
     out = console(file=io.StringIO(), width=WIDTH, color_system=None)
     for sentence in sentences(comparison):
@@ -40,7 +40,7 @@ def as_text(comparison: Comparison) -> str:
     return "\n".join(line.rstrip() for line in out.file.getvalue().rstrip().split("\n"))
 
 
-def as_html(comparison: Comparison) -> str:
+def as_html(comparison: ExperimentResult) -> str:
     """The same for a notebook: plain HTML, which loads nothing."""
     first, *others = sentences(comparison)
     parts = [f"<p><b>{html.escape(first)}</b> {html.escape(' '.join(others))}</p>"]
@@ -48,7 +48,7 @@ def as_html(comparison: Comparison) -> str:
     return "\n".join(parts)
 
 
-def table(comparison: Comparison) -> pd.DataFrame:
+def table(comparison: ExperimentResult) -> pd.DataFrame:
     """The first table with the texts of the terminal, indexed by the norm."""
     first = summary(answer(comparison))[0]
     headings = [column.heading for column in first.columns]
@@ -56,11 +56,11 @@ def table(comparison: Comparison) -> pd.DataFrame:
     return frame.set_index(headings[0])
 
 
-def _has_outcome(comparison: Comparison) -> bool:
+def _has_outcome(comparison: ExperimentResult) -> bool:
     return bool(comparison.results.runs["state"].isin(OUTCOME_STATES).any())
 
 
-def _picked(comparison: Comparison) -> list[Section]:
+def _picked(comparison: ExperimentResult) -> list[Section]:
     """The table below the sentences, and every metric against the baseline."""
     if not _has_outcome(comparison):
         return []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from normbench.dotted import flat
+from normbench.dotted import flatten_config
 from normbench.report.wording import counted, norms
 from normbench.store import ExperimentStore
 from normbench.store.earlier import left_behind
@@ -26,10 +26,10 @@ def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
     """
     if not store.is_at(store.path):
         return ""
-    from normbench.plan import expand, settle
+    from normbench.plan import expand, reuse_folders
 
     config = from_json(to_json(experiment.resolved()))  # as what is on record was written
-    plan = settle(expand(experiment), store.folders())
+    plan = reuse_folders(expand(experiment), store.folders())
     found = left_behind(store, config, [run.record() for run in plan])
     if found is None:
         return ""
@@ -47,7 +47,7 @@ def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    was, has = flat(before), flat(now)
+    was, has = flatten_config(before), flatten_config(now)
     keys = [key for key in {**was, **has} if was.get(key) != has.get(key)]
     shown = [f"{key} {was.get(key)}, now {has.get(key)}" for key in keys[:MOST_KEYS]]
     return "; ".join(shown) + (f"; {len(keys) - MOST_KEYS} keys more" if keys[MOST_KEYS:] else "")

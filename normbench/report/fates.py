@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 from normbench.report.columns import Row
 from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
-from normbench.results.experiment import Comparison
-from normbench.results.tables import Tables
+from normbench.results.experiment import ExperimentResult
+from normbench.results.tables import ResultTables
 from normbench.store import Results
 
 REASON_LENGTH = 80
 
 
-def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
+def fates(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     """A sentence a norm on runs that failed, diverged or learned nothing. rows: ``Answer.rows``."""
     if tables.results.keys:
         return _in_a_sweep(tables, rows)
@@ -31,7 +31,7 @@ def fates(tables: Tables, rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
+def _one(tables: ResultTables, row: Row, own: pd.DataFrame) -> list[str]:
     result = own["state"].isin(OUTCOME_STATES)
     known = int(result.sum())
     never = own[own["never_left_chance"]]
@@ -62,7 +62,7 @@ def _one(tables: Tables, row: Row, own: pd.DataFrame) -> list[str]:
     return parts
 
 
-def _explained(told: str, tables: Tables, row: Row, count: int, known: int) -> str:
+def _explained(told: str, tables: ResultTables, row: Row, count: int, known: int) -> str:
     """With the mechanism, where most runs met this fate."""
     reason = why(tables, row) if 2 * count >= known else ""
     return f"{told}: {reason}" if reason else told
@@ -79,7 +79,7 @@ def _seeds(runs: pd.DataFrame) -> str:
     return f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}"
 
 
-def _in_a_sweep(tables: Tables, rows: pd.DataFrame) -> list[str]:
+def _in_a_sweep(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     """Per norm, the points at which most of its runs learned nothing or diverged."""
     keys = tables.results.keys
     by = spread_key(rows, keys)
@@ -136,7 +136,7 @@ def mixed_environments(results: Results) -> list[str]:
     ]
 
 
-def caveats(comparison: Comparison) -> list[str]:
+def caveats(comparison: ExperimentResult) -> list[str]:
     """What a reader must know before believing a number; often nothing."""
     # One run may be planned in two roles.
     runs = comparison.results.runs.drop_duplicates("run")

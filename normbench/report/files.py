@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from normbench.charts.base import CHARTS, story
-from normbench.charts.marks import dressed, png
+from normbench.charts.base import CHARTS, chart_order
+from normbench.charts.marks import png, with_theme
 from normbench.report.page import render
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store.files import reported, to_json, write_atomically
 
 
 def write(
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[ExperimentResult],
     form: Literal["html", "png", "svg"],
     results: Path,
     out: Path | None,
@@ -28,7 +28,7 @@ def write(
     return [path for c in comparisons for path in write_pictures(c, form, out)]
 
 
-def write_page(comparisons: Sequence[Comparison], results: Path, out: Path | None) -> Path:
+def write_page(comparisons: Sequence[ExperimentResult], results: Path, out: Path | None) -> Path:
     """The page of one experiment, or of several side by side. Raises StoreError, ConfigError.
 
     out: its file, or a folder that is there.
@@ -50,19 +50,19 @@ def write_page(comparisons: Sequence[Comparison], results: Path, out: Path | Non
 
 
 def write_pictures(
-    comparison: Comparison, form: Literal["png", "svg"], out: Path | None
+    comparison: ExperimentResult, form: Literal["png", "svg"], out: Path | None
 ) -> list[Path]:
     """Each chart that has something to draw, as <experiment>-<chart>.<form>. Raises StoreError."""
     folder = comparison.results.path / "charts" if out is None else out
     option = _option(out)
     _make(folder, option)
     files = []
-    for name in story():
-        drawn = CHARTS[name].draw(comparison.frames)
+    for name in chart_order():
+        drawn = CHARTS[name].draw(comparison.chart_data)
         if drawn is None:
             continue
         title = f"{CHARTS[name].title}: {comparison.name}"
-        spec = dressed(drawn, comparison.frames, title).to_dict()
+        spec = with_theme(drawn, comparison.chart_data, title).to_dict()
         path = folder / f"{comparison.name}-{name}.{form}"
         if form == "png":
             write_atomically(path, png(spec), option)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normbench.conventions import HALVING_LEFT
+from normbench.constants import HALVING_LEFT
 from normbench.report.wording import counted
 
 if TYPE_CHECKING:

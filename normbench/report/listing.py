@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from normbench.conventions import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES
 from normbench.errors import StoreError
 from normbench.report.columns import Column, Row, data_size, percent, seconds
 from normbench.store import ExperimentStore, Results, read_results
@@ -55,9 +55,9 @@ def _experiment(store: ExperimentStore, now: float) -> dict[str, Any]:
 
 def _leader(found: Results) -> str | None:
     from normbench.report.answer import answer
-    from normbench.results.experiment import Comparison
+    from normbench.results.experiment import ExperimentResult
 
-    return answer(Comparison(found)).leader
+    return answer(ExperimentResult(found)).leader
 
 
 def experiment_columns() -> list[Column]:

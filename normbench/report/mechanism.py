@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis import signal, theory
-from normbench.dotted import flat
+from normbench.dotted import flatten_config
 from normbench.report.columns import Row
 from normbench.report.wording import counted
-from normbench.results.tables import Tables
+from normbench.results.tables import ResultTables
 
 Array = NDArray[np.float64]
 Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]
@@ -46,7 +46,7 @@ _ACTIVATIONS: dict[str, Pair] = {
 }
 
 
-def why(tables: Tables, row: Row) -> str:
+def why(tables: ResultTables, row: Row) -> str:
     """Why the norm of ``row`` (of ``Answer.rows``) did not learn: a clause, or nothing.
 
     Said is what the first probed step measured: by how much the squared gradient shrinks or grows
@@ -60,7 +60,7 @@ def why(tables: Tables, row: Row) -> str:
     return _gradient(tables, row, here) or _alike(here)
 
 
-def _gradient(tables: Tables, row: Row, here: pd.DataFrame) -> str:
+def _gradient(tables: ResultTables, row: Row, here: pd.DataFrame) -> str:
     """By how much the squared gradient shrinks or grows, where it does for sure."""
     growths, depth = _growths(here)
     if not len(growths):
@@ -100,7 +100,7 @@ def _alike(here: pd.DataFrame) -> str:
     )
 
 
-def _at_start(tables: Tables, row: Row) -> pd.DataFrame:
+def _at_start(tables: ResultTables, row: Row) -> pd.DataFrame:
     """What was probed before the first update, a row a seed."""
     probes, runs = tables.results.probes, tables.results.runs
     own = runs["norm"] == row["norm"]
@@ -129,9 +129,9 @@ def _stacked(column: pd.Series) -> Array | None:
     return np.stack(rows) if len({len(row) for row in rows}) == 1 else None
 
 
-def _remedy(tables: Tables, row: Row) -> str:
+def _remedy(tables: ResultTables, row: Row) -> str:
     """The initialization that theory says keeps the gradient without a norm; "" for none."""
-    config = flat({k: v for k, v in tables.results.config.items() if k != "norms"})
+    config = flatten_config({k: v for k, v in tables.results.config.items() if k != "norms"})
     config |= {key: row[key] for key in tables.results.keys}
     unnormalized = any(
         norm.get("kind") == "none" and row["norm"] in (norm.get("name"), "none")

@@ -10,9 +10,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from normbench.charts.base import CHARTS, Frames, story
+from normbench.charts.base import CHARTS, ChartData, chart_order
 from normbench.charts.marks import Drawn, theme
-from normbench.charts.palette import Look
+from normbench.charts.palette import NormStyle
 from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
@@ -25,11 +25,11 @@ from normbench.report.sections import (
     table_sections,
     tuning_sections,
 )
-from normbench.report.setting import Facts, as_yaml, environment, setting
+from normbench.report.setup_facts import Facts, as_yaml, environment, setup_facts
 from normbench.report.summary import summary
-from normbench.report.tables import cells, norm_looks
+from normbench.report.tables import cells, row_styles
 from normbench.results.differences import differing_keys
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 AXES = {"x": "horizontal axis", "y": "vertical axis"}
 GROWTH_NOTE = (
@@ -62,7 +62,7 @@ class Cell:
     """look: of the norm that the text names."""
 
     text: str
-    look: Look | None = None
+    look: NormStyle | None = None
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ class Part:
     closed: bool = False
 
 
-def render(comparisons: Sequence[Comparison]) -> str:
+def render(comparisons: Sequence[ExperimentResult]) -> str:
     """The page. Raises ConfigError when several experiments cannot be compared."""
     several = len(comparisons) > 1
     differing = differing_keys(comparisons) if several else {}
     specs: dict[str, Any] = {}
     stories = [_parts(c, f"e{i}-", specs) for i, c in enumerate(comparisons)]
     experiments = [
-        {"id": f"e{i}", "name": c.name, "about": c.frames.about, "parts": parts}
+        {"id": f"e{i}", "name": c.name, "about": c.chart_data.about, "parts": parts}
         for i, (c, parts) in enumerate(zip(comparisons, stories, strict=True))
     ]
     if several:
@@ -156,12 +156,12 @@ def _template() -> jinja2.Template:
     return found.get_template("page.html.j2")
 
 
-def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[Part]:
+def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> list[Part]:
     """The story of one experiment; the charts' specifications go into ``specs``."""
-    frames, tables, key = comparison.frames, comparison.answered, comparison.tuned_key
-    figures = dict(_figures(frames, prefix, specs))
+    chart_data, tables, key = comparison.chart_data, comparison.answered, comparison.tuned_key
+    figures = dict(_figures(chart_data, prefix, specs))
     convergence, targets, gradients, paired = table_sections(
-        tables, _named(comparison, own=comparison.at_own_best), frames.norms
+        tables, _named(comparison, own=comparison.at_own_best), chart_data.norms
     )
 
     def charts(*names: str) -> list[Figure]:
@@ -173,10 +173,10 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
         Part(
             "verdict",
             "The answer",
-            [*matrix, *_tables(summary(told)), *(charts("curves") if frames.keys else [])],
+            [*matrix, *_tables(summary(told)), *(charts("curves") if chart_data.keys else [])],
             verdict=told.sentences,
             caveats=told.caveats,
-            beside=[] if frames.keys else charts("forest", "curves"),
+            beside=[] if chart_data.keys else charts("forest", "curves"),
             defines=_links(VERDICT_DEFINES),
         ),
         Part(
@@ -196,15 +196,15 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
                 *charts("gradients"),
                 *_tables([gradients]),
                 *charts("growth"),
-                *_tables([_growth(frames)]),
+                *_tables([_growth(chart_data)]),
                 *charts("activations", "likeness"),
             ],
-            notes=_theory_notes(frames),
+            notes=_theory_notes(chart_data),
         ),
     ]
     if key:
         as_configured = table_sections(
-            comparison.reported, _named(comparison, own=False), frames.norms
+            comparison.reported, _named(comparison, own=False), chart_data.norms
         )
         beside = comparison.at_own_best and comparison.shared is not None
         found.append(
@@ -218,10 +218,10 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
                 ],
             )
         )
-    if frames.keys:
+    if chart_data.keys:
         pivots = [
             by_key(comparison, swept, metric, comparison.value(swept), best=best)
-            for swept in frames.keys
+            for swept in chart_data.keys
             for metric in ("val_accuracy", "steps_to_target")
             for best in [
                 *[False] * (comparison.shared is not None),
@@ -236,7 +236,7 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
         Part(
             "setting",
             "Configuration",
-            facts=_facts(setting(comparison)),
+            facts=_facts(setup_facts(comparison)),
             code=text,
             notes=[note],
             closed=True,
@@ -251,7 +251,7 @@ def _parts(comparison: Comparison, prefix: str, specs: dict[str, Any]) -> list[P
     return [replace(p, id=prefix + p.id) for p in found if p.items or p.facts or p.verdict]
 
 
-def _named(comparison: Comparison, *, own: bool) -> str:
+def _named(comparison: ExperimentResult, *, own: bool) -> str:
     """The experiment, and after a tuning at which value of the tuned key."""
     key = comparison.tuned_key
     if not key:
@@ -260,14 +260,16 @@ def _named(comparison: Comparison, *, own: bool) -> str:
     return f"{comparison.name}, {how}"
 
 
-def _figures(frames: Frames, prefix: str, specs: dict[str, Any]) -> Iterable[tuple[str, Figure]]:
-    themes = {scheme: theme(frames.norms, scheme) for scheme in ("light", "dark")}
-    for name in story():
+def _figures(
+    chart_data: ChartData, prefix: str, specs: dict[str, Any]
+) -> Iterable[tuple[str, Figure]]:
+    themes = {scheme: theme(chart_data.norms, scheme) for scheme in ("light", "dark")}
+    for name in chart_order():
         chart = CHARTS[name]
-        drawn = chart.draw(frames)
+        drawn = chart.draw(chart_data)
         if drawn is None:
             continue
-        others = {view: draw(frames) for view, draw in chart.views.items()}
+        others = {view: draw(chart_data) for view, draw in chart.views.items()}
         views = {chart.view: drawn} | {view: one for view, one in others.items() if one is not None}
         found = {view: _spec(one) for view, one in views.items()}
         id_ = f"{prefix}chart-{name}"
@@ -304,7 +306,7 @@ def _tables(sections: Iterable[Section]) -> list[Table]:
 def _table(section: Section) -> Table:
     """A section of the terminal as a table of the page, less its charts of characters."""
     columns = _deciding_first([column for column in section.columns if not column.picture])
-    look = norm_looks(section.rows, section.norms)
+    look = row_styles(section.rows, section.norms)
     return Table(
         section.title,
         [_heading(column) for column in columns],
@@ -349,32 +351,32 @@ def _facts(facts: Facts) -> list[tuple[Link, str]]:
     return [(_link(word), text) for word, text in facts]
 
 
-def _growth(frames: Frames) -> Section:
+def _growth(chart_data: ChartData) -> Section:
     """Growth per layer at step 0, over seeds, and what theory says."""
-    by = ["norm", *frames.keys]
-    table = frames.growth
+    by = ["norm", *chart_data.keys]
+    table = chart_data.growth
     with np.errstate(divide="ignore"):
         logs = np.log(table[["growth", "theory"]].astype(float))
     means = logs.join(table[by]).groupby(by, sort=False, dropna=False)[["growth", "theory"]].mean()
     rows = np.exp(means).reset_index()
     columns = [
         norm_column(),
-        *key_columns(frames.keys),
+        *key_columns(chart_data.keys),
         Column("growth", lambda row: number(row["growth"])),
         Column("theory", lambda row: _or_empty(row["theory"])),
         Column("ratio", lambda row: _or_empty(row["growth"] / row["theory"])),
     ]
     title = "growth per layer at step 0, beside theory"
-    return Section(title, rows, columns, GROWTH_NOTE, frames.norms)
+    return Section(title, rows, columns, GROWTH_NOTE, chart_data.norms)
 
 
 def _or_empty(value: float) -> str:
     return "" if np.isnan(value) else number(value)
 
 
-def _theory_notes(frames: Frames) -> list[str]:
+def _theory_notes(chart_data: ChartData) -> list[str]:
     """Why there is no theory, one line a reason."""
-    table = frames.growth
+    table = chart_data.growth
     lacking = table[table["theory"].isna()]
     return [
         f"No theory for {', '.join(dict.fromkeys(group['norm']))}: {reason}."

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from normbench.analysis.halving import FEWEST_PAIRS, FEWEST_TUNE_SEEDS, GRIDS, Design
 from normbench.analysis.rule import UNDECIDED
 from normbench.report.answer import answer, to_dict
-from normbench.report.setting import as_yaml
+from normbench.report.setup_facts import as_yaml
 from normbench.report.wording import counted, joined, quoted
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store.files import reported, write_atomically
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Recommendation:
     it stands.
     """
 
-    comparison: Comparison
+    comparison: ExperimentResult
     budget: str
     spent: str
     open: tuple[str, ...]
@@ -71,7 +71,7 @@ class Recommendation:
         return first + "".join(f"<p>{escape(text)}</p>" for text in self.after)
 
 
-def compared(comparison: Comparison) -> bool:
+def compared(comparison: ExperimentResult) -> bool:
     """Whether any run has ended that the answer could rest on."""
     return bool(comparison.reported.results.runs["state"].isin(("finished", "diverged")).any())
 
@@ -90,7 +90,7 @@ def plan_text(experiment: ExperimentConfig, purse: Purse) -> str:
     return f"within {purse.budget.text}: {how}"
 
 
-def of(comparison: Comparison, purse: Purse) -> Recommendation:
+def of(comparison: ExperimentResult, purse: Purse) -> Recommendation:
     """The recommendation that an experiment has come to; writes its config into its folder."""
     text, _ = as_yaml(comparison)
     path = comparison.results.path / CONFIG
@@ -107,7 +107,7 @@ def of(comparison: Comparison, purse: Purse) -> Recommendation:
     )
 
 
-def _open(comparison: Comparison, purse: Purse) -> list[str]:
+def _open(comparison: ExperimentResult, purse: Purse) -> list[str]:
     found = []
     if purse.refused:
         where = "the next look" if compared(comparison) else "the first comparison"

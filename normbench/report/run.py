@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.report.columns import Column, count, number, percent, seconds, sparkline
 from normbench.report.tables import rich_table
 from normbench.store.record import RunRecord

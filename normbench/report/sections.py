@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from normbench.analysis.comparison import METRICS, needed_seeds
+from normbench.analysis.paired_by_value import against_value
 from normbench.analysis.pivot import pivot
 from normbench.analysis.rule import mark
-from normbench.analysis.versus import against_value
 from normbench.report.columns import (
     Column,
     comparison_columns,
@@ -26,7 +26,7 @@ from normbench.report.columns import (
     target_columns,
 )
 from normbench.report.glossary import entry
-from normbench.results.experiment import Comparison, Tables
+from normbench.results.experiment import ExperimentResult, ResultTables
 from normbench.store.run import point_label
 
 CONVERGENCE_NOTE = (
@@ -63,7 +63,7 @@ class Section(NamedTuple):
     bold: Sequence[int] = ()
 
 
-def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Section]:
+def sections(comparison: ExperimentResult, *, all_pairs: bool = False) -> Iterator[Section]:
     """Every table of an experiment, in reading order."""
     name, key = comparison.name, comparison.tuned_key
     shared = f", {key} as configured" if key else ""
@@ -80,7 +80,7 @@ def sections(comparison: Comparison, *, all_pairs: bool = False) -> Iterator[Sec
 
 
 def table_sections(
-    tables: Tables, name: str, norms: Sequence[str], *, all_pairs: bool = False
+    tables: ResultTables, name: str, norms: Sequence[str], *, all_pairs: bool = False
 ) -> list[Section]:
     """Convergence, time to every target, gradients and paired comparison, in this order.
 
@@ -115,7 +115,7 @@ def table_sections(
 
 
 def pairs_section(
-    tables: Tables, name: str, norms: Sequence[str], *, all_pairs: bool = False
+    tables: ResultTables, name: str, norms: Sequence[str], *, all_pairs: bool = False
 ) -> Section:
     """Each norm against the baseline, or every two norms, in every metric."""
     title = "every two norms" if all_pairs else f"paired comparison with {tables.baseline}"
@@ -128,7 +128,7 @@ def pairs_section(
     )
 
 
-def side_by_side(comparisons: Sequence[Comparison]) -> Section:
+def side_by_side(comparisons: Sequence[ExperimentResult]) -> Section:
     """The convergence of several experiments in one table."""
     keys = list(dict.fromkeys(key for c in comparisons for key in c.results.keys))
     parts = []
@@ -145,7 +145,7 @@ def side_by_side(comparisons: Sequence[Comparison]) -> Section:
     return Section(f"{names}: convergence", rows, columns, CONVERGENCE_NOTE, norms)
 
 
-def tuning_sections(comparison: Comparison, key: str) -> Iterator[Section]:
+def tuning_sections(comparison: ExperimentResult, key: str) -> Iterator[Section]:
     """Each norm's own best value of the tuned key, and accuracy at every value of the grid."""
     keys = comparison.results.keys
     short = key.rsplit(".", 1)[-1]
@@ -201,7 +201,7 @@ def _remarks(row: Any) -> str:
 
 
 def by_key(
-    comparison: Comparison, by: str, metric: str, reference: Any | None, *, best: bool = False
+    comparison: ExperimentResult, by: str, metric: str, reference: Any | None, *, best: bool = False
 ) -> Section:
     """One metric against one sweep key: norms down, values across, each with its verdict.
 

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normbench.charts.palette import Look, looks
+from normbench.charts.palette import NormStyle, norm_styles
 from normbench.report.columns import Column, Row
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def rich_table(
     if (fit := _fits(cells(frame, kept), kept, width)) is None:
         kept, dropped = list(columns), []  # blocks have room for all
     shown = cells(frame, kept)
-    styles = norm_looks(frame, norms)
+    styles = row_styles(frame, norms)
     body = _blocks(shown, kept, styles) if fit is None else _table(shown, kept, fit, styles, bold)
     notes = [note] if note else []
     if dropped:
@@ -64,7 +64,7 @@ def _table(
     rows: Cells,
     columns: Sequence[Column],
     fit: Fit,
-    styles: Mapping[str, Look],
+    styles: Mapping[str, NormStyle],
     bold: Sequence[int],
 ) -> Table:
     gap, widths = fit
@@ -83,12 +83,12 @@ def _table(
     return table
 
 
-def _cell(text: str, column: Column, styles: Mapping[str, Look]) -> Text:
+def _cell(text: str, column: Column, styles: Mapping[str, NormStyle]) -> Text:
     """A norm's name in its colour."""
     return Text(text, styles[text].terminal if column.names_norm else "")
 
 
-def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) -> Group:
+def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, NormStyle]) -> Group:
     """Each row under its first cell, a line a column."""
     parts: list[RenderableType] = []
     for row in rows:
@@ -106,7 +106,7 @@ def _blocks(rows: Cells, columns: Sequence[Column], styles: Mapping[str, Look]) 
     return Group(*parts)
 
 
-def norm_looks(frame: pd.DataFrame | Sequence[Row], norms: Sequence[str]) -> dict[str, Look]:
+def row_styles(frame: pd.DataFrame | Sequence[Row], norms: Sequence[str]) -> dict[str, NormStyle]:
     """The look of each norm that a table names.
 
     norms: those of the whole experiment, whatever the table holds, so that each looks the same in
@@ -115,7 +115,7 @@ def norm_looks(frame: pd.DataFrame | Sequence[Row], norms: Sequence[str]) -> dic
     named: set[str] = set()
     if not isinstance(frame, Sequence):
         named = {str(label) for name in ("norm", "baseline") for label in frame.get(name, ())}
-    return looks(named.union(norms))
+    return norm_styles(named.union(norms))
 
 
 def _natural(rows: Cells, columns: Sequence[Column]) -> list[int]:

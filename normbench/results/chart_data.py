@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from normbench.analysis import curves, propagation, signal
 from normbench.analysis.rule import VerdictRule
-from normbench.charts.base import Frames
+from normbench.charts.base import ChartData
 from normbench.store import Results, read_probes
 
 
-def measured(results: Results, norms: list[str], baseline: str, target: float) -> Frames:
-    """The frames that come from the runs themselves; the rest are tables that stand elsewhere.
+def measured(results: Results, norms: list[str], baseline: str, target: float) -> ChartData:
+    """The chart data that come from the runs themselves; the rest are tables that stand elsewhere.
 
     Reads every probed step of every run.
     """
@@ -23,7 +23,7 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
-    return Frames(
+    return ChartData(
         norms,
         keys,
         baseline,
@@ -129,7 +129,7 @@ def _theory(folder: Path, sizes: NDArray[np.float64]) -> tuple[float, str]:
         config = RunConfig.model_validate(yaml.safe_load(text))
     except (OSError, yaml.YAMLError, ValidationError):
         return np.nan, "the run's config.yaml cannot be read"
-    from normbench.measure.signals import conditions_without_data
+    from normbench.measure.signals import theory_inputs_without_data
 
     image = (1, 1, 1)
     if config.model.network().layout != "flat":
@@ -137,4 +137,4 @@ def _theory(folder: Path, sizes: NDArray[np.float64]) -> tuple[float, str]:
         if not side.is_integer():
             return np.nan, "the size of the images is not known"
         image = (int(side), int(side), 1)
-    return propagation.expected(**vars(conditions_without_data(config, image)))
+    return propagation.expected(**vars(theory_inputs_without_data(config, image)))

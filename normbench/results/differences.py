@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from normbench.analysis.rule import VerdictRule
-from normbench.dotted import flat
+from normbench.dotted import flatten_config
 from normbench.errors import ConfigError, Problem
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 # Keys in which experiments may differ and still be laid side by side without a remark.
 _FREE = {"name", "norms", "baseline", "seeds", "sweep", "tune"}
@@ -17,7 +17,7 @@ _FREE = {"name", "norms", "baseline", "seeds", "sweep", "tune"}
 _BOUND = ("data.dataset", "data.path", "data.validation", "data.split_seed", "target")
 
 
-def differing_keys(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any]]:
+def differing_keys(comparisons: Sequence[ExperimentResult]) -> dict[str, dict[str, Any]]:
     """key -> experiment -> value, for every config key in which the experiments differ.
 
     Raises ConfigError when they differ in what makes their numbers comparable: the dataset, its
@@ -43,7 +43,7 @@ def differing_keys(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Any
     return differing
 
 
-def _other_files(comparisons: Sequence[Comparison]) -> list[Problem]:
+def _other_files(comparisons: Sequence[ExperimentResult]) -> list[Problem]:
     """A problem where one dataset's images are not the same everywhere."""
     prints = {
         c.name: sorted(
@@ -57,9 +57,9 @@ def _other_files(comparisons: Sequence[Comparison]) -> list[Problem]:
     return [Problem("data", "the dataset's files differ by their fingerprint", told)]
 
 
-def _settings(comparison: Comparison) -> dict[str, Any]:
+def _settings(comparison: ExperimentResult) -> dict[str, Any]:
     """Dotted key -> value, but for the keys that are free; the target as the numbers it is."""
     config = comparison.results.config
     kept = {key: value for key, value in config.items() if key not in _FREE}
     rule = VerdictRule.of(config.get("verdict"))  # results of an older normbench have none
-    return flat({**kept, "target": comparison.targets, "verdict": asdict(rule)})
+    return flatten_config({**kept, "target": comparison.targets, "verdict": asdict(rule)})

@@ -13,14 +13,14 @@ from normbench.analysis import tuning
 from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.analysis.halving import Search, searches
-from normbench.charts.base import CHARTS, Frames
-from normbench.conventions import OUTCOME_STATES, SCHEMA
-from normbench.dotted import flat, tuned_key
+from normbench.charts.base import CHARTS, ChartData
+from normbench.constants import OUTCOME_STATES, SCHEMA
+from normbench.dotted import flatten_config, tuned_key
 from normbench.errors import ConfigError, Problem, StoreError, suggest
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
 from normbench.results.records import records, verdicts
-from normbench.results.tables import Tables as Tables
+from normbench.results.tables import ResultTables as ResultTables
 from normbench.results.tables import contenders, looks_of
 from normbench.store import Results
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ExperimentResult:
     """One experiment's results as tables.
 
     outcome: what the training did, when this came from ``train``.
@@ -64,12 +64,12 @@ class Comparison:
         return [float(accuracies.median())]
 
     @cached_property
-    def shared(self) -> Tables | None:
+    def shared(self) -> ResultTables | None:
         """The tables at the values that the config gives; None where all runs are at own best."""
         return self._role("report") if self.best is None or not self.halved else None
 
     @cached_property
-    def reported(self) -> Tables:
+    def reported(self) -> ResultTables:
         """The tables over the reporting runs, at the values that the config gives, or else at each
         norm's own best."""
         if self.shared is not None:
@@ -78,7 +78,7 @@ class Comparison:
         return self.best
 
     @cached_property
-    def best(self) -> Tables | None:
+    def best(self) -> ResultTables | None:
         """The tables at each norm's own best tuned value, if there was a tuning."""
         return self._own_best() if (self.results.runs["role"] == "best").any() else None
 
@@ -87,11 +87,11 @@ class Comparison:
         """Whether own best values are searched by halving: several of a norm may then race."""
         return (self.results.config.get("tune") or {}).get("search") == "halving"
 
-    def _own_best(self) -> Tables:
+    def _own_best(self) -> ResultTables:
         tables = self._role("best")
         return contenders(tables) if self.halved else tables
 
-    def against(self, baseline: str) -> Comparison:
+    def against(self, baseline: str) -> ExperimentResult:
         """The same experiment with another of its norms as the baseline. Raises ConfigError."""
         known = self.reported.norms
         if baseline not in known:
@@ -102,7 +102,7 @@ class Comparison:
 
     def value(self, key: str) -> Any:
         """What the config says at a dotted key, before any sweep; None where it says nothing."""
-        return flat(self.results.config).get(key)
+        return flatten_config(self.results.config).get(key)
 
     @property
     def tuned_key(self) -> str | None:
@@ -116,7 +116,7 @@ class Comparison:
         return tuning.sensitivity(outcomes, self.results.keys, tables.norms, target=self.targets[0])
 
     @cached_property
-    def _tuning(self) -> tuple[Tables, pd.DataFrame]:
+    def _tuning(self) -> tuple[ResultTables, pd.DataFrame]:
         """The tuning runs, and their outcomes with the values as the config has them."""
         tables = self._role("tune")
         # In a column with NaN a whole number is 32.0, which no config takes for 32.
@@ -185,7 +185,7 @@ class Comparison:
         return picked
 
     @property
-    def judged(self) -> Tables:
+    def judged(self) -> ResultTables:
         """The tables that a conclusion about a norm rests on.
 
         Those at each norm's own best value where one is tuned, as soon as there are runs of them.
@@ -213,11 +213,11 @@ class Comparison:
             "or seeds: auto, do not."
         )
 
-    def _role(self, role: str, targets: list[float] | None = None) -> Tables:
+    def _role(self, role: str, targets: list[float] | None = None) -> ResultTables:
         # Where a value is tuned, the looks are at each norm's own best; the runs at the shared
         # value get the seeds of the first.
         raced = role == "best" or (role == "report" and self.tuned_key is None)
-        return Tables(
+        return ResultTables(
             self.results.only(self.results.runs["role"] == role),
             self.results.config["baseline"],
             self.targets if targets is None else targets,
@@ -260,12 +260,12 @@ class Comparison:
         return len(own) > 0 and (self.shared is None or bool(ended))
 
     @property
-    def answered(self) -> Tables:
+    def answered(self) -> ResultTables:
         """The tables that the answer is read from: ``judged``, once all their runs have ended."""
         return self.best if self.best is not None and self.at_own_best else self.reported
 
     @cached_property
-    def frames(self) -> Frames:
+    def chart_data(self) -> ChartData:
         """What the charts of the answer's runs are drawn from. Reads every probed step."""
         tables = self.answered
         keys, rule = tables.results.keys, tables.rule
@@ -292,17 +292,17 @@ class Comparison:
 
         Raises ConfigError for an unknown name, and where there is nothing to draw.
         """
-        from normbench.charts.marks import dressed
+        from normbench.charts.marks import with_theme
 
         try:
             chosen = CHARTS[name]
         except UnknownName as error:
             raise ConfigError([Problem("", error.message, error.hint)]) from None
-        drawn = chosen.draw(self.frames)
+        drawn = chosen.draw(self.chart_data)
         if drawn is None:
             message = f"experiment {self.name!r} has nothing to draw for the chart {name!r}"
             raise ConfigError([Problem("", message, chosen.about)])
-        return dressed(drawn, self.frames, f"{chosen.title}: {self.name}")
+        return with_theme(drawn, self.chart_data, f"{chosen.title}: {self.name}")
 
     def require_outcomes(self) -> None:
         """Raise StoreError, with the reasons, when no run has ended that could be tabulated."""

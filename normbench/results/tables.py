@@ -14,12 +14,12 @@ from normbench.analysis import comparison, convergence, sequential, signal, surv
 from normbench.analysis.best_set import best_set
 from normbench.analysis.groups import sweep_points
 from normbench.analysis.rule import VerdictRule
-from normbench.conventions import contender
+from normbench.constants import contender
 from normbench.store import Results
 
 
 @dataclass(frozen=True)
-class Tables:
+class ResultTables:
     """The tables over one set of runs, each computed when first asked for."""
 
     results: Results
@@ -169,7 +169,7 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class ContenderTables(Tables):
+class ContenderTables(ResultTables):
     """The tables of norms that race at several values of a tuned key each.
 
     What may be best is found among all contenders, a norm at a value each (``pool``), so its 5 %
@@ -177,17 +177,17 @@ class ContenderTables(Tables):
     its contenders are. Every other table is of one contender a norm, the one in front.
     """
 
-    pool: Tables = field(kw_only=True)
+    pool: ResultTables = field(kw_only=True)
 
     @cached_property
     def best_set(self) -> pd.DataFrame:
-        """See ``Tables.best_set``: each norm by its contender in front, with the p-value of the
-        last of them to go, so that norms whose numbers stand together may be compared."""
+        """See ``ResultTables.best_set``: each norm by its contender in front, with the p-value of
+        the last of them to go, so that norms whose numbers stand together may be compared."""
         return _in_front(self.pool)[0]
 
     @property
     def races(self) -> dict[tuple[Any, ...], sequential.Race]:
-        """See ``Tables.races``: of contenders, by their names (``conventions.contender``).
+        """See ``ResultTables.races``: of contenders, by their names (``conventions.contender``).
 
         Where all that still race are of one norm there is nothing more to find out.
         """
@@ -204,12 +204,12 @@ def _of_norms(race: sequential.Race, norm: Mapping[str, str]) -> sequential.Race
     return replace(race, need={**race.need, **dict.fromkeys(race.racing, 0)}, ended="one left")
 
 
-def contenders(tables: Tables) -> ContenderTables:
+def contenders(tables: ResultTables) -> ContenderTables:
     """The tables over runs at own best values, of which a norm may have several."""
     runs = tables.results.runs
     named = [contender(*pair) for pair in zip(runs["norm"], runs["tuned"], strict=True)]
     whole = runs.assign(norm=np.array(named, dtype=object), of=runs["norm"])
-    pool = Tables(replace(tables.results, runs=whole), "", tables.targets, tables.looks)
+    pool = ResultTables(replace(tables.results, runs=whole), "", tables.targets, tables.looks)
     if runs.empty:
         return ContenderTables(
             tables.results, tables.baseline, tables.targets, tables.looks, pool=pool
@@ -220,7 +220,7 @@ def contenders(tables: Tables) -> ContenderTables:
     return ContenderTables(mine, tables.baseline, tables.targets, tables.looks, pool=pool)
 
 
-def _in_front(pool: Tables) -> tuple[pd.DataFrame, set[tuple[Any, ...]]]:
+def _in_front(pool: ResultTables) -> tuple[pd.DataFrame, set[tuple[Any, ...]]]:
     """The best set with one row a norm, and (contender, <keys>) of each of them.
 
     In front is the leader, else of those that may be best the one with the best value, else of all.

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.store.experiment import ExperimentStore
 from normbench.store.locate import find_run, latest, locate, results_folder
 from normbench.store.run import RunStore

@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 from pydantic_core import from_json
 
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.errors import StoreError, suggest
 from normbench.store.files import parsed, reported, to_json, write_atomically
 from normbench.store.run import RunStore, check_record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from normbench.conventions import RESULTS
+from normbench.constants import RESULTS
 from normbench.errors import StoreError
 from normbench.store.experiment import PLAN, ExperimentStore, absolute, experiments, one_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from normbench.dotted import flat
+from normbench.dotted import flatten_config
 from normbench.store.experiment import ExperimentStore
 from normbench.store.files import parsed, read_json_lines, reported
 from normbench.store.run import MANIFEST_KEYS, RunStore
@@ -46,7 +46,7 @@ def read_record(store: ExperimentStore, folder: str) -> RunRecord:
         events = read_json_lines(path / "metrics.jsonl")
     if manifest.get("state") == "running" and not store.in_use():
         manifest["state"] = "interrupted"  # its process died
-    own, whole = flat(config), flat(store.read_plan()["config"])
+    own, whole = flatten_config(config), flatten_config(store.read_plan()["config"])
     both = own.keys() & whole.keys()
     differs = {key: (own[key], whole[key]) for key in own if key in both and own[key] != whole[key]}
     return RunRecord(

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from pydantic_core import from_json
 
-from normbench.conventions import SCHEMA
+from normbench.constants import SCHEMA
 from normbench.errors import StoreError
 from normbench.store.files import (
     parsed,
@@ -37,9 +37,9 @@ MANIFEST_KEYS = ("state", "norm", "method", "seed", "context", "data")
 """What every manifest of a run that has begun holds."""
 
 
-def run_name(norm: str, point: Mapping[str, Any], seed: int, identity: str) -> str:
+def run_name(norm: str, sweep_point: Mapping[str, Any], seed: int, identity: str) -> str:
     """The folder of a run: ``<norm>[-<sweep values>]-s<seed>-<hash8>``, safe in any file system."""
-    parts = [norm, *(str(value) for value in point.values()), f"s{seed}", identity[:8]]
+    parts = [norm, *(str(value) for value in sweep_point.values()), f"s{seed}", identity[:8]]
     safe = [re.sub(r"[^A-Za-z0-9._=+]+", "-", part).strip("-") for part in parts]
     # File systems take 255 bytes; seed and hash, which tell runs apart, are never cut.
     return "-".join(["-".join(safe[:-2])[:180], *safe[-2:]])

@@ -17,8 +17,8 @@ import torch
 
 from normbench.probes import probe_steps
 from normbench.training import events
-from normbench.training.crew import Crew, make_crew
 from normbench.training.run import Run, step_of
+from normbench.training.stepper import Stepper, make_stepper
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -54,7 +54,7 @@ def train_together(
 ) -> Iterator[tuple[int, events.Event]]:
     """Train runs in step, several seeds of one norm at once; yield (index, event).
 
-    configs: equal but for the seed, each of another slot; resume: a state of each, or None; the
+    configs: equal but for the seed, each of another lane; resume: a state of each, or None; the
     rest as for ``train``. Runs that stand at different steps are trained one group after
     the other. Each run's training time is an equal share of its group's.
     """
@@ -72,45 +72,45 @@ def _train_group(
     dataset: Dataset,
     should_stop: Callable[[], bool],
 ) -> Iterator[tuple[int, events.Event]]:
-    # Each run stands in its own slot; in those that stay empty stands the first run, of which
-    # nothing more is told: a run's last bits depend on its slot and on how many there are.
-    slots = {config.slot: index for index, (config, _) in enumerate(wanted)}
-    filled = [wanted[slots.get(slot, 0)] for slot in range(wanted[0][0].runtime.stack)]
+    # Each run stands in its own lane; in those that stay empty stands the first run, of which
+    # nothing more is told: a run's last bits depend on its lane and on how many there are.
+    lanes = {config.lane: index for index, (config, _) in enumerate(wanted)}
+    filled = [wanted[lanes.get(lane, 0)] for lane in range(wanted[0][0].runtime.stack)]
     first = Run(filled[0][0], dataset)
-    runs = [first, *(Run(config, dataset, beside=first) for config, _ in filled[1:])]
-    crew = make_crew(runs)
+    runs = [first, *(Run(config, dataset, stacked_with=first) for config, _ in filled[1:])]
+    stepper = make_stepper(runs)
     resumed = wanted[0][1] is not None
     for run, (_, state) in zip(runs, filled, strict=True):
         if state is not None:
             run.restore(state)
         run.network.train()
     if resumed:
-        crew.resumed()
-    active = {slot: runs[slot] for slot in slots}
-    for slot, run in list(active.items()):
-        yield slots[slot], events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
+        stepper.resumed()
+    active = {lane: runs[lane] for lane in lanes}
+    for lane, run in list(active.items()):
+        yield lanes[lane], events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
         if not resumed:
             told = list(_told_of_evaluation(run))
-            yield from ((slots[slot], event) for event in told)
+            yield from ((lanes[lane], event) for event in told)
             if isinstance(told[-1], events.Finished):
-                del active[slot]
-    for slot, event in _train_to_end(crew, active, should_stop):
-        yield slots[slot], event
+                del active[lane]
+    for lane, event in _train_to_end(stepper, active, should_stop):
+        yield lanes[lane], event
 
 
 def _train_to_end(
-    crew: Crew, active: dict[int, Run], should_stop: Callable[[], bool]
+    stepper: Stepper, active: dict[int, Run], should_stop: Callable[[], bool]
 ) -> Iterator[tuple[int, events.Event]]:
     """active: the runs to tell of, less those that have diverged, which go on unseen."""
-    lead = crew.runs[0]
+    lead = stepper.runs[0]
     probed = set(_probe_schedule(lead))
     evaluated = set(lead.evaluation_steps)
     last_checkpoint = last_progress = time.monotonic()
     mark = lead.clock.now()
 
     def pause() -> None:
-        seconds = (lead.clock.now() - mark) / len(crew.runs)
-        for run in crew.runs:
+        seconds = (lead.clock.now() - mark) / len(stepper.runs)
+        for run in stepper.runs:
             run.clock.seconds += seconds
 
     while active and lead.step < lead.steps:
@@ -126,17 +126,17 @@ def _train_to_end(
             return
         if lead.step % lead.per_epoch == 0:
             pause()
-            started = [run.start_epoch() for run in crew.runs]
+            started = [run.start_epoch() for run in stepper.runs]
             yield from ((index, started[index]) for index in active)
             mark = lead.clock.now()
 
         if lead.step in probed:
             pause()
-            yield from ((i, e) for i, e in enumerate(_probed(crew)) if i in active)
+            yield from ((i, e) for i, e in enumerate(_probed(stepper)) if i in active)
             mark = lead.clock.now()
         else:
-            crew.update()
-            for run in crew.runs:
+            stepper.update()
+            for run in stepper.runs:
                 run.clock.steps += 1
 
         now = time.monotonic()
@@ -152,7 +152,7 @@ def _train_to_end(
                     del active[index]
                 elif due:
                     yield index, run.checkpoint()
-            for run in crew.runs:
+            for run in stepper.runs:
                 run.first_loss_step = run.step
             last_checkpoint = now if due else last_checkpoint
             mark = lead.clock.now()
@@ -190,12 +190,12 @@ def _probe_schedule(run: Run) -> list[int]:
     return probe_steps(run.steps) if probes.steps == "log" else []
 
 
-def _probed(crew: Crew) -> list[events.Probed]:
-    clock, step = crew.runs[0].clock, crew.runs[0].step
+def _probed(stepper: Stepper) -> list[events.Probed]:
+    clock, step = stepper.runs[0].clock, stepper.runs[0].step
     start = clock.now()
-    measured = crew.probed_update()
-    seconds = (clock.now() - start) / len(crew.runs)
-    for run in crew.runs:
+    measured = stepper.probed_update()
+    seconds = (clock.now() - start) / len(stepper.runs)
+    for run in stepper.runs:
         run.clock.probed_seconds += seconds
         run.clock.probed_steps += 1
     return [events.Probed(step, quantities) for quantities in measured]

@@ -24,7 +24,7 @@ from normbench.data import Dataset, epoch_order, split
 from normbench.data.batches import Augment, DeviceData
 from normbench.models import Network
 from normbench.models.base import build
-from normbench.probes import Tap
+from normbench.probes import ProbeRecorder
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.budget import evaluation_steps, steps_per_epoch, total_steps
@@ -52,7 +52,7 @@ def make_network(run: RunConfig, dataset: Dataset) -> Network:
     return build(
         run.model.kind,
         run.model.options(),
-        run.model.common(),
+        run.model.settings(),
         run.norm.method(run.normalization),
         dataset.image_shape,
         dataset.num_classes,
@@ -63,10 +63,10 @@ def make_network(run: RunConfig, dataset: Dataset) -> Network:
 class Run:
     """The state of one run on its device.
 
-    beside: a run on the same device and data, whose copy of the images it shares.
+    stacked_with: a run on the same device and data, whose copy of the images it shares.
     """
 
-    def __init__(self, run: RunConfig, dataset: Dataset, *, beside: Run | None = None):
+    def __init__(self, run: RunConfig, dataset: Dataset, *, stacked_with: Run | None = None):
         self.config = run
         self.device = torch.device(run.runtime.device)
         seed = run.seed if run.data.split_seed is None else run.data.split_seed
@@ -92,8 +92,8 @@ class Run:
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
         of = partial(DeviceData.of, dataset, device=self.device, layout=network.layout)
-        self.data: DeviceData = beside.data if beside else of("train")
-        self.test_data: DeviceData = beside.test_data if beside else of("test")
+        self.data: DeviceData = stacked_with.data if stacked_with else of("train")
+        self.test_data: DeviceData = stacked_with.test_data if stacked_with else of("test")
         self.augment = Augment(run.data.augment.crop, run.data.augment.flip)
         self.step = 0
         self.batches_sha256 = ""
@@ -142,15 +142,15 @@ class Run:
         loss.backward()
         return loss.detach()
 
-    def update(self, tap: Tap | None = None) -> None:
+    def update(self, recorder: ProbeRecorder | None = None) -> None:
         """One step of the optimizer on the next batch."""
         x, y = self.next_batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        with tap.watching() if tap else nullcontext():
+        with recorder.recording() if recorder else nullcontext():
             loss = self.backward(x, y)
-        if tap:
-            tap.after_backward(self.learning_rate())
+        if recorder:
+            recorder.after_backward(self.learning_rate())
         if self.config.optimizer.clip_norm is not None:
             clip = self.config.optimizer.clip_norm
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)

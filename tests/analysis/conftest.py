@@ -12,10 +12,10 @@ import pytest
 BUDGET = 1000
 CADENCE = 100
 
-Tables = tuple[pd.DataFrame, pd.DataFrame]
+ResultTables = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def build(runs: list[dict[str, Any]]) -> Tables:
+def build(runs: list[dict[str, Any]]) -> ResultTables:
     """runs and curves of runs given as {norm, seed, curve: {step: accuracy}, further columns}."""
     rows, evaluations = [], []
     for number, given in enumerate(runs):
@@ -52,7 +52,7 @@ def rising(steps_to_target: float, target: float = 0.9) -> dict[int, float]:
 
 
 @pytest.fixture
-def tables() -> Callable[[list[dict[str, Any]]], Tables]:
+def tables() -> Callable[[list[dict[str, Any]]], ResultTables]:
     return build
 
 

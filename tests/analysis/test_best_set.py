@@ -129,9 +129,9 @@ def test_in_steps_a_miss_is_the_worst_and_the_leader_needs_the_fewest() -> None:
 def test_a_sweep_shares_its_alpha_over_the_points() -> None:
     # Two norms, eight seeds, one sign: p is 2/2^8, below 0.05 but not below 0.05 / 8.
     scores = {"a": np.linspace(0.8, 0.9, 8), "b": np.linspace(0.5, 0.7, 8)}
-    frames = [outcome(scores).assign(depth=depth) for depth in range(8)]
+    chart_data = [outcome(scores).assign(depth=depth) for depth in range(8)]
     for count, verdict in ((6, "worse"), (8, "too few seeds (needs 9)")):
-        table = best_set(pd.concat(frames[:count]), ["a", "b"], ["depth"], rule=RULE)
+        table = best_set(pd.concat(chart_data[:count]), ["a", "b"], ["depth"], rule=RULE)
         assert (table[table["place"] == 1]["verdict"] == verdict).all()
 
 

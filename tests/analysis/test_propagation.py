@@ -1,4 +1,4 @@
-"""The propagation table on made-up readings with known answers."""
+"""The propagation table on made-up measurements with known answers."""
 
 import math
 
@@ -17,9 +17,9 @@ from normbench.analysis.propagation import (
 DEPTH = 20
 
 
-def conditions(**changes):
+def theory_inputs(**changes):
     base = {
-        "ordinary": True,
+        "standard_layers": True,
         "statistics": "none",
         "centered": False,
         "placement": "pre",
@@ -54,17 +54,17 @@ def signals(growth: float, dead: float = 0.25):
     }
 
 
-def reading(norm="none", step=0, seen=None, point=0, **changes):
-    known = {"signals": seen, "conditions": conditions(**changes)}
+def measurement(norm="none", step=0, seen=None, point=0, **changes):
+    known = {"signals": seen, "theory_inputs": theory_inputs(**changes)}
     return {"point": point, "norm": norm, "step": step, **known}
 
 
-def make(*readings, points=({},)):
-    return table(pd.DataFrame(list(readings)), points)
+def make(*measurements, points=({},)):
+    return table(pd.DataFrame(list(measurements)), points)
 
 
 def test_growth_is_the_geometric_mean_over_seeds_beside_theory():
-    (row,) = make(reading(seen=signals(0.5)), reading(seen=signals(2.0))).to_dict("records")
+    (row,) = make(measurement(seen=signals(0.5)), measurement(seen=signals(2.0))).to_dict("records")
     assert row["growth_per_layer"] == pytest.approx(1.0)
     assert row["growth_std"] == pytest.approx(1.5 / math.sqrt(2))
     assert row["weight_growth_per_layer"] == pytest.approx(1.0)
@@ -78,7 +78,7 @@ def test_growth_is_the_geometric_mean_over_seeds_beside_theory():
     ("growth", "verdict"), [(0.5, "vanishes"), (1.002, "preserves"), (1.467, "explodes")]
 )
 def test_the_verdict_and_its_depth_are_of_the_squared_norm(growth, verdict):
-    (row,) = make(reading(seen=signals(growth))).to_dict("records")
+    (row,) = make(measurement(seen=signals(growth))).to_dict("records")
     assert row["verdict"] == verdict
     assert growth ** row["depth_for_1e4"] == pytest.approx(1e4 if growth > 1 else 1e-4)
     assert row["weight_growth_per_layer"] == pytest.approx(growth**2)
@@ -86,34 +86,34 @@ def test_the_verdict_and_its_depth_are_of_the_squared_norm(growth, verdict):
 
 
 def test_a_verdict_is_undecided_where_two_standard_errors_cross_a_border():
-    near = [reading(seen=signals(g)) for g in (1.05, 1.11, 1.08)]
+    near = [measurement(seen=signals(g)) for g in (1.05, 1.11, 1.08)]
     (row,) = make(*near).to_dict("records")
     error = np.std(np.log([1.05, 1.11, 1.08]), ddof=1) / math.sqrt(3)
     assert row["log_growth_se"] == pytest.approx(error)
     assert 1.08 < 1.096 < 1.08 * math.exp(2 * error)
     assert row["verdict"] == "undecided"
-    alike = [reading(seen=signals(g)) for g in (1.079, 1.081, 1.08)]
+    alike = [measurement(seen=signals(g)) for g in (1.079, 1.081, 1.08)]
     assert make(*alike)["verdict"][0] == "preserves"
 
 
 def test_one_seed_has_the_standard_error_of_theory():
-    (row,) = make(reading(seen=signals(1.08))).to_dict("records")
+    (row,) = make(measurement(seen=signals(1.08))).to_dict("records")
     # 12 middle layers of 20, so 11 steps, at width 256.
     assert row["log_growth_se"] == row["theory_se"] == pytest.approx(math.sqrt(5 / (256 * 11)))
     assert row["verdict"] == "undecided"
     assert row["z"] == pytest.approx(math.log(1.08) / row["theory_se"])
-    four = make(*[reading(seen=signals(1.08))] * 4)
+    four = make(*[measurement(seen=signals(1.08))] * 4)
     assert four["theory_se"][0] == pytest.approx(row["theory_se"] / 2)
 
 
 def test_the_factor_over_the_depth_is_that_of_every_layer_to_layer_step():
-    (row,) = make(reading(seen=signals(1.3))).to_dict("records")
+    (row,) = make(measurement(seen=signals(1.3))).to_dict("records")
     first, last = signals(1.3)["activation_gradient"][0], signals(1.3)["activation_gradient"][-1]
     assert row["factor_over_depth"] == pytest.approx((first / last) ** 2)
 
 
 def test_rank_and_cosine_are_of_the_last_layer_with_the_map_beside_them():
-    (row,) = make(reading(seen=signals(1.0))).to_dict("records")
+    (row,) = make(measurement(seen=signals(1.0))).to_dict("records")
     assert row["effective_rank"] == pytest.approx(3)
     assert row["example_cosine"] == pytest.approx(0.9)
     # The correlation of two examples at 0.2 / sqrt(0.5 * 2.0), through 20 layers of the
@@ -123,7 +123,7 @@ def test_rank_and_cosine_are_of_the_last_layer_with_the_map_beside_them():
         c = (math.sqrt(1 - c * c) + (math.pi - math.acos(c)) * c) / math.pi
     assert row["example_cosine_theory"] == pytest.approx(c, abs=1e-3)
     assert row["layers"][-1]["example_cosine_theory"] == row["example_cosine_theory"]
-    (later,) = make(reading(step=5, seen=signals(1.0))).to_dict("records")
+    (later,) = make(measurement(step=5, seen=signals(1.0))).to_dict("records")
     assert math.isnan(later["example_cosine_theory"])
 
 
@@ -131,33 +131,33 @@ def test_what_a_seed_lacks_is_left_out_as_in_the_tables_of_trained_runs():
     lacking = signals(1.5)
     lacking["weight_gradient"] = [math.nan] * DEPTH
     lacking["dead_units"] = [math.nan] * DEPTH
-    (row,) = make(reading(seen=lacking), reading(seen=signals(1.0))).to_dict("records")
+    (row,) = make(measurement(seen=lacking), measurement(seen=signals(1.0))).to_dict("records")
     assert row["weight_growth_per_layer"] == pytest.approx(1.0)
     assert row["dead_units"] == pytest.approx(0.25)
     assert row["layers"][3]["dead_units"] == 0.25
     assert row["growth_per_layer"] == pytest.approx(math.sqrt(1.5))
-    (alone,) = make(reading(seen=lacking)).to_dict("records")
+    (alone,) = make(measurement(seen=lacking)).to_dict("records")
     assert math.isnan(alone["weight_growth_per_layer"])
     assert math.isnan(alone["dead_units"])
 
 
 @pytest.mark.parametrize(
-    "changes", [{"statistics": None}, {"ordinary": False}, {"input_products": None}]
+    "changes", [{"statistics": None}, {"standard_layers": False}, {"input_products": None}]
 )
 def test_where_the_map_does_not_hold_there_is_no_cosine(changes):
-    assert expected_cosines(**conditions(**changes)) is None
+    assert expected_cosines(**theory_inputs(**changes)) is None
 
 
 def test_a_gradient_that_vanished_altogether_has_growth_zero():
     gone = signals(0.5)
     gone["activation_gradient"][8] = 0.0
-    (row,) = make(reading(seen=gone), reading(seen=signals(1.0))).to_dict("records")
+    (row,) = make(measurement(seen=gone), measurement(seen=signals(1.0))).to_dict("records")
     assert (row["growth_per_layer"], row["depth_for_1e4"]) == (0, 0)
     assert row["verdict"] == "vanishes"
 
 
 def test_layers_are_medians_over_seeds_from_the_input():
-    seen = [reading(seen=signals(g, dead)) for g, dead in ((0.5, 0), (0.8, 0.1), (2, 0.8))]
+    seen = [measurement(seen=signals(g, dead)) for g, dead in ((0.5, 0), (0.8, 0.1), (2, 0.8))]
     found = make(*seen)
     layers = found["layers"][0]
     assert [layer["layer"] for layer in layers] == list(range(1, DEPTH + 1))
@@ -171,11 +171,11 @@ def test_layers_are_medians_over_seeds_from_the_input():
 
 def test_a_diverged_run_stays_visible():
     rows = make(
-        reading(step=0, seen=signals(1.0)),
-        reading(step=9, seen=None),
-        reading(step=0, seen=signals(1.0)),
-        reading(step=9, seen=signals(1.0)),
-        reading("batch", 9, None),
+        measurement(step=0, seen=signals(1.0)),
+        measurement(step=9, seen=None),
+        measurement(step=0, seen=signals(1.0)),
+        measurement(step=9, seen=signals(1.0)),
+        measurement("batch", 9, None),
     ).to_dict("records")
     start, end, batch = rows
     assert (start["seeds"], start["diverged"]) == (2, 0)
@@ -187,7 +187,7 @@ def test_a_diverged_run_stays_visible():
 
 def test_theory_is_of_the_start_alone():
     start, end = make(
-        reading(step=0, seen=signals(1.0)), reading(step=9, seen=signals(1.0))
+        measurement(step=0, seen=signals(1.0)), measurement(step=9, seen=signals(1.0))
     ).to_dict("records")
     assert math.isfinite(start["theory"])
     assert math.isnan(end["theory"])
@@ -196,7 +196,7 @@ def test_theory_is_of_the_start_alone():
 
 def test_sweep_points_keep_their_order_and_values():
     points = [{"model.depth": 40}, {"model.depth": 20}]
-    rows = [reading(norm, 0, signals(1.0), p) for p in (0, 1) for norm in ("none", "batch")]
+    rows = [measurement(norm, 0, signals(1.0), p) for p in (0, 1) for norm in ("none", "batch")]
     found = make(*rows, points=points)
     assert list(found.columns[:3]) == ["norm", "model.depth", "step"]
     assert list(found["model.depth"]) == [40, 40, 20, 20]
@@ -218,7 +218,7 @@ EXAMPLE = {"statistics": "example", "centered": True}
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"ordinary": False}, "replaces"),
+        ({"standard_layers": False}, "replaces"),
         ({"statistics": None}, "does not declare"),
         ({"centered": None}, "does not declare"),
         ({**BATCH, "phi": silu, "dphi": dsilu}, "unstable"),
@@ -228,13 +228,13 @@ EXAMPLE = {"statistics": "example", "centered": True}
     ],
 )
 def test_where_theory_has_no_value_it_says_why(changes, word):
-    value, reason = expected(**conditions(**changes))
+    value, reason = expected(**theory_inputs(**changes))
     assert math.isnan(value)
     assert word in reason
 
 
 def test_batch_norm_before_relu_has_its_value():
-    value, reason = expected(**conditions(**BATCH, batch_size=100_000))
+    value, reason = expected(**theory_inputs(**BATCH, batch_size=100_000))
     assert value == pytest.approx(np.pi / (np.pi - 1), rel=1e-3)
     assert reason == ""
 

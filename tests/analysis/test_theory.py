@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from normbench.analysis.signal import growth_per_layer
 from normbench.analysis.theory import energy_slope, growth
 from normbench.models import ACTIVATIONS
-from normbench.models.base import MODELS, Common, build
-from normbench.norms import Setting, make_method
+from normbench.models.base import MODELS, ModelSettings, build
+from normbench.norms import NormPolicy, make_method
 from normbench.seeding import stream
 
 
@@ -202,15 +202,15 @@ MEASURED = [
 @pytest.mark.parametrize(("kind", "activation", "init", "placement", "options"), MEASURED)
 def test_theory_agrees_with_wide_networks(kind, activation, init, placement, options):
     depth, width, batch, gain = 30, 512, 256, {"he_normal": 2.0, "xavier_normal": 1.0}[init]
-    method = make_method(kind, Setting(), **options)
-    common = Common(activation=activation, init=init, placement=placement)
+    method = make_method(kind, NormPolicy(), **options)
+    settings = ModelSettings(activation=activation, init=init, placement=placement)
     found = []
     for seed in range(5):
         rng = stream(seed, "images")
         x = torch.from_numpy(rng.standard_normal((batch, width), dtype=np.float32))
         shape, classes = (1, 1, width), 10
         sizes = MODELS["mlp"].Options(depth=depth, width=width)
-        network = build("mlp", sizes, common, method, shape, classes, seed)
+        network = build("mlp", sizes, settings, method, shape, classes, seed)
         outputs: list[torch.Tensor] = []
         for block in network.blocks:
             block.linear.register_forward_hook(lambda m, i, z, outputs=outputs: outputs.append(z))

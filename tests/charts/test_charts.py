@@ -15,12 +15,12 @@ from scripted import diverges, evaluated, finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
-from normbench.charts.base import CHARTS, Frames, story
-from normbench.charts.marks import MOST_PANELS, dressed, panelled, source, theme
+from normbench.charts.base import CHARTS, ChartData, chart_order
+from normbench.charts.marks import MOST_PANELS, add_panels, source, theme, with_theme
 from normbench.data import Dataset
 from normbench.errors import ConfigError
 from normbench.report.glossary import GLOSSARY
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 NAMES = CHARTS.names()
 ONLY = {"matrix": "swept", "sweep": "swept", "sensitivity": "tuned"}
@@ -28,7 +28,7 @@ ONLY = {"matrix": "swept", "sweep": "swept", "sensitivity": "tuned"}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> dict[str, Comparison]:
+def made(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> dict[str, ExperimentResult]:
     results: Path = tmp_path_factory.mktemp("results")
     found = [put(results, digits), put(results, digits, *SWEEP), put(results, digits, *TUNED)]
     return {comparison.name: comparison for comparison in found}
@@ -43,13 +43,15 @@ def views(spec: dict) -> list[dict]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sort", ["tiny", "swept", "tuned"])
 def test_a_chart_is_drawn_or_there_is_nothing_to_draw(made, name, sort):
-    drawn = CHARTS[name].draw(made[sort].frames)
+    drawn = CHARTS[name].draw(made[sort].chart_data)
     if ONLY.get(name, sort) != sort:
         assert drawn is None
         return
     spec = drawn.to_dict()
     assert len(spec["description"]) > 40
-    picture = vl_convert.vegalite_to_svg(dressed(drawn, made[sort].frames, "title").to_json())
+    picture = vl_convert.vegalite_to_svg(
+        with_theme(drawn, made[sort].chart_data, "title").to_json()
+    )
     assert picture.startswith("<svg")
     assert "NaN" not in picture
 
@@ -64,13 +66,13 @@ def test_every_chart_says_what_it_is(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_numbers_there_is_no_chart(name):
-    assert CHARTS[name].draw(Frames(["none"], [], "none", 0.9)) is None
+    assert CHARTS[name].draw(ChartData(["none"], [], "none", 0.9)) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mark_that_has_a_norms_colour_lists_all_norms_in_order(made, name):
     sort = ONLY.get(name, "tiny")
-    spec = CHARTS[name].draw(made[sort].frames).to_dict()
+    spec = CHARTS[name].draw(made[sort].chart_data).to_dict()
     domains = [
         view["encoding"]["color"]["scale"]["domain"]
         for view in views(spec)
@@ -83,13 +85,13 @@ def test_every_mark_that_has_a_norms_colour_lists_all_norms_in_order(made, name)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_chart_holds_a_number_that_json_has_not(made, name):
     sort = ONLY.get(name, "tiny")
-    frames = made[sort].frames
-    json.dumps(CHARTS[name].draw(frames).to_dict(), allow_nan=False)
+    chart_data = made[sort].chart_data
+    json.dumps(CHARTS[name].draw(chart_data).to_dict(), allow_nan=False)
 
 
 def test_the_story_has_every_chart_once():
-    assert sorted(story()) == NAMES
-    assert story()[:3] == ["matrix", "forest", "curves"]
+    assert sorted(chart_order()) == NAMES
+    assert chart_order()[:3] == ["matrix", "forest", "curves"]
 
 
 def test_a_comparison_gives_its_charts_by_name(made):
@@ -109,7 +111,7 @@ def test_a_chart_without_anything_to_draw_is_told(made):
 
 
 def test_the_curve_of_a_diverged_run_ends_at_chance(made):
-    frame = made["tiny"].frames.accuracy
+    frame = made["tiny"].chart_data.accuracy
     last = frame[(frame["norm"] == "rms") & (frame["step"] == 12)].iloc[0]
     assert last["low"] == pytest.approx(0.1)
     assert last["runs"] == 3
@@ -124,22 +126,22 @@ def test_what_became_of_a_norm_that_diverged_under_every_seed_is_told(tmp_path, 
         return [*diverges(7, 8)[:-2], evaluated(5, 0.9, 0.4), *diverges(7, 8)[-2:]]
 
     play(tmp_path, experiment(), digits, told)
-    frames = compare("tiny", results=tmp_path).frames
+    chart_data = compare("tiny", results=tmp_path).chart_data
     captions = {
-        name: CHARTS[name].draw(frames).to_dict()["description"] for name in ("curves", "loss")
+        name: CHARTS[name].draw(chart_data).to_dict()["description"] for name in ("curves", "loss")
     }
     assert "At the end (medians): none 30.0 %, batch 90.0 %." in captions["curves"]
     assert "At the end (medians): none 1, batch diverged." in captions["loss"]
     assert "Not every seed of batch learned: its seeds are thin lines." in captions["curves"]
-    spread = CHARTS["activations"].draw(frames).to_dict()["description"]
+    spread = CHARTS["activations"].draw(chart_data).to_dict()["description"]
     assert "Not measured at step 11: batch." in spread
 
 
 def test_layers_and_steps_that_are_left_out_are_told(made):
-    frames = made["tiny"].frames
-    described = CHARTS["gradients"].draw(frames).to_dict()["description"]
+    chart_data = made["tiny"].chart_data
+    described = CHARTS["gradients"].draw(chart_data).to_dict()["description"]
     assert "Drawn are" not in described
-    deep = replace(frames, layers=frames.layers.assign(depth=80, probed=100))
+    deep = replace(chart_data, layers=chart_data.layers.assign(depth=80, probed=100))
     described = CHARTS["gradients"].draw(deep).to_dict()["description"]
     assert described.endswith("Drawn are 3 of 80 layers and 3 of 100 probed steps.")
     described = CHARTS["activations"].draw(deep).to_dict()["description"]
@@ -148,7 +150,7 @@ def test_layers_and_steps_that_are_left_out_are_told(made):
 
 def test_a_sweep_of_one_value_names_it_in_every_panel(tmp_path, digits):
     found = put(tmp_path, digits, "name=single", "sweep={model.depth: [3]}")
-    facet = CHARTS["gradients"].draw(found.frames).to_dict()["facet"]
+    facet = CHARTS["gradients"].draw(found.chart_data).to_dict()["facet"]
     assert facet["sort"] == ["none, depth=3", "batch, depth=3", "rms, depth=3"]
 
 
@@ -159,7 +161,7 @@ def test_every_chart_names_the_definitions_of_what_it_shows(name):
 
 
 def test_theory_stands_beside_the_measured_growth(made):
-    frame = made["tiny"].frames.growth
+    frame = made["tiny"].chart_data.growth
     none = frame[frame["norm"] == "none"]
     assert len(none) == 3
     # He initialization and ReLU: a preserved gradient, but for the drawn weights' own variance.
@@ -173,9 +175,9 @@ def test_theory_stands_beside_the_measured_growth(made):
 
 def test_convolutions_of_an_older_run_have_no_theory_and_the_frame_says_why(tmp_path, digits):
     found = put(tmp_path, digits, "name=cnn", "model={kind: cnn, depth: 4, stages: 2, width: 4}")
-    assert found.frames.growth["theory"].isna().all()
-    assert found.frames.growth["theory_note"].str.contains("size of the images").all()
-    assert CHARTS["growth"].draw(found.frames) is not None
+    assert found.chart_data.growth["theory"].isna().all()
+    assert found.chart_data.growth["theory_note"].str.contains("size of the images").all()
+    assert CHARTS["growth"].draw(found.chart_data) is not None
 
 
 def test_convolutions_have_theory_where_the_run_tells_the_size_of_its_layers(tmp_path, digits):
@@ -187,7 +189,7 @@ def test_convolutions_have_theory_where_the_run_tells_the_size_of_its_layers(tmp
         digits,
         lambda _: finishes({12: 0.5}, probes=[probed(0, layer_size=sizes)]),
     )
-    frame = compare("cnn", results=tmp_path).frames.growth.set_index("norm")
+    frame = compare("cnn", results=tmp_path).chart_data.growth.set_index("norm")
     assert 1.2 < frame["theory"]["batch"] < 1.6
     assert frame["theory"]["none"] > 0
     assert (frame["theory_note"] == "").all()
@@ -196,9 +198,9 @@ def test_convolutions_have_theory_where_the_run_tells_the_size_of_its_layers(tmp
 def test_a_run_without_effective_ranks_has_no_chart_of_them(tmp_path, digits):
     config = experiment("name=older", "seeds=1")
     play(tmp_path, config, digits, lambda _: finishes({12: 0.5}, probes=[probed(0), probed(11)]))
-    frames = compare("older", results=tmp_path).frames
-    assert CHARTS["likeness"].draw(frames) is None
-    assert CHARTS["activations"].draw(frames) is not None
+    chart_data = compare("older", results=tmp_path).chart_data
+    assert CHARTS["likeness"].draw(chart_data) is None
+    assert CHARTS["activations"].draw(chart_data) is not None
 
 
 def test_data_keep_five_digits_and_nothing_infinite():
@@ -212,7 +214,7 @@ def test_data_keep_five_digits_and_nothing_infinite():
 
 def test_of_many_sweep_points_evenly_spread_ones_are_drawn_and_the_rest_is_told():
     frame = pd.DataFrame({"norm": "none", "model.depth": range(50), "x": 1.0})
-    shown, panels, note = panelled(frame, ["model.depth"])
+    shown, panels, note = add_panels(frame, ["model.depth"])
     assert len(panels) == len(shown) == MOST_PANELS
     assert panels[0] == "depth=0"
     assert panels[-1] == "depth=49"
@@ -220,10 +222,10 @@ def test_of_many_sweep_points_evenly_spread_ones_are_drawn_and_the_rest_is_told(
 
 
 def test_a_vanished_gradient_breaks_no_chart(made):
-    frames = made["tiny"].frames
-    layers = frames.layers.assign(activation_gradient=0.0, activation_out_std=0.0)
-    growth = frames.growth.assign(growth=0.0)
-    broken = replace(frames, layers=layers, growth=growth)
+    chart_data = made["tiny"].chart_data
+    layers = chart_data.layers.assign(activation_gradient=0.0, activation_out_std=0.0)
+    growth = chart_data.growth.assign(growth=0.0)
+    broken = replace(chart_data, layers=layers, growth=growth)
     for name in ("gradients", "activations", "growth"):
         drawn = CHARTS[name].draw(broken)
         if drawn is not None:

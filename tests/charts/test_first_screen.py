@@ -15,19 +15,19 @@ from tiny import experiment
 
 from normbench.analysis.rule import MARKS
 from normbench.api import compare
-from normbench.charts.base import CHARTS, Frames
+from normbench.charts.base import CHARTS, ChartData
 from normbench.charts.curves import apart
 from normbench.charts.judged import JUDGED, floor, ticks
-from normbench.charts.marks import dressed
+from normbench.charts.marks import with_theme
 from normbench.data import Dataset
 from normbench.results.chart_data import about, judged_rows
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 NORMS = ["none", "batch", "layer", "rms"]
 LEVELS = {"none": 0.1, "batch": 0.9, "layer": 0.85, "rms": 0.8}
 
 
-def trained(results: Path, digits: Dataset, *overrides: str) -> Comparison:
+def trained(results: Path, digits: Dataset, *overrides: str) -> ExperimentResult:
     """Eight seeds each; none never leaves chance, batch leads by a little."""
 
     def script(run):
@@ -40,22 +40,22 @@ def trained(results: Path, digits: Dataset, *overrides: str) -> Comparison:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> Comparison:
+def tiny(tmp_path_factory: pytest.TempPathFactory, digits: Dataset) -> ExperimentResult:
     return trained(tmp_path_factory.mktemp("results"), digits)
 
 
-def rows(chart: str, frames: Frames) -> pd.DataFrame:
+def rows(chart: str, chart_data: ChartData) -> pd.DataFrame:
     """The largest table that a chart holds."""
-    spec = CHARTS[chart].draw(frames).to_dict()
+    spec = CHARTS[chart].draw(chart_data).to_dict()
     return pd.DataFrame(max(spec["datasets"].values(), key=len))
 
 
-def described(chart: str, frames: Frames) -> str:
-    return CHARTS[chart].draw(frames).to_dict()["description"]
+def described(chart: str, chart_data: ChartData) -> str:
+    return CHARTS[chart].draw(chart_data).to_dict()["description"]
 
 
 def test_the_forest_has_a_row_a_norm_with_the_best_sets_numbers(tiny):
-    found = rows("forest", tiny.frames).set_index("norm")
+    found = rows("forest", tiny.chart_data).set_index("norm")
     table = tiny.answered.best_set.set_index("norm")
     assert found["place"].idxmin() == "batch"
     for norm in NORMS:
@@ -67,14 +67,14 @@ def test_the_forest_has_a_row_a_norm_with_the_best_sets_numbers(tiny):
 
 
 def test_a_norm_too_far_away_stands_at_the_edge_and_leaves_the_others_room(tiny):
-    found = rows("forest", tiny.frames).set_index("norm")
+    found = rows("forest", tiny.chart_data).set_index("norm")
     assert found["far"].to_dict() == {"none": True, "batch": False, "layer": False, "rms": False}
     assert pd.isna(found.loc["none", "difference_shown"])
-    spec = CHARTS["forest"].draw(tiny.frames).to_dict()
+    spec = CHARTS["forest"].draw(tiny.chart_data).to_dict()
     (ends,) = {tuple(v["encoding"]["x"]["scale"]["domain"]) for v in spec["layer"] if _domain(v)}
     low, high = ends
     assert -0.4 < low < high < 0.1
-    assert "An arrow at the edge" in described("forest", tiny.frames)
+    assert "An arrow at the edge" in described("forest", tiny.chart_data)
 
 
 def _domain(view: dict) -> bool:
@@ -82,29 +82,29 @@ def _domain(view: dict) -> bool:
 
 
 def test_without_a_nearer_norm_nothing_is_too_far(tiny):
-    best = tiny.frames.best
-    two = replace(tiny.frames, best=best[best["norm"].isin(["batch", "none"])])
+    best = tiny.chart_data.best
+    two = replace(tiny.chart_data, best=best[best["norm"].isin(["batch", "none"])])
     assert not rows("forest", two)["far"].any()
 
 
 def test_a_norm_without_any_result_has_no_point_and_no_interval(tiny):
-    best = tiny.frames.best.copy()
+    best = tiny.chart_data.best.copy()
     numbers = ["value", "difference", "ci_low", "ci_high"]
     best.loc[best["norm"] == "rms", numbers] = np.nan
     best.loc[best["norm"] == "rms", "verdict"] = "too few seeds (needs 7)"
-    found = rows("forest", replace(tiny.frames, best=best)).set_index("norm")
+    found = rows("forest", replace(tiny.chart_data, best=best)).set_index("norm")
     assert found.loc["rms", "told"] == "–"
     assert found.loc["rms", "words"] == "· too few seeds"
 
 
 def test_an_interval_without_an_end_reaches_beyond_the_others(tiny):
-    best = tiny.frames.best.copy()
+    best = tiny.chart_data.best.copy()
     best.loc[best["norm"] == "rms", "ci_low"] = -np.inf
-    frames = replace(tiny.frames, best=best)
-    found = rows("forest", frames).set_index("norm")
+    chart_data = replace(tiny.chart_data, best=best)
+    found = rows("forest", chart_data).set_index("norm")
     assert not found.loc["rms", "far"]
     assert found.loc["rms", "ci_low_shown"] < found.loc["layer", "ci_low_shown"]
-    json.dumps(CHARTS["forest"].draw(frames).to_dict(), allow_nan=False)
+    json.dumps(CHARTS["forest"].draw(chart_data).to_dict(), allow_nan=False)
 
 
 def test_the_margin_of_steps_is_a_share_of_the_leaders(tiny):
@@ -119,14 +119,14 @@ def test_the_margin_of_steps_is_a_share_of_the_leaders(tiny):
 def test_forest_matrix_and_seeds_are_drawn_in_every_metric_that_may_judge(tmp_path, digits, metric):
     found = trained(tmp_path, digits, *SWEEP, f"verdict={{metric: {metric}}}")
     for chart in ("forest", "matrix", "seeds"):
-        assert JUDGED[metric].title in described(chart, found.frames) + str(
-            CHARTS[chart].draw(found.frames).to_dict()
+        assert JUDGED[metric].title in described(chart, found.chart_data) + str(
+            CHARTS[chart].draw(found.chart_data).to_dict()
         )
 
 
 def test_the_matrix_marks_each_cell_against_the_best_of_its_column(tmp_path, digits):
     found = trained(tmp_path, digits, *SWEEP)
-    cells = rows("matrix", found.frames)
+    cells = rows("matrix", found.chart_data)
     assert len(cells) == 2 * len(NORMS)
     for _, column in cells.groupby("at"):
         assert (column["mark"] == MARKS["leader"]).sum() == 1
@@ -137,8 +137,8 @@ def test_the_matrix_marks_each_cell_against_the_best_of_its_column(tmp_path, dig
 
 
 def test_curves_show_the_error_on_a_logarithm_or_the_accuracy(tiny):
-    spec = CHARTS["curves"].draw(tiny.frames).to_dict()
-    other = CHARTS["curves"].views["accuracy"](tiny.frames).to_dict()
+    spec = CHARTS["curves"].draw(tiny.chart_data).to_dict()
+    other = CHARTS["curves"].views["accuracy"](tiny.chart_data).to_dict()
     kinds = [
         {view["encoding"]["y"]["scale"]["type"] for view in one["layer"] if _scaled(view)}
         for one in (spec, other)
@@ -154,17 +154,17 @@ def _scaled(view: dict) -> bool:
 
 
 def test_a_norm_that_did_not_learn_is_drawn_seed_by_seed_and_the_others_as_bands(tiny):
-    found = rows("curves", tiny.frames)
+    found = rows("curves", tiny.chart_data)
     kinds = found.groupby("norm")["kind"].unique().map(list).to_dict()
     assert kinds == {"none": ["seed"], "batch": ["band"], "layer": ["band"], "rms": ["band"]}
     assert found.loc[found["norm"] == "none", "seed"].nunique() == 8
-    assert "Not every seed of “none” learned" in described("curves", tiny.frames)
+    assert "Not every seed of “none” learned" in described("curves", tiny.chart_data)
 
 
 def test_an_error_of_zero_has_a_place_below_all_others(tmp_path, digits):
     play(tmp_path, experiment("seeds=2"), digits, lambda r: finishes({0: 0.1, 5: 0.99, 12: 1.0}))
-    frames = compare("tiny", results=tmp_path).frames
-    spec = CHARTS["curves"].draw(frames).to_dict()
+    chart_data = compare("tiny", results=tmp_path).chart_data
+    spec = CHARTS["curves"].draw(chart_data).to_dict()
     assert "max(1 - datum.median, 0.005)" in str(spec["transform"])
     assert "No error at all stands at the lower edge" in spec["description"]
 
@@ -184,17 +184,17 @@ def test_names_at_the_lines_ends_do_not_touch():
 
 
 def test_the_survival_chart_leaves_out_who_never_reached_the_target_and_says_so(tiny):
-    assert set(rows("survival", tiny.frames)["norm"]) == {"batch", "layer", "rms"}
-    assert "Under “none” no run reached it: not drawn." in described("survival", tiny.frames)
+    assert set(rows("survival", tiny.chart_data)["norm"]) == {"batch", "layer", "rms"}
+    assert "Under “none” no run reached it: not drawn." in described("survival", tiny.chart_data)
 
 
 def test_where_nobody_reached_the_target_there_is_no_survival_chart(tmp_path, digits):
     found = trained(tmp_path, digits, "target={val_accuracy: 0.99}")
-    assert CHARTS["survival"].draw(found.frames) is None
+    assert CHARTS["survival"].draw(found.chart_data) is None
 
 
 def test_seeds_are_the_runs_own_values(tiny):
-    found = rows("seeds", tiny.frames)
+    found = rows("seeds", tiny.chart_data)
     assert len(found) == 8 * len(NORMS)
     outcomes = tiny.answered.outcomes.set_index(["norm", "seed"])["auc"]
     for row in found.to_dict("records"):
@@ -204,23 +204,25 @@ def test_seeds_are_the_runs_own_values(tiny):
 
 def test_a_miss_of_the_target_is_a_hollow_point_beyond_the_budget(tmp_path, digits):
     found = trained(tmp_path, digits, "verdict={metric: steps_to_target}")
-    cells = rows("seeds", found.frames)
+    cells = rows("seeds", found.chart_data)
     missed = cells[cells["norm"] == "none"]
     assert missed["missed"].all()
     assert (missed["value"] > 12).all()
-    assert "Hollow points missed the target" in described("seeds", found.frames)
+    assert "Hollow points missed the target" in described("seeds", found.chart_data)
 
 
 def test_time_has_its_range_over_runs(tiny):
-    outcomes = tiny.frames.outcomes.assign(seconds_per_step=0.002)
+    outcomes = tiny.chart_data.outcomes.assign(seconds_per_step=0.002)
     outcomes.loc[outcomes["seed"] == 3, "seconds_per_step"] = 0.005
-    found = rows("cost", replace(tiny.frames, outcomes=outcomes)).set_index("norm")
+    found = rows("cost", replace(tiny.chart_data, outcomes=outcomes)).set_index("norm")
     assert found.loc["batch", ["median", "min", "max", "count"]].tolist() == [2, 2, 5, 8]
     assert found.loc["batch", "text"] == "2 (2 to 5)"
 
 
 def test_a_picture_carries_title_data_network_and_seeds(tiny):
-    title = dressed(CHARTS["curves"].draw(tiny.frames), tiny.frames, "Curves: tiny").title
+    title = with_theme(
+        CHARTS["curves"].draw(tiny.chart_data), tiny.chart_data, "Curves: tiny"
+    ).title
     assert title.text == "Curves: tiny"
     assert " ".join(title.subtitle).startswith("digits, mlp, depth 3, width 16")
     assert title.subtitle[-1].endswith("8 seeds")
@@ -235,7 +237,7 @@ def test_what_is_swept_is_not_told_as_fixed(tmp_path, digits):
 def test_no_panel_shares_an_axis_that_would_stand_below_an_empty_place(tmp_path, digits):
     found = trained(tmp_path, digits, "name=swept", "sweep={model.depth: [3, 4, 5]}")
     for chart in ("curves", "forest", "seeds", "loss", "survival"):
-        spec = CHARTS[chart].draw(found.frames).to_dict()
+        spec = CHARTS[chart].draw(found.chart_data).to_dict()
         assert spec["resolve"]["axis"]["x"] == "independent", chart
 
 

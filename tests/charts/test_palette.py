@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, looks
+from normbench.charts.palette import DARK_BACKGROUND, LIGHT_BACKGROUND, norm_styles
 
 NORMS = ["none", "batch", "layer", "rms", "group", "instance"]
 # Machado, Oliveira & Fernandes 2009, severity 1.0, in linear RGB.
@@ -59,7 +59,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_stay_apart_for_every_eye(scheme, vision):
-    colours = [getattr(look, scheme) for look in looks([*NORMS, "x", "y"]).values()]
+    colours = [getattr(look, scheme) for look in norm_styles([*NORMS, "x", "y"]).values()]
     seen = [lab(VISION[vision] @ linear(colour)) for colour in colours]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 15
 
@@ -74,32 +74,32 @@ def test_colours_stay_apart_for_every_eye(scheme, vision):
     ],
 )
 def test_colours_stand_out_from_their_background(scheme, background):
-    for name, look in looks([*NORMS, "x", "y"]).items():
+    for name, look in norm_styles([*NORMS, "x", "y"]).items():
         assert contrast(getattr(look, scheme), background) >= 3, name
 
 
 def test_without_colour_dash_and_shape_tell_norms_apart():
-    found = looks([*NORMS, "x", "y"]).values()
+    found = norm_styles([*NORMS, "x", "y"]).values()
     assert len({look.dash for look in found}) == len({look.shape for look in found}) == 8
 
 
 def test_a_norm_looks_the_same_beside_any_others():
-    everywhere = looks(NORMS)
+    everywhere = norm_styles(NORMS)
     for others in (["batch"], ["rms", "batch"], ["zzz", "batch", "aaa"], ["batch", "batch2"]):
-        assert looks(others)["batch"] == everywhere["batch"]
+        assert norm_styles(others)["batch"] == everywhere["batch"]
 
 
 def test_the_order_of_the_labels_does_not_matter():
     names = ["b", "none", "group(groups=4)", "a", "group(groups=8)"]
     for order in itertools.permutations(names):
-        assert looks(order) == looks(names)
+        assert norm_styles(order) == norm_styles(names)
 
 
 def test_options_keep_the_look_of_their_kind():
-    assert looks(["group(groups=4)"])["group(groups=4)"] == looks(["group"])["group"]
+    assert norm_styles(["group(groups=4)"])["group(groups=4)"] == norm_styles(["group"])["group"]
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 16, 30])
 def test_any_number_of_norms_is_told_apart(count):
-    found = looks([f"norm {i}" for i in range(count)])
+    found = norm_styles([f"norm {i}" for i in range(count)])
     assert len({(look.light, look.dash) for look in found.values()}) == count

@@ -14,7 +14,7 @@ from normbench.claims.studies import Place
 from normbench.config import ExperimentConfig, load
 from normbench.data import Dataset
 from normbench.plan import PlannedRun, best_runs, expand
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.seeding import stream
 from normbench.store import Results
 
@@ -62,13 +62,13 @@ def context(dataset: Dataset, story: Story, *overrides: str) -> Context:
     return Context(read, lambda config: tell(config, story), lambda _: dataset, place, quick=False)
 
 
-def tell(config: ExperimentConfig, story: Story) -> Comparison:
+def tell(config: ExperimentConfig, story: Story) -> ExperimentResult:
     """The tables of an experiment, as if it had been trained."""
     plan = expand(config)
-    comparison = Comparison(_results(config, plan, story))
+    comparison = ExperimentResult(_results(config, plan, story))
     if config.tune is not None:
         plan += best_runs(config, comparison.chosen)
-        comparison = Comparison(_results(config, plan, story))
+        comparison = ExperimentResult(_results(config, plan, story))
     return comparison
 
 
@@ -81,7 +81,7 @@ def _results(config: ExperimentConfig, plan: list[PlannedRun], story: Story) -> 
         noise = (
             NOISE
             * stream(
-                run.seed, run.norm, run.role, repr([*run.point.values(), run.tuned])
+                run.seed, run.norm, run.role, repr([*run.sweep_point.values(), run.tuned])
             ).standard_normal()
         )
         accuracy = {
@@ -96,7 +96,7 @@ def _results(config: ExperimentConfig, plan: list[PlannedRun], story: Story) -> 
                 "seed": run.seed,
                 "role": run.role,
                 "state": "finished" if fate.diverged_at is None else "diverged",
-                **{key: run.point.get(key) for key in keys},
+                **{key: run.sweep_point.get(key) for key in keys},
                 "tuned": next(iter((run.tuned or {}).values()), np.nan),
                 "diverged_at": np.nan if fate.diverged_at is None else fate.diverged_at,
                 "steps_planned": 100,

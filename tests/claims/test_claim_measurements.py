@@ -14,7 +14,7 @@ from normbench.claims.invariance import CHANGES, SMALL_EPS, invariance_table, th
 from normbench.claims.smoothness import gradient_change
 from normbench.claims.verdicts import unchanged
 from normbench.data import Dataset
-from normbench.norms import Method, Setting, make_method
+from normbench.norms import Method, NormPolicy, make_method
 
 # Zhang & Sennrich 2019, arXiv:1910.07467, Table 1, in the order of CHANGES.
 TABLE_1 = {
@@ -31,7 +31,7 @@ def examine(name: str, dataset: Dataset, *overrides: str) -> Evidence:
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[str, float]]:
-    return {row["norm"]: row for row in invariance_table(Setting(eps=SMALL_EPS))}
+    return {row["norm"]: row for row in invariance_table(NormPolicy(eps=SMALL_EPS))}
 
 
 @pytest.mark.parametrize("norm", TABLE_1)
@@ -53,7 +53,7 @@ def test_the_declarations_of_a_norm_give_its_row_of_the_table(norm: str):
 )
 def test_a_norm_that_does_not_declare_what_it_does_has_no_row_of_the_table(declared):
     method = type("Undeclared", (Method,), declared)
-    assert theory(method(Setting(), method.Options())) is None
+    assert theory(method(NormPolicy(), method.Options())) is None
 
 
 def test_every_registered_norm_has_a_row(table: dict[str, dict]):
@@ -113,7 +113,7 @@ def test_layer_norm_and_the_single_example_as_worded(overrides: tuple[str, ...],
 
 
 def test_a_norm_of_each_channel_is_told_from_one_of_all():
-    worded = as_worded(Setting())
+    worded = as_worded(NormPolicy())
     assert worded["instance"]["off_by_channel"] < 1e-4
     assert worded["layer"]["off_by_channel"] > 0.1
     assert worded["batch"]["change_of_marked"] > 0.1 > worded["layer"]["change_of_marked"]

@@ -9,7 +9,7 @@ import pytest
 from scripted import diverges, evaluated, finishes, play, started
 from tiny import experiment
 
-from normbench.plan import best_runs, expand, settle
+from normbench.plan import best_runs, expand, reuse_folders
 from normbench.store import ExperimentStore
 
 
@@ -66,7 +66,7 @@ def test_a_run_with_two_roles_is_listed_once(cli, tmp_path, digits):
     play(tmp_path / "results", wanted, digits, lambda _: finishes({0: 0.1, 12: 0.7}))
     store = ExperimentStore(tmp_path / "results", "tiny")
     best = best_runs(wanted, {("none", ()): 0.1})  # what the config says already
-    plan = settle([*expand(wanted), *best], store.folders())
+    plan = reuse_folders([*expand(wanted), *best], store.folders())
     store.write_plan(wanted.resolved(), [run.record() for run in plan])
     rows = json.loads(cli("list", "runs", "--json").out)["runs"]
     assert [row["role"] for row in rows] == [*["tune"] * 6, "report+best"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from scripted import ScriptedEngine, finishes, play
+from scripted import ScriptedExecutor, finishes, play
 from tiny import experiment
 
 from normbench.api import compare
 from normbench.execution import execute
-from normbench.plan import PlannedRun, best_runs, expand, settle
+from normbench.plan import PlannedRun, best_runs, expand, reuse_folders
 from normbench.report.sections import by_key, tuning_sections
 from normbench.store import ExperimentStore
 
@@ -21,11 +21,11 @@ def put(root, digits, script, *overrides):
     play(root, wanted, digits, script)
     chosen = compare("tiny", results=root).chosen
     store = ExperimentStore(root, "tiny")
-    plan = settle([*expand(wanted), *best_runs(wanted, chosen)], store.folders())
+    plan = reuse_folders([*expand(wanted), *best_runs(wanted, chosen)], store.folders())
     by_folder = {run.folder: run for run in plan}
-    engine = ScriptedEngine(lambda task: script(by_folder[task.key]))
+    executor = ScriptedExecutor(lambda task: script(by_folder[task.key]))
     store.write_plan(wanted.resolved(), [run.record() for run in plan])
-    execute(plan, store, digits, engine)
+    execute(plan, store, digits, executor)
     return compare("tiny", results=root)
 
 

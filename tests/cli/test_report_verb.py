@@ -71,7 +71,7 @@ def test_a_folder_without_an_experiment_is_told_with_its_place(cli, made, tmp_pa
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_every_chart_becomes_a_picture(cli, made, tmp_path, form):
     done = cli("report", "tiny", "--format", form)
-    drawn = [name for name in CHARTS if CHARTS[name].draw(made.frames) is not None]
+    drawn = [name for name in CHARTS if CHARTS[name].draw(made.chart_data) is not None]
     files = sorted((tmp_path / "results/tiny/charts").iterdir())
     assert [path.name for path in files] == sorted(f"tiny-{name}.{form}" for name in drawn)
     assert len(done.out.splitlines()) == len(files)

@@ -61,7 +61,7 @@ def script(run: PlannedRun):
         curve, probe = {0: 0.1, 12: 0.1}, probed(0, **plain | {"activation_gradient": gradient})
     else:
         end = END[run.norm] + noise(run)
-        size = run.point.get("data.batch_size", 64)
+        size = run.sweep_point.get("data.batch_size", 64)
         end -= LOSES.get(size, 0.0) if run.norm == "batch" else 0.0
         curve, probe = {0: 0.1, 5: end - 0.2, 10: end - 0.1, 12: end}, probed(0)
     found = finishes(curve, test=max(0.1, curve[12] - 0.01), probes=[probe, probed(11)])

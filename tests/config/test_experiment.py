@@ -15,7 +15,7 @@ from normbench.config import (
     image_shape,
 )
 from normbench.config.components import DATA
-from normbench.config.families import Section
+from normbench.config.schema import Section
 from normbench.data.catalog import DATASETS
 from normbench.errors import ConfigError
 from normbench.models import ACTIVATIONS, INITS, MODELS
@@ -284,7 +284,7 @@ def test_every_registered_norm_can_be_named_in_a_config(tree: Tree, kind: str) -
     experiment = make(tree, model={"kind": "cnn"}, norms=[kind])
     method = experiment.norms[0].method(experiment.normalization)
     assert isinstance(method, NORMS[kind])
-    assert method.setting.eps == 1e-5
+    assert method.policy.eps == 1e-5
 
 
 def test_a_mistake_in_a_python_call_reads_like_one_in_a_file(tree: Tree) -> None:

@@ -13,7 +13,7 @@ from tiny import EVERYTHING, experiment, journals
 
 import normbench
 from normbench.errors import ConfigError, NormbenchError
-from normbench.execution import Outcome, Silent, Task, execute
+from normbench.execution import NullObserver, Outcome, Task, execute
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore
 from normbench.training import events
@@ -22,23 +22,23 @@ from normbench.training import loop as training
 ray = pytest.importorskip("ray")
 
 from normbench.execution import cluster  # noqa: E402 - it needs ray
-from normbench.execution.cluster import RayEngine  # noqa: E402
+from normbench.execution.cluster import RayExecutor  # noqa: E402
 
 CHANGES = ("norms=[none, batch, layer]", "seeds=1", *EVERYTHING)
 LONG = ("training={steps: 3000, evaluate_every: 250}", "seeds=1")
 
 
-class On(Silent):
+class On(NullObserver):
     """Calls ``act`` with every event."""
 
     def __init__(self, act: Callable[[PlannedRun, events.Event], None]):
         self.act = act
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
         self.act(run, event)
 
 
-# --- without Ray: what the engine makes of a task that dies ---
+# --- without Ray: what the executor makes of a task that dies ---
 
 
 def death() -> Exception:
@@ -69,11 +69,11 @@ class Stage:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], RayEngine]:
-    """An engine on a stage."""
+def executor(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], RayExecutor]:
+    """An executor on a stage."""
 
-    def make(stage: Stage) -> RayEngine:
-        made = object.__new__(RayEngine)
+    def make(stage: Stage) -> RayExecutor:
+        made = object.__new__(RayExecutor)
         made.jobs, made.notes = None, []  # type: ignore[attr-defined]
         made._note = made.notes.append  # type: ignore[attr-defined]
         made._running, made._stopping, made._counted, made._room_seen = {}, False, {}, {}
@@ -92,17 +92,17 @@ def task(*overrides: str, resume: bytes | None = None) -> Task:
     return Task(run.folder, run.config.resolved(), "nowhere", resume)
 
 
-def told(engine: RayEngine, *tasks: Task) -> list[events.Event]:
-    return [item[1] for item in engine.run(tasks) if item is not None]
+def told(executor: RayExecutor, *tasks: Task) -> list[events.Event]:
+    return [item[1] for item in executor.run(tasks) if item is not None]
 
 
 END = events.Finished(12, 0, 0, 0)
 
 
-def test_a_run_that_dies_with_its_node_starts_again_from_its_last_checkpoint(engine):
+def test_a_run_that_dies_with_its_node_starts_again_from_its_last_checkpoint(executor):
     first, second = events.Checkpointed(4, b"four"), events.Checkpointed(8, b"eight")
     stage = Stage([started(), first, second, death()], [started(step=8), END])
-    made = engine(stage)
+    made = executor(stage)
     assert told(made, task()) == [started(), first, second, started(step=8), END]
     assert [found.resume for found in stage.tasks] == [None, b"eight"]
     (note,) = made.notes
@@ -110,47 +110,47 @@ def test_a_run_that_dies_with_its_node_starts_again_from_its_last_checkpoint(eng
     assert "started again from step 8" in note
 
 
-def test_a_run_that_had_a_checkpoint_before_dies_back_to_it(engine):
+def test_a_run_that_had_a_checkpoint_before_dies_back_to_it(executor):
     stage = Stage([started(step=4), death()], [started(step=4), END])
-    told(engine(stage), task(resume=b"before"))
+    told(executor(stage), task(resume=b"before"))
     assert [found.resume for found in stage.tasks] == [b"before", b"before"]
 
 
-def test_a_run_that_keeps_dying_at_one_place_fails(engine):
+def test_a_run_that_keeps_dying_at_one_place_fails(executor):
     again = [started(), death()]
     stage = Stage(*[list(again) for _ in range(9)])
-    *_, last = told(engine(stage), task())
+    *_, last = told(executor(stage), task())
     assert isinstance(last, events.Failed)
     assert "died" in last.reason
     assert len(stage.tasks) == 1 + cluster.RETRIES
 
 
-def test_deaths_with_progress_between_them_are_forgiven(engine):
+def test_deaths_with_progress_between_them_are_forgiven(executor):
     dies = [[events.Checkpointed(k, b"x"), death()] for k in range(1, 8)]
     stage = Stage(*dies, [END])
-    assert told(engine(stage), task())[-1] == END
+    assert told(executor(stage), task())[-1] == END
 
 
-def test_a_run_that_raises_is_not_tried_again(engine):
+def test_a_run_that_raises_is_not_tried_again(executor):
     stage = Stage([started(), events.Failed("ValueError: no")])
-    assert told(engine(stage), task())[-1] == events.Failed("ValueError: no")
+    assert told(executor(stage), task())[-1] == events.Failed("ValueError: no")
     assert len(stage.tasks) == 1
 
 
-def test_what_no_node_can_give_is_told_at_once(engine):
+def test_what_no_node_can_give_is_told_at_once(executor):
     stage = Stage(nodes=[{"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0}])
     with pytest.raises(ConfigError) as caught:
-        told(engine(stage), task("runtime.cpus=3", "runtime.device=cuda"))
+        told(executor(stage), task("runtime.cpus=3", "runtime.device=cuda"))
     assert "3 CPUs and 1 GPUs" in str(caught.value)
     assert "2 CPUs and 1 GPUs, of 4 CPUs and 0 GPUs" in str(caught.value)
     assert stage.tasks == []
 
 
-def test_when_the_last_node_that_had_room_is_gone_for_good_the_run_fails(engine, monkeypatch):
+def test_when_the_last_node_that_had_room_is_gone_for_good_the_run_fails(executor, monkeypatch):
     monkeypatch.setattr(cluster, "LOST_SECONDS", -1.0)
     monkeypatch.setattr(cluster, "COUNT_SECONDS", 0.0)
     stage = Stage([])
-    made = engine(stage)
+    made = executor(stage)
     monkeypatch.setattr(ray, "wait", lambda streams, **_: ([], streams))
     found = made.run([task()])
     assert next(found) is None
@@ -164,17 +164,17 @@ def test_when_the_last_node_that_had_room_is_gone_for_good_the_run_fails(engine,
 @pytest.mark.parametrize(
     ("gpus", "expected"), [(None, 2), (0.5, 4), (0.25, 8)], ids=["whole", "half", "quarter"]
 )
-def test_as_many_runs_fit_as_the_nodes_resources_allow(engine, gpus, expected):
-    made = engine(Stage(nodes=[{"CPU": 64.0, "GPU": 2.0}, {"CPU": 8.0}]))
+def test_as_many_runs_fit_as_the_nodes_resources_allow(executor, gpus, expected):
+    made = executor(Stage(nodes=[{"CPU": 64.0, "GPU": 2.0}, {"CPU": 8.0}]))
     wanted = () if gpus is None else (f"runtime.gpus={gpus}",)
     (run,) = expand(experiment("norms=[batch]", "seeds=1", "runtime.device=cuda", *wanted))
     assert made._room(run.config.runtime.resources) == expected
 
 
-def test_a_stopped_engine_takes_back_what_has_not_begun(engine, monkeypatch):
+def test_a_stopped_executor_takes_back_what_has_not_begun(executor, monkeypatch):
     stage = Stage([started(), events.Stopped(3)], [started()])
     stage.nodes = [{"CPU": 2.0}]
-    made = engine(stage)
+    made = executor(stage)
     monkeypatch.setattr(ray, "wait", lambda streams, **_: (streams[:1], streams[1:]))
     one, two = (dataclasses.replace(task(), key=key) for key in ("one", "two"))
     found = made.run([one, two])
@@ -203,7 +203,7 @@ def test_a_package_that_is_nowhere_is_no_difference_and_one_that_is_absent_here_
 
 def test_an_address_where_nobody_listens_is_told(unused_port: int):
     with pytest.raises(ConfigError, match="no Ray cluster at"):
-        RayEngine(None, f"127.0.0.1:{unused_port}", print)
+        RayExecutor(None, f"127.0.0.1:{unused_port}", print)
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def unused_port() -> int:
 
 
 class Replay:
-    """An engine that plays one list of events for its only run."""
+    """An executor that plays one list of events for its only run."""
 
     def __init__(self, told: list[events.Event]):
         self.told = told
@@ -311,18 +311,18 @@ def test_a_cluster_gives_the_bytes_of_local_processes_also_when_a_node_dies(
 def test_stopped_runs_of_a_ray_started_here_continue_to_the_same_bytes(tmp_path, digits):
     plan = expand(experiment(*LONG))
     seen: list[events.Event] = []
-    engine = RayEngine(None, None, print)
+    executor = RayExecutor(None, None, print)
     try:
         outcome = execute(
             plan,
             ExperimentStore(tmp_path / "ray", "tiny"),
             digits,
-            engine,
+            executor,
             watch=On(lambda run, event: seen.append(event)),
             should_stop=lambda: len(seen) > 3,
         )
     finally:
-        engine.close()
+        executor.close()
     assert not ray.is_initialized()
     assert outcome.stopped
     assert outcome.finished == 0

@@ -1,4 +1,4 @@
-"""The driver writes what an engine tells, and knows what is left to do."""
+"""The driver writes what an executor tells, and knows what is left to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from scripted import (
-    ScriptedEngine,
+    ScriptedExecutor,
     diverges,
     evaluated,
     fails,
@@ -23,7 +23,7 @@ from tiny import experiment, journal, journals, trained
 
 from normbench.config import RunConfig
 from normbench.errors import StoreError
-from normbench.execution import Outcome, Silent, Task, execute
+from normbench.execution import NullObserver, Outcome, Task, execute
 from normbench.plan import PlannedRun, expand
 from normbench.store import ExperimentStore, RunStore
 from normbench.training import events
@@ -36,7 +36,7 @@ def run_folders(root: Path) -> list[Path]:
     return sorted(path for path in (root / "tiny").iterdir() if path.is_dir())
 
 
-class Recorder(Silent):
+class Recorder(NullObserver):
     """Remembers what it was shown; ``on`` may interfere."""
 
     def __init__(self, on=lambda run, event: None):
@@ -47,18 +47,20 @@ class Recorder(Silent):
     def planned(self, runs, *rest) -> None:
         self.plans.append(([run.folder for run in runs], rest[-1]))
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
         self.seen.append((run.folder, event))
         self.on(run, event)
 
 
-def drive(root: Path, digits, script, *overrides: str, **options) -> tuple[Outcome, ScriptedEngine]:
-    """Carry out the tiny experiment with a scripted engine; the script gets tasks."""
+def drive(
+    root: Path, digits, script, *overrides: str, **options
+) -> tuple[Outcome, ScriptedExecutor]:
+    """Carry out the tiny experiment with a scripted executor; the script gets tasks."""
     wanted = experiment(*overrides)
-    engine = ScriptedEngine(script)
+    executor = ScriptedExecutor(script)
     store = ExperimentStore(root, wanted.name)
-    outcome = execute(expand(wanted), store, digits, engine, **options)
-    return outcome, engine
+    outcome = execute(expand(wanted), store, digits, executor, **options)
+    return outcome, executor
 
 
 # --- what is left to do ---
@@ -77,26 +79,26 @@ def test_runs_that_ended_are_skipped_and_others_tried_again(tmp_path, digits):
     assert (outcome.skipped, outcome.finished, outcome.diverged) == (0, 1, 1)
     assert [(run.norm, run.seed, why) for run, why in outcome.failed] == [("none", 1, "it broke")]
     watch = Recorder()
-    outcome, engine = drive(tmp_path, digits, lambda _: finishes(CURVE), watch=watch)
-    assert [task.key.split("-")[:2] for task in engine.tasks] == [["none", "s1"], ["batch", "s1"]]
+    outcome, executor = drive(tmp_path, digits, lambda _: finishes(CURVE), watch=watch)
+    assert [task.key.split("-")[:2] for task in executor.tasks] == [["none", "s1"], ["batch", "s1"]]
     assert (outcome.skipped, outcome.finished, outcome.failed) == (2, 2, [])
-    assert watch.plans == [([task.key for task in engine.tasks], 2)]
+    assert watch.plans == [([task.key for task in executor.tasks], 2)]
 
 
 def test_when_all_is_done_the_engine_gets_nothing(tmp_path, digits):
     drive(tmp_path, digits, lambda _: finishes(CURVE))
     before = journals(tmp_path / "tiny")
-    outcome, engine = drive(tmp_path, digits, lambda _: pytest.fail("trained again"))
+    outcome, executor = drive(tmp_path, digits, lambda _: pytest.fail("trained again"))
     assert outcome.skipped == 4
-    assert engine.tasks == []
+    assert executor.tasks == []
     assert journals(tmp_path / "tiny") == before
 
 
 def test_a_task_carries_the_whole_config_the_data_and_the_checkpoint(tmp_path, digits):
     play(tmp_path, experiment("seeds=1"), digits, lambda _: stops(4))
-    _, engine = drive(tmp_path, digits, lambda _: finishes(CURVE), "seeds=1")
+    _, executor = drive(tmp_path, digits, lambda _: finishes(CURVE), "seeds=1")
     plan = expand(experiment("seeds=1"))
-    for task, run in zip(engine.tasks, plan, strict=True):
+    for task, run in zip(executor.tasks, plan, strict=True):
         assert RunConfig.model_validate(task.config) == run.config
         assert (task.dataset, task.resume) == (str(digits.path), b"weights")
 
@@ -104,9 +106,9 @@ def test_a_task_carries_the_whole_config_the_data_and_the_checkpoint(tmp_path, d
 def test_a_run_planned_in_two_roles_is_trained_once(tmp_path, digits):
     (run,) = expand(experiment("norms=[none]", "seeds=1"))
     again = dataclasses.replace(run, role="pilot")
-    engine = ScriptedEngine(lambda _: finishes(CURVE))
-    outcome = execute([run, again], ExperimentStore(tmp_path, "tiny"), digits, engine)
-    assert (len(engine.tasks), outcome.finished) == (1, 1)
+    executor = ScriptedExecutor(lambda _: finishes(CURVE))
+    outcome = execute([run, again], ExperimentStore(tmp_path, "tiny"), digits, executor)
+    assert (len(executor.tasks), outcome.finished) == (1, 1)
 
 
 def test_results_of_other_data_are_refused_before_anything_is_trained(tmp_path, digits):
@@ -207,8 +209,8 @@ def test_a_run_that_fails_when_it_should_continue_keeps_its_checkpoint(tmp_path,
     drive(tmp_path, digits, lambda _: [events.Failed("no memory")], *overrides)
     assert (folder / "checkpoint.pt").read_bytes() == b"weights"
     assert (folder / "metrics.jsonl").read_text() == before
-    _, engine = drive(tmp_path, digits, lambda _: finishes(CURVE), *overrides)
-    assert engine.tasks[0].resume == b"weights"
+    _, executor = drive(tmp_path, digits, lambda _: finishes(CURVE), *overrides)
+    assert executor.tasks[0].resume == b"weights"
     assert "reason" not in manifest(folder)
 
 
@@ -234,12 +236,12 @@ def test_a_watch_sees_an_event_once_it_is_on_disk(tmp_path, digits):
 def test_asked_to_stop_the_driver_asks_the_engine_once(tmp_path, digits):
     seen: list[events.Event] = []
     watch = Recorder(lambda run, event: seen.append(event))
-    outcome, engine = drive(
+    outcome, executor = drive(
         tmp_path, digits, lambda _: stops(4), watch=watch, should_stop=lambda: len(seen) > 1
     )
     assert outcome.stopped
-    assert engine.stopped
-    assert len(engine.tasks) == 1
+    assert executor.stopped
+    assert len(executor.tasks) == 1
     (folder,) = run_folders(tmp_path)
     assert manifest(folder)["state"] == "interrupted"
     assert manifest(folder)["checkpoint_step"] == 4
@@ -270,7 +272,9 @@ KINDS = ["Started", "EpochStarted", "Probed", "Evaluated", "Checkpointed"]
 Result = tuple[dict[str, list[str]], dict]
 
 
-def train_for_real(root: Path, digits, budget: str = BUDGET, watch: Silent | None = None) -> None:
+def train_for_real(
+    root: Path, digits, budget: str = BUDGET, watch: NullObserver | None = None
+) -> None:
     drive(root, digits, lambda task: in_process(task, digits), *REAL, budget, watch=watch)
 
 

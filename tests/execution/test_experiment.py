@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import ScriptedEngine, fails, finishes
+from scripted import ScriptedExecutor, fails, finishes
 from tiny import experiment
 
 from normbench.api import compare
-from normbench.execution import Silent, Task, carry_out, what_is_left
-from normbench.results.experiment import Comparison
+from normbench.execution import NullObserver, Task, carry_out, what_is_left
+from normbench.results.experiment import ExperimentResult
 from normbench.seeding import stream
 from normbench.store import ExperimentStore
 
@@ -29,7 +29,7 @@ def accuracy(config: dict[str, Any]) -> float:
     return place + 0.1 * float(stream(config["seed"], config["norm"]["kind"]).random())
 
 
-class Stopping(ScriptedEngine):
+class Stopping(ScriptedExecutor):
     """Is asked to stop after so many runs."""
 
     def __init__(self, script, after: int):
@@ -40,7 +40,7 @@ class Stopping(ScriptedEngine):
         return len(self.tasks) > self.after
 
 
-class Seen(Silent):
+class Seen(NullObserver):
     def __init__(self) -> None:
         self.findings: list[str] = []
 
@@ -54,8 +54,8 @@ def carry(
     *overrides: str,
     of: Accuracy = accuracy,
     after: int = 10**6,
-    watch: Silent | None = None,
-) -> tuple[Comparison, list[Task]]:
+    watch: NullObserver | None = None,
+) -> tuple[ExperimentResult, list[Task]]:
     """Carry out the tiny experiment; the result, and the runs that were trained for it."""
 
     def script(task: Task):
@@ -63,19 +63,19 @@ def carry(
         return fails() if end < 0 else finishes({0: 0.1, 12: end})
 
     wanted = experiment(*overrides)
-    engine = Stopping(script, after)
+    executor = Stopping(script, after)
     store = ExperimentStore(root, wanted.name)
     store.lock()
     try:
         found = carry_out(
-            wanted, store, dataset, engine, watch=watch, should_stop=engine.should_stop
+            wanted, store, dataset, executor, watch=watch, should_stop=executor.should_stop
         )
     finally:
         store.unlock()
-    return found, engine.tasks
+    return found, executor.tasks
 
 
-def seeds(comparison: Comparison, role: str = "report") -> dict[str, int]:
+def seeds(comparison: ExperimentResult, role: str = "report") -> dict[str, int]:
     runs = comparison.results.runs
     own = runs[(runs["role"] == role) & runs["state"].isin(["finished", "failed"])]
     return own.groupby("norm")["seed"].nunique().to_dict()
@@ -291,12 +291,12 @@ def test_the_next_looks_of_one_design_are_no_peeking_where_a_budget_ended_before
     wanted = experiment(*RACE)
     store = ExperimentStore(tmp_path, wanted.name)
 
-    def until(most: int) -> Comparison:
-        engine = ScriptedEngine(lambda task: finishes({0: 0.1, 12: accuracy(task.config)}))
+    def until(most: int) -> ExperimentResult:
+        executor = ScriptedExecutor(lambda task: finishes({0: 0.1, 12: accuracy(task.config)}))
         store.lock()
         try:
             return carry_out(
-                wanted, store, digits, engine, affords=lambda plan: plan[-1].seed < most
+                wanted, store, digits, executor, affords=lambda plan: plan[-1].seed < most
             )
         finally:
             store.unlock()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted import ScriptedEngine, fails, finishes
+from scripted import ScriptedExecutor, fails, finishes
 from tiny import experiment
 
 from normbench.api import compare
 from normbench.errors import ConfigError
 from normbench.execution import carry_out
 from normbench.execution.recommend import Purse, grid_around, name_of, parse_budget, plan_within
-from normbench.plan import expand, settle
+from normbench.plan import expand, reuse_folders
 from normbench.report.answer import answer
 from normbench.report.recommendation import of, plan_text
 from normbench.seeding import stream
@@ -39,13 +39,13 @@ def recommend(root, digits, budget: str, *overrides: str, fresh=False, of_=accur
         end = of_(task.config)
         return fails() if end < 0 else finishes({0: 0.1, 12: end})
 
-    engine = ScriptedEngine(script)
+    executor = ScriptedExecutor(script)
     store.lock()
     try:
-        found = carry_out(wanted, store, digits, engine, affords=purse.affords)
+        found = carry_out(wanted, store, digits, executor, affords=purse.affords)
     finally:
         store.unlock()
-    return of(found, purse), engine.tasks, wanted
+    return of(found, purse), executor.tasks, wanted
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_its_config_reproduces_the_comparison(tmp_path, digits):
     found, tasks, wanted = recommend(tmp_path, digits, "400 runs")
     again = load(found.path.read_text(), [])
     assert again.resolved() == wanted.resolved()
-    engine = ScriptedEngine(lambda task: finishes({0: 0.1, 12: accuracy(task.config)}))
+    executor = ScriptedExecutor(lambda task: finishes({0: 0.1, 12: accuracy(task.config)}))
     store = ExperimentStore(tmp_path / "elsewhere", again.name)
     store.lock()
-    rerun = carry_out(again, store, digits, engine)
+    rerun = carry_out(again, store, digits, executor)
     store.unlock()
-    assert [task.key for task in engine.tasks] == [task.key for task in tasks]
+    assert [task.key for task in executor.tasks] == [task.key for task in tasks]
     assert answer(rerun).sentences == found.sentences
 
 
@@ -180,7 +180,7 @@ def test_in_time_the_runs_that_were_made_tell_what_more_of_them_cost(tmp_path, d
     # A scripted run takes 0.312 s: 0.012 s of training, 0.1 s of evaluation, 0.2 s of probes.
     _, _, wanted = recommend(tmp_path, digits, "63 runs", of_=alike)
     store = ExperimentStore(tmp_path, wanted.name)
-    done = settle(expand(wanted), store.folders())
+    done = reuse_folders(expand(wanted), store.folders())
     more = expand(experiment(*THREE, "seeds=[50]"))
     for budget, afforded in (("9.3s", False), ("9.4s", True)):
         purse = Purse(parse_budget(budget), store)
@@ -199,7 +199,7 @@ def test_a_budget_that_was_cut_below_the_first_round_is_told(tmp_path, digits):
     store.lock()
     purse = Purse(parse_budget("5 runs"), store)
     found = of(
-        carry_out(wanted, store, digits, ScriptedEngine(fails), affords=purse.affords), purse
+        carry_out(wanted, store, digits, ScriptedExecutor(fails), affords=purse.affords), purse
     )
     store.unlock()
     assert found.sentences == ()

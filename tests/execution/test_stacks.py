@@ -12,8 +12,8 @@ from tiny import experiment, journals
 
 from normbench.config import ExperimentConfig
 from normbench.errors import ConfigError
-from normbench.execution import LocalEngine, Outcome, Task, execute
-from normbench.execution.worker import told
+from normbench.execution import LocalExecutor, Outcome, Task, execute
+from normbench.execution.worker import run_task
 from normbench.plan import expand
 from normbench.store import ExperimentStore
 from normbench.training import events, loop
@@ -32,7 +32,7 @@ class InProcess:
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, events.Event] | None]:
         for task in tasks:
             self.groups.append(len(task.runs))
-            yield from told(task, lambda: self.dataset, lambda: self._stop)
+            yield from run_task(task, lambda: self.dataset, lambda: self._stop)
             if self._stop:
                 return
 
@@ -43,11 +43,11 @@ class InProcess:
         pass
 
 
-def carry_out(root: Path, digits, engine=None, *, on=lambda *_: None, **options) -> Outcome:
+def carry_out(root: Path, digits, executor=None, *, on=lambda *_: None, **options) -> Outcome:
     wanted: ExperimentConfig = experiment(*STACKED)
     store = ExperimentStore(root, wanted.name)
-    engine = engine or InProcess(digits)
-    return execute(expand(wanted), store, digits, engine, watch=Recorder(on), **options)
+    executor = executor or InProcess(digits)
+    return execute(expand(wanted), store, digits, executor, watch=Recorder(on), **options)
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +58,18 @@ def undisturbed(tmp_path_factory, digits):
 
 
 def test_seeds_of_one_norm_go_together_and_the_last_may_be_alone(tmp_path, digits):
-    engine = InProcess(digits)
-    outcome = carry_out(tmp_path, digits, engine)
-    assert engine.groups == [2, 2, 1, 1]
+    executor = InProcess(digits)
+    outcome = carry_out(tmp_path, digits, executor)
+    assert executor.groups == [2, 2, 1, 1]
     assert outcome.finished == 6
 
 
 def test_worker_processes_tell_the_same(tmp_path, digits, undisturbed):
-    engine = LocalEngine(2)
+    executor = LocalExecutor(2)
     try:
-        outcome = carry_out(tmp_path, digits, engine)
+        outcome = carry_out(tmp_path, digits, executor)
     finally:
-        engine.close()
+        executor.close()
     assert outcome.finished == 6
     assert journals(tmp_path / "tiny") == undisturbed
 
@@ -116,8 +116,8 @@ def test_stopped_runs_of_a_stack_continue_together(tmp_path, digits, undisturbed
         nonlocal stop
         stop = stop or (isinstance(event, events.Evaluated) and event.step == 5)
 
-    engine = InProcess(digits)
-    outcome = carry_out(tmp_path, digits, engine, on=on, should_stop=lambda: stop)
+    executor = InProcess(digits)
+    outcome = carry_out(tmp_path, digits, executor, on=on, should_stop=lambda: stop)
     assert outcome.stopped
     states = [manifest(path)["state"] for path in sorted((tmp_path / "tiny").glob("none-s*"))]
     assert states[:2] == ["interrupted", "interrupted"]
@@ -126,17 +126,17 @@ def test_stopped_runs_of_a_stack_continue_together(tmp_path, digits, undisturbed
 
 
 def test_when_the_process_of_a_stack_dies_every_run_of_it_has_failed(tmp_path, digits):
-    engine = LocalEngine(1)
+    executor = LocalExecutor(1)
 
     def kill(run, event) -> None:
-        for worker in engine._workers:
+        for worker in executor._workers:
             if worker.going:
                 worker.process.kill()
 
     try:
-        outcome = carry_out(tmp_path, digits, engine, on=kill)
+        outcome = carry_out(tmp_path, digits, executor, on=kill)
     finally:
-        engine.close()
+        executor.close()
     assert len(outcome.failed) == 6
     assert all("SIGKILL" in reason for _, reason in outcome.failed)
 

@@ -74,13 +74,13 @@ def test_an_experiment_that_never_began_is_exported_with_its_missing_runs(empty,
 @every
 def test_the_results_are_not_changed(mixed, name, root):
     before = contents(root)
-    frames = mixed.runs.copy(), mixed.curves.copy()
+    chart_data = mixed.runs.copy(), mixed.curves.copy()
     export(mixed, name)
     after = contents(root)
     assert {file: after[file] for file in before} == before
     assert all(file.startswith(f"tiny/export/{name}/") for file in after.keys() - before.keys())
-    assert mixed.runs.equals(frames[0])
-    assert mixed.curves.equals(frames[1])
+    assert mixed.runs.equals(chart_data[0])
+    assert mixed.curves.equals(chart_data[1])
     again = read_results(mixed.path.parent, "tiny", probes=False)
     assert again.runs.equals(mixed.runs)
 

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from normbench.measure.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
-from normbench.models.base import MODELS, Common, build
-from normbench.norms import NORMS, Setting, make_method
+from normbench.models.base import MODELS, ModelSettings, build
+from normbench.norms import NORMS, NormPolicy, make_method
 from normbench.seeding import stream
 
 
@@ -16,9 +16,9 @@ def network(kind: str, layout: str = "flat") -> nn.Module:
     model = "mlp" if layout == "flat" else "cnn"
     small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 4}
     options = MODELS[model].Options(**small)
-    common = Common(activation="tanh")
-    method = make_method(kind, Setting(), **groups(kind))
-    return build(model, options, common, method, (4, 4, 1), 3, 0)
+    settings = ModelSettings(activation="tanh")
+    method = make_method(kind, NormPolicy(), **groups(kind))
+    return build(model, options, settings, method, (4, 4, 1), 3, 0)
 
 
 def groups(kind: str) -> dict[str, int]:

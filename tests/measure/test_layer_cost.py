@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from normbench.measure.layer_cost import CostRow, measure, parse_shape
-from normbench.norms import NORMS, Method, Setting
+from normbench.norms import NORMS, Method, NormPolicy
 from normbench.report.cost import sections
 
 FEATURES, IMAGES = (16, 32), (4, 8, 6, 6)
@@ -84,7 +84,7 @@ def test_rms_norm_needs_fewer_operations_than_layer_norm(features):
 
 
 def test_without_an_affine_there_are_fewer_operations_and_no_parameters(features):
-    bare = rows(FEATURES, norms=["layer"], setting=Setting(affine=False))["layer"]
+    bare = rows(FEATURES, norms=["layer"], policy=NormPolicy(affine=False))["layer"]
     assert bare.parameters == 0
     assert bare.operations_backward < features["layer"].operations_backward
 

@@ -8,9 +8,9 @@ import torch
 from tiny import CNN, experiment, only, run_config, same, trained
 from torch.nn import functional as F
 
-from normbench.measure.signals import conditions, functions, inspect, inspect_all
+from normbench.measure.signals import functions, inspect, inspect_all, theory_inputs
 from normbench.models import ACTIVATIONS
-from normbench.norms import Setting, Site, make_method
+from normbench.norms import NormPolicy, Site, make_method
 from normbench.training.events import Probed
 from normbench.training.run import Run, make_network
 
@@ -52,8 +52,8 @@ def test_looking_at_the_landscape_changes_nothing(digits):
     plain = inspect(config, digits, signals_at={0, 6})
     looked = inspect(config, digits, signals_at={0, 6}, landscape_at={0, 2, 6})
     assert same(plain.signals, looked.signals)
-    assert set(looked.surroundings) == {0, 2, 6}
-    for around in looked.surroundings.values():
+    assert set(looked.loss_landscape) == {0, 2, 6}
+    for around in looked.loss_landscape.values():
         assert around.landscape.loss_range[0] <= around.landscape.loss
         assert around.noise.batches == 8
         assert math.isfinite(around.eigenvalue.value)
@@ -63,16 +63,16 @@ def test_after_a_divergence_there_is_nothing(digits):
     config = run_config("optimizer.lr=1e18", norm="none")
     found = inspect(config, digits, signals_at={0, 11}, landscape_at={0, 11})
     assert found.diverged_at
-    assert set(found.signals) == set(found.surroundings) == {0}
+    assert set(found.signals) == set(found.loss_landscape) == {0}
 
 
-def test_the_conditions_are_those_of_the_network(digits):
+def test_the_theory_inputs_are_those_of_the_network(digits):
     run = start(run_config("model.init=he_normal", "model.width=256"), digits)
-    found = conditions(run, digits)
+    found = theory_inputs(run, digits)
     assert found.weight_gain == pytest.approx(2.0, rel=0.02)
     assert found.first_gain == pytest.approx(2.0, rel=0.05)
     assert (found.statistics, found.centered, found.placement) == ("batch", True, "pre")
-    assert (found.batch_size, found.depth, found.ordinary) == (32, 3, True)
+    assert (found.batch_size, found.depth, found.standard_layers) == (32, 3, True)
     assert found.shapes == ((256,),) * 3
     assert found.gains[0] == found.first_gain
     assert np.mean(found.gains[1:]) == pytest.approx(found.weight_gain)
@@ -83,9 +83,9 @@ def test_the_conditions_are_those_of_the_network(digits):
     np.testing.assert_allclose(found.input_products, flat @ flat.T / flat.shape[1], rtol=1e-6)
 
 
-def test_the_conditions_of_convolutions_are_those_at_the_middle_layer(digits):
+def test_the_theory_inputs_of_convolutions_are_those_at_the_middle_layer(digits):
     run = start(run_config(*CNN, norm="instance"), digits)
-    found = conditions(run, digits)
+    found = theory_inputs(run, digits)
     assert [len(shape) for shape in found.shapes] == [3] * len(run.network.layers)
     _, height, width = found.shapes[len(found.shapes) // 2]
     assert found.batch_size == 32 * height * width
@@ -96,7 +96,7 @@ def test_the_conditions_of_convolutions_are_those_at_the_middle_layer(digits):
 
 def test_uniform_biases_have_a_variance(digits):
     config = run_config("model.init=torch_default", "model.width=64")
-    found = conditions(start(config, digits), digits)
+    found = theory_inputs(start(config, digits), digits)
     assert found.bias_variance == pytest.approx(1 / (3 * 64), rel=0.2)
     assert found.weight_gain == pytest.approx(1 / 3, rel=0.05)
 
@@ -107,21 +107,19 @@ FEATURES, IMAGES = Site(32), Site(32, 5, 6)
 @pytest.mark.parametrize(
     ("kind", "setting", "options", "site", "size"),
     [
-        ("none", Setting(), {}, FEATURES, None),
-        ("batch", Setting(), {}, FEATURES, None),
-        ("layer", Setting(), {}, FEATURES, 32),
-        ("rms", Setting(), {}, IMAGES, 32 * 30),
-        ("layer", Setting(axes="c"), {}, IMAGES, 32),
-        ("rms", Setting(), {"axes": "c"}, IMAGES, 32),
-        ("group", Setting(), {"groups": 4}, FEATURES, 8),
-        ("group", Setting(), {"groups": 4}, IMAGES, 8 * 30),
-        ("instance", Setting(), {}, IMAGES, 30),
+        ("none", NormPolicy(), {}, FEATURES, None),
+        ("batch", NormPolicy(), {}, FEATURES, None),
+        ("layer", NormPolicy(), {}, FEATURES, 32),
+        ("rms", NormPolicy(), {}, IMAGES, 32 * 30),
+        ("layer", NormPolicy(axes="c"), {}, IMAGES, 32),
+        ("rms", NormPolicy(), {"axes": "c"}, IMAGES, 32),
+        ("group", NormPolicy(), {"groups": 4}, FEATURES, 8),
+        ("group", NormPolicy(), {"groups": 4}, IMAGES, 8 * 30),
+        ("instance", NormPolicy(), {}, IMAGES, 30),
     ],
 )
-def test_a_method_tells_how_many_values_stand_behind_a_statistic(
-    kind, setting, options, site, size
-):
-    assert make_method(kind, setting, **options).group_size(site) == size
+def test_a_method_tells_how_many_values_stand_behind_a_statistic(kind, policy, options, site, size):
+    assert make_method(kind, policy, **options).group_size(site) == size
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from normbench.models import INITS, MODELS, Common, Network
+from normbench.models import INITS, MODELS, ModelSettings, Network
 from normbench.models.base import build
-from normbench.norms import NORMS, Setting, make_method
+from normbench.norms import NORMS, NormPolicy, make_method
 
 IMAGE = (8, 8, 1)
 CLASSES = 10
@@ -34,13 +34,15 @@ def suitable(kind: str) -> list[str]:
     return [
         norm
         for norm in NORMS
-        if not any(make_method(norm, Setting()).problem(site, 32) for site in sites)
+        if not any(make_method(norm, NormPolicy()).problem(site, 32) for site in sites)
     ]
 
 
-def network(kind: str, norm: str, common: Common = Common(), seed: int = 0) -> Network:
-    method = make_method(norm, Setting())
-    return build(kind, options(kind), common, method, IMAGE, CLASSES, seed)
+def network(
+    kind: str, norm: str, settings: ModelSettings = ModelSettings(), seed: int = 0
+) -> Network:
+    method = make_method(norm, NormPolicy())
+    return build(kind, options(kind), settings, method, IMAGE, CLASSES, seed)
 
 
 def backbone(net: Network) -> dict[str, Tensor]:
@@ -56,11 +58,11 @@ def batch(kind: str, size: int = 5) -> Tensor:
 @pytest.mark.parametrize("init", list(INITS))
 @pytest.mark.parametrize("kind", list(MODELS))
 def test_the_backbone_is_bitwise_the_same_under_every_norm(kind, init, placement):
-    common = Common(init=init, placement=placement)
-    expected = network(kind, "none", common)
+    settings = ModelSettings(init=init, placement=placement)
+    expected = network(kind, "none", settings)
     assert len(suitable(kind)) >= 4
     for norm in suitable(kind):
-        found = network(kind, norm, common)
+        found = network(kind, norm, settings)
         assert found.backbone_sha256() == expected.backbone_sha256()
         ours, theirs = backbone(found), backbone(expected)
         assert ours.keys() == theirs.keys()
@@ -81,7 +83,9 @@ def test_the_backbone_does_not_depend_on_what_was_built_or_drawn_before(kind):
 @pytest.mark.parametrize("kind", list(MODELS))
 @pytest.mark.parametrize("init", list(INITS))
 def test_every_weight_differs_under_another_seed(kind, init):
-    one, other = (backbone(network(kind, "batch", Common(init=init), seed)) for seed in (0, 1))
+    one, other = (
+        backbone(network(kind, "batch", ModelSettings(init=init), seed)) for seed in (0, 1)
+    )
     for name in one:
         if name.endswith("weight"):
             assert not one[name].equal(other[name]), name
@@ -161,7 +165,7 @@ def order_of_calls(net: Network, x: Tensor) -> list[str]:
 def test_the_norm_sits_where_the_placement_says_and_never_at_the_input_or_the_head(
     kind, placement, order
 ):
-    net = network(kind, "batch", Common(placement=placement))
+    net = network(kind, "batch", ModelSettings(placement=placement))
     depth = SMALL[kind]["depth"]
     expected = [f"blocks.{i}.{part}" for i in range(depth) for part in order]
     assert order_of_calls(net, batch(kind)) == [*expected, "head"]
@@ -170,7 +174,7 @@ def test_the_norm_sits_where_the_placement_says_and_never_at_the_input_or_the_he
 @pytest.mark.parametrize("kind", list(SMALL))
 @pytest.mark.parametrize("placement", ["pre", "post"])
 def test_the_logits_are_those_of_the_formula(kind, placement):
-    net = network(kind, "layer", Common(placement=placement, init="torch_default"))
+    net = network(kind, "layer", ModelSettings(placement=placement, init="torch_default"))
     x = batch(kind)
     h = x
     for block in net.blocks:
@@ -195,7 +199,7 @@ def test_the_logits_are_those_of_the_formula(kind, placement):
 @pytest.mark.parametrize("kind", list(SMALL))
 def test_without_bias_no_layer_has_one_whatever_the_norm(kind):
     for norm in suitable(kind):
-        names = [name for name, _ in network(kind, norm, Common(bias=False)).backbone()]
+        names = [name for name, _ in network(kind, norm, ModelSettings(bias=False)).backbone()]
         assert not [name for name in names if name.endswith("bias")]
 
 
@@ -203,10 +207,10 @@ def test_without_bias_no_layer_has_one_whatever_the_norm(kind):
 @pytest.mark.parametrize("placement", ["pre", "post"])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms", "instance"])
 def test_a_network_knows_whether_it_feels_the_scale_of_its_weights(norm, placement, activation):
-    common = Common(activation=activation, init="torch_default", placement=placement)
+    settings = ModelSettings(activation=activation, init="torch_default", placement=placement)
     options = MODELS["cnn"].Options(depth=4, stages=1, width=8)
-    method = make_method(norm, Setting(eps=1e-12))
-    net = build("cnn", options, common, method, (6, 6, 1), 4, 0)
+    method = make_method(norm, NormPolicy(eps=1e-12))
+    net = build("cnn", options, settings, method, (6, 6, 1), 4, 0)
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((5, 1, 6, 6), dtype=np.float32))
     first, second, *_ = net.layers
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.errors import ConfigError
-from normbench.models import INITS, MODELS, Common, initialize
+from normbench.models import INITS, MODELS, ModelSettings, initialize
 from normbench.models.base import build
 from normbench.models.mlp import MLP
 from normbench.norms import make_method
@@ -128,7 +128,7 @@ def test_a_parameter_that_nobody_draws_is_an_error_that_names_it(monkeypatch):
     monkeypatch.setitem(MODELS._items, "undrawn", Undrawn)
     options = Undrawn.Options(depth=2, width=4)
     with pytest.raises(ConfigError) as caught:
-        build("undrawn", options, Common(), make_method("none"), (2, 2, 1), 3, 0)
+        build("undrawn", options, ModelSettings(), make_method("none"), (2, 2, 1), 3, 0)
     (problem,) = caught.value.problems
     assert problem.path == "model.init"
     assert "nobody draws scale, mix.weight, mix.bias" in problem.message

@@ -6,16 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from normbench.models import ACTIVATIONS, MODELS, Common, Network
+from normbench.models import ACTIVATIONS, MODELS, ModelSettings, Network
 from normbench.models.base import build
-from normbench.norms import Setting, Site, make_method
+from normbench.norms import NormPolicy, Site, make_method
 
 CNN, MLP = MODELS["cnn"], MODELS["mlp"]
 
 
-def network(kind: str, image=(32, 32, 3), classes: int = 10, common=Common(), **options) -> Network:
-    method = make_method("batch", Setting())
-    return build(kind, MODELS[kind].Options(**options), common, method, image, classes, 0)
+def network(
+    kind: str, image=(32, 32, 3), classes: int = 10, settings=ModelSettings(), **options
+) -> Network:
+    method = make_method("batch", NormPolicy())
+    return build(kind, MODELS[kind].Options(**options), settings, method, image, classes, 0)
 
 
 def sizes(net: Network, x: torch.Tensor) -> list[tuple[int, ...]]:
@@ -93,7 +95,7 @@ def test_an_mlp_has_its_depth_and_width_and_a_head(depth):
 
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_every_activation_trains_a_little(activation):
-    net = network("mlp", (8, 8, 1), common=Common(activation=activation), depth=2, width=8)
+    net = network("mlp", (8, 8, 1), settings=ModelSettings(activation=activation), depth=2, width=8)
     x = torch.linspace(-1, 1, 4 * 64).view(4, 64)
     net(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())

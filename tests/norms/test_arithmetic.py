@@ -12,8 +12,8 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from normbench.models.base import Block, Common
-from normbench.norms import NORMS, Setting, Site, make_method, make_norm
+from normbench.models.base import Block, ModelSettings
+from normbench.norms import NORMS, NormPolicy, Site, make_method, make_norm
 from normbench.seeding import stream
 from normbench.training.run import Run
 
@@ -42,7 +42,7 @@ def draw(layout: str, name: str, n: int = 64, mean: float = 0.0, std: float = 1.
 
 
 def layer_for(kind: str, layout: str, axes: str) -> nn.Module:
-    layer = make_norm(kind, SITES[layout.partition("-")[0]], Setting(axes=axes))
+    layer = make_norm(kind, SITES[layout.partition("-")[0]], NormPolicy(axes=axes))
     rng = stream(0, "affine")
     with torch.no_grad():
         for p in layer.parameters():
@@ -127,7 +127,7 @@ def test_one_group_far_from_zero_among_others_is_enough(dtype):
     x[3, 4:8] = 500 + 20 * x[3, 4:8]
     x = x.to(dtype)
     gradient = draw("image-channels_last", "g").to(dtype)
-    layer = make_norm("group", SITES["image"], Setting(), groups=4)
+    layer = make_norm("group", SITES["image"], NormPolicy(), groups=4)
     found = results(layer, x, gradient)
     wanted = results(layer.double(), x.double().contiguous(), gradient.double().contiguous())
     assert found[0].dtype is dtype
@@ -152,7 +152,7 @@ def test_images_near_zero_take_the_fast_kernel_alone(kind, monkeypatch):
 @pytest.mark.parametrize("mean", [0.0, 50.0])
 @pytest.mark.parametrize("kind", ["layer", "group", "instance"])
 def test_channels_last_images_can_be_differentiated_twice(kind, mean):
-    layer = make_norm(kind, Site(8, 2, 3), Setting(eps=1e-3)).double()
+    layer = make_norm(kind, Site(8, 2, 3), NormPolicy(eps=1e-3)).double()
     if kind == "group":
         layer.groups = 2
     x = torch.from_numpy(stream(0, "x").normal(mean, 1.0, (2, 8, 2, 3)))
@@ -174,7 +174,7 @@ def test_channels_last_images_can_be_differentiated_twice(kind, mean):
 )
 def test_batch_norm_of_one_example_is_refused_where_it_has_one_position(site, batch_size, allowed):
     assert (make_method("batch").problem(site, batch_size) is None) == allowed
-    layer = make_norm("batch", site, Setting())
+    layer = make_norm("batch", site, NormPolicy())
     shape = (batch_size, 8, *((site.height, site.width) if site.spatial else ()))
     if allowed:
         layer(torch.randn(shape))
@@ -233,7 +233,7 @@ class Careless(nn.Module):
 
 @pytest.mark.parametrize("placement", ["pre", "post"])
 def test_what_follows_a_norm_gets_the_type_that_went_in(placement):
-    block = Block(nn.Linear(6, 6), Site(6), make_method("none"), Common(placement=placement))
+    block = Block(nn.Linear(6, 6), Site(6), make_method("none"), ModelSettings(placement=placement))
     block.norm = Careless()
     with torch.autocast("cpu", torch.bfloat16):
         assert block(torch.randn(4, 6)).dtype is torch.bfloat16

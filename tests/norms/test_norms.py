@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from normbench.norms import NORMS, Setting, Site, make_method, make_norm
+from normbench.norms import NORMS, NormPolicy, Site, make_method, make_norm
 from normbench.norms.kernels import plain_rms_norm, rms_norm
 from normbench.seeding import stream
 
@@ -54,7 +54,7 @@ def options(kind: str) -> dict[str, int]:
 
 def every_case():
     for kind, where, axes, learn in itertools.product(NORMS, SITES, ("chw", "c"), (True, False)):
-        method = make_method(kind, Setting(eps=EPS), **options(kind))
+        method = make_method(kind, NormPolicy(eps=EPS), **options(kind))
         if method.problem(SITES[where], 5) is None:
             yield pytest.param(kind, where, axes, learn, id=f"{kind}-{where}-{axes}-affine={learn}")
 
@@ -64,8 +64,8 @@ CASES = list(every_case())
 
 def make(kind: str, where: str, axes: str, learn: bool, **more) -> nn.Module:
     """The layer in float64 with an affine that is not the identity."""
-    setting = Setting(eps=EPS, affine=learn, axes=axes, **more)
-    layer = make_norm(kind, SITES[where], setting, **options(kind)).double()
+    policy = NormPolicy(eps=EPS, affine=learn, axes=axes, **more)
+    layer = make_norm(kind, SITES[where], policy, **options(kind)).double()
     rng = stream(0, "affine")
     with torch.no_grad():
         for p in layer.parameters():
@@ -228,7 +228,7 @@ def test_rms_takes_its_statistics_in_float32_for_bfloat16(shape, dims, last):
 
 
 def test_rms_under_autocast_keeps_float32_gradients_for_its_weight():
-    layer = make_norm("rms", Site(16), Setting())
+    layer = make_norm("rms", Site(16), NormPolicy())
     linear = nn.Linear(16, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = layer(linear(torch.ones(4, 16)))
@@ -265,7 +265,7 @@ def test_rms_takes_a_gradient_of_any_layout():
 
 @pytest.mark.slow
 def test_rms_compiles_without_a_break_and_agrees():
-    layer = make_norm("rms", Site(32), Setting())
+    layer = make_norm("rms", Site(32), NormPolicy())
     compiled = torch.compile(layer, fullgraph=True)
     x = torch.randn(8, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
     torch.testing.assert_close(compiled(x), layer(x))

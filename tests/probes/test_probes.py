@@ -12,10 +12,10 @@ from tiny import CNN, EVERYTHING, only, record, run_config, same, state, trained
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.models import MODELS, Common, Network
+from normbench.models import MODELS, ModelSettings, Network
 from normbench.models.base import build
-from normbench.norms import Method, Setting, make_method
-from normbench.probes import PROBES, Capture, Tap, probe_steps
+from normbench.norms import Method, NormPolicy, make_method
+from normbench.probes import PROBES, Capture, ProbeRecorder, probe_steps
 from normbench.training import events
 from normbench.training.run import Run
 
@@ -25,10 +25,10 @@ SMALL = {"mlp": {"depth": 4, "width": 8}, "cnn": {"depth": 4, "stages": 2, "widt
 
 def network(kind: str, norm: str, placement: str = "pre", activation: str = "relu") -> Network:
     options = MODELS[kind].Options(**SMALL[kind])
-    common = Common(activation=activation, placement=placement, init="torch_default")
+    settings = ModelSettings(activation=activation, placement=placement, init="torch_default")
     groups = {"groups": 2} if norm == "group" else {}
-    method = make_method(norm, Setting(), **groups)
-    return build(kind, options, common, method, IMAGE, CLASSES, 0)
+    method = make_method(norm, NormPolicy(), **groups)
+    return build(kind, options, settings, method, IMAGE, CLASSES, 0)
 
 
 def batch(kind: str) -> tuple[Tensor, Tensor]:
@@ -94,14 +94,14 @@ def cosine(output: np.ndarray) -> float:
 
 
 def probed(net: Network, x: Tensor, y: Tensor, optimizer: Any) -> dict[str, list[float]]:
-    tap = Tap(net)
+    recorder = ProbeRecorder(net)
     optimizer.zero_grad()
-    with tap.watching():
+    with recorder.recording():
         loss = F.cross_entropy(net(x), y)
         loss.backward()
-    tap.after_backward(optimizer.param_groups[0]["lr"])
+    recorder.after_backward(optimizer.param_groups[0]["lr"])
     optimizer.step()
-    return tap.after_step()
+    return recorder.after_step()
 
 
 def close(found: list[float], wanted: list[float]) -> bool:
@@ -165,7 +165,7 @@ def test_the_update_of_plain_gradient_descent_is_the_rate_times_the_gradient():
     assert found["update_ratio"] == pytest.approx(wanted, rel=1e-5)
 
 
-def test_the_tap_leaves_no_hook_and_draws_no_random_number():
+def test_the_recorder_leaves_no_hook_and_draws_no_random_number():
     net, (x, y) = network("cnn", "batch"), batch("cnn")
     states = torch.get_rng_state(), np.random.get_state()[1].tolist()
     probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.1))
@@ -180,7 +180,7 @@ def test_the_hooks_are_gone_after_an_error_too():
     net, (x, _) = network("mlp", "none"), batch("mlp")
 
     def fails() -> None:
-        with Tap(net).watching():
+        with ProbeRecorder(net).recording():
             net(x)
             raise RuntimeError("in the middle")
 
@@ -254,9 +254,9 @@ def test_the_effective_rate_is_missing_where_a_norm_has_not_declared_what_it_doe
             return torch.nn.Identity()
 
     x, y = batch("mlp")
-    common = Common(activation="relu", placement="pre", init="torch_default")
-    method = Undeclared(Setting(), Undeclared.Options())
-    net = build("mlp", MODELS["mlp"].Options(**SMALL["mlp"]), common, method, IMAGE, CLASSES, 0)
+    settings = ModelSettings(activation="relu", placement="pre", init="torch_default")
+    method = Undeclared(NormPolicy(), Undeclared.Options())
+    net = build("mlp", MODELS["mlp"].Options(**SMALL["mlp"]), settings, method, IMAGE, CLASSES, 0)
     assert net.scale_invariant is None
     found = probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.1))
     assert np.isnan(found["effective_rate"]).all()

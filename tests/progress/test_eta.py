@@ -11,7 +11,7 @@ import pytest
 from tiny import experiment
 
 from normbench.plan import PlannedRun, expand
-from normbench.progress.eta import Pace
+from normbench.progress.eta import Eta
 from normbench.training import events
 
 BUDGET = 200  # steps a run
@@ -48,8 +48,8 @@ class Simulation:
 
     def __post_init__(self) -> None:
         plan = expand(experiment(NORMS, *self.overrides))[self.done :]
-        self.pace = Pace(lambda: self.now)
-        self.pace.plan(plan, [BUDGET] * len(plan))
+        self.eta = Eta(lambda: self.now)
+        self.eta.plan(plan, [BUDGET] * len(plan))
         self.plan = plan
 
     def run(self) -> float:
@@ -74,15 +74,15 @@ class Simulation:
                 heapq.heappush(queue, (self.now + wall, run.folder, step + EVERY, speed, run))
             elif waiting:
                 begin(self.now)
-            self.seen.append((self.now, self.pace.seconds_left(), self.pace.share))
+            self.seen.append((self.now, self.eta.seconds_left(), self.eta.share))
         return self.now
 
     def tell(self, run: PlannedRun, step: int, last: int) -> None:
         if step == 0:
-            self.pace.happened(run, events.Started(0, BUDGET, 1, ""))
-        self.pace.happened(run, events.Evaluated(step, 0, 0, 1.0, 1.0, 0.5, 0.0))
+            self.eta.on_event(run, events.Started(0, BUDGET, 1, ""))
+        self.eta.on_event(run, events.Evaluated(step, 0, 0, 1.0, 1.0, 0.5, 0.0))
         if step == last:
-            self.pace.happened(run, events.Finished(step, 0, 0, 0))
+            self.eta.on_event(run, events.Finished(step, 0, 0, 0))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])
@@ -126,54 +126,54 @@ def test_the_share_only_grows_from_nothing_to_all(jobs):
     assert shares == sorted(shares)
     assert shares[0] == 0
     assert shares[-1] == 1
-    assert simulation.pace.seconds_left() == 0
+    assert simulation.eta.seconds_left() == 0
 
 
 def test_nothing_is_promised_before_anything_was_measured():
-    pace = Pace(lambda: 0.0)
+    eta = Eta(lambda: 0.0)
     (run, *_) = plan = expand(experiment())
-    pace.plan(plan, [STEPS] * len(plan))
-    assert pace.seconds_left() is None
-    pace.happened(run, events.Started(0, STEPS, 1, ""))
-    assert pace.seconds_left() is None
+    eta.plan(plan, [STEPS] * len(plan))
+    assert eta.seconds_left() is None
+    eta.on_event(run, events.Started(0, STEPS, 1, ""))
+    assert eta.seconds_left() is None
 
 
 def test_a_continued_run_counts_only_what_it_does_now():
     now = 0.0
-    pace = Pace(lambda: now)
+    eta = Eta(lambda: now)
     plan = expand(experiment("norms=[none]", "seeds=2"))
-    pace.plan(plan, [STEPS] * 2)
-    pace.happened(plan[0], events.Started(90, STEPS, 1, ""))
+    eta.plan(plan, [STEPS] * 2)
+    eta.on_event(plan[0], events.Started(90, STEPS, 1, ""))
     now = 1.0
-    pace.happened(plan[0], events.Evaluated(95, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    eta.on_event(plan[0], events.Evaluated(95, 0, 0, 1.0, 1.0, 0.5, 0.0))
     # Five steps took a second: five are left here, a hundred in the other run.
-    assert pace.seconds_left() == pytest.approx(21.0)
+    assert eta.seconds_left() == pytest.approx(21.0)
 
 
 def test_a_failed_run_is_waited_for_no_longer():
     now = 0.0
-    pace = Pace(lambda: now)
+    eta = Eta(lambda: now)
     plan = expand(experiment("norms=[none]", "seeds=3"))
-    pace.plan(plan, [STEPS] * 3)
-    pace.happened(plan[0], events.Started(0, STEPS, 1, ""))
+    eta.plan(plan, [STEPS] * 3)
+    eta.on_event(plan[0], events.Started(0, STEPS, 1, ""))
     now = 1.0
-    pace.happened(plan[0], events.Evaluated(50, 0, 0, 1.0, 1.0, 0.5, 0.0))
-    before = pace.seconds_left()
-    pace.happened(plan[1], events.Failed("no"))
+    eta.on_event(plan[0], events.Evaluated(50, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    before = eta.seconds_left()
+    eta.on_event(plan[1], events.Failed("no"))
     assert before is not None
-    assert pace.seconds_left() == pytest.approx(before - 2.0)
-    assert pace.ended == 1
+    assert eta.seconds_left() == pytest.approx(before - 2.0)
+    assert eta.ended == 1
 
 
 def test_a_plan_ends_no_sooner_than_its_longest_run():
     now = 0.0
-    pace = Pace(lambda: now)
+    eta = Eta(lambda: now)
     plan = expand(experiment("norms=[none]", "seeds=2"))
-    pace.plan(plan, [STEPS] * 2)
+    eta.plan(plan, [STEPS] * 2)
     for run in plan:
-        pace.happened(run, events.Started(0, STEPS, 1, ""))
+        eta.on_event(run, events.Started(0, STEPS, 1, ""))
     now = 1.0
-    pace.happened(plan[0], events.Evaluated(90, 0, 0, 1.0, 1.0, 0.5, 0.0))
-    pace.happened(plan[1], events.Evaluated(10, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    eta.on_event(plan[0], events.Evaluated(90, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    eta.on_event(plan[1], events.Evaluated(10, 0, 0, 1.0, 1.0, 0.5, 0.0))
     rate = 2 / 100
-    assert pace.seconds_left() == pytest.approx(90 * rate)
+    assert eta.seconds_left() == pytest.approx(90 * rate)

@@ -10,7 +10,7 @@ from rich.console import Console
 from scripted import diverges, fails, finishes
 from tiny import experiment
 
-from normbench.charts.palette import looks
+from normbench.charts.palette import norm_styles
 from normbench.plan import expand
 from normbench.progress import live
 from normbench.progress.live import Display
@@ -30,10 +30,10 @@ def show(display: Display) -> None:
         display.planned(plan, [12] * 3, 2)
         for run, found in zip(plan, told, strict=True):
             for event in found:
-                display.happened(run, event)
+                display.on_event(run, event)
                 if isinstance(event, events.Evaluated):
-                    display.happened(run, events.Progress(event.step, float("nan")))
-        display.idle()
+                    display.on_event(run, events.Progress(event.step, float("nan")))
+        display.on_idle()
 
 
 def test_where_there_is_no_terminal_a_line_tells_how_each_run_ended(capsys):
@@ -98,8 +98,8 @@ def test_a_bar_has_the_colour_of_its_norm(capsys, monkeypatch):
     (run,) = expand(experiment("norms=[batch]", "baseline=batch", "seeds=1"))
     with display:
         display.planned([run], [12], 0)
-        display.happened(run, events.Started(0, 12, 1, "same"))
-    red, green, blue = bytes.fromhex(looks(["batch"])["batch"].terminal[1:])
+        display.on_event(run, events.Started(0, 12, 1, "same"))
+    red, green, blue = bytes.fromhex(norm_styles(["batch"])["batch"].terminal[1:])
     assert f"38;2;{red};{green};{blue}mbatch s0" in capsys.readouterr().err
 
 
@@ -113,9 +113,9 @@ def test_a_bar_keeps_its_colour_when_other_norms_are_done(capsys, monkeypatch):
     plan = expand(experiment(named, "baseline=aaa", "seeds=1"))
     with Display(norms=labels) as display:
         display.planned(plan[1:], [12], 0)
-        display.happened(plan[1], events.Started(0, 12, 1, "same"))
-    assert looks(["bbb"])["bbb"] != looks(labels)["bbb"]
-    red, green, blue = bytes.fromhex(looks(labels)["bbb"].terminal[1:])
+        display.on_event(plan[1], events.Started(0, 12, 1, "same"))
+    assert norm_styles(["bbb"])["bbb"] != norm_styles(labels)["bbb"]
+    red, green, blue = bytes.fromhex(norm_styles(labels)["bbb"].terminal[1:])
     assert f"38;2;{red};{green};{blue}mbbb s0" in capsys.readouterr().err
 
 
@@ -139,7 +139,7 @@ def test_a_run_that_starts_again_after_its_node_died_keeps_one_bar(capsys, monke
     with Display() as display:
         display.planned([run], [12], 0)
         for step in (0, 0, 5):
-            display.happened(run, events.Started(step, 12, 1234, "same"))
+            display.on_event(run, events.Started(step, 12, 1234, "same"))
         assert [task.completed for task in display._progress.tasks if task.total == 12] == [5]
 
 
@@ -152,7 +152,7 @@ def test_names_shares_and_accuracies_are_whole_at_any_width(monkeypatch, width, 
     display.planned(plan, [12] * 3, 0)
     for run in plan:
         for event in finishes(CURVE)[:-1]:
-            display.happened(run, event)
+            display.on_event(run, event)
     out = Console(file=io.StringIO(), width=width, color_system=None)
     out.print(live._Inset(display._progress))
     lines = out.file.getvalue().splitlines()

@@ -15,7 +15,7 @@ from tiny import experiment
 
 from normbench.report.answer import answer, to_dict
 from normbench.report.fates import caveats
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.results.load import compare
 
 NORMS = "norms=[none, batch, layer, rms]"
@@ -43,7 +43,7 @@ def learns(run):
     return finishes({0: 0.1, 5: end - 0.1, 12: end}, test=end)
 
 
-def made(tmp_path, digits, script, *overrides: str) -> Comparison:
+def made(tmp_path, digits, script, *overrides: str) -> ExperimentResult:
     wanted = experiment(*overrides)
     play(tmp_path, wanted, digits, script)
     return compare(wanted.name, results=tmp_path)
@@ -87,7 +87,7 @@ def vanishing(run):
 DEEP = ("model.depth=6", "model.init=torch_default")
 
 
-def told_of_none(comparison: Comparison) -> str:
+def told_of_none(comparison: ExperimentResult) -> str:
     return next(text for text in answer(comparison).sentences if text.startswith("“none” never"))
 
 
@@ -212,7 +212,7 @@ def test_a_sweep_says_where_it_turns(tmp_path, digits):
     lost = {2: 0.6, 4: 0.2}
 
     def script(run):
-        size = run.point["data.batch_size"]
+        size = run.sweep_point["data.batch_size"]
         end = LEVEL["batch"] + noise(run.norm, run.seed, size)
         if run.norm == "batch":
             end -= lost.get(size, 0.0)
@@ -227,7 +227,7 @@ def test_a_sweep_says_where_it_turns(tmp_path, digits):
 
 def test_in_a_sweep_it_is_said_where_a_norm_learned_nothing(tmp_path, digits):
     def script(run):
-        lost = run.norm == "none" and run.point["model.depth"] == 4
+        lost = run.norm == "none" and run.sweep_point["model.depth"] == 4
         return vanishing(run) if lost else learns(run)
 
     found = answer(made(tmp_path, digits, script, NORMS, "seeds=7", SWEEP[1]))
@@ -238,12 +238,12 @@ def test_in_a_sweep_it_is_said_where_a_norm_learned_nothing(tmp_path, digits):
 # --- tuning ---
 
 
-def tuned(made_tuned: Comparison, state: str = "finished") -> Comparison:
+def tuned(made_tuned: ExperimentResult, state: str = "finished") -> ExperimentResult:
     runs = made_tuned.results.runs
     best = runs[runs["role"] == "report"].assign(role="best", tuned=0.1)
     ended = best.assign(state=[state, *best["state"].iloc[1:]])
     results = replace(made_tuned.results, runs=pd.concat([runs, ended], ignore_index=True))
-    return Comparison(results)
+    return ExperimentResult(results)
 
 
 def test_until_all_runs_at_the_best_values_have_ended_the_answer_is_of_the_others(made_tuned):
@@ -266,7 +266,7 @@ def test_own_best_stands_beside_the_shared_value(made_tuned):
 
 
 @pytest.fixture
-def made_tuned(tmp_path, digits) -> Comparison:
+def made_tuned(tmp_path, digits) -> ExperimentResult:
     return put(tmp_path, digits, *TUNED)
 
 
@@ -281,7 +281,7 @@ def test_the_ends_of_the_grid_are_one_caveat(made_tuned):
 def test_seeds_added_after_a_look_are_told(tmp_path, digits):
     found = made(tmp_path, digits, learns, NORMS, "seeds=8")
     assert answer(found).caveats == ()
-    looked = Comparison(replace(found.results, looked_at=(6, 8)))
+    looked = ExperimentResult(replace(found.results, looked_at=(6, 8)))
     (told,) = answer(looked).caveats
     assert told == looked.peeked
     assert "looked at with 6 seeds before it became 8" in told
@@ -298,7 +298,7 @@ def test_a_norm_that_left_the_race_is_told_with_its_seeds(tmp_path, digits):
     runs = found.results.runs
     config = {**found.results.config, "seeds": {"from": 8, "to": 12, "step": 4}}
     raced = replace(found.results, runs=runs[runs["state"] != "missing"], config=config)
-    told = answer(Comparison(raced))
+    told = answer(ExperimentResult(raced))
     (taken,) = [text for text in told.sentences if text.startswith("Seeds that each took: ")]
     assert "“none” 8" in taken
     assert "batch 12" in taken
@@ -311,7 +311,7 @@ def test_a_run_in_two_roles_is_counted_once(tmp_path, digits):
     found = made(tmp_path, digits, script)
     runs = found.results.runs
     twice = pd.concat([runs, runs.assign(role="best", tuned=0.1)], ignore_index=True)
-    (told,) = caveats(Comparison(replace(found.results, runs=twice)))
+    (told,) = caveats(ExperimentResult(replace(found.results, runs=twice)))
     assert told.startswith("2 of 4 runs have no result (2 failed)")
 
 

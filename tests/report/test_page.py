@@ -22,9 +22,9 @@ from normbench.report.glossary import GLOSSARY, anchor, entry
 from normbench.report.page import render
 from normbench.report.scripts import library
 from normbench.report.sections import sections
-from normbench.report.setting import as_yaml, setting
+from normbench.report.setup_facts import as_yaml, setup_facts
 from normbench.report.summary import summary
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 
 VOID = {"meta", "img", "br", "link", "input"}
 MOST_BYTES = 3_000_000
@@ -115,7 +115,7 @@ def test_the_page_has_the_terminals_tables_and_every_chart(made, pages):
         for section in sections(made[name]):
             assert (section.title in captions) == bool(len(section.rows)), section.title
         drawn = {a["data-chart"] for a in page.all("figure")}
-        wanted = {c for c in CHARTS if CHARTS[c].draw(made[name].frames) is not None}
+        wanted = {c for c in CHARTS if CHARTS[c].draw(made[name].chart_data) is not None}
         assert drawn == {f"e0-chart-{chart}" for chart in wanted}
         (specs,) = re.findall(r'id="specs">(.*?)</script>', pages[name], re.S)
         assert json.loads(specs).keys() == drawn
@@ -200,20 +200,20 @@ def test_the_config_is_told_by_what_differs_from_the_defaults(made, tmp_path, di
 
 def test_results_of_an_earlier_normbench_tell_the_whole_config(made):
     tiny = made["tiny"]
-    old = Comparison(replace(tiny.results, given={}))
+    old = ExperimentResult(replace(tiny.results, given={}))
     text, note = as_yaml(old)
     assert yaml.safe_load(text) == tiny.results.config
     assert "every key" in note
 
 
 def test_the_setting_tells_what_the_config_led_to(made, tmp_path, digits):
-    told = dict(setting(made["tiny"]))
+    told = dict(setup_facts(made["tiny"]))
     assert told["validation split"] == "each seed's own"
     assert told["seeds"] == "3 (0 to 2)"
     assert told["budget"] == "12 steps"
     assert told["target"] == "50.0 % validation accuracy, as configured"
     fixed = put(tmp_path, digits, "data.split_seed=3", "target={from: batch, pilot_seeds: 2}")
-    told = dict(setting(fixed))
+    told = dict(setup_facts(fixed))
     assert told["validation split"] == "one for all seeds (split_seed 3)"
     assert "the median final accuracy of 2 pilot runs of batch" in told["target"]
 

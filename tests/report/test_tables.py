@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normbench.charts.palette import looks
+from normbench.charts.palette import norm_styles
 from normbench.report.columns import Column, norm_column, number
 from normbench.report.tables import cells, plain_table, rich_table
 
@@ -152,7 +152,7 @@ def coloured(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_norms_name_has_its_colour_whatever_else_is_in_the_table(monkeypatch):
     alone = coloured(pd.DataFrame({"norm": ["batch"]}), monkeypatch)
     among = coloured(pd.DataFrame({"norm": ["rms", "batch", "none"]}), monkeypatch)
-    red, green, blue = bytes.fromhex(looks(["batch"])["batch"].terminal[1:])
+    red, green, blue = bytes.fromhex(norm_styles(["batch"])["batch"].terminal[1:])
     wanted = f"\x1b[38;2;{red};{green};{blue}mbatch"
     assert wanted in alone
     assert wanted in among
@@ -166,8 +166,8 @@ def test_a_norms_name_has_the_colour_that_its_experiment_gives_it(monkeypatch):
     out = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="truecolor")
     out.print(rich_table("t", pd.DataFrame({"norm": ["beta"]}), column, 200, norms=norms))
     assert isinstance(out.file, io.StringIO)
-    red, green, blue = bytes.fromhex(looks(norms)["beta"].terminal[1:])
-    assert looks(norms)["beta"] != looks(["beta"])["beta"]
+    red, green, blue = bytes.fromhex(norm_styles(norms)["beta"].terminal[1:])
+    assert norm_styles(norms)["beta"] != norm_styles(["beta"])["beta"]
     assert f"\x1b[38;2;{red};{green};{blue}mbeta" in out.file.getvalue()
 
 

@@ -13,8 +13,8 @@ from scripted import diverges, evaluated, fails, finishes, play, probed, started
 from tiny import experiment
 
 from normbench.errors import StoreError
-from normbench.plan import PlannedRun, best_runs, expand, settle
-from normbench.results.experiment import Comparison
+from normbench.plan import PlannedRun, best_runs, expand, reuse_folders
+from normbench.results.experiment import ExperimentResult
 from normbench.store import SCHEMA, ExperimentStore, Results, read_results
 from normbench.store.read import read_probes
 from normbench.store.record import read_record
@@ -263,7 +263,7 @@ def test_files_that_are_not_ours_do_no_harm(tmp_path, digits):
 
 def compared(results: Path) -> int:
     """Every table can be made; the number of runs in the convergence table."""
-    comparison = Comparison(read_results(results, "tiny"))
+    comparison = ExperimentResult(read_results(results, "tiny"))
     comparison.to_dict()
     return int(comparison.convergence["runs"].sum())
 
@@ -291,13 +291,13 @@ def test_a_label_may_be_given_to_another_norm(tmp_path, digits):
 def test_a_grid_may_hold_the_value_that_is_configured(tmp_path, digits):
     wanted = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 3}")
     play(tmp_path, wanted, digits, lambda _: finishes(CURVE))
-    chosen = Comparison(read_results(tmp_path, "tiny")).chosen
+    chosen = ExperimentResult(read_results(tmp_path, "tiny")).chosen
     assert set(chosen.values()) == {0.1}
     store = ExperimentStore(tmp_path, "tiny")
-    plan = settle([*expand(wanted), *best_runs(wanted, chosen)], store.folders())
+    plan = reuse_folders([*expand(wanted), *best_runs(wanted, chosen)], store.folders())
     store.write_plan(wanted.resolved(), [run.record() for run in plan])
     assert compared(tmp_path) == 4
-    best = Comparison(read_results(tmp_path, "tiny")).best
+    best = ExperimentResult(read_results(tmp_path, "tiny")).best
     assert best is not None
     assert int(best.convergence["runs"].sum()) == 4
 

@@ -7,7 +7,7 @@ import torch
 from tiny import only, run_config
 
 from normbench.data.batches import DeviceData
-from normbench.probes import Tap
+from normbench.probes import ProbeRecorder
 from normbench.training import clock as clock_module
 from normbench.training import events
 from normbench.training.clock import Clock
@@ -46,7 +46,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
         monkeypatch.setattr(owner, name, longer)
 
     takes(Run, "update", UPDATE)
-    takes(Tap, "after_step", PROBE)
+    takes(ProbeRecorder, "after_step", PROBE)
     takes(DeviceData, "eval_batches", EVALUATION)
     takes(Run, "start_epoch", ORDER)
     takes(Run, "checkpoint", SAVE)

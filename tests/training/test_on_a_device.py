@@ -13,9 +13,9 @@ from tiny import CNN, EVERYTHING, run_config
 
 from normbench.models import Network
 from normbench.norms import NORMS
-from normbench.probes import Tap
-from normbench.training.crew import Stack
+from normbench.probes import ProbeRecorder
 from normbench.training.run import Run
+from normbench.training.stepper import VmapStepper
 
 CASES = {"mlp": (), "cnn": CNN, "everything": (*EVERYTHING, *CNN)}
 NO_VALUES = (RuntimeError, NotImplementedError)
@@ -67,8 +67,8 @@ def test_an_update_stays_on_the_device_and_never_waits_for_it(digits, norm, case
 
 def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
     run = make_run(digits)
-    tap = Tap(run.network)
-    run.update(tap)
+    recorder = ProbeRecorder(run.network)
+    run.update(recorder)
     fetched = []
 
     def cpu(self):
@@ -76,7 +76,7 @@ def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
         return torch.zeros(self.shape)
 
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
-    values = tap.after_step()
+    values = recorder.after_step()
     assert len(fetched) == 1
     assert fetched[0] == (len(values), len(run.network.layers))
 
@@ -84,7 +84,7 @@ def test_a_probed_update_waits_once_for_all_its_values(digits, monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 def test_a_stack_stays_there_and_never_waits_either(digits, case):
     runs = [make_run(digits, *CASES[case], seed=seed) for seed in range(2)]
-    stack = Stack(runs)
+    stack = VmapStepper(runs)
     for _ in range(2):
         stack.update()
     assert {p.device.type for p in stack.parameters.values()} == {"meta"}
@@ -93,6 +93,6 @@ def test_a_stack_stays_there_and_never_waits_either(digits, case):
 
 def test_the_images_lie_on_the_device_once_for_all_runs_of_a_stack(digits):
     first = Run(run_config(), digits)
-    second = Run(run_config(seed=1), digits, beside=first)
+    second = Run(run_config(seed=1), digits, stacked_with=first)
     assert second.data is first.data
     assert second.test_data is first.test_data

@@ -1,4 +1,4 @@
-"""What an engine is: it trains runs somewhere and streams their events back."""
+"""What an executor is: it trains runs somewhere and streams their events back."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class Task:
     """A run to train, in plain values that travel between processes.
 
     key: its name in the plan; config: ``RunConfig.resolved()``; dataset: path of the prepared
-    dataset; resume: the checkpoint to continue from; beside: runs to train in step with it, which
-    differ from it in the seed and stand where it stands; components: what the caller registered
-    that no worker could import, as ``components.pack`` packs it.
+    dataset; resume: the checkpoint to continue from; stacked_with: runs to train in step with it,
+    which differ from it in the seed and stand where it stands; components: what the caller
+    registered that no worker could import, as ``components.pack`` packs it.
     """
 
     key: str
     config: dict[str, Any]
     dataset: str
     resume: bytes | None = None
-    beside: tuple[Task, ...] = ()
+    stacked_with: tuple[Task, ...] = ()
     components: bytes | None = None
 
     @property
     def runs(self) -> tuple[Task, ...]:
-        """Itself and those beside it."""
-        return (self, *self.beside)
+        """Itself and those it is stacked with."""
+        return (self, *self.stacked_with)
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Trains tasks in isolation from each other and from the caller."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[str, Event] | None]:

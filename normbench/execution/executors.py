@@ -1,4 +1,4 @@
-"""The engines by name."""
+"""The executors by name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from normbench.config import RuntimeConfig
 from normbench.errors import ConfigError, Problem, suggest
-from normbench.execution.engine import Engine
-from normbench.execution.local import LocalEngine
+from normbench.execution.executor import Executor
+from normbench.execution.local import LocalExecutor
 
 EXECUTORS = ("local", "ray")
 
 
-def make_engine(
+def make_executor(
     name: str,
     runtime: RuntimeConfig,
     *,
@@ -20,8 +20,8 @@ def make_engine(
     fill: int,
     ray_address: str | None,
     note: Callable[[str], None],
-) -> Engine:
-    """The engine called ``name``, for runs that compute on ``runtime``.
+) -> Executor:
+    """The executor called ``name``, for runs that compute on ``runtime``.
 
     jobs: runs at a time; None is ``fill`` on this machine, and on a cluster what its resources
     allow. note: is told what the user should see. Raises ConfigError for a name, an address or a
@@ -34,7 +34,7 @@ def make_engine(
         if ray_address is not None:
             hint = "add --executor ray"
             raise ConfigError([Problem("ray-address", "the executor is local", hint)])
-        return LocalEngine(jobs or fill)
+        return LocalExecutor(jobs or fill)
     if runtime.stack > 1:
         hint = "on a GPU, runtime.gpus: 0.25 puts four runs side by side"
         message = "a stack is trained by local processes, not by ray"
@@ -43,10 +43,10 @@ def make_engine(
         hint = "write  device: cuda ; Ray says which GPU a run gets"
         raise ConfigError([Problem("runtime.device", "ray gives a run its GPU", hint)])
     try:
-        from normbench.execution.cluster import RayEngine
+        from normbench.execution.cluster import RayExecutor
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
         hint = "pip install 'normbench[ray]', or in a clone  pip install -e '.[ray]'"
         raise ConfigError([Problem("executor", "ray is not installed", hint)]) from None
-    return RayEngine(jobs, ray_address, note)
+    return RayExecutor(jobs, ray_address, note)

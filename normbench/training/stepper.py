@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from normbench.models.roles import roles
-from normbench.probes import Tap
+from normbench.probes import ProbeRecorder
 from normbench.training.optimizers import make_optimizer, parameter_names
 from normbench.training.run import Run
 
@@ -31,7 +31,7 @@ RECORDINGS = 3
 """Calls until a CUDA graph is compiled, tried, and recorded."""
 
 
-class Crew(Protocol):
+class Stepper(Protocol):
     """Runs of equal length that stand at the same step."""
 
     @property
@@ -52,27 +52,27 @@ class Crew(Protocol):
         ...
 
 
-class Alone:
+class SingleStepper:
     """One run, step by step in eager mode."""
 
     def __init__(self, run: Run):
         self.runs = [run]
 
     def update(self) -> None:
-        """See ``Crew``."""
+        """See ``Stepper``."""
         self.runs[0].update()
 
     def probed_update(self) -> list[Quantities]:
-        """See ``Crew``."""
-        tap = Tap(self.runs[0].network)
-        self.runs[0].update(tap)
-        return [tap.after_step()]
+        """See ``Stepper``."""
+        recorder = ProbeRecorder(self.runs[0].network)
+        self.runs[0].update(recorder)
+        return [recorder.after_step()]
 
     def resumed(self) -> None:
-        """See ``Crew``."""
+        """See ``Stepper``."""
 
 
-class Stack:
+class VmapStepper:
     """K runs of one config but for the seed, in one step; compiled where the config says so.
 
     The parameters and buffers of all runs lie in ``parameters`` and ``buffers``, name -> [K, ...];
@@ -138,7 +138,7 @@ class Stack:
         return losses.detach()
 
     def update(self) -> None:
-        """See ``Crew``."""
+        """See ``Stepper``."""
         first = self.runs[0]
         x, y = _stacked([run.next_batch() for run in self.runs])
         for group in self.optimizer.param_groups:
@@ -155,24 +155,24 @@ class Stack:
             run.step += 1
 
     def probed_update(self) -> list[Quantities]:
-        """See ``Crew``.
+        """See ``Stepper``.
 
         Hooks do not see through vmap, so each network is looked at by itself before the update.
         """
-        taps = [Tap(run.network) for run in self.runs]
-        for run, tap in zip(self.runs, taps, strict=True):
+        recorders = [ProbeRecorder(run.network) for run in self.runs]
+        for run, recorder in zip(self.runs, recorders, strict=True):
             buffers = [buffer.clone() for buffer in run.network.buffers()]
-            with tap.watching():
+            with recorder.recording():
                 run.backward(*run.next_batch())
-            tap.after_backward(run.learning_rate())
+            recorder.after_backward(run.learning_rate())
             run.optimizer.zero_grad(set_to_none=True)
             for buffer, before in zip(run.network.buffers(), buffers, strict=True):
                 buffer.copy_(before)
         self.update()
-        return [tap.after_step() for tap in taps]
+        return [recorder.after_step() for recorder in recorders]
 
     def resumed(self) -> None:
-        """See ``Crew``: the optimizer takes its state from those of the runs."""
+        """See ``Stepper``: the optimizer takes its state from those of the runs."""
         if not self.runs[0].optimizer.state:
             return  # stopped before the first step
         for name, stacked in self.parameters.items():
@@ -217,7 +217,7 @@ def _stacked(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.stack([x for x, _ in batches]), torch.stack([y for _, y in batches])
 
 
-def make_crew(runs: Sequence[Run]) -> Crew:
+def make_stepper(runs: Sequence[Run]) -> Stepper:
     """A stack, or the run alone: which one, the runs' config says."""
     runtime = runs[0].config.runtime
-    return Stack(runs) if runtime.stack > 1 or runtime.compile else Alone(runs[0])
+    return VmapStepper(runs) if runtime.stack > 1 or runtime.compile else SingleStepper(runs[0])

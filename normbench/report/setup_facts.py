@@ -8,13 +8,13 @@ from typing import Any
 
 from normbench.analysis.fairness import fairness_line
 from normbench.report.columns import count, percent
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store import RunStore
 
 Facts = list[tuple[str, str]]
 
 
-def setting(comparison: Comparison) -> Facts:
+def setup_facts(comparison: ExperimentResult) -> Facts:
     """What the config led to: budget, target, seeds and split, which it need not name."""
     config, runs = comparison.results.config, comparison.answered.results.runs
     seeds = sorted(set(runs["seed"]))
@@ -31,7 +31,7 @@ def setting(comparison: Comparison) -> Facts:
     ]
 
 
-def as_yaml(comparison: Comparison) -> tuple[str, str]:
+def as_yaml(comparison: ExperimentResult) -> tuple[str, str]:
     """The config as a file has it, and a sentence that says whether that is all of it."""
     import yaml
 
@@ -48,7 +48,7 @@ def as_yaml(comparison: Comparison) -> tuple[str, str]:
     return text, "The config with every key, as its runs were trained by an earlier normbench."
 
 
-def environment(comparison: Comparison) -> Facts:
+def environment(comparison: ExperimentResult) -> Facts:
     """Fairness, and the versions and machines behind the runs, each with how many of how many."""
     folders = list(dict.fromkeys(comparison.results.runs["run"]))
     manifests = [RunStore(comparison.results.path / folder).read_manifest() for folder in folders]

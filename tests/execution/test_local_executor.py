@@ -15,9 +15,9 @@ from scripted import manifest
 from tiny import EVERYTHING, experiment, journals, only, run_config, same, state, trained
 
 import normbench
-from normbench.execution import LocalEngine, Outcome, Silent, execute, processes
+from normbench.execution import LocalExecutor, NullObserver, Outcome, execute, processes
 from normbench.plan import PlannedRun, expand
-from normbench.results.experiment import Comparison
+from normbench.results.experiment import ExperimentResult
 from normbench.store import ExperimentStore
 from normbench.training import events
 
@@ -25,26 +25,26 @@ CHANGES = ("norms=[none, batch, layer]", *EVERYTHING)
 LONG = "training={steps: 400, evaluate_every: 20}"
 
 
-class On(Silent):
+class On(NullObserver):
     """Calls ``act`` with every event."""
 
     def __init__(self, act: Callable[[PlannedRun, events.Event], None]):
         self.act = act
 
-    def happened(self, run: PlannedRun, event: events.Event) -> None:
+    def on_event(self, run: PlannedRun, event: events.Event) -> None:
         self.act(run, event)
 
 
-def train(root: Path, *overrides: str, **options) -> Comparison:
+def train(root: Path, *overrides: str, **options) -> ExperimentResult:
     return normbench.train(experiment(*overrides), results=root, **options)
 
 
 def carry_out(root: Path, digits, plan: list[PlannedRun], jobs: int, **options) -> Outcome:
-    engine = LocalEngine(jobs)
+    executor = LocalExecutor(jobs)
     try:
-        return execute(plan, ExperimentStore(root, "tiny"), digits, engine, **options)
+        return execute(plan, ExperimentStore(root, "tiny"), digits, executor, **options)
     finally:
-        engine.close()
+        executor.close()
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_stopped_runs_leave_a_checkpoint_and_continue_to_the_same_bytes(
 
 
 def test_closing_ends_workers_whatever_they_are_doing(tmp_path, digits):
-    engine = LocalEngine(2)
+    executor = LocalExecutor(2)
     plan = expand(experiment(LONG))
 
     def close(run: PlannedRun, event: events.Event) -> None:
@@ -173,9 +173,9 @@ def test_closing_ends_workers_whatever_they_are_doing(tmp_path, digits):
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        execute(plan, ExperimentStore(tmp_path, "tiny"), digits, engine, watch=On(close))
+        execute(plan, ExperimentStore(tmp_path, "tiny"), digits, executor, watch=On(close))
     assert multiprocessing.active_children()
-    engine.close()
+    executor.close()
     assert not multiprocessing.active_children()
     assert time.monotonic() - start < 15
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from normbench.analysis.versus import against_norms, against_value
+from normbench.analysis.paired_by_value import against_norms, against_value
 
 
 def outcome(effect: dict[str, dict[int, float]]) -> pd.DataFrame:

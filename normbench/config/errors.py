@@ -1,7 +1,7 @@
 """Pydantic's errors as plain sentences that name the remedy.
 
-Inside the models a mistake travels as a ``PydanticCustomError`` of type ``mistake``: its context
-holds the sentence, the hint, and which place of the file it is about.
+Inside the models a mistake travels as a ``PydanticCustomError`` of type ``config_error``: its
+context holds the sentence, the hint, and which place of the file it is about.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ _LIMITS = {
 }
 
 
-def mistake(message: str, hint: str = "", at: At = "value") -> PydanticCustomError:
+def config_error(message: str, hint: str = "", at: At = "value") -> PydanticCustomError:
     """What a validator raises: a sentence, its remedy, and the place it is about."""
-    return PydanticCustomError("mistake", "{message}", {"message": message, "hint": hint, "at": at})
+    return PydanticCustomError(
+        "config_error", "{message}", {"message": message, "hint": hint, "at": at}
+    )
 
 
-def mistakes(items: Iterable[tuple[Path, PydanticCustomError]]) -> ValidationError:
+def config_errors(items: Iterable[tuple[Path, PydanticCustomError]]) -> ValidationError:
     """Several mistakes at once, each at a path below the validator that raises them."""
     lines = [InitErrorDetails(type=error, loc=path, input=None) for path, error in items]
     return ValidationError.from_exception_data("config", lines)
@@ -61,7 +63,7 @@ def plain(
 
     ``elsewhere`` says, for a key that only other kinds of this section have, what to tell.
     """
-    return mistakes(
+    return config_errors(
         (tuple(line["loc"]), _sentence(line, model, elsewhere))
         for line in error.errors(include_url=False)
     )
@@ -99,32 +101,32 @@ def _sentence(
 ) -> PydanticCustomError:
     kind, value, context = line["type"], line["input"], line.get("ctx", {})
     name = str(line["loc"][-1]) if line["loc"] else ""
-    if kind == "mistake":
-        return PydanticCustomError("mistake", "{message}", context)
+    if kind == "config_error":
+        return PydanticCustomError("config_error", "{message}", context)
     if kind == "extra_forbidden":
         if name in elsewhere:
-            return mistake(elsewhere[name], at="key")
-        return mistake(f"unknown key {name!r}", suggest(name, _keys(model)), at="key")
+            return config_error(elsewhere[name], at="key")
+        return config_error(f"unknown key {name!r}", suggest(name, _keys(model)), at="key")
     if kind == "missing":
-        return mistake("missing", _example(model, name), at="parent")
+        return config_error("missing", _example(model, name), at="parent")
     if kind == "literal_error":
         expected = str(context["expected"])
         names = re.findall(r"'([^']*)'", expected)
         got = repr(value) if isinstance(value, str) else describe(value)
-        return mistake(f"must be {expected}, got {got}", suggest(value, names))
+        return config_error(f"must be {expected}, got {got}", suggest(value, names))
     if kind in _LIMITS:
         key, wanted = _LIMITS[kind]
         message = f"must be {wanted.format(_number(context[key]))}, got {describe(value)}"
-        return mistake(message, _as_share(context[key], value))
+        return config_error(message, _as_share(context[key], value))
     if kind in _WANTED:
         quoted = kind in _NUMBERS and isinstance(value, str) and bool(re.search(r"\d", value))
         hint = "a number is written without quotes, units or separators" if quoted else ""
-        return mistake(f"must be {_WANTED[kind]}, got {describe(value)}", hint)
+        return config_error(f"must be {_WANTED[kind]}, got {describe(value)}", hint)
     if kind in ("too_short", "too_long"):
         least = context.get("min_length", context.get("max_length"))
         bound = "at least" if kind == "too_short" else "at most"
-        return mistake(f"needs {bound} {least} values, got {context['actual_length']}")
-    return mistake(f"{line['msg'][:1].lower()}{line['msg'][1:]}, got {describe(value)}")
+        return config_error(f"needs {bound} {least} values, got {context['actual_length']}")
+    return config_error(f"{line['msg'][:1].lower()}{line['msg'][1:]}, got {describe(value)}")
 
 
 def _as_share(limit: Any, value: Any) -> str:

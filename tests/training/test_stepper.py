@@ -24,9 +24,9 @@ from normbench.errors import ConfigError
 from normbench.models import Block
 from normbench.norms import NORMS
 from normbench.training import events
-from normbench.training.crew import Alone, Stack, make_crew
 from normbench.training.loop import train_together
 from normbench.training.run import Run
+from normbench.training.stepper import SingleStepper, VmapStepper, make_stepper
 
 STEPS = 11
 BUDGET = (*SHORT_EPOCHS, f"training={{steps: {STEPS}, evaluate_every: 3}}")
@@ -141,13 +141,13 @@ def test_a_runs_bits_do_not_depend_on_its_company(digits, case):
 def test_a_stack_in_bf16_computes_in_bf16_as_each_run_alone(digits, norm, model):
     overrides = (*BUDGET, *model, "training.precision=bf16", "optimizer.lr=0.02")
     stack, alone = (started(configs(*overrides, norm=norm), digits) for _ in range(2))
-    crew = Stack(stack)
+    stepper = VmapStepper(stack)
     types: list[torch.dtype] = []
     for module in stack[0].network.modules():
         if isinstance(module, Block | torch.nn.Linear):
             module.register_forward_hook(lambda module, args, output: types.append(output.dtype))
     for _ in range(3):
-        crew.update()
+        stepper.update()
         for run in alone:
             run.update()
     assert set(types) == {torch.bfloat16}
@@ -227,7 +227,7 @@ def test_a_run_that_diverges_leaves_the_others_as_they_are(digits, monkeypatch):
 
 def test_clipping_is_each_runs_own(digits):
     runs = configs(*BUDGET, "optimizer={kind: sgd, lr: 0.1, clip_norm: 0.05}")
-    stack, alone = Stack(started(runs, digits)), started(runs, digits)
+    stack, alone = VmapStepper(started(runs, digits)), started(runs, digits)
     for _ in range(2):
         stack.update()
         for run in alone:
@@ -248,8 +248,8 @@ def test_one_run_is_stacked_only_where_its_step_is_compiled(digits, monkeypatch)
     monkeypatch.setattr(torch, "compile", lambda function, mode: function)
     [plain] = started([run_config(*BUDGET)], digits)
     [compiled] = started([run_config(*BUDGET, "runtime.compile=true")], digits)
-    assert isinstance(make_crew([plain]), Alone)
-    assert isinstance(make_crew([compiled]), Stack)
+    assert isinstance(make_stepper([plain]), SingleStepper)
+    assert isinstance(make_stepper([compiled]), VmapStepper)
 
 
 def test_the_warm_up_of_a_compiled_step_leaves_no_trace(digits, monkeypatch):

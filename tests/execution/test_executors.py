@@ -1,4 +1,4 @@
-"""Engines are found by name; what is wrong with the choice is told before anything begins."""
+"""Executors are found by name; what is wrong with the choice is told before anything begins."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 
 from normbench.config import RuntimeConfig
 from normbench.errors import ConfigError
-from normbench.execution import LocalEngine, make_engine
+from normbench.execution import LocalExecutor, make_executor
 
 
 def make(name: str, address: str | None = None, **runtime):
-    return make_engine(
+    return make_executor(
         name, RuntimeConfig(**runtime), jobs=None, fill=3, ray_address=address, note=print
     )
 
 
 def test_the_local_engine_fills_the_cores_unless_told():
-    engine = make("local")
-    assert isinstance(engine, LocalEngine)
-    assert engine.jobs == 3
+    executor = make("local")
+    assert isinstance(executor, LocalExecutor)
+    assert executor.jobs == 3
 
 
 @pytest.mark.parametrize(

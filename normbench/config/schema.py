@@ -1,8 +1,8 @@
 """The base of every section, and sections whose keys depend on a kind.
 
 ``model: {kind: cnn, depth: 12}`` has the keys that all models share and those of the CNN's
-``Options``. A family makes one pydantic class a kind, from the registry, so a component that is
-added elsewhere brings its options into the schema by itself.
+``Options``. A tagged union makes one pydantic class a kind, from the registry, so a component that
+is added elsewhere brings its options into the schema by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.messages import Path, describe, mistake, mistakes, plain
+from normbench.config.errors import Path, config_error, config_errors, describe, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
 
@@ -52,7 +52,7 @@ class Section(BaseModel):
 S = TypeVar("S", bound=Section)
 
 
-class Family(Generic[S]):
+class TaggedUnion(Generic[S]):
     """The classes of one section, by the value of its key ``tag``.
 
     noun: the word in messages; names: the known kinds; canonical: the kind behind a name or alias,
@@ -75,19 +75,23 @@ class Family(Generic[S]):
         if isinstance(value, Section):
             return typing.cast(S, value)
         if not isinstance(value, Mapping):
-            raise mistake(f"must be a section of keys, got {describe(value)}")
+            raise config_error(f"must be a section of keys, got {describe(value)}")
         name = value.get(self.tag, default)
         if name is None:
             example = f"for example  {self.tag}: {next(iter(self.names()))}"
             known = suggest("", self.names())
-            raise mistakes([((self.tag,), mistake("missing", f"{example}  {known}", "parent"))])
+            raise config_errors(
+                [((self.tag,), config_error("missing", f"{example}  {known}", "parent"))]
+            )
         if not isinstance(name, str):
-            raise mistakes([((self.tag,), mistake(f"must be a string, got {describe(name)}"))])
+            raise config_errors(
+                [((self.tag,), config_error(f"must be a string, got {describe(name)}"))]
+            )
         try:
             kind = self.canonical(name)
         except UnknownName as error:
-            wrong = ((self.tag,), mistake(error.message, error.hint))
-            raise mistakes([wrong, *self._others(value, name)]) from None
+            wrong = ((self.tag,), config_error(error.message, error.hint))
+            raise config_errors([wrong, *self._others(value, name)]) from None
         return self.member(kind).model_validate({**value, self.tag: kind})
 
     def _others(
@@ -98,7 +102,7 @@ class Family(Generic[S]):
         if not near:  # what no kind has is wrong whatever is meant
             known = self.keys()
             return [
-                ((key,), mistake(f"unknown key {key!r}", suggest(key, known), "key"))
+                ((key,), config_error(f"unknown key {key!r}", suggest(key, known), "key"))
                 for key in map(str, value)
                 if key not in known
             ]
@@ -106,7 +110,7 @@ class Family(Generic[S]):
             self.member(near[0]).model_validate({**value, self.tag: near[0]})
         except ValidationError as error:
             return [
-                (tuple(line["loc"]), PydanticCustomError("mistake", "{message}", line["ctx"]))
+                (tuple(line["loc"]), PydanticCustomError("config_error", "{message}", line["ctx"]))
                 for line in error.errors(include_url=False, include_input=False)
             ]
         return []
