@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normbench.analysis.scores import compare_scores
-    from normbench.api import claims, cost, export, load_config, probe, report
+    from normbench.api import check, claims, cost, export, load_config, probe, report
     from normbench.interactive import compare, load, recommend, train
 
 __all__ = [
+    "check",
     "claims",
     "compare",
     "compare_scores",

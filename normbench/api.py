@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from normbench.data import Dataset
     from normbench.data.catalog import Note, Progress
     from normbench.execution import Observer
+    from normbench.measure.checked import Checked
     from normbench.measure.layer_cost import CostRow, Mode
     from normbench.plan import PlannedRun
     from normbench.report.cost import Costs
@@ -206,8 +207,9 @@ def _last_step(
     """How far to train before the last look. Raises ConfigError beyond a run's budget."""
     from normbench.training.budget import total_steps
 
-    images = len(dataset.train_labels)
-    budget = min(total_steps(run.config, images - run.config.data.validation) for run in plan)
+    budget = min(
+        total_steps(run.config, dataset.examples(run.config.data.validation)) for run in plan
+    )
     if steps is None:
         return min(LANDSCAPE_STEPS, budget) if landscape else 0
     if steps > budget:
@@ -278,6 +280,19 @@ def cost(
             raise
         raise ConfigError([Problem("shape", "too large for the memory of this machine")]) from None
     return Costs(tuple(rows))
+
+
+def check(
+    target: str, *, image_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10
+) -> Checked:
+    """Try a norm or a network of your own: ``file.py:Name``, ``package.module:Name`` or a name.
+
+    Runs its code. image_shape: (H, W, C) of the images that a network is tried on. Raises
+    ConfigError where there is no such thing, or a network cannot be run.
+    """
+    from normbench.measure.checked import check as checked
+
+    return checked(target, image_shape=image_shape, num_classes=num_classes)
 
 
 def claims(

@@ -128,7 +128,7 @@ def _torch(places: Places) -> Found:
 
 @_check
 def _torchvision(places: Places) -> Found:
-    from normbench.data.vision import mismatched, torchvision
+    from normbench.vision import mismatched, torchvision
 
     try:
         found = torchvision()

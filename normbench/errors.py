@@ -96,9 +96,19 @@ class ConfigError(NormbenchError):
         return "\n".join(problem.with_excerpt().strip() for problem in self.problems)
 
 
+MANY = 20
+"""Names that are listed; of more, the nearest one will do."""
+
+
 def suggest(word: object, known: Iterable[str]) -> str:
-    """The remedy for an unknown name: ``did you mean 'batch'?  known: batch, layer``."""
+    """The remedy for an unknown name: ``did you mean 'batch'?  known: batch, layer``.
+
+    Of more than ``MANY`` known names only the nearest is named, or where none is near, the first.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     guess = f"did you mean {close[0]!r}?  " if close else ""
-    return f"{guess}known: {', '.join(names)}" if names else guess.strip()
+    shown = ", ".join(names[:MANY])
+    if len(names) > MANY:
+        shown = "" if close else f"{shown} and {len(names) - MANY} more"
+    return f"{guess}known: {shown}" if shown else guess.strip()

@@ -6,12 +6,17 @@ The registry imports the modules of its package on first use, so nothing has to 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from normbench import components
+from normbench.components import UnknownName
 from normbench.errors import suggest
+
+__all__ = ["Registry", "UnknownName", "plain_name", "summary"]
 
 T = TypeVar("T")
 
@@ -24,24 +29,23 @@ def plain_name(name: str) -> str:
     return re.sub(r"[-_ ]+|[123]d$", "", name.lower())
 
 
-class UnknownName(LookupError):
-    """A name that no component carries. ``hint`` holds the suggestion and the known names."""
-
-    def __init__(self, kind: str, name: str, known: list[str]):
-        self.hint = suggest(name, known)
-        self.message = f"unknown {kind} {name!r}"
-        super().__init__(f"{self.message}\n{self.hint}")
-
-
 class Registry(Generic[T]):
     """The components of one kind, found in the modules of ``package``.
 
-    ``kind`` is the word used in messages ("norm"); ``package`` is imported lazily.
+    ``kind`` is the word used in messages ("norm"); ``package`` is imported lazily, and so is what
+    other packages offer as entry points of a group of that name. A component may also be named by
+    reference, ``file.py:Name``; adapt: makes a component of what a reference or an entry point
+    leads to, given its reference, or raises TypeError with a sentence.
     """
 
-    def __init__(self, kind: str, package: str):
+    def __init__(
+        self, kind: str, package: str, adapt: Callable[[Any, str], T] = lambda item, _: item
+    ):
         self.kind = kind
+        self._adapt = adapt
+        self._referenced: dict[tuple[str, str | None], T] = {}
         self._package = package
+        self._group = ".".join(package.split(".")[:2])  # normbench.models, normbench.norms
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
         self._discovered = False
@@ -83,15 +87,32 @@ class Registry(Generic[T]):
         Without regard to case, hyphens and underscores, so that BatchNorm and batch_norm are known.
         """
         self._discover()
+        if components.is_reference(name):
+            self._load(name)
+            return name
         known = {plain_name(word): word for word in (*self._items, *self._aliases)}
         word = name if name in self else known.get(plain_name(name), name)
         word = self._aliases.get(word, word)
         if word not in self._items:
-            raise UnknownName(self.kind, name, self.names())
+            message = f"unknown {self.kind} {name!r}"
+            raise UnknownName(message, suggest(name, self.names()))
         return word
 
     def __getitem__(self, name: str) -> T:
+        if components.is_reference(name):
+            return self._load(name)
         return self._items[self.canonical(name)]
+
+    def _load(self, reference: str) -> T:
+        """The component behind a reference, the same object as long as its file is the same."""
+        found = components.load(reference)
+        key = (reference, found.sha256)
+        if key not in self._referenced:
+            try:
+                self._referenced[key] = self._adapt(found.target, reference)
+            except TypeError as error:
+                raise components.NotLoaded(f"{reference}: {error}") from None
+        return self._referenced[key]
 
     def __contains__(self, name: object) -> bool:
         self._discover()
@@ -113,6 +134,9 @@ class Registry(Generic[T]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
+            for point in importlib.metadata.entry_points(group=self._group):
+                if point.name not in self:
+                    self.register(point.name)(self._adapt(point.load(), point.value))
         except BaseException:
             self._discovered = False  # or half a registry would pass for a whole one
             raise

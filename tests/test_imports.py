@@ -17,18 +17,22 @@ PACKAGE = Path(normbench.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 
-LEAVES = ("seeding", "errors", "environment", "interrupts", "bundled", "constants", "dotted")
+LEAVES = (
+    *("seeding", "errors", "environment", "interrupts", "bundled", "constants", "dotted"),
+    "vision",
+)
 
 # What each part may import of ours, besides itself.
 ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
     name: {*LEAVES, *others}
     for name, others in {
-        "registry": [],
+        "components": [],
+        "registry": ["components"],
         "norms": ["registry"],
-        "models": ["norms", "registry"],
-        "data": ["registry"],
+        "models": ["norms", "registry", "components"],
+        "data": ["components", "registry"],
         "probes": ["models", "norms", "registry"],
-        "config": ["models", "norms", "data", "registry"],
+        "config": ["models", "norms", "data", "registry", "components"],
         "store": [],
         "plan": ["config", "store"],
         "training": ["norms", "models", "data", "probes", "config"],
@@ -40,8 +44,10 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "doctor": ["data", "store", "registry"],
         "charts": ["analysis", "store", "registry"],
         "results": ["analysis", "store", "charts", "registry", "plan", "config", "measure"],
-        "measure": ["models", "norms", "probes", "data", "training", "config", "registry"],
-        "exporters": ["store", "analysis", "registry"],
+        "measure": [
+            *("models", "norms", "probes", "data", "training", "config", "registry", "components"),
+        ],
+        "exporters": ["store", "analysis", "registry", "results"],
     }.items()
 }
 # The upper floors, from below: each may import everything below it.
@@ -178,7 +184,10 @@ def loaded_by_verb(*words: object, folder: Path) -> set[str]:
     "words",
     [
         ["compare", "tiny"],
+        ["report", "tiny", "--out", "page.html"],
+        ["report", "tiny", "--format", "svg", "--out", "charts"],
         ["list", "runs"],
+        ["list", "experiments"],
         ["show", "tiny/batch-s0"],
     ],
     ids=" ".join,

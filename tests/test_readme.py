@@ -71,8 +71,8 @@ import torch
 from normbench.config import find_config, load
 from normbench.norms import make_norm
 x = torch.randn(4, 6)
-torch.testing.assert_close(make_norm("mean_only", Site(6))(x), x - x.mean(1, keepdim=True))
-assert "mean_only" in load(find_config(None), ["norms=[none, mean_only]"]).labels
+torch.testing.assert_close(make_norm("mean_only_layer", (6,))(x), x - x.mean(1, keepdim=True))
+assert "mean_only_layer" in load(find_config(None), ["norms=[none, mean_only_layer]"]).labels
 """
     done = subprocess.run([sys.executable, "-c", block + check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -83,3 +83,31 @@ def test_what_the_readme_links_to_is_there():
     assert links
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_the_files_of_ones_own_train_as_they_stand(tmp_path, own_cache):
+    blocks = re.findall(r"```(?:python|yaml)\n# (\w+\.\w+)[^\n]*\n(.*?)```", README, re.S)
+    files = {
+        name: text for name, text in blocks if name in ("my_net.py", "my_norm.py", "mine.yaml")
+    }
+    assert files.keys() == {"my_net.py", "my_norm.py", "mine.yaml"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    short = ("--set", "training={steps: 4, evaluations: 1}", "--set", "seeds=1", "-q")
+    command = [sys.executable, "-m", "normbench", "train", "mine.yaml", "--jobs", "2", *short]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = sorted(path.name for path in (tmp_path / "results/mine").iterdir() if path.is_dir())
+    assert {run.partition("-s0")[0] for run in runs if "-s0" in run} == {
+        *("original", "none", "batch", "layer", "group", "MeanOnly"),
+    }
+
+
+def test_the_readmes_own_data_are_read_as_they_stand(tmp_path, monkeypatch):
+    from normbench.data import prepare
+
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "def make" in b]
+    (tmp_path / "my_data.py").write_text(block)
+    monkeypatch.setenv("NORMBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    found = prepare("function", options={"path": f"{tmp_path / 'my_data.py'}:make"})
+    assert (found.image_shape, found.num_classes) == ((16, 16, 1), 2)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, random_split
 
-from normbench.data.vision import torchvision
+from normbench.vision import torchvision
 
 vision = torchvision()  # a plain `import torchvision`, also beside a CPU-only torch
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import correlation, signal, theory
+from normbench.analysis.activations import functions
 
 FACTOR = 1e4
 
@@ -57,32 +58,35 @@ class Propagation:
         )
 
 
-def expected(*, standard_layers: bool, **theory_inputs: Any) -> tuple[float, str]:
+def expected(*, standard_layers: bool, activation: str, **theory_inputs: Any) -> tuple[float, str]:
     """The theory's growth per layer at initialization, and, where it is NaN, why.
 
-    theory_inputs: those of ``measure.signals``, the arguments of ``theory.growth`` among them;
-    standard_layers: whether weights and activation are those that theory knows, replaced by no
-    method.
+    theory_inputs: those of ``training.theory_inputs``, the arguments of ``theory.growth`` among
+    them but for phi and dphi, which the activation's name gives; standard_layers: whether weights
+    and activation are those that theory knows, replaced by no method.
     """
     if theory_inputs["statistics"] is None or theory_inputs["centered"] is None:
         return np.nan, UNDECLARED
     if not standard_layers:
-        return np.nan, "the method replaces the weights or the activation"
+        return np.nan, "theory knows plain chains of layers with their own weights and activations"
     if theory_inputs["statistics"] == "none" and theory_inputs["centered"]:
         return np.nan, "theory does not cover centring alone"
+    pair = functions(activation)
+    if pair is None:
+        return np.nan, f"theory does not know the activation {activation}"
     known = {name: value for name, value in theory_inputs.items() if name in _OF_GROWTH}
     batch = theory_inputs["statistics"] == "batch" or theory.one_channel(
         **{name: theory_inputs[name] for name in ("shapes", "group_size", "channels")}
     )
     if batch and theory_inputs["placement"] == "pre":
-        slope = theory.energy_slope(theory_inputs["phi"], theory_inputs["dphi"])
+        slope = theory.energy_slope(*pair)
         if slope > 1 + _ROUNDING:
             return np.nan, (
                 "with this activation a few examples take over the batch's variance, and the "
                 f"theory's fixed point is unstable (an example's excess grows by {slope:.2f} a "
                 "layer)"
             )
-    value = theory.growth(**known)
+    value = theory.growth(phi=pair[0], dphi=pair[1], **known)
     if value is None:
         size = theory_inputs[
             "batch_size" if theory_inputs["statistics"] == "batch" else "group_size"
@@ -93,19 +97,29 @@ def expected(*, standard_layers: bool, **theory_inputs: Any) -> tuple[float, str
     return value, ""
 
 
-def expected_cosines(*, standard_layers: bool, **theory_inputs: Any) -> signal.Floats | None:
+def expected_cosines(
+    *, standard_layers: bool, activation: str, **theory_inputs: Any
+) -> signal.Floats | None:
     """The theory's mean cosine between examples at each layer, NaN where it has none.
 
-    None where nothing is known: of convolutions, of an input that was not seen, and of a method
-    that declares nothing or replaces weights or activation.
+    None where nothing is known: of convolutions, of an input that was not seen, of a method that
+    declares nothing or replaces weights or activation, and of an activation it does not know.
     """
+    pair = functions(activation)
     known = {name: value for name, value in theory_inputs.items() if name in _OF_COSINES}
     flat = len(theory_inputs["shapes"][0]) == 1
-    if not standard_layers or not flat or any(known[n] is None for n in ("statistics", "centered")):
+    if (
+        pair is None
+        or not standard_layers
+        or not flat
+        or any(known[n] is None for n in ("statistics", "centered"))
+    ):
         return None
     if known["statistics"] == "none" and known["centered"]:
         return None
-    return None if known["input_products"] is None else correlation.mean_cosines(**known)
+    if known["input_products"] is None:
+        return None
+    return correlation.mean_cosines(phi=pair[0], **known)
 
 
 def table(measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -68,6 +68,11 @@ class VerdictRule:
         if not self.similar_within > 0:
             raise ValueError(f"similar_within must be above 0, got {self.similar_within}")
 
+    @property
+    def text(self) -> str:
+        """The rule in a sentence: auc (similar within 0.01)."""
+        return f"{self.metric} (similar within {self.similar_within:g})"
+
     @classmethod
     def of(cls, given: Mapping[str, Any] | None) -> VerdictRule:
         """The rule of a resolved config's ``verdict``; the default rule where there is none.

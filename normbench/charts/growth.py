@@ -58,4 +58,6 @@ def growth(chart_data: ChartData) -> Drawn | None:
         "dotted rule) gradients keep their size; below they vanish toward the input, above they "
         f"explode.{note}"
     )
-    return facet([one, theory, measured], shown, panels, description)
+    # A layer without a single value has no extent to be drawn over.
+    known = [theory] if np.isfinite(shown["theory"].astype(float)).any() else []
+    return facet([one, *known, measured], shown, panels, description)

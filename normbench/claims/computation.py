@@ -11,7 +11,6 @@ from typing import Any
 
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
-from normbench.claims.independence import site_shape
 from normbench.claims.verdicts import Piece, Timing, faster, judge
 from normbench.config import RuntimeConfig
 from normbench.measure.layer_cost import CostRow, measure
@@ -22,7 +21,7 @@ MIN_RUN_SECONDS = 0.1
 
 def shape_of(context: Context) -> tuple[int, ...]:
     """The shape at the network's first norm: [N, F] or [N, C, H, W]."""
-    return context.config.data.batch_size, *site_shape(context.site())
+    return context.config.data.batch_size, *context.slot().layer_shape
 
 
 def pieces_of(rows: list[CostRow]) -> list[Piece]:

@@ -11,7 +11,8 @@ import torch
 from normbench.claims import pace, studies
 from normbench.claims.studies import STUDIES, Load, Place, label_of
 from normbench.claims.study import Study
-from normbench.norms import Site
+from normbench.models.assemble import anatomy
+from normbench.norms import NormSlot
 from normbench.plan import expand
 from normbench.training.run import Run
 
@@ -152,7 +153,7 @@ class Context:
     @property
     def examples(self) -> int:
         """Images in the training split."""
-        return len(self.dataset.train_labels) - self.config.data.validation
+        return self.dataset.examples(self.config.data.validation)
 
     def override(self, texts: Sequence[str]) -> ExperimentConfig:
         """The config with more overrides. Raises ConfigError."""
@@ -181,10 +182,9 @@ class Context:
         run.network.train()
         return run
 
-    def site(self) -> Site:
+    def slot(self) -> NormSlot:
         """The first place of a norm in the network."""
-        model = self.config.model
-        return model.network().sites(model.options(), self.dataset.image_shape)[0]
+        return anatomy(self.config.model.blueprint(), self.dataset.image_shape).slots[0]
 
 
 def first_batch(run: Run) -> tuple[torch.Tensor, torch.Tensor]:

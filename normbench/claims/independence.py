@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context, first_batch
 from normbench.claims.verdicts import Piece, judge, seen_by, unchanged
-from normbench.norms import NORMS, NormPolicy, Site, make_method
+from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
 
@@ -39,26 +39,19 @@ def change_of_first(module: nn.Module, x: Tensor, other: Tensor) -> float:
     return float((after - before).norm() / before.norm().clamp_min(1e-30))
 
 
-def site_shape(site: Site) -> tuple[int, ...]:
-    """One example there: (features,) or (channels, height, width)."""
-    if site.height is None or site.width is None:
-        return (site.features,)
-    return site.features, site.height, site.width
-
-
 def by_layer(context: Context, x_seed: int = 0) -> dict[str, float]:
-    """Every registered norm that fits the network's first site, alone, in training mode."""
-    site = context.site()
+    """Every registered norm that fits the network's first slot, alone, in training mode."""
+    slot = context.slot()
     count = max(2, min(context.config.data.batch_size, 64))
-    shape = (count, *site_shape(site))
+    shape = (count, *slot.layer_shape)
     draw = stream(x_seed, "claims", "independence")
     x = torch.from_numpy(draw.standard_normal(shape, dtype="float32"))
     other = torch.from_numpy(2 * draw.standard_normal(shape, dtype="float32") + 1)
     policy, found = context.config.normalization.policy(), {}
     for name in NORMS.names():
         method = make_method(name, policy)
-        if method.problem(site, count) is None:
-            found[name] = change_of_first(method.layer(site).train(), x, other)
+        if method.problem(slot, count) is None:
+            found[name] = change_of_first(method.norm(slot).train(), x, other)
     return found
 
 
@@ -95,7 +88,7 @@ def change_of_marked(layer: nn.Module, x: Tensor) -> float:
 
 def as_worded(policy: NormPolicy) -> dict[str, dict[str, float]]:
     """norm -> the two measurements on images, for batch, layer and instance norm alone."""
-    site = Site(CHANNELS, SIDE, SIDE)
+    slot = NormSlot.of(CHANNELS, SIDE, SIDE)
     draw = stream(0, "claims", "as worded")
     x = torch.from_numpy(draw.standard_normal((16, CHANNELS, SIDE, SIDE), dtype="float32"))
     # Channels of different mean and scale, as those of a network.
@@ -103,7 +96,7 @@ def as_worded(policy: NormPolicy) -> dict[str, dict[str, float]]:
     x = (1 + own.abs()) * x + own
     found = {}
     for name in ("batch", "layer", "instance"):
-        layer = make_method(name, policy).layer(site)
+        layer = make_method(name, policy).norm(slot)
         found[name] = {
             "off_by_channel": moments_by_channel(layer, x),
             "change_of_marked": change_of_marked(layer, x),

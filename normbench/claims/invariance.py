@@ -26,11 +26,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.verdicts import Piece, judge, unchanged
-from normbench.norms import NORMS, Method, NormPolicy, Site, make_method
+from normbench.norms import NORMS, NormMethod, NormPolicy, NormSlot, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
 
@@ -67,18 +68,18 @@ def _kernel(shift: Tensor, w: Tensor) -> Tensor:
     return shift if w.ndim == 2 else shift[:, : w.shape[2], : w.shape[3]]
 
 
-def theory(method: Method) -> dict[str, bool] | None:
+def theory(method: NormMethod) -> dict[str, bool] | None:
     """The row of Table 1 that a method's declarations put it in, for a linear layer.
 
     None where they do not tell. Statistics of groups of an example behave as those of all of it.
     """
-    if method.centered is None:
+    if method.traits.centered is None:
         return None
-    if method.statistics == "batch":
-        holds = (True, False, True, True, bool(method.centered), False)
-    elif method.statistics == "example":
-        holds = (True, bool(method.centered), False, True, False, True)
-    elif method.statistics == "none" and not method.centered:
+    if method.traits.statistics == "batch":
+        holds = (True, False, True, True, bool(method.traits.centered), False)
+    elif method.traits.statistics == "example":
+        holds = (True, bool(method.traits.centered), False, True, False, True)
+    elif method.traits.statistics == "none" and not method.traits.centered:
         return dict.fromkeys(CHANGES, False)
     else:
         return None
@@ -93,15 +94,15 @@ def measure(
     A norm that needs positions gets a 3x3 convolution; None for one that fits neither.
     """
     method = make_method(name, policy)
-    for block, site in (("linear", Site(UNITS)), ("conv", Site(UNITS, SIDE, SIDE))):
-        if method.problem(site, EXAMPLES) is None:
-            return block, _changes(method, site, factor)
+    for block, slot in (("linear", NormSlot.of(UNITS)), ("conv", NormSlot.of(UNITS, SIDE, SIDE))):
+        if method.problem(slot, EXAMPLES) is None:
+            return block, _changes(method, slot, factor)
     return None
 
 
-def _changes(method: Method, site: Site, factor: float) -> dict[str, float]:
-    one = (INPUTS, SIDE, SIDE) if site.spatial else (INPUTS,)
-    kernel = (UNITS, INPUTS, 3, 3) if site.spatial else (UNITS, INPUTS)
+def _changes(method: NormMethod, slot: NormSlot, factor: float) -> dict[str, float]:
+    one = (INPUTS, SIDE, SIDE) if slot.has_positions else (INPUTS,)
+    kernel = (UNITS, INPUTS, 3, 3) if slot.has_positions else (UNITS, INPUTS)
     rng = stream(0, "claims", "invariance")
 
     def draw(*shape: int) -> Tensor:
@@ -112,13 +113,15 @@ def _changes(method: Method, site: Site, factor: float) -> dict[str, float]:
     def output(w: Tensor, x: Tensor) -> Tensor:
         inner: nn.Module = (
             nn.Conv2d(INPUTS, UNITS, 3, padding=1, bias=False)
-            if site.spatial
+            if slot.has_positions
             else nn.Linear(INPUTS, UNITS, bias=False)
         )
         with torch.no_grad():
             inner.weight.copy_(w)  # type: ignore[operator]
-            layer = method.weight(inner)
-            return method.layer(site).train()(layer(x)).double()
+            weights = method.weight(inner)
+            if weights is not None:
+                parametrize.register_parametrization(inner, "weight", weights)
+            return method.norm(slot).train()(inner(x)).double()
 
     before = output(w, x)
     return {

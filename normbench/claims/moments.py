@@ -26,7 +26,7 @@ def norm_outputs(run: Run, x: Tensor) -> list[tuple[Tensor, Tensor]]:
     def keep(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append((args[0].detach().double(), output.detach().double()))
 
-    handles = [block.norm.register_forward_hook(keep) for block in run.network.layers]
+    handles = [norm.register_forward_hook(keep) for norm in run.assembled.norms()]
     try:
         with torch.no_grad():
             run.network(x)
@@ -47,7 +47,7 @@ def measure(run: Run, x: Tensor, eps: float) -> Moments:
     A feature whose scale is 0 has no output to be looked at, and is left out.
     """
     mean = variance = beyond = 0.0
-    norms = [block.norm for block in run.network.layers]
+    norms = run.assembled.norms()
     for norm, (before, after) in zip(norms, norm_outputs(run, x), strict=True):
         own, found = by_feature(before), by_feature(after)
         scale, shift = (_numbers(norm, name, found) for name in ("weight", "bias"))

@@ -33,7 +33,7 @@ def forecast(config: ExperimentConfig, left: Sequence[PlannedRun], dataset: Data
     left: the planned runs that are not done. The runs at each norm's own best rate, which are not
     known yet, are counted as many as the reporting ones.
     """
-    images = len(dataset.train_labels) - config.data.validation
+    images = dataset.examples(config.data.validation)
     seconds: dict[str, float] = {}
     runs = updates = 0
     spent = 0.0

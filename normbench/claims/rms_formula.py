@@ -47,10 +47,10 @@ def formula_error(run: Run, eps: float) -> dict[str, float]:
 
 def gamma(run: Run) -> dict[str, Any]:
     """The scale's gradient on the first batch, and how far it moves in a few updates."""
-    names = [name for name, _ in run.network.layers[0].norm.named_parameters()]
+    names = [name for name, _ in run.assembled.norms()[0].named_parameters()]
     x, y = first_batch(run)
     F.cross_entropy(run.network(x), y).backward()
-    scales = [block.norm.get_parameter("weight") for block in run.network.layers if names]
+    scales = [norm.get_parameter("weight") for norm in run.assembled.norms() if names]
     gradients = [float(scale.grad.norm()) for scale in scales if scale.grad is not None]
     steps(run, UPDATES)
     moved = [float((scale.detach() - 1).abs().max()) for scale in scales]

@@ -5,13 +5,18 @@ Nothing here imports torch or pandas before a verb needs it, so that ``--help`` 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
 from normbench.cli import (
+    check,
     claims,
     compare,
     cost,
@@ -35,6 +40,11 @@ from normbench.errors import ConfigError, NormbenchError
 
 INTERRUPTED = 130
 
+ANSWERING = frozenset(
+    {"init", "plan", "compare", "report", "export", "validate", "show", "list", "rm", "doctor"}
+)
+"""Verbs that answer within seconds: what they load stays until they end."""
+
 app = typer.Typer(
     name="normbench",
     help="Which normalization layer should this network use? "
@@ -54,6 +64,7 @@ VERBS = (
     probe,
     cost,
     claims,
+    check,
     export,
     validate,
     show,
@@ -89,11 +100,30 @@ def _interrupted(number: int, frame: object) -> None:
     sys.exit(INTERRUPTED)
 
 
+@contextmanager
+def _collecting_seldom(verb: str) -> Iterator[None]:
+    """Python's search for cycles, which takes a fifth of the import of torch, made rarely.
+
+    While modules load it goes through all that has been loaded again and again, and once more when
+    the process ends, to find nothing. What trains, and may hold tensors in cycles, keeps the
+    usual thresholds.
+    """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # what is frozen is not searched at the end
+    before = gc.get_threshold()
+    if verb in ANSWERING:
+        gc.set_threshold(100_000, 50, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def main() -> None:
     """Run the command line and exit with the contract's code; mistakes show no traceback."""
     before = signal.signal(signal.SIGINT, _interrupted)
     try:
-        with Silence(sys.argv):
+        with Silence(sys.argv), _collecting_seldom(" ".join(sys.argv[1:2])):
             app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
         told = error.with_excerpts() if isinstance(error, ConfigError) else error

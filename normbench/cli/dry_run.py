@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,12 @@ def print_estimate(
 ) -> None:
     """Print the matrix of runs with parameters, steps, disk and time. Writes no results."""
     from normbench.api import prepare_data
+    from normbench.data.facts import facts
     from normbench.execution.estimate import estimate
     from normbench.execution.experiment import so_far, what_is_left
     from normbench.execution.fit import check_fit, default_jobs
-    from normbench.report.design import finds
+    from normbench.report.data import sentences
+    from normbench.report.design import finds, oddities
     from normbench.report.earlier import what_becomes
     from normbench.results.records import records
     from normbench.store import ExperimentStore
@@ -48,6 +51,8 @@ def print_estimate(
     planned, plan, more = what_is_left(experiment, store)
     dataset = prepare_data(experiment, data_dir)
     check_fit(planned, dataset)
+    for odd in oddities(experiment, planned, dataset):
+        typer.echo(f"note: {odd}", err=True)
     if told := what_becomes(store, experiment):
         typer.echo(told, err=True)
     jobs = jobs or default_jobs(experiment)
@@ -62,6 +67,7 @@ def print_estimate(
     disk = float(frame["disk_bytes"].sum())
     if json:
         out = {"experiment": experiment.name, "jobs": jobs, "runs": records(frame)}
+        out["data"] = {"dataset": dataset.name, **asdict(facts(dataset))}
         print_json({**out, "elapsed_seconds": total, "disk_bytes": disk})
         return
     keys = list(experiment.sweep) + ([experiment.tune.key] if experiment.tune else [])
@@ -76,6 +82,8 @@ def print_estimate(
         Column("disk", lambda row: data_size(row["disk_bytes"]), weight=1),
     ]
     screen = console()
+    for line in sentences(facts(dataset)):
+        screen.print(line, highlight=False)
     title = f"{experiment.name}: {len(plan)} of {len(planned)} runs to train"
     shown = frame.head(SHOWN_ROWS)
     screen.print(rich_table(title, shown, columns, screen.width, norms=experiment.labels))

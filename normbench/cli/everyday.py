@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -22,7 +23,12 @@ def _option(flag: str, metavar: str, text: str, complete: Completion | None = No
 
 
 # Typer reads these at run time, hence Optional.
-_DATA = _option("--data", "DATASET", "A name of `normbench list datasets`.", completion.datasets)
+_DATA = _option(
+    "--data",
+    "DATASET|PATH",
+    "A name of `normbench list datasets`; or your own: a folder, an npz file, file.py:function.",
+    completion.datasets,
+)
 _MODEL = _option("--model", "MODEL", "A name of `normbench list models`.", completion.models)
 _NORMS = _option(
     "--norms", "NAME,NAME,...", "Names of `normbench list norms`.", completion.norm_list
@@ -58,7 +64,8 @@ def experiment(
     from normbench.api import load_config
     from normbench.config import load
 
-    texts = [f"{key}={word}" for key, word in (("data", data), ("model", model)) if word]
+    texts = [f"data={dumps(data)}"] if data else []  # a path may have any letter
+    texts += [f"model={model}"] if model else []
     bare = config is None and bool(texts)
     if norms:
         texts.append(f"norms=[{norms.strip('[]')}]")

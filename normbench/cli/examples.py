@@ -40,6 +40,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("normbench cost", "time, memory and operations of every norm layer"),
         ("normbench cost --shape 32x64x28x28 --norm batch --norm group", "at a shape of yours"),
     ),
+    "check": (
+        ("normbench check my_norm.py:MyNorm", "a norm of your own, before it is trained"),
+        ("normbench check my_net.py:Net --size 32x32x3", "which norms of a network are found"),
+        ("normbench check batch", "a norm of ours"),
+    ),
     "claims": (
         ("normbench claims --quick", "every statement, on small networks"),
         ("normbench claims --quick --only 1 --only 3", "two of them"),

@@ -33,7 +33,7 @@ def command(
     images: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--images", metavar="DIR", help="The images of dataset folder.", show_default=False
+            "--images", metavar="PATH", help="Where your own data are.", show_default=False
         ),
     ] = None,
     model: Annotated[
@@ -123,15 +123,15 @@ def command(
 
         return use
 
-    if data == "folder":
-        answer("folder of images", images, choice.images, part("images"))
+    if choice.images:
+        answer("path of your own data", images, choice.images, part("images"))
     answer("norms", norms, choice.norms, part("norms"))
     answer("seeds", seeds, choice.seeds, part("seeds"))
     answer("target accuracy, or the norm that sets it", target, choice.target, part("target"))
     answer("name of the experiment", name, choice.name, part("name"))
     if path is None:
         path = Path(f"{choice.name}.yaml")
-    text = starter(choice)
+    text = starter(replace(choice, images=_seen_from(path.parent, choice.images)))
     _write(path, text)
     experiment = load(path)
     runs = len(expand(experiment))
@@ -142,6 +142,15 @@ def command(
         if told := finds(experiment):
             typer.echo(f"note: {told}", err=True)
         typer.echo(f"next: normbench train {path}    (--dry-run tells how long it takes)", err=True)
+
+
+def _seen_from(folder: Path, images: str) -> str:
+    """A path as it is written in a config that lies in ``folder``."""
+    import os
+
+    home = images.partition(":")[0]
+    there = home and not os.path.isabs(home) and Path(home).exists()
+    return os.path.relpath(images, folder) if there else images
 
 
 def _ask(question: str, default: str, use: Callable[[str], str]) -> str:

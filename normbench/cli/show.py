@@ -25,12 +25,14 @@ def command(
     ],
     set_: options.Set = [],  # noqa: B006
     results: options.Results = options.RESULTS,
+    data_dir: options.DataDir = None,
     json: options.Json = False,
 ) -> None:
     """Show a config as normbench understands it, an experiment's curves, or what is known of a run.
 
-    A config comes with every default written out; an experiment with each norm's curve and how far
-    its runs are; a run with its config, events, curve, timings and environment.
+    A config comes with every default written out and, as a comment, what is in its dataset; an
+    experiment with each norm's curve and how far its runs are; a run with its config, events,
+    curve, timings and environment.
     """
     import difflib
 
@@ -40,7 +42,7 @@ def command(
 
     names = [path.stem for path in bundled()]
     if what in names or Path(what).is_file() or what.endswith((".yaml", ".yml")):
-        _show_config(what, set_, json=json)
+        _show_config(what, set_, data_dir, json=json)
         return
     if set_:
         raise typer.BadParameter("--set goes with a config, not with an experiment or a run")
@@ -55,7 +57,7 @@ def command(
         store, run = find_run(results, what)
     except StoreError:
         if "/" not in what and difflib.get_close_matches(what, names):
-            _show_config(what, set_, json=json)  # which tells the nearest config
+            _show_config(what, set_, data_dir, json=json)  # which tells the nearest config
         raise
     from normbench.cli.output import print_json
     from normbench.report.run import as_dict, page
@@ -86,14 +88,22 @@ def _show_experiment(results: Path, name: str, *, json: bool) -> None:
         out.print(line)
 
 
-def _show_config(name: str, overrides: list[str], *, json: bool) -> None:
+def _show_config(name: str, overrides: list[str], data_dir: Path | None, *, json: bool) -> None:
     import yaml
 
     from normbench.api import load_config
+    from normbench.data.facts import look
+    from normbench.report.data import sentences
     from normbench.store.files import to_json
 
-    resolved = load_config(name, overrides=overrides).resolved()
+    experiment = load_config(name, overrides=overrides)
+    resolved = experiment.resolved()
     if json:
         typer.echo(to_json(resolved))
-    else:
-        typer.echo(yaml.safe_dump(resolved, sort_keys=False), nl=False)
+        return
+    typer.echo(yaml.safe_dump(resolved, sort_keys=False), nl=False)
+    data = experiment.data
+    found = look(data.dataset, data_dir=data_dir, options=data.options())
+    lines = found.splitlines() if isinstance(found, str) else sentences(found)
+    # As a comment, so that the whole is a config still.
+    typer.echo("".join(f"# {line}\n" for line in [f"data: {lines[0]}", *lines[1:]]), nl=False)

@@ -5,7 +5,6 @@ from normbench.config.checks import image_shape
 from normbench.config.components import (
     AugmentConfig,
     DataConfig,
-    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
@@ -34,7 +33,6 @@ __all__ = [
     "DataConfig",
     "ExperimentConfig",
     "FixedTarget",
-    "FolderConfig",
     "ModelConfig",
     "NormConfig",
     "NormalizationConfig",

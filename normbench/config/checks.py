@@ -4,39 +4,36 @@ from __future__ import annotations
 
 from normbench.config.components import (
     DataConfig,
-    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
 )
-
-# (height, width, channels) of the datasets whose images all have one known shape.
-_SHAPES: dict[str, tuple[int, int, int]] = {
-    "digits": (8, 8, 1),
-    "mnist": (28, 28, 1),
-    "fashion_mnist": (28, 28, 1),
-    "kmnist": (28, 28, 1),
-    "cifar10": (32, 32, 3),
-    "cifar100": (32, 32, 3),
-}
+from normbench.errors import ConfigError
+from normbench.models.assemble import anatomy, problem_of
 
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
     """(height, width, channels) of the images; None where only the files can tell."""
-    if isinstance(data, FolderConfig):
-        return data.image_size, data.image_size, data.channels
-    return _SHAPES.get(data.dataset)
+    return data.source().shape()
 
 
-def model_problem(data: DataConfig, model: ModelConfig) -> str | None:
-    """Why this network cannot work on these images; None when it can."""
-    shape = image_shape(data)
+def model_problem(
+    data: DataConfig, model: ModelConfig, shape: tuple[int, int, int] | None = None
+) -> str | None:
+    """Why this network cannot work on these images; None when it can.
+
+    shape: of an image, where the files have told.
+    """
+    shape = shape or image_shape(data)
     if shape is None:
         return None
     try:
-        model.network().sites(model.options(), shape)
-    except ValueError as error:
-        return str(error)
+        anatomy(model.blueprint(), shape)
+    except ConfigError as error:
+        problem = error.problems[0]
+        sized = f"{shape[0]}x{shape[1]}" in problem.message or "data.resize" in problem.hint
+        remedy = " (data.resize makes the images of another size)" if sized else ""
+        return problem.message + remedy
     return None
 
 
@@ -47,7 +44,5 @@ def norm_problem(
     shape = image_shape(data)
     if shape is None or model_problem(data, model):
         return None
-    method = norm.method(normalization)
-    sites = dict.fromkeys(model.network().sites(model.options(), shape))
-    reasons = (method.problem(site, data.batch_size) for site in sites)
-    return next((reason for reason in reasons if reason), None)
+    blueprint, method = model.blueprint(), norm.method(normalization)
+    return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)

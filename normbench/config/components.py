@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter, WrapValidator, model_validator
 
+from normbench.components import short
 from normbench.config.errors import config_error
 from normbench.config.schema import Section, TaggedUnion, option_values, with_options
 from normbench.data.catalog import DATASETS, Source, make_source
 from normbench.errors import suggest
-from normbench.models import ACTIVATIONS, INITS, MODELS, ModelSettings
-from normbench.models.base import Network, Placement
-from normbench.norms import NORMS, Method, NormPolicy
+from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, ModelSettings
+from normbench.models.base import Placement
+from normbench.models.network import Blueprint
+from normbench.norms import NORMS, NormMethod, NormPolicy
 from normbench.norms.base import Axes
 from normbench.registry import plain_name
 
@@ -41,6 +43,7 @@ _ACTIVATION_NAMES = {
     "none": "identity",
     "lrelu": "leaky_relu",
 }
+_INITS = (*INITS, MODULE)
 _INIT_NAMES = {
     **dict.fromkeys(("he", "kaiming", "kaimingnormal", "msra"), "he_normal"),
     **dict.fromkeys(("xavier", "glorot", "glorotnormal"), "xavier_normal"),
@@ -56,11 +59,27 @@ class AugmentConfig(Section):
     flip: bool = Field(False, description="mirror half of the images left to right")
 
 
+_COUNT: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, strict=True)])
+
+
+def _count_or_share(value: Any, count: Callable[[Any], int]) -> float:
+    """A number of images, or a share of them below 1."""
+    share = isinstance(value, float) and 0 < value < 1
+    return value if share else count(value)
+
+
 class DataConfig(Section):
     """Which images, how they are split, and in what batches they come."""
 
     dataset: str = Field("digits", description="a name of `normbench list datasets`")
-    validation: int = Field(300, ge=1, description="training images set aside for validation")
+    validation: Annotated[
+        int | float,
+        WrapValidator(lambda value, _: _count_or_share(value, _COUNT.validate_python)),
+    ] = Field(
+        300,
+        description="training images set aside for validation, or the share of them (0.1); of no "
+        "effect where a source of your own has a validation part",
+    )
     batch_size: int = Field(128, ge=1, description="images a step; an incomplete batch is dropped")
     split_seed: int | None = Field(
         None, ge=0, description="one validation split for all seeds; null: each seed has its own"
@@ -71,6 +90,14 @@ class DataConfig(Section):
     def elsewhere(cls) -> Mapping[str, str]:
         return DATA.elsewhere(cls, cls.model_fields["dataset"].default)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pinned(cls, values: Any) -> Any:
+        """What identifies the source itself goes into the config, once."""
+        if not isinstance(values, Mapping):
+            return values
+        return DATASETS[cls.model_fields["dataset"].default].pinned(values)
+
     def options(self) -> dict[str, Any]:
         """The options of this dataset's source, for ``normbench.data.prepare``."""
         return option_values(self, DATASETS[self.dataset])
@@ -79,54 +106,67 @@ class DataConfig(Section):
         """The source that reads this dataset."""
         return make_source(self.dataset, self.options())
 
-
-class FolderConfig(DataConfig):
-    """A folder of images, one subfolder a class."""
-
-    dataset: str = Field("folder", description="always folder")
-    path: str = Field(
-        min_length=1, examples=["path/to/images"], description="train/<class>/* and test/<class>/*"
-    )
-    image_size: int = Field(32, ge=8, le=512, description="side in pixels after a square crop")
-    channels: Literal[1, 3] = Field(3, description="3 colour, 1 grey")
+    def identity(self) -> dict[str, Any]:
+        """What of this section determines the numbers of a run; JSON-able."""
+        return DATASETS[self.dataset].identity(self.model_dump(mode="json"))
 
 
-def _data_member(kind: str) -> type[DataConfig]:
-    if kind == "folder":
-        return FolderConfig
-    return with_options(DataConfig, "dataset", kind, DATASETS[kind])
-
-
-DATA = TaggedUnion("dataset", "dataset", DATASETS.names, DATASETS.canonical, _data_member)
+DATA = TaggedUnion(
+    "dataset",
+    "dataset",
+    DATASETS.names,
+    DATASETS.canonical,
+    lambda kind: with_options(DataConfig, "dataset", kind, DATASETS[kind]),
+)
 
 
 class ModelConfig(Section):
     """The network, but for its normalization. The other keys are the options of its kind."""
 
     kind: str = Field(examples=["mlp"], description="a name of `normbench list models`")
-    activation: Annotated[str, one_of("activation", ACTIVATIONS, _ACTIVATION_NAMES)] = Field(
-        "relu", description=f"after every hidden layer: {', '.join(ACTIVATIONS)}"
+    init: Annotated[str, one_of("init", _INITS, _INIT_NAMES)] = Field(
+        MODULE, description=f"how weights are drawn: {', '.join(_INITS)}"
     )
-    init: Annotated[str, one_of("init", INITS, _INIT_NAMES)] = Field(
-        "he_normal", description=f"how weights are drawn: {', '.join(INITS)}"
+
+    source: str | None = Field(
+        None, description="SHA-256 of the file that the kind names; filled in"
     )
-    bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")
-    placement: Placement = Field("pre", description="pre or post: norm before or after activation")
 
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         return MODEL.elsewhere(cls, cls.model_fields["kind"].default)
 
-    def network(self) -> type[Network]:
+    def architecture(self) -> type[Architecture]:
         """The registered class."""
         return MODELS[self.kind]
 
     def options(self) -> Any:
         """The ``Options`` of this kind."""
-        return self.network().Options(**option_values(self, self.network().Options))
+        options = self.architecture().Options
+        return options(**option_values(self, options))
 
     def settings(self) -> ModelSettings:
-        """What all architectures share."""
+        """What all built-in architectures share."""
+        return ModelSettings(init=self.init)
+
+    def blueprint(self) -> Blueprint:
+        """What ``models.assemble`` builds from."""
+        return Blueprint(self.kind, self.options(), self.settings())
+
+
+class BuiltInConfig(ModelConfig):
+    """A network of ours. The other keys are the options of its kind."""
+
+    activation: Annotated[str, one_of("activation", ACTIVATIONS, _ACTIVATION_NAMES)] = Field(
+        "relu", description=f"after every hidden layer: {', '.join(ACTIVATIONS)}"
+    )
+    init: Annotated[str, one_of("init", _INITS, _INIT_NAMES)] = Field(
+        "he_normal", description=f"how weights are drawn: {', '.join(_INITS)}"
+    )
+    bias: bool = Field(True, description="whether Linear and Conv layers carry a bias")
+    placement: Placement = Field("pre", description="pre or post: norm before or after activation")
+
+    def settings(self) -> ModelSettings:
         return ModelSettings(self.activation, self.init, self.bias, self.placement)
 
 
@@ -135,7 +175,9 @@ MODEL = TaggedUnion(
     "kind",
     MODELS.names,
     MODELS.canonical,
-    lambda kind: with_options(ModelConfig, "kind", kind, MODELS[kind].Options),
+    lambda kind: with_options(
+        ModelConfig if MODELS[kind].open else BuiltInConfig, "kind", kind, MODELS[kind].Options
+    ),
 )
 
 
@@ -174,6 +216,10 @@ class NormConfig(Section):
         None, description="its label in tables; null: the kind and what differs from its defaults"
     )
 
+    source: str | None = Field(
+        None, description="SHA-256 of the file that the kind names; filled in"
+    )
+
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         return NORM.elsewhere(cls, cls.model_fields["kind"].default)
@@ -189,14 +235,15 @@ class NormConfig(Section):
             for key, value in option_values(self, type(options)).items()
             if value != getattr(type(options)(), key)
         ]
-        return f"{self.kind}({','.join(changed)})" if changed else self.kind
+        kind = short(self.kind)
+        return f"{kind}({','.join(changed)})" if changed else kind
 
     def options(self) -> Any:
         """The ``Options`` of this kind."""
         options = NORMS[self.kind].Options
         return options(**option_values(self, options))
 
-    def method(self, normalization: NormalizationConfig) -> Method:
+    def method(self, normalization: NormalizationConfig) -> NormMethod:
         """The method, bound to its options and the shared policy."""
         return NORMS[self.kind](normalization.policy(), self.options())
 

@@ -12,36 +12,43 @@ import functools
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from normbench.bundled import bundled
-from normbench.config.checks import image_shape
+from normbench.components import short
 from normbench.config.components import DATA, MODEL, NORM
 from normbench.config.training import OPTIMIZER
 from normbench.config.yaml12 import parse
+from normbench.data.catalog import DATASETS, recognized
+from normbench.models import MODELS
 from normbench.registry import UnknownName
-
-IMAGES = "path/to/images"
 
 Tree = dict[str, Any]
 
-_SHORT = {"data": "dataset", "model": "kind", "optimizer": "kind"}
+SHORT = {"data": "dataset", "model": "kind", "optimizer": "kind"}
 """Sections that may be a single word, and the key it stands for."""
+
+NORMS_FOR_ANY = ("none", "batch", "layer", "rms", "group")
+"""What is compared in a network that no bundled config has."""
 
 _RATES = {"sgd": 0.05, "adam": 0.001, "adamw": 0.001}
 """Learning rates of optimizers that the bundled config of a model does not use."""
 
 
-def complete(tree: Mapping[str, Any], name: str = "") -> Tree:
+def complete(tree: Mapping[str, Any], name: str = "", base: Path | None = None) -> Tree:
     """``tree`` with short forms written out, and what is missing filled in.
 
     name: what the experiment is called if the tree does not say; else after dataset and model.
+    base: the folder that the path of the user's own data counts from; None: the current one.
     Mistakes stay as they are, for the schema to find. Norms are never filled in.
     """
     tree = {
-        key: {_SHORT[key]: value} if key in _SHORT and isinstance(value, str) else value
+        key: {SHORT[key]: value} if key in SHORT and isinstance(value, str) else value
         for key, value in tree.items()
     }
+    if isinstance(tree.get("data"), Mapping):
+        tree["data"] = _located(tree["data"], base or Path.cwd())
     if isinstance(tree.get("norms"), str):
         tree["norms"] = [tree["norms"]]
     # Beside a mistake in the kind the rest is filled in all the same: what is not there is no
@@ -62,8 +69,37 @@ def complete(tree: Mapping[str, Any], name: str = "") -> Tree:
     if tree.get("target") is None:
         tree["target"] = suited.get("target") or _pilot(tree)
     tree.setdefault("seeds", suited["seeds"])
-    tree.setdefault("name", name or f"{dataset}-{model}".replace("_", "-"))
+    called = _called(tree["data"]) if dataset is not None else ""
+    suited_name = f"{called or dataset}-{short(model or '')}".replace("_", "-")
+    tree.setdefault("name", name or experiment_name(suited_name))
     return tree
+
+
+def _located(data: Mapping[str, Any], base: Path) -> Tree:
+    """The section with its dataset named and its path absolute.
+
+    A dataset that is not registered may be the path of one's own: a file, a folder, a reference.
+    """
+    found = dict(data)
+    word, path = found.get("dataset"), found.get("path")
+    if isinstance(word, str) and DATA.known(word) not in DATA.names():
+        path = path or word
+    elif word is not None:
+        path = None
+    if isinstance(path, str) and (kind := recognized(path, base)):
+        found |= {"dataset": kind, "path": path}
+    kind = found.get("dataset")
+    if isinstance(kind, str) and DATA.known(kind) in DATA.names():
+        return DATASETS[kind].anchored(found, base)
+    return found
+
+
+def _called(data: Mapping[str, Any]) -> str:
+    """After what the user's own data are called on disk; empty for any other dataset."""
+    path = data.get("path")
+    if not isinstance(path, str) or not DATASETS[data["dataset"]].own:
+        return ""
+    return experiment_name(Path(path.partition(":")[0]).stem)
 
 
 def sizes(dataset: str, model: str) -> Tree:
@@ -77,11 +113,14 @@ def sizes(dataset: str, model: str) -> Tree:
     known = DATA.member(dataset).model_fields
     tree: Tree = {"data": {k: v for k, v in data["data"].items() if k in known}}
     tree["data"]["dataset"] = dataset
+    if DATASETS[dataset].own and data["data"]["dataset"] != dataset:
+        tree["data"].pop("augment", None)  # nobody has said that a mirrored image is one as well
     if network["model"]["kind"] == model:
         shared = ("model", "normalization", "norms", "baseline", "optimizer")
         tree |= {key: network[key] for key in shared if key in network}
     else:  # a model that no bundled config has
-        tree |= {key: data[key] for key in ("norms", "baseline", "optimizer") if key in data}
+        tree |= {key: data[key] for key in ("baseline", "optimizer") if key in data}
+        tree["norms"] = [*(["original"] if MODELS[model].open else []), *NORMS_FOR_ANY]
         tree["model"] = {"kind": model}
     if data["data"]["dataset"] == dataset and data["model"]["kind"] == model:
         tree["target"] = data["target"]
@@ -93,7 +132,7 @@ def _kind(tree: Tree, section: str, default: str) -> str | None:
     value = tree.get(section, {})
     if not isinstance(value, Mapping):
         return None
-    word = value.get(_SHORT[section], default)
+    word = value.get(SHORT[section], default)
     canonical = DATA.canonical if section == "data" else MODEL.canonical
     try:
         return canonical(word) if isinstance(word, str) else None
@@ -159,27 +198,22 @@ def _plain() -> tuple[Tree, ...]:
     return tuple(tree for tree in trees if not tree.keys() & {"sweep", "tune"})
 
 
-def _near(tree: Mapping[str, Any], dataset: str) -> tuple[bool, float]:
-    """Whether a config is for this very dataset, and how near its images are in size."""
+def _near(tree: Mapping[str, Any], dataset: str) -> tuple[bool, bool, float]:
+    """Whether a config is for this very dataset, for one's own images as well, of a near size."""
     here = tree["data"]["dataset"]
-    return here == dataset, -abs(math.log(_pixels(here) / _pixels(dataset)))
+    size = -abs(math.log(_pixels(here) / _pixels(dataset)))
+    return here == dataset, DATASETS[here].own == DATASETS[dataset].own, size
 
 
 def _small(dataset: str) -> bool:
     """Grey images, for which an MLP will do."""
-    member = DATA.member(dataset)
-    needed = {"path": IMAGES} if "path" in member.model_fields else {}
-    shape = image_shape(member.model_validate({"dataset": dataset, **needed}))
+    shape = DATASETS[dataset].native_shape
     return shape is not None and shape[2] == 1
 
 
 @functools.cache
 def _pixels(dataset: str) -> int:
-    member = DATA.member(dataset)
-    needed = {"path": IMAGES} if "path" in member.model_fields else {}
-    return math.prod(
-        image_shape(member.model_validate({"dataset": dataset, **needed})) or (32, 32, 3)
-    )
+    return math.prod(DATASETS[dataset].native_shape or (32, 32, 3))
 
 
 def experiment_name(stem: str) -> str:

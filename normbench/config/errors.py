@@ -139,8 +139,13 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+FILLED_IN = frozenset({"source"})
+"""Keys that nobody writes by hand."""
+
+
 def _keys(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+    fields = model.model_fields.items()
+    return [field.alias or name for name, field in fields if name not in FILLED_IN]
 
 
 def _example(model: type[BaseModel], name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from normbench.config.components import DATA, MODEL, AugmentConfig, NormalizationConfig
+from normbench.config.components import MODEL, AugmentConfig, DataConfig, NormalizationConfig
 from normbench.config.errors import Path, config_error, config_errors, describe
 from normbench.config.schema import Section
 from normbench.config.training import OPTIMIZER, TrainingConfig
@@ -188,7 +188,7 @@ def sweepable() -> set[str]:
     """The dotted keys that ``sweep`` and ``tune`` may name, of all kinds together."""
     sections: dict[str, Iterable[str]] = {
         # One experiment has one dataset, which is prepared once for all its runs.
-        "data": DATA.keys() - {"augment", "dataset", "path", "image_size", "channels"},
+        "data": DataConfig.model_fields.keys() - {"augment", "dataset"},
         "data.augment": AugmentConfig.model_fields,
         "model": MODEL.keys(),
         "normalization": NormalizationConfig.model_fields,

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from normbench.bundled import bundled
+from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
-from normbench.config.defaults import complete, experiment_name
+from normbench.config.defaults import SHORT, complete, experiment_name
 from normbench.config.errors import Path as KeyPath
 from normbench.config.experiment import ExperimentConfig, read
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
@@ -41,17 +42,20 @@ def load(
             message = "must hold keys and values at the top, such as  name: my-experiment"
         raise ConfigError([*document.problems, Problem("", message, source=name)])
     problems = list(document.problems)
+    _anchor(document.tree, source.parent if isinstance(source, Path) else Path())
     for option, texts in (("--sweep", sweeps), ("--set", overrides)):
         for override in texts:
             try:
                 _apply(document, option, override)
             except ConfigError as error:
                 problems += error.problems
+    _anchor(document.tree, Path())  # what overrides brought counts from the current folder
     _forget_baseline(document)
     experiment = None
     stem = experiment_name(source.stem) if isinstance(source, Path) else ""
     try:
-        experiment = ExperimentConfig.model_validate(complete(document.tree, stem))
+        tree = complete(document.tree, stem, _data_base(document, source))
+        experiment = ExperimentConfig.model_validate(tree)
     except ValidationError as error:
         known = {problem.path for problem in problems}
         for path, message, hint, at in read(error):
@@ -61,6 +65,40 @@ def load(
     if experiment is None or problems:
         raise ConfigError(sorted(problems, key=_order))
     return experiment
+
+
+def _data_base(document: Document, source: Path | str) -> Path:
+    """The folder that a relative ``data.path`` counts from: the config's, where it stands in one.
+
+    On the command line it counts from the current folder, and so does one of a bundled config,
+    which is nobody's file.
+    """
+    overridden = document.origins.keys() & {("data",), ("data", "path"), ("data", "dataset")}
+    if overridden or not isinstance(source, Path) or source in bundled():
+        return Path.cwd()
+    return source.absolute().parent
+
+
+def _anchor(tree: dict[str, Any], base: Path) -> None:
+    """Make the references of a tree absolute, and ``path: file.py:Net`` a kind."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, str):
+            return anchored(value, base)
+        if isinstance(value, dict):
+            if "kind" not in value and is_reference(str(value.get("path", ""))):
+                value["kind"] = value.pop("path")
+            if isinstance(value.get("kind"), str):
+                value["kind"] = anchored(value["kind"], base)
+        return value
+
+    if "model" in tree:
+        tree["model"] = named(tree["model"])
+    norms = tree.get("norms")
+    if isinstance(norms, list):
+        norms[:] = map(named, norms)
+    elif isinstance(norms, str):
+        tree["norms"] = named(norms)
 
 
 def _forget_baseline(document: Document) -> None:
@@ -197,7 +235,7 @@ def _path(option: str, text: str, key: str) -> KeyPath:
 
 
 def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPath) -> Any:
-    """The value at ``path``, made a section where it is absent or a norm's bare name."""
+    """The value at ``path``, made a section where it is absent or a bare name."""
     part = path[-1]
     if isinstance(part, int):
         _check_index(option, text, inner, path)
@@ -205,6 +243,8 @@ def _descend(document: Document, option: str, text: str, inner: Any, path: KeyPa
             inner[part] = {"kind": inner[part]}
     elif not isinstance(inner, dict):
         raise _bad(option, text, f"{path[-2]!r} holds a value, not keys", str(path[-2]))
+    elif len(path) == 1 and part in SHORT and isinstance(inner.get(part), str):
+        inner[part] = {SHORT[part]: inner[part]}
     elif inner.get(part) is None:
         inner[part] = {}
         document.origins[path] = f"{option} {text}"

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, WrapValidator
 
+from normbench.components import relocated
 from normbench.config.components import (
     DATA,
     MODEL,
     NORM,
     DataConfig,
-    FolderConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
@@ -92,7 +92,7 @@ class RunConfig(Section):
 
         So without the norm's label, what the run reserves on a cluster, how many images a batch
         in evaluation has (its sums differ by rounding alone, and training does not see them), and
-        where a folder of images lies: the fingerprint in the manifest tells what is in it.
+        where the user's own images lie: the fingerprint in the manifest tells what is in them.
         """
         return self._hash(())
 
@@ -112,11 +112,17 @@ class RunConfig(Section):
     def _hash(self, without: Collection[str], *, as_written: bool = False) -> str:
         values = self.resolved()
         del values["norm"]["name"]
+        for section in (values["model"], values["norm"]):
+            # Where a file lies changes nothing; what is in it, its hash tells.
+            section["kind"] = relocated(section["kind"])
+            if section["source"] is None:  # as before there were any
+                del section["source"]
         if not as_written:
             # A value in its place, not nothing: so other configs hash to what they always did.
             values["training"]["eval_batch_size"] = _EVAL_BATCH_SIZE
-            if isinstance(self.data, FolderConfig):
-                values["data"]["path"] = ""
+            values["data"] = self.data.identity()
+        elif values["data"].get("resize") is None:
+            values["data"].pop("resize", None)  # which those versions did not know
         for key in RESERVED:
             del values["runtime"][key]
         kept = {key: value for key, value in values.items() if key not in without}

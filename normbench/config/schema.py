@@ -25,7 +25,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.errors import Path, config_error, config_errors, describe, plain
+from normbench.components import is_reference, load
+from normbench.config.errors import FILLED_IN, Path, config_error, config_errors, describe, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
 
@@ -92,7 +93,19 @@ class TaggedUnion(Generic[S]):
         except UnknownName as error:
             wrong = ((self.tag,), config_error(error.message, error.hint))
             raise config_errors([wrong, *self._others(value, name)]) from None
-        return self.member(kind).model_validate({**value, self.tag: kind})
+        values = {**value, self.tag: kind}
+        if is_reference(kind):
+            values["source"] = self._source(kind, value.get("source"))
+        return self.member(kind).model_validate(values)
+
+    def _source(self, reference: str, known: Any) -> str | None:
+        """The hash of what a reference leads to, which must be the one that a config names."""
+        digest = load(reference).sha256
+        if known is not None and known != digest:
+            message = f"{reference} is not the file it was: its hash differs"
+            hint = "an edited file makes new runs; start the command again, or undo the change"
+            raise config_errors([((self.tag,), config_error(message, hint))])
+        return digest
 
     def _others(
         self, value: Mapping[str, Any], name: str
@@ -140,7 +153,8 @@ class TaggedUnion(Generic[S]):
 
     def keys(self) -> set[str]:
         """The keys of all kinds together."""
-        return {key for kind in self.names() for key in self.member(kind).model_fields}
+        kinds = [self.member(kind) for kind in self.names()]
+        return {key for kind in kinds for key in kind.model_fields} - FILLED_IN
 
 
 @functools.cache
@@ -149,8 +163,10 @@ def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
     hints = typing.get_type_hints(options, include_extras=True)
     fields: dict[str, Any] = {tag: (str, Field(kind, description=f"always {kind}"))}
     for item in dataclasses.fields(options):
-        required = item.default is dataclasses.MISSING
-        fields[item.name] = (hints[item.name], ... if required else item.default)
+        given: Any = ... if item.default is dataclasses.MISSING else item.default
+        if item.default_factory is not dataclasses.MISSING:
+            given = Field(default_factory=item.default_factory)
+        fields[item.name] = (hints[item.name], given)
     return create_model(f"{base.__name__}_{kind}", __base__=base, __doc__=options.__doc__, **fields)
 
 

@@ -20,7 +20,7 @@ from normbench.config.components import (
     ModelConfig,
     NormalizationConfig,
 )
-from normbench.config.defaults import IMAGES, sizes
+from normbench.config.defaults import sizes
 from normbench.config.experiment import ExperimentConfig
 from normbench.config.loader import load
 from normbench.config.schema import Section
@@ -42,7 +42,10 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Choice:
-    """What is asked of the user. norms, seeds, target: YAML texts, ``norms`` without brackets."""
+    """What is asked of the user. norms, seeds, target: YAML texts, ``norms`` without brackets.
+
+    images: the path of one's own data; empty for a dataset that is found by its name.
+    """
 
     dataset: str
     model: str
@@ -50,7 +53,7 @@ class Choice:
     norms: str
     seeds: str
     target: str
-    images: str = IMAGES
+    images: str = ""
 
 
 def suggested(dataset: str, model: str, name: str | None = None) -> Choice:
@@ -68,7 +71,14 @@ def suggested(dataset: str, model: str, name: str | None = None) -> Choice:
         _flow(tree["norms"])[1:-1],
         _flow(tree["seeds"]),
         target,
+        path_example(dataset),
     )
+
+
+def path_example(dataset: str) -> str:
+    """What the path of one's own data may look like; empty for a dataset without one."""
+    field = DATA.member(dataset).model_fields.get("path")
+    return str(field.examples[0]) if field is not None and field.examples else ""
 
 
 def starter(choice: Choice) -> str:
@@ -78,7 +88,7 @@ def starter(choice: Choice) -> str:
     """
     tree = sizes(choice.dataset, choice.model)
     tree["name"] = choice.name
-    if "path" in DATA.member(choice.dataset).model_fields:
+    if choice.images:
         tree["data"] |= {"path": choice.images}
     tree["norms"] = parse(f"[{choice.norms}]", "norms").tree
     tree["seeds"] = parse(choice.seeds, "seeds").tree

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from normbench.config.errors import config_error, config_errors, describe
 from normbench.config.schema import Section, TaggedUnion
+from normbench.errors import suggest
 from normbench.registry import UnknownName, plain_name
 
 
@@ -77,7 +78,7 @@ _OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
 def _optimizer(name: str) -> str:
     known = plain_name(name)
     if known not in _OPTIMIZERS:
-        raise UnknownName("optimizer", name, list(_OPTIMIZERS))
+        raise UnknownName(f"unknown optimizer {name!r}", suggest(name, _OPTIMIZERS))
     return known
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normbench.data.catalog import DATASETS, RawDataset, Report, Source, make_source
-    from normbench.data.prepared import Dataset, adopt, load, prepare
+    from normbench.data.prepared import Dataset, adopt, at_hand, load, prepare
     from normbench.data.splits import epoch_order, split
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Report",
     "Source",
     "adopt",
+    "at_hand",
     "epoch_order",
     "load",
     "make_source",
@@ -28,7 +29,7 @@ __all__ = [
 
 _MODULES = {
     "catalog": ("DATASETS", "RawDataset", "Report", "Source", "make_source"),
-    "prepared": ("Dataset", "adopt", "load", "prepare"),
+    "prepared": ("Dataset", "adopt", "at_hand", "load", "prepare"),
     "splits": ("epoch_order", "split"),
 }
 

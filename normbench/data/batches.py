@@ -1,4 +1,4 @@
-"""Batches from images that stay uint8 where the training runs.
+"""Batches from images that stay as they are stored, uint8 or float32, where the training runs.
 
 Nothing here waits for the device: index tensors are built on the host from numbers the host
 knows, and moved without blocking.
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from normbench.data.catalog import Images
 from normbench.data.prepared import Dataset
 from normbench.seeding import stream
 
@@ -58,13 +59,14 @@ class DeviceData:
 
     images: uint8 [N, H, W, C], kept as they are (on a CPU the array itself, which may be a memory
     map); labels: int64 [N]. A batch is x float32, normalized per channel as (x/255 - mean) / std,
-    and y int64 [B]. ``layout`` "flat" gives x [B, H*W*C], contiguous; "image" gives
-    [B, C, H, W] in channels_last memory order, which the storage already has.
+    and y int64 [B]; of float32 images as (x - mean) / std. ``layout`` "flat" gives x [B, H*W*C],
+    contiguous; "image" gives [B, C, H, W] in channels_last memory order, which the storage already
+    has.
     """
 
     def __init__(
         self,
-        images: npt.NDArray[np.uint8],
+        images: Images,
         labels: npt.NDArray[np.int64],
         mean: Sequence[float],
         std: Sequence[float],
@@ -81,7 +83,8 @@ class DeviceData:
         # A row as long as an image, not [C]: the last axis then vectorizes whatever C is.
         spread = np.array([value or 1.0 for value in std])  # a constant channel stays 0
         shape = (self.height * self.width, 1)
-        scale = np.tile(1 / (255 * spread), shape).astype(np.float32).reshape(-1)
+        unit = 255 if images.dtype == np.uint8 else 1
+        scale = np.tile(1 / (unit * spread), shape).astype(np.float32).reshape(-1)
         shift = np.tile(-np.asarray(mean) / spread, shape).astype(np.float32).reshape(-1)
         self._scale = torch.from_numpy(scale).to(self.device)  # [H*W*C]
         self._shift = torch.from_numpy(shift).to(self.device)  # [H*W*C]
@@ -153,8 +156,8 @@ class DeviceData:
         return crops[chosen[:, 0], chosen[:, 1], chosen[:, 2]].view(pixels.shape)
 
     def _finish(self, pixels: Tensor) -> Tensor:
-        """uint8 [B, H*W*C] -> float32, normalized, in the layout asked for."""
-        x = pixels.to(torch.float32)
+        """Stored [B, H*W*C] -> float32, normalized, in the layout asked for."""
+        x = pixels.to(torch.float32)  # of float32 the gathered rows themselves, which are ours
         torch.addcmul(self._shift, x, self._scale, out=x)  # in place: x is in the cache already
         if self.layout == "flat":
             return x

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,17 +23,21 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
+from normbench.data.arrays import resized
 from normbench.data.catalog import (
     DATASETS,
+    Images,
     Note,
     Progress,
     RawDataset,
     Report,
     Source,
     make_source,
+    required,
     silent,
 )
 from normbench.data.places import CACHE_VARIABLE, DATA_VARIABLE, cache_root, data_root, is_read_only
+from normbench.data.splits import split
 from normbench.errors import DataError
 
 FORMAT = 1  # of the prepared folder; raise it when the arrays or their meaning change
@@ -45,21 +49,23 @@ _META = "meta.json"
 class Dataset:
     """A prepared dataset. The images are memory maps: processes on one machine share their pages.
 
-    train_images, test_images: uint8 [N, H, W, C]; train_labels, test_labels: int64 [N].
-    mean, std: of the training images, per channel, in units of [0, 1] (pixel / 255).
-    fingerprint: SHA-256 over shapes and bytes of the four arrays.
+    train_images, test_images: uint8 or float32 [N, H, W, C]; train_labels, test_labels: int64 [N].
+    mean, std: of the training images, per channel, in units of [0, 1] (pixel / 255) where they are
+    uint8, else in their own. fingerprint: SHA-256 over shapes and bytes of the four arrays.
+    validation: the last so many training images are the source's own validation part; 0: none.
     """
 
     name: str
     path: Path
-    train_images: npt.NDArray[np.uint8]
+    train_images: Images
     train_labels: npt.NDArray[np.int64]
-    test_images: npt.NDArray[np.uint8]
+    test_images: Images
     test_labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    validation: int = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -74,7 +80,29 @@ class Dataset:
     def raw(self) -> RawDataset:
         """The arrays themselves, to be sent elsewhere."""
         arrays = {key: np.asarray(getattr(self, key)) for key in _ARRAYS}
-        return RawDataset(**arrays, classes=self.classes)
+        return RawDataset(**arrays, classes=self.classes, validation=self.validation)
+
+    def split(
+        self, validation: float, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(training, validation) indices into the training images.
+
+        The source's own validation part, where it has one; else a stratified cut of ``validation``
+        images, or of that share of them where it is below 1. Raises ValueError; see ``split``.
+        """
+        images = np.arange(len(self.train_labels))
+        if self.validation:
+            return images[: -self.validation], images[-self.validation :]
+        return split(self.train_labels, self._cut(validation), rng)
+
+    def examples(self, validation: float) -> int:
+        """How many images are left to train on, as ``split`` leaves them."""
+        return len(self.train_labels) - (self.validation or self._cut(validation))
+
+    def _cut(self, validation: float) -> int:
+        if validation >= 1:
+            return int(validation)
+        return max(round(validation * len(self.train_labels)), self.num_classes)
 
 
 def prepare(
@@ -115,6 +143,11 @@ def _prepare(
         if dataset := _cached(folder):  # another process was faster
             return dataset
         raw = source.read(root, report)
+        raw = replace(
+            raw,
+            train_images=resized(raw.train_images, source.resize),
+            test_images=resized(raw.test_images, source.resize),
+        )
         _check(raw, root if not source.embedded else Path(name))
         try:
             _write(name, raw, folder)
@@ -126,6 +159,26 @@ def _prepare(
     return load(folder)
 
 
+def at_hand(
+    name: str, *, data_dir: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Dataset | None:
+    """The dataset, if it needs neither a download nor a long preparation; else None.
+
+    It comes from the cache, or with an installed package. Raises ConfigError for an unknown name or
+    option, DataError for a folder that does not exist or holds no images in class folders.
+    """
+    source = make_source(name, options)
+    if source.embedded:
+        return prepare(name, data_dir=data_dir, options=options, offline=True)
+    name, cache = DATASETS.canonical(name), cache_root(silent)
+    root = source.root(data_root(data_dir, cache))
+    try:
+        files = source.files(root)
+        return None if _missing(files) else _cached(_folder(cache, name, source, root, files))
+    except OSError as error:  # names the file
+        raise DataError(f"{name}: {error}") from None
+
+
 def state(
     name: str, data_dir: Path | None = None
 ) -> tuple[Literal["embedded", "prepared", "found", "absent"], Path, int] | None:
@@ -135,7 +188,7 @@ def state(
     be found. Changes nothing.
     """
     kind = DATASETS[name]
-    if any(field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
+    if any(map(required, dataclasses.fields(kind))):
         return None
     source, cache = kind(), cache_root(silent)
     root = source.root(data_root(data_dir, cache))
@@ -164,6 +217,7 @@ def load(path: Path) -> Dataset:
             mean=tuple(meta["mean"]),
             std=tuple(meta["std"]),
             fingerprint=meta["fingerprint"],
+            validation=meta.get("validation", 0),
             **arrays,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
@@ -249,14 +303,15 @@ def _fetch(name: str, source: Source, root: Path, report: Report, offline: bool)
 
 def _folder(cache: Path, name: str, source: Source, root: Path, files: Sequence[Path]) -> Path:
     """The prepared folder of exactly these options and files."""
-    prefix = len(str(root)) + 1
-    stats = [(str(path)[prefix:], os.stat(path)) for path in files]
+    options = dataclasses.asdict(source)
+    if options["resize"] is None:
+        del options["resize"]  # a folder from before this option stays what it was
     identity = {
         "format": FORMAT,
         "dataset": name,
-        "options": {key: str(value) for key, value in dataclasses.asdict(source).items()},
+        "options": {key: str(value) for key, value in options.items()},
         "root": str(root.resolve()) if files else "",
-        "files": [(relative, stat.st_size, stat.st_mtime_ns) for relative, stat in stats],
+        "files": source.stamps(root, files),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return cache / "prepared" / f"{name}-{key[:16]}"
@@ -287,10 +342,14 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         digest = hashlib.sha256()
         for key in _ARRAYS:
             array = np.ascontiguousarray(getattr(raw, key))
-            digest.update(f"{key} {array.shape} ".encode())
+            kind = "" if array.dtype in (np.uint8, np.int64) else f"{array.dtype} "
+            digest.update(f"{key} {array.shape} {kind}".encode())
             digest.update(array.data)
             np.save(temporary / f"{key}.npy", array)
-        mean, std = channel_statistics(raw.train_images)
+        if raw.validation:
+            digest.update(f"validation {raw.validation}".encode())
+        trained_on = raw.train_images[: len(raw.train_images) - raw.validation]
+        mean, std = channel_statistics(trained_on)
         meta = {
             "format": FORMAT,
             "name": name,
@@ -298,6 +357,7 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
             "mean": mean,
             "std": std,
             "fingerprint": digest.hexdigest(),
+            "validation": raw.validation,
         }
         (temporary / _META).write_text(json.dumps(meta, indent=1), "utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # an unusable one
@@ -307,11 +367,19 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         raise
 
 
-def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of images [N, H, W, C], in units of [0, 1].
+def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of images [N, H, W, C].
 
-    From a histogram, in whole numbers up to the last division: exact whatever the size.
+    Of uint8 in units of [0, 1], from a histogram, in whole numbers up to the last division: exact
+    whatever the size. Of float32 in their own unit, in float64, the mean first.
     """
+    if images.dtype != np.uint8:
+        pixels = images.reshape(-1, images.shape[3])
+        mean = pixels.mean(axis=0, dtype=np.float64)
+        squares = np.zeros_like(mean)
+        for start in range(0, len(pixels), 1 << 20):
+            squares += ((pixels[start : start + (1 << 20)] - mean) ** 2).sum(axis=0)
+        return mean.tolist(), np.sqrt(squares / len(pixels)).tolist()
     means, stds = [], []
     values = np.arange(256)
     for channel in range(images.shape[3]):

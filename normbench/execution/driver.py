@@ -75,9 +75,8 @@ def execute(
     outcome = Outcome()
     runs = {run.folder: run for run in plan}  # a run planned in two roles is trained once
     pending = _pending(runs, store, dataset, outcome)
-    images = len(dataset.train_labels)
     steps = [
-        total_steps(config, images - config.data.validation)
+        total_steps(config, dataset.examples(config.data.validation))
         for config in (runs[folder].config for folder in pending)
     ]
     watch.planned([runs[folder] for folder in pending], steps, outcome.skipped)
@@ -231,6 +230,7 @@ class _Writer:
                 "steps": event.steps,
                 "parameters": event.parameters,
                 "backbone_sha256": event.backbone_sha256,
+                "conditions": event.theory_inputs,
             }
         self.store.open(config.resolved(), manifest, step)
 

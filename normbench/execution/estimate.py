@@ -69,7 +69,7 @@ def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> di
     run = Run(config, dataset)
     step, evaluation = _time(run) if timed else (float("nan"), float("nan"))
     evaluations = len(run.evaluation_steps) + 2  # at step 0 and of the test set
-    layers = len(run.network.layers)
+    layers = len(run.assembled.layers)
     disk = 4 * run.parameters + 300 * evaluations + 180 * layers * 30 + 4096
     return {
         "norm": planned.norm,

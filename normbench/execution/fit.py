@@ -39,7 +39,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     Too few images for the split or a batch, a warmup longer than the budget, no such device;
     here: whether it is this machine's devices that count.
     """
-    from normbench.data import split
+    from normbench.config.checks import model_problem
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
@@ -48,15 +48,17 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     for device in devices if here else ():
         if not usable(device):
             raise ConfigError([Problem("runtime.device", f"{device!r} is not on this machine")])
-    left: dict[int, int] = {}
+    left: dict[float, int] = {}
     for config in kinds.values():
         validation, warmup = config.data.validation, config.optimizer.warmup_steps
         try:
             if validation not in left:
-                train, _ = split(dataset.train_labels, validation, stream(0, "split"))
+                train, _ = dataset.split(validation, stream(0, "split"))
                 left[validation] = len(train)
         except ValueError as error:
             raise ConfigError([Problem("data.validation", str(error))]) from None
+        if reason := model_problem(config.data, config.model, dataset.image_shape):
+            raise ConfigError([Problem("model", reason)])
         steps = total_steps(config, left[validation])
         if warmup >= steps:
             message = f"must be below the {steps} steps of the budget, got {warmup}"

@@ -9,7 +9,7 @@ from normbench.store import Results
 
 @EXPORTERS.register("csv")
 def csv(results: Results) -> Files:
-    """CSV files (UTF-8): runs, curves, probes in long form, and columns, which explains them.
+    """CSV files (UTF-8): runs, curves, probes in long form, verdicts, and columns, which explains.
 
     Numbers have all their digits; an empty field is a missing or non-finite number.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from normbench.errors import StoreError
+from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
 from normbench.store.read import read_probes
 
@@ -51,6 +53,23 @@ COLUMNS: dict[str, dict[str, str]] = {
         "layer": "hidden layer, from 1 at the input",
         "value": "the quantity there; empty where not finite",
     },
+    "verdicts": {
+        "norm": _RUN["norm"],
+        "metric": "what judges: the config's verdict.metric",
+        "place": "0 leads; then those that may be best or are similar, then the others",
+        "in_set": "whether it may be the best, as far as is known",
+        "seeds": "outcomes of the norm",
+        "value": "their mean, in steps their median",
+        "difference": "norm less leader over the seeds of both: mean, in steps Hodges-Lehmann",
+        "ci_low": "lower end of its interval, simultaneous over the norms",
+        "ci_high": "upper end",
+        "interval": "simultaneous, or why there is none",
+        "p_value": "the largest p up to the norm's elimination; 1 for the leader",
+        "verdict": "leader, similar, worse, undecided, or too few seeds",
+        "more_seeds": "how many more would tell it from the leader with 80 % power",
+        "look": "seeds at which it was decided",
+        "exploratory": "whether the metric was chosen after results had been seen",
+    },
 }
 """table -> column -> meaning and unit. Sweep keys stand after ``norm`` in each table."""
 
@@ -58,12 +77,12 @@ _TEXT = ("run", "norm", "role", "state", "reason", "backbone_sha256", "batch_ord
 
 
 def tables(results: Results) -> dict[str, pd.DataFrame]:
-    """The experiment in four tables: runs, curves, probes and columns.
+    """The experiment in five tables: runs, curves, probes, verdicts and columns.
 
     runs: one row a run and role; curves: one row an evaluation; probes: one row a run, quantity,
-    probed step and layer, every probed step among them; columns: what the columns of the others
-    mean (table, column, meaning). Nothing is left out: a run that diverged, failed or never began
-    has its row in ``runs``.
+    probed step and layer, every probed step among them; verdicts: one row a sweep point and norm,
+    see ``verdicts``; columns: what the columns of the others mean (table, column, meaning). Nothing
+    is left out: a run that diverged, failed or never began has its row in ``runs``.
     """
     runs = results.runs.copy()
     runs.insert(runs.columns.get_loc("state") + 1, "reason", runs["run"].map(results.reasons))
@@ -78,8 +97,28 @@ def tables(results: Results) -> dict[str, pd.DataFrame]:
         "runs": runs,
         "curves": about.merge(curves, on="run"),
         "probes": about.merge(_long_probes(results, about["run"]), on="run"),
+        "verdicts": verdicts(results),
         "columns": _meanings(results),
     }
+
+
+def verdicts(results: Results) -> pd.DataFrame:
+    """Which norms may be best: ``analysis.best_set.best_set``, and whether it is exploratory.
+
+    At each norm's own best value where one was tuned and those runs have ended. No row where the
+    target is that of pilot runs and none of them has ended.
+    """
+    comparison = ExperimentResult(results)
+    columns = [*COLUMNS["verdicts"]]
+    columns[1:1] = results.keys
+    try:
+        found = comparison.answered.best_set.assign(exploratory=bool(comparison.rule_changed))
+    except StoreError:
+        found = pd.DataFrame(columns=columns)
+    mixed = [key for key in results.keys if not pd.api.types.is_numeric_dtype(found[key])]
+    words = ("norm", "metric", "interval", "verdict")
+    found = found.astype(dict.fromkeys([*words, *mixed], "string"))[columns]
+    return found.assign(interval=found["interval"].replace("", pd.NA))  # that of the leader
 
 
 def _long_probes(results: Results, runs: pd.Series) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from normbench.analysis.signal import growth_of_rows
 from normbench.dotted import flatten_config, tuned_key
 from normbench.exporters.base import EXPORTERS, Files, needs
+from normbench.exporters.tables import verdicts
+from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
 from normbench.store.read import read_probes
 
@@ -43,8 +45,9 @@ def tensorboard(results: Results) -> Files:
     at every probed step growth_per_layer, weight_growth_per_layer, first_layer_grad_norm and
     last_layer_grad_norm. Histograms over the layers: every probed quantity, those that span orders
     of magnitude as log10 (zeros left out).
-    HPARAMS: norm, seed, role, state, the swept and the tuned keys, against the last values of the
-    curves. A run that failed has its reason as text, one that never began its row in HPARAMS.
+    HPARAMS: norm, seed, role, state, the swept and the tuned keys, and the verdict on its norm
+    where the run is among those judged, against the last values of the curves. A run that failed
+    has its reason as text, one that never began its row in HPARAMS.
 
     Values are 32-bit floats, as event files have them. The results know no dates: the wall time is
     ``train_seconds`` after 1970-01-01, so the relative axis shows seconds of training.
@@ -54,7 +57,7 @@ def tensorboard(results: Results) -> Files:
         from tensorboard.plugins.hparams import summary_v2 as hparams
         from tensorboard.plugins.text.summary_v2 import text_pb
 
-    settings = _settings(results)
+    settings = run_settings(results)
     described = [
         hparams.HParam(name, hparams.Discrete({found[name] for found in settings.values()}))
         for name in next(iter(settings.values()))
@@ -76,7 +79,7 @@ def tensorboard(results: Results) -> Files:
         yield f"{run}/{FILE}", _event_file(steps, curve)
 
 
-def _settings(results: Results) -> dict[str, dict[str, Any]]:
+def run_settings(results: Results) -> dict[str, dict[str, Any]]:
     """run -> what tells it from the others, each name with values of one type."""
     runs = results.runs
     table = runs.groupby("run", sort=False).agg(
@@ -86,10 +89,24 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
     tuned = table.pop("tuned")
     if key := tuned_key(results.config):
         table[key] = tuned.fillna(flatten_config(results.config)[key])
+    table["verdict"] = _verdicts(results, table)
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])
         table[name] = table[name].map(float if number else str).astype(object)
     return {str(run): dict(row) for run, row in table.iterrows()}
+
+
+def _verdicts(results: Results, table: pd.DataFrame) -> list[str]:
+    """The verdict on each run's norm at its sweep point; "" for runs that are not judged."""
+    by, told = ["norm", *results.keys], verdicts(results)
+    if told.empty:
+        return [""] * len(table)
+    words = {tuple(map(str, row[by])): row["verdict"] for _, row in told.iterrows()}
+    judged = set(ExperimentResult(results).answered.results.runs["run"])
+    return [
+        words.get(tuple(map(str, row[by])), "") if run in judged else ""
+        for run, row in table.iterrows()
+    ]
 
 
 def _add_curve(steps: dict[int, Summary], curve: pd.DataFrame, run: pd.Series) -> None:

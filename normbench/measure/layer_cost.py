@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
 
-from normbench.norms import NORMS, NormPolicy, Site, make_method
+from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
 
 Mode = Literal["eager", "compiled"]
 
@@ -140,18 +140,20 @@ def measure(
 def _candidates(
     shape: tuple[int, ...], norms: Sequence[str] | None, policy: NormPolicy
 ) -> list[_Candidate]:
-    site = Site(shape[1], *shape[2:])
+    slot = NormSlot.of(*shape[1:])
     found = []
     for name in norms if norms is not None else NORMS.names():
         method = make_method(name, policy)
-        problem = method.problem(site, shape[0])
+        problem = method.problem(slot, shape[0])
         make, normalizes = (
-            partial(method.layer, site),
-            not (method.statistics == "none" and method.centered is False),
+            partial(method.norm, slot),
+            not (method.traits.statistics == "none" and method.traits.centered is False),
         )
         name = NORMS.canonical(name)
-        declared = method.statistics in ("batch", "example") and method.centered is not None
-        centered = bool(method.centered)
+        declared = (
+            method.traits.statistics in ("batch", "example") and method.traits.centered is not None
+        )
+        centered = bool(method.traits.centered)
         found.append(_Candidate(name, make, normalizes, centered, declared, problem))
     inner, eps, affine = shape[1:], policy.eps, policy.affine
     for kind, centered in ((nn.LayerNorm, True), (nn.RMSNorm, False)):

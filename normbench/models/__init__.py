@@ -1,7 +1,20 @@
-"""Networks that are identical but for their norm: one architecture a file, found in ``MODELS``."""
+"""Networks that are identical but for their norm: ordinary modules, and their assembly."""
 
 from normbench.models.activations import ACTIVATIONS
-from normbench.models.base import MODELS, Block, ModelSettings, Network
-from normbench.models.init import INITS, initialize
+from normbench.models.base import MODELS, Architecture, Block, Chain, ModelSettings
+from normbench.models.init import INITS, MODULE
+from normbench.models.residual import Residual
+from normbench.models.trace import NormSite
 
-__all__ = ["ACTIVATIONS", "INITS", "MODELS", "Block", "ModelSettings", "Network", "initialize"]
+__all__ = [
+    "ACTIVATIONS",
+    "INITS",
+    "MODELS",
+    "MODULE",
+    "Architecture",
+    "Block",
+    "Chain",
+    "ModelSettings",
+    "NormSite",
+    "Residual",
+]

@@ -4,6 +4,11 @@ from collections.abc import Callable
 
 from torch import nn
 
+
+class Linear(nn.Identity):
+    """No activation, yet one by its place; a plain ``nn.Identity`` stands for no module at all."""
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -13,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
-    "identity": nn.Identity,
+    "identity": Linear,
 }
 
 HOMOGENEOUS = frozenset({"relu", "leaky_relu", "identity"})

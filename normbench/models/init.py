@@ -6,13 +6,12 @@ Fan-in and fan-out count the kernel positions of a convolution: fan_in = in_chan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from normbench.seeding import stream
 
@@ -57,40 +56,42 @@ INITS: dict[str, Draw] = {
 }
 
 
-# Where a parametrized weight's own parameters are.
-_HELD = "parametrizations.weight."
+MODULE = "module"
+"""The init that lets the network's own constructor draw."""
 
 
-def initialize(network: nn.Module, init: str, seed: int) -> set[str]:
+def initialize(network: nn.Module, init: str, seed: int, drawn: Mapping[str, float]) -> set[str]:
     """Draw every Linear and Conv2d weight of ``network`` in place, each from its own stream.
 
-    Biases start at zero, except under ``torch_default``, which draws them as PyTorch does. Norm
-    parameters keep their ones and zeros, so a norm more or less changes no one else's numbers.
+    Biases start at zero, except under ``torch_default``, which draws them as PyTorch does. drawn:
+    other parameters by name -> the standard deviation of the normal distribution they come from.
     Returns the names of the parameters that were set; all others are as their modules made them.
     """
     draw = INITS[init]
     done: set[str] = set()
     with torch.no_grad():
         for name, module in network.named_modules():
-            if not isinstance(module, nn.Linear | nn.Conv2d):
-                continue
-            shape = tuple(module.weight.shape)
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+                done |= {f"{name}.{part}" for part in _draw_product(module, name, draw, init, seed)}
+        for name, deviation in drawn.items():
+            parameter = network.get_parameter(name)
+            rng = stream(seed, "init", name)
+            values = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
+            parameter.copy_(torch.from_numpy(values * np.float32(deviation)))
+            done.add(name)
+    return done
+
+
+def _draw_product(module: nn.Module, name: str, draw: Draw, init: str, seed: int) -> Iterator[str]:
+    for part, parameter in module.named_parameters(recurse=False):
+        rng = stream(seed, "init", f"{name}.{part}")
+        if part.startswith("weight"):
+            shape = tuple(parameter.shape)
             positions = math.prod(shape[2:])
             fan_in, fan_out = shape[1] * positions, shape[0] * positions
-            weight = draw(stream(seed, "init", f"{name}.weight"), shape, fan_in, fan_out)
-            if parametrize.is_parametrized(module, "weight"):
-                module.weight = torch.from_numpy(weight)  # through the right inverse
-                held = [n for n, _ in module.named_parameters() if n.startswith(_HELD)]
-                done |= {f"{name}.{part}" for part in held}
-            else:
-                module.weight.copy_(torch.from_numpy(weight))
-                done.add(f"{name}.weight")
-            if module.bias is None:
-                continue
-            done.add(f"{name}.bias")
-            if init == "torch_default":
-                rng = stream(seed, "init", f"{name}.bias")
-                module.bias.copy_(torch.from_numpy(draw(rng, (shape[0],), fan_in, fan_out)))
-            else:
-                module.bias.zero_()
-    return done
+            parameter.copy_(torch.from_numpy(draw(rng, shape, fan_in, fan_out)))
+        elif init == "torch_default":
+            parameter.copy_(torch.from_numpy(draw(rng, (parameter.shape[0],), fan_in, fan_out)))
+        else:
+            parameter.zero_()
+        yield part

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from torch import nn
 from torch.nn.utils import parametrize
 
-from normbench.models.base import Block
+from normbench.models.trace import PRODUCTS
 
 Role = Literal["weight", "bias", "norm", "activation", "scale"]
 
-PRODUCTS = (nn.Linear, nn.modules.conv._ConvNd)
-"""Modules that multiply by a matrix or a kernel."""
 
-
-def roles(network: nn.Module) -> dict[str, Role]:
+def roles(
+    network: nn.Module, norms: Collection[str], activations: Collection[str]
+) -> dict[str, Role]:
     """The role of every parameter by its name, from where it stands.
 
-    weight, bias: of a Linear or Conv; norm, activation: of whatever stands as the norm or the
-    activation of a block, be it a matrix; scale: all others, such as the length in a weight norm
-    (of a parametrized weight, the part in the weight's own shape is the weight).
+    weight, bias: of a Linear or Conv, of attention's projections and of recurrent layers; norm,
+    activation: of whatever stands at those paths, be it a matrix; scale: all others, such as the
+    length in a weight norm (of a parametrized weight, the part in the weight's own shape is the
+    weight) or the embedding of a position.
     """
     found: dict[str, Role] = {name: "scale" for name, _ in network.named_parameters()}
     for path, module in network.named_modules():
-        if isinstance(module, PRODUCTS):
+        if isinstance(module, (*PRODUCTS, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)):
             found |= {_join(path, name): role for name, role in _of_product(module).items()}
     # Last: a Linear within a norm is a part of the norm.
-    for path, module in network.named_modules():
-        if isinstance(module, Block):
-            for part, role in (("norm", "norm"), ("activation", "activation")):
-                for name, _ in module.get_submodule(part).named_parameters():
-                    found[_join(path, f"{part}.{name}")] = role  # type: ignore[assignment]
+    for paths, role in ((norms, "norm"), (activations, "activation")):
+        for path in paths:
+            for name, _ in network.get_submodule(path).named_parameters():
+                found[_join(path, name)] = role  # type: ignore[assignment]
     return found
 
 
 def _of_product(module: nn.Module) -> dict[str, Role]:
-    own: dict[str, Role] = {name: "scale" for name, _ in module.named_parameters()}
-    if parametrize.is_parametrized(module, "weight"):
-        for name, part in module.named_parameters():
-            if name.startswith("parametrizations.weight.") and part.shape == module.weight.shape:
-                own[name] = "weight"
-    elif "weight" in own:
-        own["weight"] = "weight"
-    if "bias" in own:
-        own["bias"] = "bias"
+    own: dict[str, Role] = {}
+    parametrized = parametrize.is_parametrized(module, "weight")
+    for name, part in module.named_parameters(recurse=parametrized):
+        last = name.rpartition(".")[2]
+        if "bias" in last:
+            own[name] = "bias"
+        elif not parametrized:
+            own[name] = "weight"
+        else:
+            own[name] = "weight" if part.shape == module.weight.shape else "scale"
     return own
 
 

@@ -1,5 +1,25 @@
 """Normalization methods: one family a file, one registration, found through ``NORMS``."""
 
-from normbench.norms.base import NORMS, Method, Norm, NormPolicy, Site, make_method, make_norm
+from normbench.norms.base import (
+    NORMS,
+    Norm,
+    NormMethod,
+    NormPolicy,
+    NormSlot,
+    Rule,
+    Traits,
+    make_method,
+    make_norm,
+)
 
-__all__ = ["NORMS", "Method", "Norm", "NormPolicy", "Site", "make_method", "make_norm"]
+__all__ = [
+    "NORMS",
+    "Norm",
+    "NormMethod",
+    "NormPolicy",
+    "NormSlot",
+    "Rule",
+    "Traits",
+    "make_method",
+    "make_norm",
+]

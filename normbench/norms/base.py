@@ -1,14 +1,19 @@
-"""What a normalization method is, and how a network asks one for its parts.
+"""What a normalization method is, and what the assembly of a network asks one for.
 
-A method is bound to one network by its name, its options and the experiment's ``NormPolicy``; the
-model builder then asks it for the layer at each site. Some published methods replace more than a
-layer (the activation, the weights, the residual scale): they override the matching method of
-``Method``, and the builder, which asks all of them everywhere, never names a method.
+A method is bound to one network by its options and the experiment's ``NormPolicy``. The network is
+built and drawn before the method sees it (``models/assemble``); the method then says what stands at
+each place of a norm, and, where its paper asks for it, what becomes of activations, weights,
+residual branches and initial values. What it touches it declares in ``replaces``.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,6 +23,7 @@ from normbench.registry import Registry
 
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
+Part = Literal["norm", "activation", "weight", "residual", "init"]
 
 
 @dataclass(frozen=True)
@@ -36,45 +42,117 @@ class NormPolicy:
 
 
 @dataclass(frozen=True)
-class Site:
-    """A place for a norm in a network: ``features`` channels, at ``height`` x ``width`` positions.
+class NormSlot:
+    """A place for a norm in a network, found by a forward pass (``models/slots``).
 
-    Features of an MLP ([N, F]) have neither height nor width; images ([N, C, H, W]) have both.
+    path: its address; features: how many are normalized each by itself; shape: of one example
+    there, (F,), (C, H, W) or (L, C); feature_dim: where the features stand in [N, *shape], 1 or -1;
+    producer: path of the Linear or Conv whose output enters, None where something else does;
+    activation: path of the module that follows, None where a function or nothing does; branch: path
+    of the residual branch it is part of; calls: in one forward pass; default: the norm that the
+    architecture's authors put there, of a placeholder.
     """
 
+    path: str
     features: int
-    height: int | None = None
-    width: int | None = None
+    shape: tuple[int, ...]
+    feature_dim: int = 1
+    producer: str | None = None
+    activation: str | None = None
+    branch: str | None = None
+    calls: int = 1
+    default: str | None = None
 
-    @property
-    def spatial(self) -> bool:
-        return self.height is not None
+    @classmethod
+    def of(cls, *shape: int) -> NormSlot:
+        """A slot for [N, F] or [N, C, *positions], of no network: for a layer by itself."""
+        return cls("norm", shape[0], shape)
 
     @property
     def positions(self) -> int:
-        """Positions per channel and example; 1 for the features of an MLP."""
-        return (self.height or 1) * (self.width or 1)
+        """Positions of each feature in one example: H*W, L; 1 for [N, F]."""
+        return math.prod(self.shape) // self.features
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether an example is more than a vector of features."""
+        return len(self.shape) > 1
+
+    @property
+    def layer_shape(self) -> tuple[int, ...]:
+        """One example as a method's layer sees it: (F,) or (C, H, W)."""
+        if not self.has_positions:
+            return self.shape
+        rest = self.shape[1:] if self.feature_dim == 1 else self.shape[:-1]
+        return self.features, rest[0], math.prod(rest[1:])
+
+    def of_one_token(self) -> NormSlot:
+        """The same place, seen from a single token."""
+        return dataclasses.replace(self, shape=(self.features,), feature_dim=1)
+
+    @property
+    def is_tokens(self) -> bool:
+        """Whether the features stand last, as in a sequence of tokens [N, L, C]."""
+        return self.has_positions and self.feature_dim == -1
 
 
-class Method:
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a method. None or empty is unknown: then nothing is said of it.
+
+    statistics: what the mean square that it divides by is taken over, "none" where it divides by
+    none; centered: whether a mean is subtracted first; formula: in one line; year, paper: of the
+    source; eps: where it stands, inside or outside of the root, as a bound, or nowhere; state: what
+    it keeps beside parameters; convention: which variance, the sense of momentum; reference: the
+    authors' code, and how this differs from it.
+    """
+
+    statistics: Statistics | None = None
+    centered: bool | None = None
+    formula: str = ""
+    year: int | None = None
+    paper: str = ""
+    eps: Literal["inside", "outside", "clamped", "none"] | None = None
+    state: str = "none"
+    train_differs: bool | None = None
+    convention: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the paper fixes for a parameter of a norm.
+
+    rate: factor on the learning rate; low, high: bounds after every update; decay: whether weight
+    decay may pull on it where the config lets it pull on norms (None: as the config says).
+    """
+
+    rate: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    decay: bool | None = None
+
+
+class NormMethod:
     """One normalization method, bound to its options and the experiment's policy.
 
     Subclasses register in ``NORMS``, state the formula, shapes and paper in their docstring, and
     declare:
 
     Options: the options a config may give, a frozen dataclass with a default for each.
-    statistics: what the mean square that it divides by is taken over ("batch", "example", "none"
-        where it divides by none); centered: whether a mean is subtracted first. Both are unknown
-        (None) unless declared, and of a method that does not declare them theory, costs and claims
-        say nothing.
+    traits: what is known of it. replaces: which parts of a network it touches. rules: parameter
+    name within its own modules -> what the paper fixes for it. conflicts: a kind of model,
+    ``stack`` or ``compile`` -> why it cannot stand with it.
     """
 
     @dataclass(frozen=True)
     class Options:
         """No options."""
 
-    statistics: ClassVar[Statistics | None] = None
-    centered: ClassVar[bool | None] = None
+    traits: ClassVar[Traits] = Traits()
+    replaces: ClassVar[frozenset[Part]] = frozenset({"norm"})
+    rules: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
+    conflicts: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, policy: NormPolicy, options: Any):
         self.policy = policy
@@ -82,35 +160,84 @@ class Method:
 
     @property
     def standard_layers(self) -> bool:
-        """Whether the weights and the activation stay those of the config."""
-        own = type(self)
-        return own.weight is Method.weight and own.activation is Method.activation
+        """Whether weights, activations, branches and initial values stay those of the config."""
+        return self.replaces <= {"norm"}
 
-    def layer(self, site: Site) -> nn.Module:
-        """The module that stands at ``site``; its output has its input's shape."""
+    def norm(self, slot: NormSlot) -> nn.Module:
+        """The module that stands at ``slot``: [N, F] or [N, C, H, W] -> the same shape.
+
+        So whatever the network's layout: the assembly brings tokens [N, L, F] as [N * L, F], and
+        as [N, F, L, 1] to a method that finds a problem in that.
+        """
         raise NotImplementedError
 
-    def activation(self, activation: nn.Module, site: Site) -> nn.Module:
-        """The activation to use at ``site``; most methods keep the one of the config."""
-        return activation
+    def activation(self, slot: NormSlot, given: nn.Module) -> nn.Module:
+        """The activation after ``slot``; most methods keep the ``given`` one."""
+        return given
 
-    def weight(self, module: nn.Module) -> nn.Module:
-        """The linear or convolution module to use; a weight method wraps the one it is given."""
-        return module
+    def weight(self, layer: nn.Module) -> nn.Module | None:
+        """A parametrization of ``layer.weight`` (Linear or Conv), or None."""
+        return None
 
-    def group_size(self, site: Site) -> int | None:
+    def residual(self, branch: nn.Module, index: int, depth: int) -> None:
+        """Change a ``Residual`` in place, number ``index`` (from 0) of ``depth``."""
+
+    def reinitialize(self, network: Any) -> None:
+        """Give parameters of a ``models.network.Network`` other initial values, in place, once
+        everything stands."""
+
+    def group_size(self, slot: NormSlot) -> int | None:
         """Values behind one statistic of one example; None where no statistic is of one example.
 
-        All channels and positions, unless a method says otherwise.
+        All features and positions, or with ``axes: c`` and for tokens the features alone.
         """
-        return site.features * site.positions if self.statistics == "example" else None
+        if self.traits.statistics != "example":
+            return None
+        return slot.features * (slot.positions if self.axes(slot) == "chw" else 1)
 
-    def problem(self, site: Site, batch_size: int) -> str | None:
-        """Why this method makes no sense at ``site`` with this batch size; None when it does."""
+    def axes(self, slot: NormSlot) -> Axes:
+        """What one example's statistics run over at ``slot``: tokens have their own, each."""
+        own: Axes | None = getattr(self.options, "axes", None)
+        return "c" if slot.is_tokens else own or self.policy.axes
+
+    def problem(self, slot: NormSlot, batch_size: int) -> str | None:
+        """Why this method makes no sense at ``slot`` with this batch size; None when it does."""
         return None
 
 
-NORMS: Registry[type[Method]] = Registry("norm", "normbench.norms")
+def of_module(target: Any, reference: str) -> type[NormMethod]:
+    """The method of ``file.py:Name``: a NormMethod, or the layer alone, a module over features.
+
+    Such a module is called with ``features``, with ``eps``, ``affine`` and ``momentum`` where it
+    takes them, and with options: its other arguments that have a plain default. Raises TypeError.
+    """
+    if isinstance(target, type) and issubclass(target, NormMethod):
+        return target
+    if not (isinstance(target, type) and issubclass(target, nn.Module)):
+        raise TypeError("is neither a NormMethod nor a torch.nn.Module")
+    shared = ("eps", "affine", "momentum")
+    _, *others = inspect.signature(target).parameters.values()
+    taken = [p.name for p in others if p.name in shared]
+    options: list[tuple[str, Any, Any]] = []
+    for parameter in others:
+        default = parameter.default
+        if parameter.name in taken or parameter.kind not in (1, 3):
+            continue
+        if default is inspect.Parameter.empty:
+            raise TypeError(f"{target.__name__} needs {parameter.name}; give it a default")
+        if type(default) in (bool, int, float, str):
+            options.append((parameter.name, type(default), default))
+
+    def norm(self: NormMethod, slot: NormSlot) -> nn.Module:
+        given = {name: getattr(self.policy, name) for name in taken}
+        return target(slot.features, **given, **dataclasses.asdict(self.options))
+
+    made = dataclasses.make_dataclass("Options", options, frozen=True)
+    own = {"Options": made, "norm": norm, "__doc__": target.__doc__, "layer_class": target}
+    return type(target.__name__, (NormMethod,), own)
+
+
+NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms", of_module)
 
 
 class Norm(nn.Module):
@@ -120,19 +247,30 @@ class Norm(nn.Module):
     method has no shift).
     """
 
-    def __init__(self, site: Site, policy: NormPolicy, *, shift: bool = True):
+    def __init__(self, slot: NormSlot, policy: NormPolicy, *, shift: bool = True):
         super().__init__()
-        self.features, self.eps = site.features, policy.eps
+        self.features, self.eps = slot.features, policy.eps
         self.weight: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         if policy.affine:
-            self.weight = nn.Parameter(torch.ones(site.features))
+            self.weight = nn.Parameter(torch.ones(slot.features))
             if shift:
-                self.bias = nn.Parameter(torch.zeros(site.features))
+                self.bias = nn.Parameter(torch.zeros(slot.features))
+
+    def scaled(self, y: Tensor) -> Tensor:
+        """The affine on axis 1 of y: [N, F] or [N, C, H, W]."""
+        if self.weight is not None:
+            y = y * over_positions(self.weight, y)
+        return y if self.bias is None else y + over_positions(self.bias, y)
 
     def extra_repr(self) -> str:
         affine = "none" if self.weight is None else "scale" if self.bias is None else "scale, shift"
         return f"{self.features}, eps={self.eps:g}, affine={affine}"
+
+
+def over_positions(values: Tensor, x: Tensor) -> Tensor:
+    """values [C], shaped to stand against axis 1 of x: [N, F] or [N, C, H, W]."""
+    return values.view(-1, *[1] * (x.ndim - 2))
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -145,14 +283,15 @@ def channels_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def make_method(kind: str, policy: NormPolicy = NormPolicy(), **options: Any) -> Method:
+def make_method(kind: str, policy: NormPolicy = NormPolicy(), **options: Any) -> NormMethod:
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
     return cls(policy, cls.Options(**options))
 
 
 def make_norm(
-    kind: str, site: Site, policy: NormPolicy = NormPolicy(), **options: Any
+    kind: str, slot: NormSlot | Sequence[int], policy: NormPolicy = NormPolicy(), **options: Any
 ) -> nn.Module:
-    """One norm layer by name: what a test or a cost measurement needs."""
-    return make_method(kind, policy, **options).layer(site)
+    """One norm layer by name, for a slot or the shape of one example, features first."""
+    place = slot if isinstance(slot, NormSlot) else NormSlot.of(*slot)
+    return make_method(kind, policy, **options).norm(place)

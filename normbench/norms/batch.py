@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Method, Norm, NormPolicy, Site
+from normbench.norms.base import NORMS, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import batch_norm
 
 
@@ -13,11 +13,11 @@ class BatchNormLayer(Norm):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, site: Site, policy: NormPolicy):
-        super().__init__(site, policy)
+    def __init__(self, slot: NormSlot, policy: NormPolicy):
+        super().__init__(slot, policy)
         self.momentum = policy.momentum
-        self.register_buffer("running_mean", torch.zeros(site.features))
-        self.register_buffer("running_var", torch.ones(site.features))
+        self.register_buffer("running_mean", torch.zeros(slot.features))
+        self.register_buffer("running_var", torch.ones(slot.features))
 
     def forward(self, x: Tensor) -> Tensor:
         return batch_norm(
@@ -33,7 +33,7 @@ class BatchNormLayer(Norm):
 
 
 @NORMS.register("batch", aliases=("batchnorm", "bn"))
-class BatchNorm(Method):
+class BatchNorm(NormMethod):
     """y = (x - mean) / sqrt(var + eps) * gamma + beta, over the batch, per feature or channel.
 
     x: [N, F], statistics over N; or [N, C, H, W], statistics over N,H,W. gamma, beta: [F] or [C].
@@ -41,14 +41,24 @@ class BatchNorm(Method):
     (the running variance gathers the unbiased one). Ioffe & Szegedy 2015, arXiv:1502.03167.
     """
 
-    statistics = "batch"
-    centered = True
+    traits = Traits(
+        statistics="batch",
+        centered=True,
+        formula="(x - mean) / sqrt(var + eps) * gamma + beta, over the batch",
+        year=2015,
+        paper="Ioffe & Szegedy, arXiv:1502.03167",
+        state="running mean and variance",
+        train_differs=True,
+        convention="eps inside the root; biased variance in training, unbiased in the running one; "
+        "momentum is the weight of the newest batch",
+        reference="torch.nn.BatchNorm2d: equal at equal eps",
+    )
 
-    def layer(self, site: Site) -> nn.Module:
-        return BatchNormLayer(site, self.policy)
+    def norm(self, slot: NormSlot) -> nn.Module:
+        return BatchNormLayer(slot, self.policy)
 
-    def problem(self, site: Site, batch_size: int) -> str | None:
-        if batch_size * site.positions == 1:
+    def problem(self, slot: NormSlot, batch_size: int) -> str | None:
+        if batch_size * slot.positions == 1:
             return (
                 "batch norm takes its statistics across the batch; with batch size 1 there is "
                 "nothing to average (use layer, rms or group, or a batch size of 2 or more)"

@@ -6,15 +6,15 @@ from typing import Annotated
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Method, Norm, NormPolicy, Site
+from normbench.norms.base import NORMS, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import group_norm
 
 
 class GroupNormLayer(Norm):
     """Group norm: channels in ``groups`` equal groups, statistics per example and group."""
 
-    def __init__(self, site: Site, policy: NormPolicy, groups: int):
-        super().__init__(site, policy)
+    def __init__(self, slot: NormSlot, policy: NormPolicy, groups: int):
+        super().__init__(slot, policy)
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ class GroupNormLayer(Norm):
 
 
 @NORMS.register("group", aliases=("groupnorm", "gn"))
-class GroupNorm(Method):
+class GroupNorm(NormMethod):
     """y = (x - mean) / sqrt(var + eps) * gamma + beta, over a group of channels of one example.
 
     x: [N, F], statistics over F/groups features; or [N, C, H, W], over C/groups channels and all
@@ -35,51 +35,67 @@ class GroupNorm(Method):
 
         groups: Annotated[int, Ge(1)] = 8
 
-    statistics = "example"
-    centered = True
+    traits = Traits(
+        statistics="example",
+        centered=True,
+        formula="(x - mean) / sqrt(var + eps) * gamma + beta, over a group of channels",
+        year=2018,
+        paper="Wu & He, arXiv:1803.08494",
+        train_differs=False,
+        convention="eps inside the root; biased variance; affine per channel",
+        reference="torch.nn.GroupNorm: equal at equal eps and groups",
+    )
 
-    def layer(self, site: Site) -> nn.Module:
-        return GroupNormLayer(site, self.policy, self.options.groups)
+    def norm(self, slot: NormSlot) -> nn.Module:
+        return GroupNormLayer(slot, self.policy, self.options.groups)
 
-    def group_size(self, site: Site) -> int:
-        return site.features // self.options.groups * site.positions
+    def group_size(self, slot: NormSlot) -> int:
+        return slot.features // self.options.groups * slot.positions
 
-    def problem(self, site: Site, batch_size: int) -> str | None:
+    def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         groups = self.options.groups
-        if site.features % groups:
-            return f"{groups} groups do not divide {site.features} channels evenly"
-        if site.features // groups * site.positions == 1:
+        if slot.features % groups:
+            return f"{groups} groups do not divide {slot.features} channels evenly"
+        if slot.features // groups * slot.positions == 1:
             return (
-                f"{groups} groups of {site.features} features leave one value a group, which "
+                f"{groups} groups of {slot.features} features leave one value a group, which "
                 "normalizes to zero"
             )
         return None
 
 
 @NORMS.register("instance", aliases=("instancenorm", "in"))
-class InstanceNorm(Method):
+class InstanceNorm(NormMethod):
     """y = (x - mean) / sqrt(var + eps) * gamma + beta, over H,W of each channel of one example.
 
     x: [N, C, H, W]; gamma, beta: [C]. No running statistics: training and evaluation agree.
     Ulyanov, Vedaldi & Lempitsky 2016, arXiv:1607.08022.
     """
 
-    statistics = "example"
-    centered = True
+    traits = Traits(
+        statistics="example",
+        centered=True,
+        formula="(x - mean) / sqrt(var + eps) * gamma + beta, over the positions of a channel",
+        year=2016,
+        paper="Ulyanov, Vedaldi & Lempitsky, arXiv:1607.08022",
+        train_differs=False,
+        convention="eps inside the root; biased variance; no running statistics",
+        reference="torch.nn.InstanceNorm2d(affine=True): equal at equal eps",
+    )
 
-    def layer(self, site: Site) -> nn.Module:
+    def norm(self, slot: NormSlot) -> nn.Module:
         # Instance norm is group norm with one channel a group.
-        return GroupNormLayer(site, self.policy, site.features)
+        return GroupNormLayer(slot, self.policy, slot.features)
 
-    def group_size(self, site: Site) -> int:
-        return site.positions
+    def group_size(self, slot: NormSlot) -> int:
+        return slot.positions
 
-    def problem(self, site: Site, batch_size: int) -> str | None:
-        if not site.spatial:
+    def problem(self, slot: NormSlot, batch_size: int) -> str | None:
+        if not slot.has_positions:
             return (
                 "instance norm takes its statistics over the positions of an image; features of "
                 "an MLP have none (use layer or rms, or a CNN)"
             )
-        if site.positions == 1:
+        if slot.positions == 1:
             return "instance norm meets images of one position, which it normalizes to zero"
         return None

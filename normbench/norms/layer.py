@@ -4,7 +4,16 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Axes, Method, Norm, Site, channels_first, channels_last
+from normbench.norms.base import (
+    NORMS,
+    Axes,
+    Norm,
+    NormMethod,
+    NormSlot,
+    Traits,
+    channels_first,
+    channels_last,
+)
 from normbench.norms.kernels import group_norm, layer_norm
 
 
@@ -26,7 +35,7 @@ class PositionLayerNormLayer(Norm):
 
 
 @NORMS.register("layer", aliases=("layernorm", "ln"))
-class LayerNorm(Method):
+class LayerNorm(NormMethod):
     """y = (x - mean) / sqrt(var + eps) * gamma + beta, over the features of one example.
 
     x: [N, F], statistics over F; or [N, C, H, W], over C,H,W (axes: chw) or over C at each
@@ -39,14 +48,18 @@ class LayerNorm(Method):
 
         axes: Axes | None = None
 
-    statistics = "example"
-    centered = True
+    traits = Traits(
+        statistics="example",
+        centered=True,
+        formula="(x - mean) / sqrt(var + eps) * gamma + beta, over the features of one example",
+        year=2016,
+        paper="Ba, Kiros & Hinton, arXiv:1607.06450",
+        train_differs=False,
+        convention="eps inside the root; biased variance; affine per feature or channel",
+        reference="torch.nn.LayerNorm: equal at equal eps, less its affine per position of images",
+    )
 
-    def layer(self, site: Site) -> nn.Module:
-        axes = self.options.axes or self.policy.axes
-        kind = PositionLayerNormLayer if site.spatial and axes == "c" else LayerNormLayer
-        return kind(site, self.policy)
-
-    def group_size(self, site: Site) -> int:
-        axes = self.options.axes or self.policy.axes
-        return site.features * (site.positions if axes == "chw" else 1)
+    def norm(self, slot: NormSlot) -> nn.Module:
+        by_position = slot.has_positions and self.axes(slot) == "c"
+        kind = PositionLayerNormLayer if by_position else LayerNormLayer
+        return kind(slot, self.policy)

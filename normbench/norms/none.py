@@ -1,16 +1,43 @@
-"""No normalization: the control of every comparison."""
+"""No normalization, and a network's own: the two controls of every comparison."""
 
 from torch import nn
 
-from normbench.norms.base import NORMS, Method, Site
+from normbench.norms.base import NORMS, NormMethod, NormSlot, Traits, make_method
 
 
 @NORMS.register("none", aliases=("identity",))
-class NoNorm(Method):
-    """y = x; the network as it is without normalization. x: [N, F] or [N, C, H, W]."""
+class NoNorm(NormMethod):
+    """y = x; the network as it is without normalization. x: [N, F] or [N, C, *positions]."""
 
-    statistics = "none"
-    centered = False
+    traits = Traits(
+        statistics="none",
+        centered=False,
+        formula="x",
+        train_differs=False,
+        convention="nothing is normalized, learned or kept",
+    )
 
-    def layer(self, site: Site) -> nn.Module:
+    def norm(self, slot: NormSlot) -> nn.Module:
         return nn.Identity()
+
+
+@NORMS.register("original", aliases=("asis", "own"))
+class Original(NormMethod):
+    """The network as its authors wrote it, with their norms, eps and momentum.
+
+    The layers of a network of one's own stay the very objects they are. At a placeholder of a
+    built-in architecture stands the norm of its paper, under the experiment's policy.
+    """
+
+    replaces = frozenset()
+
+    def norm(self, slot: NormSlot) -> nn.Module:
+        assert slot.default is not None
+        return make_method(slot.default, self.policy).norm(slot)
+
+    def problem(self, slot: NormSlot, batch_size: int) -> str | None:
+        if slot.default is None:
+            return "it is the norms of a network, and a layer by itself has none"
+        if slot.default == "":
+            return "this network is one without a norm of its own (name one, or none)"
+        return None

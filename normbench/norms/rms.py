@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Axes, Method, Norm, NormPolicy, Site
+from normbench.norms.base import NORMS, Axes, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import rms_norm
 
 
 class RMSNormLayer(Norm):
     """RMS norm over the features of [N, F], or over C,H,W (or C) of [N, C, H, W]."""
 
-    def __init__(self, site: Site, policy: NormPolicy, dims: tuple[int, ...]):
-        super().__init__(site, policy, shift=False)
+    def __init__(self, slot: NormSlot, policy: NormPolicy, dims: tuple[int, ...]):
+        super().__init__(slot, policy, shift=False)
         self.dims = dims
 
     def forward(self, x: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ class RMSNormLayer(Norm):
 
 
 @NORMS.register("rms", aliases=("rmsnorm",))
-class RMSNorm(Method):
+class RMSNorm(NormMethod):
     """y = x / sqrt(mean(x^2) + eps) * gamma, over the features of one example.
 
     x: [N, F], the mean over F; or [N, C, H, W], over C,H,W (axes: chw) or over C at each position
@@ -33,14 +33,18 @@ class RMSNorm(Method):
 
         axes: Axes | None = None
 
-    statistics = "example"
-    centered = False
+    traits = Traits(
+        statistics="example",
+        centered=False,
+        formula="x / sqrt(mean(x^2) + eps) * gamma, over the features of one example",
+        year=2019,
+        paper="Zhang & Sennrich, arXiv:1910.07467",
+        train_differs=False,
+        convention="eps inside the root; no shift",
+        reference="bzhangGo/rmsnorm: its torch file adds eps outside the root, its TensorFlow file "
+        "inside; torch.nn.RMSNorm: equal at equal eps",
+    )
 
-    def layer(self, site: Site) -> nn.Module:
-        axes = self.options.axes or self.policy.axes
-        dims = (1,) if not site.spatial or axes == "c" else (1, 2, 3)
-        return RMSNormLayer(site, self.policy, dims)
-
-    def group_size(self, site: Site) -> int:
-        axes = self.options.axes or self.policy.axes
-        return site.features * (site.positions if axes == "chw" else 1)
+    def norm(self, slot: NormSlot) -> nn.Module:
+        everything = slot.has_positions and self.axes(slot) == "chw"
+        return RMSNormLayer(slot, self.policy, (1, 2, 3) if everything else (1,))

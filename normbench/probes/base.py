@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from normbench.models import Network
+from normbench.models.network import Network
 from normbench.registry import Registry
 
 EXAMPLES = 128
@@ -31,16 +31,19 @@ class Capture:
     pre_activation_gradients: dL/dz_l, where z_l is the output of layer l's Linear or Conv;
     activation_inputs, activation_outputs: around the activation function; weights: W_l (the live
     parameters, with their gradients in ``.grad``); weights_before: copies made before the step;
-    learning_rate: of the step; scale_invariant: as the network has it.
+    activated: whether there is an activation function; where there is none, the output of the norm
+    or of the layer stands for both. learning_rate: of the step; scale_invariant: as the network has
+    it.
     """
 
     pre_activation_gradients: list[Tensor] = field(default_factory=list)
     activation_inputs: list[Tensor] = field(default_factory=list)
     activation_outputs: list[Tensor] = field(default_factory=list)
+    activated: list[bool] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
     weights_before: list[Tensor] = field(default_factory=list)
     learning_rate: float = math.nan
-    scale_invariant: bool | None = None
+    scale_invariant: list[bool | None] = field(default_factory=list)
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
@@ -56,8 +59,9 @@ class Capture:
         or whose units are all zero.
         """
         found = []
+        examples = min(EXAMPLES, min(len(output) for output in self.activation_outputs))
         for output in self.activation_outputs:
-            flat = output[:EXAMPLES].float().flatten(1)
+            flat = output[:examples].float().flatten(1)
             flat = flat / flat.abs().amax()
             found.append(flat @ flat.mT)
         return torch.stack(found)
@@ -80,7 +84,7 @@ PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
 class ProbeRecorder:
     """Records one training step of ``network``.
 
-    Use ``forward()`` around forward and backward, then ``after_backward()``, then, once the
+    Use ``recording()`` around forward and backward, then ``after_backward()``, then, once the
     optimizer has stepped, ``after_step()``, which returns the values.
     """
 
@@ -92,39 +96,54 @@ class ProbeRecorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Hooks are in place within this context and gone after it."""
-        capture, handles = self.capture, []
-        layers = len(self.network.layers)
-        gradients: list[Tensor | None] = [None] * layers
-        outputs: list[Tensor | None] = [None] * layers
+        capture, handles, layers = self.capture, [], self.network.layers
+        outputs: dict[str, Tensor] = {}
+        gradients: dict[str, Tensor] = {}
+        signals: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        calls: dict[str, int] = {}
+        wanted = {layer.signal for layer in layers}
 
-        def on_linear(index: int) -> Callable[..., None]:
+        def on_layer(path: str) -> Callable[..., None]:
             def keep_gradient(gradient: Tensor) -> None:
-                gradients[index] = gradient
+                gradients.setdefault(path, gradient)
 
             def hook(module: nn.Module, args: object, output: Tensor) -> None:
-                outputs[index] = output.detach()
-                output.register_hook(keep_gradient)
+                if path not in outputs:  # of a layer that is called again, the first call
+                    outputs[path] = output.detach()
+                    output.register_hook(keep_gradient)
 
             return hook
 
-        def on_activation(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            capture.activation_inputs.append(args[0].detach())
-            capture.activation_outputs.append(output.detach())
+        def on_signal(path: str) -> Callable[..., None]:
+            def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+                number = calls.get(path, 0)
+                calls[path] = number + 1
+                if (path, number) in wanted:
+                    signals[path, number] = (args[0].detach(), output.detach())
 
-        for index, block in enumerate(self.network.layers):
-            handles.append(block.linear.register_forward_hook(on_linear(index)))
-            handles.append(block.activation.register_forward_hook(on_activation))
+            return hook
+
+        def hook_into(path: str, hook: Callable[..., None]) -> None:
+            handles.append(self.network.module.get_submodule(path).register_forward_hook(hook))
+
+        for layer in layers:
+            hook_into(layer.path, on_layer(layer.path))
+        for path in {path for path, _ in wanted}:
+            hook_into(path, on_signal(path))
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
-        # A layer that no gradient has reached keeps its place, with what is missing as NaN.
-        capture.pre_activation_gradients = [
-            g if g is not None else torch.full_like(z, math.nan)
-            for g, z in zip(gradients, outputs, strict=True)
-            if z is not None
-        ]
+        # A layer that no signal or gradient has reached keeps its place, what is missing as NaN.
+        for layer in layers:
+            z = outputs.get(layer.path, torch.full((1, 1), math.nan))
+            missing = torch.full_like(z, math.nan)
+            capture.pre_activation_gradients.append(gradients.get(layer.path, missing))
+            before, after = signals.get(layer.signal, (missing, missing))
+            capture.activation_inputs.append(before if layer.activated else after)
+            capture.activation_outputs.append(after)
+            capture.activated.append(layer.activated)
 
     def after_backward(self, learning_rate: float = math.nan) -> None:
         """Measure what the backward pass left behind, and remember the weights.
@@ -132,9 +151,9 @@ class ProbeRecorder:
         learning_rate: of the step that follows.
         """
         self.capture.learning_rate = learning_rate
-        self.capture.scale_invariant = self.network.scale_invariant
+        self.capture.scale_invariant = self.network.scale_invariant()
         with torch.no_grad():
-            self.capture.weights = [block.weight for block in self.network.layers]
+            self.capture.weights = [_weight(layer) for layer in self.network.products()]
             self._measure("backward")
             self.capture.weights_before = [w.detach().clone() for w in self.capture.weights]
 
@@ -150,6 +169,11 @@ class ProbeRecorder:
         for name in PROBES:
             if PROBES[name].when == when:
                 self._values[name] = PROBES[name].measure(self.capture)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight
 
 
 def norms(tensors: list[Tensor]) -> Tensor:

@@ -18,8 +18,9 @@ def effective_rate(capture: Capture) -> Tensor:
     descent turns W by an angle that goes with lr / norm(W)^2 and not with lr: van Laarhoven 2017,
     arXiv:1706.05350. For Adam, whose step does not fall with the gradient, it is lr / norm(W).
     """
-    known = capture.learning_rate if capture.scale_invariant else torch.nan
-    return known / norms(capture.weights).square()
+    rates = [capture.learning_rate if known else torch.nan for known in capture.scale_invariant]
+    lengths = norms(capture.weights)
+    return torch.tensor(rates).to(lengths) / lengths.square()
 
 
 PROBES.register("weight_norm")(Probe(weight_norm))

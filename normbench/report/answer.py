@@ -39,7 +39,8 @@ class Answer:
     of the convergence table for the primary target (runs, reached, steps_to_target, budget_steps,
     target, accuracies, train_seconds_per_step, states), at_chance and never_left_chance (runs);
     after a tuning ``tuned`` (each norm's own best value) and ``shared_value`` (the judged metric at
-    the configured one). tuned_key: the key at whose own best value each row stands; "" where the
+    the configured one). exploratory: whether the rule was chosen after results had been seen.
+    tuned_key: the key at whose own best value each row stands; "" where the
     rows stand at the values that the config gives.
     """
 
@@ -51,6 +52,7 @@ class Answer:
     rows: pd.DataFrame
     tuned_key: str = ""
     order: tuple[str, ...] = ()
+    exploratory: bool = False
 
     @property
     def best_set(self) -> list[str]:
@@ -70,6 +72,7 @@ class Answer:
         return {
             "metric": self.rule.metric,
             "similar_within": self.rule.similar_within,
+            "exploratory": self.exploratory,
             "best_set": self.best_set,
             "leader": self.leader,
             "tuned_key": self.tuned_key or None,
@@ -104,6 +107,7 @@ def answer(comparison: ExperimentResult) -> Answer:
         rows,
         key if own and key else "",
         tuple(comparison.reported.norms),
+        bool(comparison.rule_changed),
     )
 
 

@@ -5,6 +5,7 @@ Neither pandas nor scipy here: ``validate`` asks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from normbench.analysis.power import detectable_effect, look_seeds, needed_seeds, share_of_look
@@ -12,6 +13,8 @@ from normbench.report.wording import counted
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
+    from normbench.data import Dataset
+    from normbench.plan import PlannedRun
 
 POWER = 0.8
 
@@ -51,6 +54,34 @@ def finds(experiment: ExperimentConfig, sd: float | None = None) -> str:
         f"{seeds} find a difference of {_size(experiment, most, sd, alpha)} in 80 % of "
         f"experiments {against}; `normbench plan` tells how many a smaller one needs"
     )
+
+
+def oddities(
+    experiment: ExperimentConfig, plan: Sequence[PlannedRun], dataset: Dataset | None
+) -> list[str]:
+    """What can be trained and is hardly meant, a sentence each. dataset: where it is known.
+
+    A budget in epochs has no length where the images are not known.
+    """
+    from normbench.training.budget import total_steps
+
+    found = []
+    if len(experiment.labels) == 1:
+        found.append(f"{experiment.labels[0]} alone is compared with nothing: add another norm")
+    steps: dict[int, int] = {}  # cadence -> the smallest budget under it
+    for config in {repr((run.sweep_point, run.tuned)): run.config for run in plan}.values():
+        cadence, budget = config.training.evaluate_every, config.training.steps
+        if budget is None and dataset is not None:
+            budget = total_steps(config, dataset.examples(config.data.validation))
+        if cadence is not None and budget is not None and cadence > budget:
+            steps[cadence] = min(budget, steps.get(cadence, budget))
+    found += [
+        f"an evaluation every {counted(cadence, 'step')} is rarer than the budget of "
+        f"{counted(budget, 'step')} is long: only its start and end are evaluated; "
+        "training.evaluations=20 fits any budget"
+        for cadence, budget in steps.items()
+    ]
+    return found
 
 
 def _looks(experiment: ExperimentConfig) -> tuple[int, ...]:

@@ -49,5 +49,10 @@ def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     was, has = flatten_config(before), flatten_config(now)
     keys = [key for key in {**was, **has} if was.get(key) != has.get(key)]
-    shown = [f"{key} {was.get(key)}, now {has.get(key)}" for key in keys[:MOST_KEYS]]
+    shown = [
+        f"the file of {key.removesuffix('.source')} was edited"
+        if key.endswith(".source") and was.get(key) and has.get(key)
+        else f"{key} {was.get(key)}, now {has.get(key)}"
+        for key in keys[:MOST_KEYS]
+    ]
     return "; ".join(shown) + (f"; {len(keys) - MOST_KEYS} keys more" if keys[MOST_KEYS:] else "")

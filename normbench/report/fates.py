@@ -143,8 +143,7 @@ def caveats(comparison: ExperimentResult) -> list[str]:
     found = []
     if not comparison.fairness.equal_terms:
         found.append("The norms were not compared on equal terms: see the line on fairness.")
-    if comparison.peeked:
-        found.append(comparison.peeked)
+    found += filter(None, [comparison.peeked, comparison.rule_changed])
     found += mixed_environments(comparison.results)
     lost = runs[~runs["state"].isin(OUTCOME_STATES)]
     if len(lost):

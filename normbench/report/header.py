@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normbench.components import short
 from normbench.constants import HALVING_LEFT
 from normbench.report.wording import counted
 
@@ -20,7 +21,7 @@ def header(experiment: ExperimentConfig, results: Path) -> str:
     """Network and data; norms times seeds, and where the results go."""
     config = experiment.resolved()
     model, data = dict(config["model"]), config["data"]
-    kind = model.get("kind", "network")
+    kind = short(model.get("kind", "network"))
     shown = [f"{key} {model[key]}" for key in _SHOWN if model.get(key) is not None]
     first = f"{experiment.name}: {kind}" + (f" ({', '.join(shown)})" if shown else "")
     first += f" on {data.get('dataset', data.get('path', 'data'))}"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from normbench.analysis import signal, theory
+from normbench.analysis.activations import Array, Pair, functions
 from normbench.dotted import flatten_config
 from normbench.report.columns import Row
 from normbench.report.wording import counted
 from normbench.results.tables import ResultTables
-
-Array = NDArray[np.float64]
-Pair = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
 # fan_in * var(W) of a square hidden layer, and var(bias), fan_in * var(W) being known without the
 # width for these alone: see ``models.init``.
@@ -26,24 +22,8 @@ ALIKE = 2.0  # an effective rank below this: one direction holds nearly all of t
 _REMEDIES = ("he_normal", "lecun_normal")
 
 
-def _leaky(slope: float) -> Pair:
-    return (
-        lambda z: np.where(z > 0, z, slope * z),
-        lambda z: np.where(z > 0, 1.0, slope),
-    )
-
-
-def _tanh_slope(z: Array) -> Array:
-    return 1.0 - np.tanh(z) ** 2
-
-
-# The activations, with their derivatives, that a remedy is known for.
-_ACTIVATIONS: dict[str, Pair] = {
-    "relu": _leaky(0.0),
-    "leaky_relu": _leaky(0.01),
-    "identity": _leaky(1.0),
-    "tanh": (np.tanh, _tanh_slope),
-}
+# The activations that a remedy is known for.
+_REMEDIED = ("relu", "leaky_relu", "identity", "tanh")
 
 
 def why(tables: ResultTables, row: Row) -> str:
@@ -138,8 +118,12 @@ def _remedy(tables: ResultTables, row: Row) -> str:
         for norm in map(_as_norm, tables.results.config.get("norms") or ())
     )
     init, kind = config.get("model.init"), config.get("model.kind")
-    pair = _ACTIVATIONS.get(str(config.get("model.activation")))
-    if not unnormalized or kind != "mlp" or pair is None or _keeps(init, pair):
+    activation = config.get("model.activation")
+    if not unnormalized or kind != "mlp" or activation not in _REMEDIED:
+        return ""
+    pair = functions(activation)
+    assert pair is not None
+    if _keeps(init, pair):
         return ""
     if init not in (*_GAINS, "torch_default"):
         return ""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from normbench.analysis.comparison import METRICS, needed_seeds
-from normbench.analysis.paired_by_value import against_value
+from normbench.analysis.paired_by_value import against_norms, against_value
 from normbench.analysis.pivot import pivot
-from normbench.analysis.rule import mark
+from normbench.analysis.rule import LEADER, MARKS, TOO_FEW, mark
 from normbench.report.columns import (
     Column,
     comparison_columns,
@@ -203,7 +203,10 @@ def _remarks(row: Any) -> str:
 def by_key(
     comparison: ExperimentResult, by: str, metric: str, reference: Any | None, *, best: bool = False
 ) -> Section:
-    """One metric against one sweep key: norms down, values across, each with its verdict.
+    """One metric against one sweep key: norms down, values across, each held against the others.
+
+    Down a column stand the norms that may be the best there; along a row the values are held
+    against one of them.
 
     metric: a column of the convergence table, or one of the compared metrics by its short name.
     reference: the value that the others are held against, for the same norm and seeds; where it
@@ -214,16 +217,26 @@ def by_key(
     column = f"{metric}_mean" if f"{metric}_mean" in tables.convergence.columns else metric
     wide = pivot(tables.convergence, column, by, keys)
     values = list(wide.columns)
-    rows, note = wide.reset_index(), ""
+    rows, notes = wide.reset_index(), []
+    primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
+    if metric in METRICS and len(tables.norms) > 1:
+        held = against_norms(primary, tables.norms, keys, metric=metric)
+        told = held["place"].gt(0) & ~held["verdict"].str.startswith(TOO_FEW)
+        told = told.groupby([held[key].map(repr) for key in keys]).transform("any")
+        held["leads"] = held["in_set"] & held["value"].notna() & told
+        wanted = pivot(held, "leads", by, keys).reindex(wide.index)
+        leads = [{at: bool(may == 1) for at, may in row.items()} for _, row in wanted.iterrows()]
+        rows = rows.assign(may_be_best=leads)
+        if told.any():
+            notes.append(f"{MARKS[LEADER]} may be the best norm at its value")
     if metric in METRICS and not (metric == "steps_to_target" and _changes_steps(by)):
         reference = point_label(reference)  # as the columns are named: true, not True
         if reference not in values:
             reference = values[-1]
-        primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
         verdicts = against_value(primary, by, reference, keys, metric=metric)
         marks = pivot(verdicts, "verdict", by, keys).reindex(wide.index)
         rows = rows.assign(marks=[dict(row) for _, row in marks.iterrows()])
-        note = (
+        notes.append(
             f"against the same norm at {by}={reference}, paired by seed: ▼ worse, ▲ better, "
             f"≈ similar, ? undecided, · too few seeds (needs {needed_seeds(max(1, len(verdicts)))})"
         )
@@ -243,9 +256,9 @@ def by_key(
         f"{comparison.name}: {metric.replace('_', ' ')} by {by}{how}",
         rows,
         columns,
-        note,
+        "; ".join(notes),
         tables.norms,
-        [*filter(None, [entry(metric)]), *(["verdict"] if note else [])],
+        [*filter(None, [entry(metric)]), *(["verdict"] if notes else [])],
     )
 
 
@@ -262,7 +275,7 @@ def _cell(row: Any, value: Any, metric: str, budget: float) -> str:
         text = steps(number_, budget)
     else:
         text = count(number_) if float(number_).is_integer() else number(number_)
-    verdict = row.get("marks", {}).get(value)
-    if not isinstance(verdict, str):
-        return text
-    return f"{text} {mark(verdict)}"
+    verdict, leads = (row.get(name, {}).get(value) for name in ("marks", "may_be_best"))
+    marks = mark(verdict) if isinstance(verdict, str) else ""
+    marks += MARKS[LEADER] if leads is True else ""
+    return f"{text} {marks}" if marks else text

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from normbench.analysis import curves, propagation, signal
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import ChartData
-from normbench.store import Results, read_probes
+from normbench.store import Results, RunStore, read_probes
 
 
 def measured(results: Results, norms: list[str], baseline: str, target: float) -> ChartData:
@@ -110,31 +109,16 @@ def growth_at_start(results: Results) -> pd.DataFrame:
         labels = [row[name] for name in ("norm", *results.keys, "seed")]
         size = np.atleast_1d(row.get("layer_size", np.nan))  # an older normbench did not probe it
         growth = signal.growth_of_rows(row["activation_gradient"][None], size[None])[0]
-        rows.append([*labels, growth, *_theory(results.path / row["run"], size)])
+        rows.append([*labels, growth, *_theory(results.path / row["run"])])
     return pd.DataFrame(rows, columns=columns)
 
 
-def _theory(folder: Path, sizes: NDArray[np.float64]) -> tuple[float, str]:
-    """What theory expects of the network of a run on disk, and why where it has no value.
-
-    sizes: [L], values of one example at each layer, from which the size of a square image follows.
-    """
-    import yaml
-    from pydantic import ValidationError
-
-    from normbench.config import RunConfig
-
+def _theory(folder: Path) -> tuple[float, str]:
+    """What theory expects of the network of a run on disk, and why where it has no value."""
+    known = (RunStore(folder).read_manifest() or {}).get("conditions") or {}
     try:
-        text = (folder / "config.yaml").read_text(encoding="utf-8")
-        config = RunConfig.model_validate(yaml.safe_load(text))
-    except (OSError, yaml.YAMLError, ValidationError):
-        return np.nan, "the run's config.yaml cannot be read"
-    from normbench.measure.signals import theory_inputs_without_data
-
-    image = (1, 1, 1)
-    if config.model.network().layout != "flat":
-        side = np.sqrt(sizes[0] / getattr(config.model.options(), "width", np.nan))
-        if not side.is_integer():
-            return np.nan, "the size of the images is not known"
-        image = (int(side), int(side), 1)
-    return propagation.expected(**vars(theory_inputs_without_data(config, image)))
+        # JSON has lists alone, and shapes are what the theory remembers its integrals by.
+        shapes = tuple(map(tuple, known["shapes"]))
+        return propagation.expected(**{**known, "shapes": shapes})
+    except (KeyError, TypeError):
+        return np.nan, "another normbench trained this, which did not record what theory needs"

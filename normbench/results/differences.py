@@ -14,7 +14,7 @@ from normbench.results.experiment import ExperimentResult
 # Keys in which experiments may differ and still be laid side by side without a remark.
 _FREE = {"name", "norms", "baseline", "seeds", "sweep", "tune"}
 # Keys that must agree, or the numbers of two experiments mean different things.
-_BOUND = ("data.dataset", "data.path", "data.validation", "data.split_seed", "target")
+_BOUND = ("data.dataset", "data.validation", "data.split_seed", "target")
 
 
 def differing_keys(comparisons: Sequence[ExperimentResult]) -> dict[str, dict[str, Any]]:
@@ -62,4 +62,6 @@ def _settings(comparison: ExperimentResult) -> dict[str, Any]:
     config = comparison.results.config
     kept = {key: value for key, value in config.items() if key not in _FREE}
     rule = VerdictRule.of(config.get("verdict"))  # results of an older normbench have none
-    return flatten_config({**kept, "target": comparison.targets, "verdict": asdict(rule)})
+    values = flatten_config({**kept, "target": comparison.targets, "verdict": asdict(rule)})
+    values.pop("data.path", None)  # where files lie; what is in them, their fingerprint tells
+    return values

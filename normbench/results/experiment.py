@@ -13,6 +13,7 @@ from normbench.analysis import tuning
 from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
 from normbench.analysis.halving import Search, searches
+from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, ChartData
 from normbench.constants import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flatten_config, tuned_key
@@ -211,6 +212,21 @@ class ExperimentResult:
             f"The results were looked at with {told} seeds before it became {last}: whoever adds "
             "seeds until a verdict appears errs more often than 5 %. Seeds that stand beforehand, "
             "or seeds: auto, do not."
+        )
+
+    @property
+    def rule_changed(self) -> str:
+        """What to say where what judges was chosen after results had been seen; else empty."""
+        if len(self.results.rules) < 2:
+            return ""
+        first, *_, last = self.results.rules
+        was, now = VerdictRule.of(first["verdict"]), VerdictRule.of(last["verdict"])
+        if was == now or now != self.reported.rule:
+            return ""
+        return (
+            f"The verdict was to be by {was.text}, and is by {now.text}: changed after "
+            f"{last['seeds']} seeds had been compared, it is exploratory. Whoever chooses what "
+            "judges after seeing the results errs more often than 5 %."
         )
 
     def _role(self, role: str, targets: list[float] | None = None) -> ResultTables:

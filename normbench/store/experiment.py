@@ -136,14 +136,22 @@ class ExperimentStore:
     ) -> dict[str, Any]:
         """The record of what is asked for: the resolved config, every planned run, what is told.
 
-        What was looked at before stays on record as long as some of the runs can be compared with
-        those of that time. Raises StoreError for a damaged record.
+        What was looked at before, and what it was judged by, stays on record as long as some of the
+        runs can be compared with those of that time. Raises StoreError for a damaged record.
         """
         before = self.read_plan() if (self.path / PLAN).exists() else {"runs": []}
         known = {run.get("context") for run in before["runs"] if isinstance(run, dict)}
         kept: dict[str, Any] = {}
+        rules: list[dict[str, Any]] = []
+        verdict = config.get("verdict")
         if before.get("looked_at") and known & {run["context"] for run in runs}:
             kept = {key: before[key] for key in ("looked_at", "looked_by") if key in before}
+            # An older normbench kept the last rule alone.
+            first = {"seeds": 0, "verdict": before["config"].get("verdict")}
+            rules = before.get("rules") or [first]
+        if not rules or rules[-1]["verdict"] != verdict:
+            rules = [*rules, {"seeds": max(kept.get("looked_at", [0])), "verdict": verdict}]
+        kept["rules"] = rules
         plan = {"schema": SCHEMA, "name": self.name, "config": config, "runs": list(runs)}
         return {**plan, **kept, **told}
 

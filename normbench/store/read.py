@@ -45,6 +45,8 @@ class Results:
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
     given: what of the config differs from the defaults; empty where an older normbench trained.
     looked_at: how many seeds were compared each time that a training ended, as far as it changed.
+    rules: what carried the verdicts, the first one before any result: ``verdict`` as the config had
+    it, and ``seeds``, the most that had been compared when it was chosen.
     environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
     and its fingerprint.
     """
@@ -60,6 +62,7 @@ class Results:
     given: Mapping[str, Any] = field(default_factory=dict)
     looked_at: tuple[int, ...] = ()
     environments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rules: tuple[Mapping[str, Any], ...] = ()
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
@@ -132,6 +135,7 @@ def read_results(
         plan.get("given") or {},
         tuple(plan.get("looked_at") or ()),
         environments,
+        tuple(plan.get("rules") or ()),
     )
 
 

@@ -16,7 +16,8 @@ from typing import Any
 class Started:
     """A run begins or, with ``step`` above 0, continues from a checkpoint.
 
-    environment: of the machine that trains it, where that is not the driver's.
+    environment: of the machine that trains it, where that is not the driver's. theory_inputs: what
+    theory needs to know of the network at step 0: ``training.theory_inputs``, less the input.
     """
 
     step: int
@@ -24,6 +25,7 @@ class Started:
     parameters: int
     backbone_sha256: str
     environment: dict[str, Any] | None = None
+    theory_inputs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _train_group(
         stepper.resumed()
     active = {lane: runs[lane] for lane in lanes}
     for lane, run in list(active.items()):
-        yield lanes[lane], events.Started(run.step, run.steps, run.parameters, run.backbone_sha256)
+        yield lanes[lane], run.started()
         if not resumed:
             told = list(_told_of_evaluation(run))
             yield from ((lanes[lane], event) for event in told)

@@ -5,50 +5,68 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
-from normbench.models.roles import roles
+from normbench.models.network import Network
+from normbench.norms import Rule
+
+Group = dict[str, Any]
 
 
-def parameter_names(network: nn.Module) -> tuple[list[str], list[str]]:
-    """The names of the parameters that weight decay pulls on, and of the others.
+def parameter_groups(
+    network: Network, parameters: Mapping[str, Tensor], weight_decay: float
+) -> list[Group]:
+    """``parameters`` by name, of one run or of a stack, by how they are updated.
 
-    Weight decay is applied to the weights of Linear and Conv layers alone, so that a norm's own
+    Weight decay pulls on the weights of Linear and Conv layers alone, so that a norm's own
     parameters, which differ between norms, are never pulled towards zero, whatever their shape.
+    ``rate`` is the factor on the learning rate that a method's paper fixes.
     """
-    found = roles(network)
-    decayed = [name for name, role in found.items() if role == "weight"]
-    return decayed, [name for name, role in found.items() if role != "weight"]
-
-
-def make_optimizer(
-    decayed: Sequence[Tensor], plain: Sequence[Tensor], config: OptimizerConfig
-) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused; weight decay is for ``decayed`` alone.
-
-    To be stepped in eager mode: it stands outside what is compiled.
-    """
-    groups = [
-        {"params": list(decayed), "weight_decay": config.weight_decay},
-        {"params": list(plain), "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[Tensor]] = {(1.0, True): [], (1.0, False): []}
+    for name, parameter in parameters.items():
+        rule = network.rules.get(name, Rule())
+        groups.setdefault((rule.rate, network.roles[name] == "weight"), []).append(parameter)
+    return [
+        {"params": group, "weight_decay": weight_decay if decayed else 0.0, "rate": rate}
+        for (rate, decayed), group in groups.items()
+        if group
     ]
-    groups = [group for group in groups if group["params"]]
-    if isinstance(config, SgdConfig):
+
+
+def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of the config, fused. To be stepped in eager mode: it stands outside of what
+    is compiled.
+    """
+    listed = list(groups)
+    if isinstance(settings, SgdConfig):
         return _eager(torch.optim.SGD)(
-            groups,
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
+            listed,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
             fused=True,
         )
-    assert isinstance(config, AdamConfig)
-    cls = torch.optim.AdamW if isinstance(config, AdamWConfig) else torch.optim.Adam
-    return _eager(cls)(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+    assert isinstance(settings, AdamConfig)
+    cls = torch.optim.AdamW if isinstance(settings, AdamWConfig) else torch.optim.Adam
+    return _eager(cls)(listed, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the update that comes next, in every group by its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("rate", 1.0)  # an earlier checkpoint has none
+
+
+def apply_bounds(network: Network, parameter: Callable[[str], Tensor]) -> None:
+    """Clip what a method's paper bounds, after an update. parameter: by name."""
+    for name, rule in network.rules.items():
+        if rule.low is not None or rule.high is not None:
+            parameter(name).data.clamp_(rule.low, rule.high)
 
 
 @functools.cache

@@ -20,21 +20,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order, split
+from normbench.data import Dataset, epoch_order
 from normbench.data.batches import Augment, DeviceData
-from normbench.models import Network
-from normbench.models.base import build
+from normbench.models.assemble import assemble
+from normbench.models.network import Network
 from normbench.probes import ProbeRecorder
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.budget import evaluation_steps, steps_per_epoch, total_steps
 from normbench.training.clock import Clock
 from normbench.training.optimizers import (
+    apply_bounds,
     full_rate,
     learning_rate,
     make_optimizer,
-    parameter_names,
+    parameter_groups,
+    set_rates,
 )
+from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -49,14 +52,13 @@ PRECISE_EXAMPLES, PRECISE_BATCH = 4096, 256
 
 def make_network(run: RunConfig, dataset: Dataset) -> Network:
     """The run's network at step 0, on the CPU."""
-    return build(
-        run.model.kind,
-        run.model.options(),
-        run.model.settings(),
+    return assemble(
+        run.model.blueprint(),
         run.norm.method(run.normalization),
         dataset.image_shape,
         dataset.num_classes,
         run.seed,
+        run.data.batch_size,
     )
 
 
@@ -70,8 +72,8 @@ class Run:
         self.config = run
         self.device = torch.device(run.runtime.device)
         seed = run.seed if run.data.split_seed is None else run.data.split_seed
-        self.train_indices, self.validation_indices = split(
-            dataset.train_labels, run.data.validation, stream(seed, "split")
+        self.train_indices, self.validation_indices = dataset.split(
+            run.data.validation, stream(seed, "split")
         )
         few = min(TRAIN_EXAMPLES, len(self.validation_indices))
         # Drawn, since a dataset may be sorted by class.
@@ -80,18 +82,19 @@ class Run:
         self.per_epoch = steps_per_epoch(run, len(self.train_indices))
         self.steps = total_steps(run, len(self.train_indices))
 
-        network = make_network(run, dataset)
-        self.backbone_sha256 = network.backbone_sha256()
-        self.network = network.to(self.device)
-        if network.layout == "image":
+        self.assembled = make_network(run, dataset)
+        self.backbone_sha256 = self.assembled.backbone_sha256
+        self.theory_inputs = inputs_at_start(self.assembled, run)
+        self.network = self.assembled.module.to(self.device)
+        if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        decayed, plain = (
-            [network.get_parameter(name) for name in names] for names in parameter_names(network)
-        )
-        self.optimizer = make_optimizer(decayed, plain, run.optimizer)
+        parameters = dict(self.network.named_parameters())
+        decay = run.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, parameters, decay)
+        self.optimizer = make_optimizer(groups, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
-        of = partial(DeviceData.of, dataset, device=self.device, layout=network.layout)
+        of = partial(DeviceData.of, dataset, device=self.device, layout=self.assembled.layout)
         self.data: DeviceData = stacked_with.data if stacked_with else of("train")
         self.test_data: DeviceData = stacked_with.test_data if stacked_with else of("test")
         self.augment = Augment(run.data.augment.crop, run.data.augment.flip)
@@ -114,6 +117,16 @@ class Run:
         if self.config.training.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
+
+    def started(self) -> events.Started:
+        """What there is to tell before the first update, or the first since a checkpoint."""
+        return events.Started(
+            self.step,
+            self.steps,
+            self.parameters,
+            self.backbone_sha256,
+            theory_inputs=dict(vars(self.theory_inputs)),
+        )
 
     # -- the update ---------------------------------------------------------------------------
 
@@ -145,8 +158,9 @@ class Run:
     def update(self, recorder: ProbeRecorder | None = None) -> None:
         """One step of the optimizer on the next batch."""
         x, y = self.next_batch()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        set_rates(self.optimizer, self.learning_rate())
+        if self.assembled.draws:
+            torch.manual_seed(int(stream(self.config.seed, "torch", self.step).integers(2**63)))
         with recorder.recording() if recorder else nullcontext():
             loss = self.backward(x, y)
         if recorder:
@@ -155,6 +169,7 @@ class Run:
             clip = self.config.optimizer.clip_norm
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
         self.optimizer.step()
+        apply_bounds(self.assembled, self.network.get_parameter)
         self.losses[self.step - self.first_loss_step] = loss
         self.step += 1
 

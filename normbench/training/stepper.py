@@ -17,9 +17,13 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from normbench.models.roles import roles
 from normbench.probes import ProbeRecorder
-from normbench.training.optimizers import make_optimizer, parameter_names
+from normbench.training.optimizers import (
+    apply_bounds,
+    make_optimizer,
+    parameter_groups,
+    set_rates,
+)
 from normbench.training.run import Run
 
 Quantities = dict[str, list[float]]
@@ -64,7 +68,7 @@ class SingleStepper:
 
     def probed_update(self) -> list[Quantities]:
         """See ``Stepper``."""
-        recorder = ProbeRecorder(self.runs[0].network)
+        recorder = ProbeRecorder(self.runs[0].assembled)
         self.runs[0].update(recorder)
         return [recorder.after_step()]
 
@@ -100,11 +104,11 @@ class VmapStepper:
         for run, losses in zip(runs, self.losses, strict=True):
             run.losses = losses
         self.config = runs[0].config
-        decayed, plain = (
-            [self.parameters[name] for name in names] for names in parameter_names(networks[0])
-        )
-        self.optimizer = make_optimizer(decayed, plain, self.config.optimizer)
-        products = [n for n, role in roles(networks[0]).items() if role in ("weight", "bias")]
+        self.assembled = runs[0].assembled
+        decay = self.config.optimizer.weight_decay
+        groups = parameter_groups(self.assembled, self.parameters, decay)
+        self.optimizer = make_optimizer(groups, self.config.optimizer)
+        products = [n for n, r in self.assembled.roles.items() if r in ("weight", "bias")]
         self._in_bf16 = products if self.config.training.precision == "bf16" else []
         self._step_losses = vmap(self._loss)
         if self.config.runtime.compile:
@@ -141,13 +145,13 @@ class VmapStepper:
         """See ``Stepper``."""
         first = self.runs[0]
         x, y = _stacked([run.next_batch() for run in self.runs])
-        for group in self.optimizer.param_groups:
-            group["lr"] = first.learning_rate()
+        set_rates(self.optimizer, first.learning_rate())
         losses = self._backward(x, y)
         if self.config.optimizer.clip_norm is not None:
             self._clip(self.config.optimizer.clip_norm)
         new = not self.optimizer.state
         self.optimizer.step()
+        apply_bounds(self.assembled, self.parameters.__getitem__)
         if new:
             self._share_optimizer_state()
         self.losses[:, first.step - first.first_loss_step] = losses
@@ -159,7 +163,7 @@ class VmapStepper:
 
         Hooks do not see through vmap, so each network is looked at by itself before the update.
         """
-        recorders = [ProbeRecorder(run.network) for run in self.runs]
+        recorders = [ProbeRecorder(run.assembled) for run in self.runs]
         for run, recorder in zip(self.runs, recorders, strict=True):
             buffers = [buffer.clone() for buffer in run.network.buffers()]
             with recorder.recording():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from normbench.analysis.activations import functions
 from normbench.analysis.correlation import FEW, mean_cosines
 from normbench.analysis.quadrature import pairs
-from normbench.measure.signals import functions
 
 LAYER = {"statistics": "example", "centered": True}
 RMS = {"statistics": "example", "centered": False}

@@ -23,8 +23,7 @@ def theory_inputs(**changes):
         "statistics": "none",
         "centered": False,
         "placement": "pre",
-        "phi": lambda z: np.maximum(z, 0),
-        "dphi": lambda z: (z > 0).astype(float),
+        "activation": "relu",
         "weight_gain": 2.0,
         "bias_variance": 0.0,
         "batch_size": 256,
@@ -202,15 +201,6 @@ def test_sweep_points_keep_their_order_and_values():
     assert list(found["model.depth"]) == [40, 40, 20, 20]
 
 
-def silu(z):
-    return z / (1 + np.exp(-z))
-
-
-def dsilu(z):
-    s = 1 / (1 + np.exp(-z))
-    return s * (1 + z * (1 - s))
-
-
 BATCH = {"statistics": "batch", "centered": True}
 EXAMPLE = {"statistics": "example", "centered": True}
 
@@ -218,10 +208,11 @@ EXAMPLE = {"statistics": "example", "centered": True}
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"standard_layers": False}, "replaces"),
+        ({"standard_layers": False}, "plain chains"),
         ({"statistics": None}, "does not declare"),
         ({"centered": None}, "does not declare"),
-        ({**BATCH, "phi": silu, "dphi": dsilu}, "unstable"),
+        ({**BATCH, "activation": "silu"}, "unstable"),
+        ({"activation": "mine"}, "does not know the activation mine"),
         ({**BATCH, "placement": "post", "batch_size": 4}, "5 or more"),
         ({**EXAMPLE, "placement": "post", "group_size": 6}, "too rough"),
         ({**BATCH, "batch_size": 3}, "5 or more"),

@@ -160,41 +160,6 @@ def test_every_chart_names_the_definitions_of_what_it_shows(name):
     assert set(CHARTS[name].defines) <= set(GLOSSARY)
 
 
-def test_theory_stands_beside_the_measured_growth(made):
-    frame = made["tiny"].chart_data.growth
-    none = frame[frame["norm"] == "none"]
-    assert len(none) == 3
-    # He initialization and ReLU: a preserved gradient, but for the drawn weights' own variance.
-    assert none["theory"].iloc[0] == pytest.approx(1, abs=0.2)
-    assert none["growth"].iloc[0] == pytest.approx(0.25)
-    assert none["theory"].nunique() == 3
-    batch = frame[frame["norm"] == "batch"]["theory"]
-    assert 1.4 < batch.iloc[0] < 1.7
-    assert batch.nunique() == 1
-
-
-def test_convolutions_of_an_older_run_have_no_theory_and_the_frame_says_why(tmp_path, digits):
-    found = put(tmp_path, digits, "name=cnn", "model={kind: cnn, depth: 4, stages: 2, width: 4}")
-    assert found.chart_data.growth["theory"].isna().all()
-    assert found.chart_data.growth["theory_note"].str.contains("size of the images").all()
-    assert CHARTS["growth"].draw(found.chart_data) is not None
-
-
-def test_convolutions_have_theory_where_the_run_tells_the_size_of_its_layers(tmp_path, digits):
-    config = experiment("name=cnn", "model={kind: cnn, depth: 6, stages: 2, width: 32}", "seeds=1")
-    sizes = [2048.0, 2048.0, 2048.0]
-    play(
-        tmp_path,
-        config,
-        digits,
-        lambda _: finishes({12: 0.5}, probes=[probed(0, layer_size=sizes)]),
-    )
-    frame = compare("cnn", results=tmp_path).chart_data.growth.set_index("norm")
-    assert 1.2 < frame["theory"]["batch"] < 1.6
-    assert frame["theory"]["none"] > 0
-    assert (frame["theory_note"] == "").all()
-
-
 def test_a_run_without_effective_ranks_has_no_chart_of_them(tmp_path, digits):
     config = experiment("name=older", "seeds=1")
     play(tmp_path, config, digits, lambda _: finishes({12: 0.5}, probes=[probed(0), probed(11)]))

@@ -36,7 +36,7 @@ def test_json_names_the_files_too(cli, trained, tmp_path):
     assert done.code == 0
     found = json.loads(done.out)
     assert (found["schema"], found["experiment"], found["format"]) == (1, "tiny", "csv")
-    names = ["runs.csv", "curves.csv", "probes.csv", "columns.csv"]
+    names = ["runs.csv", "curves.csv", "probes.csv", "verdicts.csv", "columns.csv"]
     assert found["files"] == [str(tmp_path / "out" / name) for name in names]
     assert len(pd.read_csv(found["files"][0])) == 4
 

@@ -89,7 +89,15 @@ def test_yes_asks_nothing(cli, terminal):
 def test_a_folder_of_images_is_asked_for(cli, terminal, tmp_path):
     terminal("folder", "cnn", "some/where", "", "", "", "")
     assert cli("init", "x.yaml").code == 0
-    assert load(tmp_path / "x.yaml").resolved()["data"]["path"] == "some/where"
+    assert "path: some/where" in (tmp_path / "x.yaml").read_text()
+
+
+def test_the_path_of_a_config_elsewhere_counts_from_there(cli, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "configs").mkdir()
+    done = cli("init", "configs/x.yaml", "--dataset", "folder", "--images", "pictures", "--yes")
+    assert done.code == 0
+    assert load(tmp_path / "configs" / "x.yaml").data.source().path == str(tmp_path / "pictures")
 
 
 @pytest.mark.parametrize("target", ["file", "folder", "link"])

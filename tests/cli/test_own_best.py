@@ -96,3 +96,30 @@ def test_a_pivot_stands_at_own_best_values_as_well(cli, tmp_path, digits):
     found = json.loads(cli("compare", "tiny", "--by", "model.depth", "--json").out)
     assert [row["4"] for row in found["rows"]] == pytest.approx([0.8, 0.6])
     assert [row["4"] for row in found["best"]] == pytest.approx([0.8, 0.8])
+
+
+def test_a_pivot_marks_the_norms_that_may_be_the_best_at_each_value(cli, tmp_path, digits):
+    def script(run: PlannedRun):
+        deep = run.config.model.depth == 4
+        learns = 0.9 if (run.norm == "batch") == deep else 0.5
+        return finishes({0: 0.1, 12: learns + 0.001 * run.seed})
+
+    put(tmp_path / "results", digits, script, "sweep={model.depth: [3, 4]}", "seeds=12")
+    found = json.loads(cli("compare", "tiny", "--by", "model.depth", "--json").out)
+    leads = {row["norm"]: row["may_be_best"] for row in found["rows"]}
+    assert leads == {"none": {"3": True, "4": False}, "batch": {"3": False, "4": True}}
+    shown = cli("compare", "tiny", "--by", "model.depth").out
+    assert "★ may be the best norm at its value" in shown
+    rows = {line.split()[0]: line for line in shown.splitlines() if line.strip()}
+    assert rows["batch"].count("★") == rows["none"].count("★") == 1
+
+
+def test_with_too_few_seeds_no_norm_of_a_pivot_is_starred(cli, tmp_path, digits):
+    put(
+        tmp_path / "results",
+        digits,
+        lambda run: finishes({0: 0.1, 12: 0.5 + 0.3 * (run.norm == "batch")}),
+        "sweep={model.depth: [3, 4]}",
+        "seeds=2",
+    )
+    assert "★" not in cli("compare", "tiny", "--by", "model.depth").out

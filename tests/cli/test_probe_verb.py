@@ -96,12 +96,12 @@ def test_convolutions_are_measured_beside_theory(probe):
 
 def test_of_a_norm_that_declares_nothing_only_measurements_are_told(probe, monkeypatch):
     from normbench.norms import NORMS
-    from normbench.norms.base import Method
+    from normbench.norms.base import NormMethod
 
-    class Halves(Method):
+    class Halves(NormMethod):
         """Half of the input."""
 
-        def layer(self, site):
+        def norm(self, slot):
             return torch.nn.Threshold(-1e9, 0.0)
 
     monkeypatch.setitem(NORMS._items, "halves", Halves)

@@ -5,9 +5,18 @@ from pathlib import Path
 import pytest
 
 from normbench.config import bundled, find_config, load, parse_sweep
-from normbench.errors import ConfigError
+from normbench.config.components import MODEL
+from normbench.config.keys import dotted_keys
+from normbench.errors import ConfigError, suggest
+from normbench.models import MODELS
+from normbench.norms import NORMS
 
-KINDS = "batch, group, instance, layer, none, rms"
+# What is registered grows; what is said of it does not.
+NORM_HINT = suggest("btach", NORMS.names())
+MODEL_HINT = {word: suggest(word, MODELS.names()) for word in ("mlpp", "mpl", "transformer")}
+MODEL_KEYS = suggest("model.dept", [k for k in dotted_keys() if k.startswith("model.")])
+NOTHING = suggest("nothing", MODEL.keys())
+STAGES = ", ".join(k for k in MODELS.names() if "stages" in MODEL.member(k).model_fields)
 
 
 def mistakes(text: str, *overrides: str, sweeps: tuple[str, ...] = ()) -> list[str]:
@@ -23,18 +32,17 @@ BAD = [
      "    up to 64 letters, digits and . _ - (not first: . -)"),
     ("trial", "5", "1:7  name: must be a string, got 5"),
     ("kind: mlp", "kind: mlpp", "2:15  model.kind: unknown model 'mlpp'\n"
-     "    did you mean 'mlp'?  known: cnn, mlp"),
+     f"    {MODEL_HINT['mlpp']}"),
     ("depth: 4", "depth: 201", "2:27  model.depth: must be at most 200, got 201"),
     ("depth: 4", "depth: 4.0", "2:27  model.depth: must be a whole number, got 4.0"),
     ("depth: 4", "depth: true", "2:27  model.depth: must be a whole number, got true (a boolean)"),
     ("depth: 4", "depth: ", "2:26  model.depth: must be a whole number, got nothing"),
     ("depth: 4", "stages: 4",
-     "2:20  model.stages: stages has no meaning for model 'mlp'; it belongs to cnn"),
+     f"2:20  model.stages: stages has no meaning for model 'mlp'; it belongs to {STAGES}"),
     ("depth: 4", "activation: rellu", "2:32  model.activation: unknown activation 'rellu'\n"
      "    did you mean 'relu'?  known: elu, gelu, identity, leaky_relu, relu, selu, sigmoid, "
      "silu, tanh"),
-    ("batch", "btach", f"3:15  norms[1]: unknown norm 'btach'\n    did you mean 'batch'?  "
-     f"known: {KINDS}"),
+    ("batch", "btach", f"3:15  norms[1]: unknown norm 'btach'\n    {NORM_HINT}"),
     ("batch", "null", "3:15  norms[1]: must be the name of a norm or {kind: name, ...}, got "
      "nothing\n    the norm without normalization is written none"),
     ("batch", "none", "3:15  norms[1]: 2 norms are called 'none'\n"
@@ -74,14 +82,13 @@ BAD = [
     ("val_accuracy: 0.9", "val_accuracy: 97",
      "6:24  target.val_accuracy: must be at most 1, got 97\n    0.97 for 97 %"),
     ("kind: mlp, depth: 4", "kind: mpl, depth: x, widht: 3",
-     "2:15  model.kind: unknown model 'mpl'\n    did you mean 'mlp'?  known: cnn, mlp\n"
+     f"2:15  model.kind: unknown model 'mpl'\n    {MODEL_HINT['mpl']}\n"
      "2:27  model.depth: must be a whole number, got 'x' (a string)\n"
      "2:30  model.widht: unknown key 'widht'\n    did you mean 'width'?  known: activation, bias, "
      "depth, init, kind, placement, width"),
-    ("kind: mlp, depth: 4", "kind: transformer, heads: 4",
-     "2:15  model.kind: unknown model 'transformer'\n    known: cnn, mlp\n"
-     "2:28  model.heads: unknown key 'heads'\n    known: activation, bias, depth, init, kind, "
-     "placement, stages, width"),
+    ("kind: mlp, depth: 4", "kind: transformer, nothing: 4",
+     f"2:15  model.kind: unknown model 'transformer'\n    {MODEL_HINT['transformer']}\n"
+     f"2:28  model.nothing: unknown key 'nothing'\n    {NOTHING}"),
     ("seeds: 3", "seeds: 3\nlr: 0.1", "8:1  lr: unknown key 'lr'; did you mean optimizer.lr?"),
     ("seeds: 3", "seeds: 3\nepochs: 2",
      "8:1  epochs: unknown key 'epochs'; did you mean training.epochs?"),
@@ -101,22 +108,22 @@ BAD = [
     ("seeds: 3", "seeds: 3\nbaseline: rms", "8:11  baseline: 'rms' is none of the norms of this "
      "config\n    known: batch, group(groups=4), none"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: mnits}", "8:17  data.dataset: unknown dataset 'mnits'\n"
-     "    did you mean 'mnist'?  known: cifar10, cifar100, digits, fashion_mnist, folder, kmnist, "
-     "mnist"),
+     "    did you mean 'mnist'?  known: cifar10, cifar100, digits, fashion_mnist, folder, "
+     "function, huggingface, kmnist, mnist, npz"),
     ("seeds: 3", "seeds: 3\ndata: {batch_size: 1}", "3:15  norms[1]: batch norm takes its "
      "statistics across the batch; with batch size 1 there is nothing to average (use layer, rms "
      "or group, or a batch size of 2 or more)"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: folder}",
      "8:7  data.path: missing\n    for example  path: path/to/images"),
     ("seeds: 3", "seeds: 3\ndata: {path: x}",
-     "8:8  data.path: path has no meaning for dataset 'digits'; it belongs to folder"),
+     "8:8  data.path: path has no meaning for dataset 'digits'; it belongs to folder, "
+     "function, huggingface, npz"),
     ("seeds: 3", "seeds: 3\nprobes: {steps: log, every: 5}", "8:22  probes.every: steps and every "
      "are both given; the schedule is one of them\n    remove one"),
     ("seeds: 3", "seeds: 3\nruntime: {device: gpu}",
      "8:19  runtime.device: unknown device 'gpu'\n    known: cpu, cuda, cuda:0, cuda:1, ..."),
     ("seeds: 3", "seeds: 3\nsweep: {model.dept: [1]}", "8:9  sweep.model.dept: unknown key "
-     "'model.dept'\n    did you mean 'model.depth'?  known: model.activation, model.bias, "
-     "model.depth, model.init, model.kind, model.placement, model.stages, model.width"),
+     "'model.dept'\n    " + MODEL_KEYS),
     ("seeds: 3", "seeds: 3\nsweep: {seeds: [1]}", "8:9  sweep.seeds: 'seeds' cannot be varied "
      "here\n    the sections that can are data, model, normalization, optimizer and training"),
     ("seeds: 3", "seeds: 3\nsweep: {data.augment: [1]}", "8:9  sweep.data.augment: 'data.augment' "
@@ -243,8 +250,7 @@ def test_an_override_of_sweep_and_tune_takes_the_dotted_key_whole(text: str) -> 
         ("model.depth.x=1", "  model.depth.x: 'depth' holds a value, not keys"),
         ("norms[7]=rms", "  norms: has 3 entries, numbered from 0"),
         ("model[0]=1", "  model: is not a list"),
-        ("norms[1]=btach", f"  norms[1]: unknown norm 'btach'\n    did you mean 'batch'?  "
-         f"known: {KINDS}"),
+        ("norms[1]=btach", f"  norms[1]: unknown norm 'btach'\n    {NORM_HINT}"),
         ("seeds=[1", "  not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("seeds=*x", "  aliases (*name) are not read"),
         ("data={dataset: folder}", "  data.path: missing\n    for example  path: path/to/images"),

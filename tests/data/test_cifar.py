@@ -14,8 +14,8 @@ from pretended_web import Web
 
 from normbench.data import DATASETS, prepare
 from normbench.data.sources.cifar import unpickle
-from normbench.data.vision import torchvision
 from normbench.errors import DataError
+from normbench.vision import torchvision
 
 PER_BATCH = 12
 NAMES = [b"cat", b"dog", b"frog"]

@@ -11,8 +11,8 @@ from pretended_web import Web
 
 from normbench.data import prepare
 from normbench.data.sources.idx import BadIdx, Kmnist, Mnist, parse_idx
-from normbench.data.vision import torchvision
 from normbench.errors import DataError
+from normbench.vision import torchvision
 
 Write = Callable[[str], Path]
 

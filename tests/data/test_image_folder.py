@@ -29,7 +29,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def read(root: Path, **options: Any) -> Dataset:
-    return prepare("folder", options={"path": str(root), "image_size": 4, **options})
+    return prepare("folder", options={"path": str(root), "image_size": 8, **options})
 
 
 def test_without_a_train_folder_a_fifth_is_cut_off_stratified_and_always_the_same(pictures: Path):
@@ -50,7 +50,7 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path):
             for index in range(count):
                 picture(tmp_path / part / name / f"{index}.jpg")
     dataset = read(tmp_path, channels=1)
-    assert dataset.train_images.shape == (6, 4, 4, 1)
+    assert dataset.train_images.shape == (6, 8, 8, 1)
     assert dataset.test_labels.tolist() == [0, 1]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pretended_web import Web
 
-from normbench.data import RawDataset, adopt, load, prepare
+from normbench.data import RawDataset, adopt, at_hand, load, prepare
 from normbench.data.prepared import channel_statistics
 from normbench.data.sources.idx import Kmnist
 from normbench.errors import DataError
@@ -42,6 +42,23 @@ def test_the_second_time_the_cache_is_used_and_gives_the_same(write_idx: Write, 
     assert (second.train_images == first.train_images).all()
     assert isinstance(second.train_images, np.memmap)
     assert second.train_images.flags.writeable  # a private copy on write: torch does not warn
+
+
+def test_at_hand_is_what_the_cache_holds_and_nothing_is_read_for_it(write_idx: Write, reads):
+    folder = write_idx("KMNIST")
+    assert at_hand("kmnist", data_dir=folder) is None
+    prepared = prepare("kmnist", data_dir=folder)
+    found = at_hand("kmnist", data_dir=folder)
+    assert found is not None
+    assert found.fingerprint == prepared.fingerprint
+    assert len(reads) == 1
+    assert at_hand("kmnist", data_dir=folder / "elsewhere") is None
+
+
+def test_the_embedded_digits_are_always_at_hand(cache: Path):
+    found = at_hand("digits")
+    assert found is not None
+    assert len(found.train_labels) == 1437
 
 
 def test_a_changed_source_is_noticed(write_idx: Write, reads: list[int]):

@@ -4,24 +4,18 @@ import inspect
 from pathlib import Path
 
 import numpy as np
+import own
 import pytest
-from PIL import Image
 
 from normbench.data import DATASETS, Source, make_source, prepare
-from normbench.data.vision import torchvision
 from normbench.errors import ConfigError, DataError
 from normbench.registry import summary
+from normbench.vision import torchvision
 
 
 @pytest.fixture
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
-    options = {}
-    if request.param == "folder":
-        for name in ("cat", "dog"):
-            (tmp_path / "pictures" / name).mkdir(parents=True)
-            Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / name / "1.png")
-        options = {"path": str(tmp_path / "pictures")}
-    return make_source(request.param, options)
+    return make_source(request.param, own.options(request.param, tmp_path / "own"))
 
 
 every_dataset = pytest.mark.parametrize("name", DATASETS.names())
@@ -29,7 +23,8 @@ every_source = pytest.mark.parametrize("source", DATASETS.names(), indirect=True
 
 
 def test_the_datasets_promised_are_all_there():
-    promised = {"digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "folder"}
+    promised = {"digits", "mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100"}
+    promised |= {"folder", "npz", "function", "huggingface"}
     assert promised <= set(DATASETS.names())
 
 
@@ -37,7 +32,7 @@ def test_the_datasets_promised_are_all_there():
 def test_every_dataset_is_described_and_cites_its_source(name: str):
     text = inspect.getdoc(DATASETS[name]) or ""
     assert summary(DATASETS[name]).endswith(".")
-    assert name == "folder" or any(f" {year}" in text for year in range(1990, 2030))
+    assert DATASETS[name].own or any(f" {year}" in text for year in range(1990, 2030))
 
 
 @every_source
@@ -57,11 +52,12 @@ def test_every_absent_dataset_offline_is_a_data_error_that_names_a_remedy(
 ):
     if DATASETS[name].embedded:
         pytest.skip("embedded")
-    options = {"path": tmp_path / "nowhere"} if name == "folder" else {}
+    lost = f"{tmp_path / 'nowhere.py'}:make" if name == "function" else tmp_path / "nowhere"
+    options = {"path": lost} if DATASETS[name].own else {}
     with pytest.raises(DataError) as caught:
         prepare(name, data_dir=tmp_path, options=options, offline=True)
     assert caught.value.exit_code == 3
-    assert ("digits" in str(caught.value)) or name == "folder"
+    assert ("digits" in str(caught.value)) or DATASETS[name].own
 
 
 def test_an_unknown_dataset_or_option_is_a_config_error_with_a_suggestion():
@@ -71,7 +67,7 @@ def test_an_unknown_dataset_or_option_is_a_config_error_with_a_suggestion():
         prepare("folder", options={"path": ".", "imagesize": 8})
     with pytest.raises(ConfigError, match=r"data\.path.*needs this option"):
         prepare("folder")
-    with pytest.raises(ConfigError, match="from 1"):
+    with pytest.raises(ConfigError, match=r"data\.image_size"):
         prepare("folder", options={"path": ".", "image_size": True})
 
 

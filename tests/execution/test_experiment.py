@@ -13,6 +13,7 @@ from tiny import experiment
 
 from normbench.api import compare
 from normbench.execution import NullObserver, Task, carry_out, what_is_left
+from normbench.report.answer import answer
 from normbench.results.experiment import ExperimentResult
 from normbench.seeding import stream
 from normbench.store import ExperimentStore
@@ -266,6 +267,43 @@ def test_what_was_looked_at_under_another_config_does_not_count(tmp_path, digits
     carry(tmp_path, digits, *FIXED, "seeds=8")
     found, _ = carry(tmp_path, digits, *FIXED, "seeds=12", "model.depth=4")
     assert found.looked_at == (12,)
+
+
+def test_a_metric_that_is_chosen_after_the_results_were_seen_is_exploratory(tmp_path, digits):
+    first, _ = carry(tmp_path, digits, *FIXED, "seeds=8")
+    assert first.rule_changed == ""
+    carry(tmp_path, digits, *FIXED, "seeds=8", "verdict={metric: test_accuracy}")
+    found = compare("tiny", results=tmp_path)
+    assert found.rule_changed.startswith(
+        "The verdict was to be by auc (similar within 0.01), and is by test_accuracy (similar "
+        "within 0.01): changed after 8 seeds had been compared"
+    )
+    told = answer(found)
+    assert found.rule_changed in told.caveats
+    assert told.to_dict()["exploratory"] is True
+    carry(tmp_path, digits, *FIXED, "seeds=8", "verdict={similar_within: 0.05}")
+    assert "auc (similar within 0.05)" in compare("tiny", results=tmp_path).rule_changed
+    carry(tmp_path, digits, *FIXED, "seeds=8")
+    assert compare("tiny", results=tmp_path).rule_changed == ""
+
+
+def test_a_metric_may_change_before_anything_was_compared(tmp_path, digits):
+    carry(tmp_path, digits, *FIXED, "seeds=8", after=5)
+    carry(tmp_path, digits, *FIXED, "seeds=8", "verdict={metric: test_accuracy}")
+    found = compare("tiny", results=tmp_path)
+    assert found.rule_changed == ""
+    assert answer(found).to_dict()["exploratory"] is False
+
+
+def test_a_record_of_an_older_normbench_knows_the_rule_it_had_last(tmp_path, digits):
+    carry(tmp_path, digits, *FIXED, "seeds=8")
+    path = tmp_path / "tiny" / "experiment.json"
+    record = json.loads(path.read_text())
+    del record["rules"]
+    path.write_text(json.dumps(record))
+    assert compare("tiny", results=tmp_path).rule_changed == ""
+    carry(tmp_path, digits, *FIXED, "seeds=8", "verdict={metric: test_accuracy}")
+    assert "to be by auc" in compare("tiny", results=tmp_path).rule_changed
 
 
 # -- before anything is trained ---------------------------------------------------------------

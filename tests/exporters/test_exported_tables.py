@@ -10,10 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from everything import CURVE, LABEL, REASON
+from scripted import finishes, play
+from tiny import experiment
 
+from normbench.api import compare
 from normbench.exporters import EXPORTERS
 from normbench.exporters.tables import tables
-from normbench.store import Results
+from normbench.plan import PlannedRun
+from normbench.report.answer import answer
+from normbench.store import Results, read_results
 
 Read = Callable[[bytes], pd.DataFrame]
 
@@ -118,3 +123,23 @@ def test_a_run_in_two_roles_has_two_rows_and_one_curve(tuned):
     found = tables(Results(**{**vars(tuned), "runs": twice}))
     assert len(found["runs"]) == len(tuned.runs) + 1
     assert len(found["curves"]) == len(tuned.curves)
+
+
+def test_the_verdicts_are_those_of_the_answer(tmp_path, digits):
+    def script(run: PlannedRun):
+        return finishes({0: 0.1, 12: 0.6 + 0.3 * (run.norm == "batch") + 0.001 * run.seed})
+
+    play(tmp_path, experiment("seeds=8"), digits, script)
+    found = tables(read_results(tmp_path, "tiny", probes=False))["verdicts"]
+    wanted = answer(compare("tiny", results=tmp_path)).rows
+    assert list(found["norm"]) == ["batch", "none"]
+    assert list(found["verdict"]) == list(wanted["verdict"]) == ["leader", "worse"]
+    np.testing.assert_array_equal(found["difference"], wanted["difference"])
+    assert list(found["in_set"]) == [True, False]
+    assert not found["exploratory"].any()
+
+
+def test_without_an_ended_pilot_run_there_is_no_verdict_to_export(tmp_path, digits):
+    pilot = "target={from: batch, pilot_seeds: 1}"
+    play(tmp_path, experiment(pilot), digits, lambda _: None)
+    assert tables(read_results(tmp_path, "tiny", probes=False))["verdicts"].empty

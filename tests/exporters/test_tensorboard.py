@@ -19,6 +19,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from normbench.analysis.signal import growth_per_layer
 from normbench.exporters import export
+from normbench.exporters.tables import verdicts
 from normbench.store import Results
 
 
@@ -138,12 +139,30 @@ def test_hparams_tells_each_run_from_the_others(mixed, logs):
     for row in mixed.runs.to_dict("records"):
         info = hparams(read(logs / row["run"]), metadata.SESSION_START_INFO_TAG).session_start_info
         told = {name: value.WhichOneof("kind") for name, value in info.hparams.items()}
-        assert told.keys() == {"norm", "optimizer.clip_norm", "seed", "role", "state"}
+        assert told.keys() == {"norm", "optimizer.clip_norm", "seed", "role", "state", "verdict"}
         assert info.group_name == row["run"]
         assert info.hparams["norm"].string_value == row["norm"]
         assert info.hparams["seed"].number_value == row["seed"]
         assert info.hparams["state"].string_value == row["state"]
         assert info.hparams["optimizer.clip_norm"].string_value == str(row["optimizer.clip_norm"])
+
+
+def test_hparams_tells_the_verdict_on_the_norm_of_a_judged_run(tuned, mixed, tmp_path):
+    export(tuned, "tensorboard", tmp_path / "logs of tuned")
+    words = {}
+    for row in tuned.runs.to_dict("records"):
+        info = hparams(
+            read(tmp_path / "logs of tuned" / row["run"]), metadata.SESSION_START_INFO_TAG
+        )
+        values = info.session_start_info.hparams
+        words[values["role"].string_value] = values["verdict"].string_value
+    assert words == {"report": "leader", "tune": ""}
+    export(mixed, "tensorboard", tmp_path / "logs")
+    wanted = verdicts(mixed).set_index("norm")["verdict"]
+    for row in mixed.runs.to_dict("records"):
+        info = hparams(read(tmp_path / "logs" / row["run"]), metadata.SESSION_START_INFO_TAG)
+        told = info.session_start_info.hparams["verdict"].string_value
+        assert told in set(wanted[[row["norm"]]])
 
 
 def test_hparams_declares_its_columns_and_metrics_once(logs):

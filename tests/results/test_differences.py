@@ -36,3 +36,10 @@ def test_another_judged_metric_is_told_and_no_reason_to_refuse(tmp_path, digits)
     assert differing_keys([one, other]) == {
         "verdict.metric": {"one": "auc", "other": "val_accuracy"}
     }
+
+
+def test_where_ones_own_images_lie_is_no_difference(tmp_path, digits):
+    data = "data={{dataset: folder, path: {}, validation: 100, batch_size: 32}}".format
+    here = put(tmp_path, digits, "name=here", data("/a"))
+    there = put(tmp_path, digits, "name=there", data("/b"))
+    assert differing_keys([here, there]) == {}

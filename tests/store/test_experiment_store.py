@@ -32,6 +32,7 @@ def test_a_plan_reads_back(tmp_path):
         "name": "one",
         "config": {"name": "one"},
         "runs": [{"folder": "a"}],
+        "rules": [{"seeds": 0, "verdict": None}],
     }
 
 

@@ -25,7 +25,11 @@ CONFIGS = [
 def trained(config, *, pytorch: bool) -> list[torch.Tensor]:
     draw = torch.Generator().manual_seed(3)
     weight, bias = (torch.randn(s, generator=draw, requires_grad=True) for s in ((7, 5), (7,)))
-    optimizer = make_optimizer([weight], [bias], config)
+    groups = [
+        {"params": [weight], "weight_decay": config.weight_decay, "rate": 1.0},
+        {"params": [bias], "weight_decay": 0.0, "rate": 1.0},
+    ]
+    optimizer = make_optimizer(groups, config)
     if pytorch:
         (cls,) = type(optimizer).__bases__
         given = ("lr", "momentum", "betas", "eps", "fused")

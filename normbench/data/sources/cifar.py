@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from normbench.data.catalog import DATASETS, RawDataset, Report, Source
+from normbench.data.catalog import DATASETS, RawDataset, Report, Shape, Source
 from normbench.data.integrity import add_sums, mismatch, raise_faults, read_sums
-from normbench.data.vision import torchvision
 from normbench.errors import DataError
+from normbench.vision import torchvision
 
 # What an array needs to be unpickled, under the module names of NumPy 1 and 2. _reconstruct is a
 # private name, so it is asked of an array.
@@ -45,6 +45,7 @@ def unpickle(content: bytes) -> Any:
 class CifarSource(Source):
     """Pickled batches in torchvision's layout; each checked before it is unpickled."""
 
+    native_shape: ClassVar[Shape] = (32, 32, 3)
     folder: ClassVar[str]
     published_as: ClassVar[str]  # the name of torchvision's class
     train_files: ClassVar[tuple[str, ...]]

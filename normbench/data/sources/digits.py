@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from normbench.data.catalog import DATASETS, RawDataset, Report, Source
+from normbench.data.catalog import DATASETS, RawDataset, Report, Shape, Source
 from normbench.data.splits import split
 from normbench.seeding import stream
 
@@ -27,6 +27,7 @@ class Digits(Source):
     """
 
     embedded: ClassVar[bool] = True
+    native_shape: ClassVar[Shape] = (8, 8, 1)
 
     def files(self, root: Path) -> list[Path]:
         return []

@@ -7,18 +7,18 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from normbench.data.catalog import DATASETS, RawDataset, Report, Source
-from normbench.data.splits import split
-from normbench.errors import ConfigError, DataError, Problem
-from normbench.seeding import stream
+from normbench.data.arrays import joined
+from normbench.data.catalog import DATASETS, RawDataset, Report, Shape, Source
+from normbench.errors import DataError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
-TEST_SHARE = 0.2
+_VALIDATION = ("val", "valid", "validation")  # what people call the folder
 _CHUNK = 256  # images a task of the thread pool
 _LISTED = 5  # unreadable images named in the error
 
@@ -28,66 +28,91 @@ Labelled = list[tuple[Path, str]]  # image, name of its class
 @DATASETS.register("folder")
 @dataclass(frozen=True)
 class Folder(Source):
-    """Your own images: train/<class>/* and test/<class>/*, or <class>/* with a fixed 20 % test cut.
+    """Your own images, one subfolder a class, in train/, val/ and test/ or all in one place.
 
-    path: the folder; image_size: the side in pixels after a centred square crop; channels: 3 or 1.
     Any of png, jpg, bmp, webp, tif, gif (its first frame). Classes are numbered in the order of
-    their names. The test cut is stratified and drawn once from a fixed stream.
+    their names. val/, where it is, validates in place of a cut from the training images. Where
+    there is no test/ beside val/, or <class>/* alone, a fifth of the training images is the test:
+    stratified, and drawn once from a fixed stream.
     """
 
-    path: str | os.PathLike[str]
-    image_size: int = 32
-    channels: int = 3
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            examples=["path/to/images"],
+            description="train/<class>/*, test/<class>/*, perhaps val/<class>/*; or <class>/*",
+        ),
+    ]
+    image_size: Annotated[
+        int, Field(ge=8, le=512, description="side in pixels after a square crop")
+    ] = 32
+    channels: Annotated[Literal[1, 3], Field(description="3 colour, 1 grey")] = 3
 
+    own: ClassVar[bool] = True
     _HINT: ClassVar[str] = "expected train/<class>/* and test/<class>/*, or <class>/*"
 
-    def __post_init__(self) -> None:
-        problems = []
-        if not isinstance(self.path, (str, os.PathLike)) or not str(self.path):
-            problems.append(Problem("data.path", "must be the name of a folder"))
-        if type(self.image_size) is not int or self.image_size < 1:
-            problems.append(Problem("data.image_size", "must be a whole number of pixels, from 1"))
-        if type(self.channels) is not int or self.channels not in (1, 3):
-            problems.append(Problem("data.channels", "must be 3 (colour) or 1 (grey)"))
-        if problems:
-            raise ConfigError(problems)
+    @property
+    def side(self) -> int:
+        """Of an image in pixels: ``resize``, where it is given, is ``image_size``."""
+        return self.resize or self.image_size
+
+    def shape(self) -> Shape:
+        return self.side, self.side, self.channels
 
     def root(self, data_root: Path) -> Path:
         return Path(self.path).expanduser().absolute()
 
     def files(self, root: Path) -> list[Path]:
-        return [path for part in self._parts(root) for path, _ in part]
+        return [path for part in self._parts(root) if part for path, _ in part]
 
     def read(self, root: Path, report: Report) -> RawDataset:
         parts = self._parts(root)
         names = sorted({name for _, name in parts[0]})
         numbers = {name: number for number, name in enumerate(names)}
-        images = self._decode([path for part in parts for path, _ in part], report)
-        labels = np.array([numbers[name] for part in parts for _, name in part], dtype=np.int64)
-        if len(parts) == 2:
-            train, test = np.split(np.arange(len(labels)), [len(parts[0])])
-        else:
-            try:
-                cut = max(round(TEST_SHARE * len(labels)), len(names))
-                train, test = split(labels, cut, stream(0, "folder", "test"))
-            except ValueError as error:
-                raise DataError(f"{root}: too few images for a test cut ({error})") from None
-        return RawDataset(images[train], labels[train], images[test], labels[test], tuple(names))
+        images = self._decode([path for part in parts for path, _ in part or ()], report)
+        labels = np.array([numbers[name] for part in parts for _, name in part or ()], np.int64)
+        ends = np.cumsum([len(part or ()) for part in parts])[:-1]
+        pairs = list(zip(np.split(images, ends), np.split(labels, ends), strict=True))
+        train, validation, test = (
+            pair if part is not None else None for pair, part in zip(pairs, parts, strict=True)
+        )
+        if parts[1] is not None and test is None:
+            report.note(f"{root} has no test/: a fifth of train/ is kept for the test")
+        assert train is not None
+        try:
+            return joined(train, validation, test, names, "folder")
+        except DataError as error:
+            raise DataError(f"{root}: {error}") from None
 
-    def _parts(self, root: Path) -> list[Labelled]:
-        """[train, test], or [all] where the folder has no train/ of class folders."""
+    @classmethod
+    def recognizes(cls, path: str, base: Path) -> bool:
+        whole = base / Path(path).expanduser()
+        told = {"dataset_dict.json", "dataset_info.json", "state.json"}  # of a saved dataset
+        if whole.is_dir():
+            return not any((whole / name).exists() for name in told)
+        return "/" in path and not whole.suffix and not whole.exists()
+
+    def _parts(self, root: Path) -> tuple[Labelled, Labelled | None, Labelled | None]:
+        """(train, validation, test), the latter two None where the folder has none of its own."""
         if not root.is_dir():
             word = "is not a folder" if root.exists() else "does not exist"
             raise DataError(f"{root} {word}; {self._HINT}")
         if not _subfolders(root / "train"):
-            return [self._labelled(root)]
-        if not (root / "test").is_dir():
+            return self._labelled(root), None, None
+        found = {"train": self._labelled(root / "train")}
+        given = [name for name in _VALIDATION if _subfolders(root / name)]
+        if len(given) > 1:
+            raise DataError(f"{root} has {' and '.join(f'{n}/' for n in given)}; one can validate")
+        if not given and not (root / "test").is_dir():
             raise DataError(f"{root} has train/ but no test/; {self._HINT}")
-        train, test = self._labelled(root / "train"), self._labelled(root / "test")
-        odd = sorted({name for _, name in train} ^ {name for _, name in test})
-        if odd:
-            raise DataError(f"{root}: classes in only one of train/ and test/: {', '.join(odd)}")
-        return [train, test]
+        for name in [*given, *(["test"] if (root / "test").is_dir() else [])]:
+            found[name] = self._labelled(root / name)
+            odd = sorted({n for _, n in found["train"]} ^ {n for _, n in found[name]})
+            if odd:
+                told = ", ".join(odd)
+                raise DataError(f"{root}: classes in only one of train/ and {name}/: {told}")
+        return found["train"], found[given[0]] if given else None, found.get("test")
 
     def _labelled(self, folder: Path) -> Labelled:
         classes = _subfolders(folder)
@@ -103,7 +128,7 @@ class Folder(Source):
 
     def _decode(self, paths: list[Path], report: Report) -> npt.NDArray[np.uint8]:
         """The images as [N, image_size, image_size, channels]. Pillow decodes without the GIL."""
-        side = self.image_size
+        side = self.side
         images = np.empty((len(paths), side, side, self.channels), dtype=np.uint8)
         faults: list[str] = []
 

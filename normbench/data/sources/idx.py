@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from normbench.data.catalog import DATASETS, RawDataset, Report, Source
+from normbench.data.catalog import DATASETS, RawDataset, Report, Shape, Source
 from normbench.data.integrity import (
     SUMS,
     add_sums,
@@ -20,8 +20,8 @@ from normbench.data.integrity import (
     raise_faults,
     read_sums,
 )
-from normbench.data.vision import torchvision
 from normbench.errors import DataError
+from normbench.vision import torchvision
 
 _DIMENSIONS = {  # file -> dimensions of its array: [N, H, W] and [N]
     "train-images-idx3-ubyte": 3,
@@ -70,6 +70,7 @@ def parse_idx(content: npt.NDArray[np.uint8], dimensions: int) -> npt.NDArray[np
 class IdxSource(Source):
     """Four idx files in torchvision's layout, ``<folder>/raw/``, unpacked or as .gz."""
 
+    native_shape: ClassVar[Shape] = (28, 28, 1)
     folder: ClassVar[str]  # also the name of torchvision's class
     classes: ClassVar[tuple[str, ...]]
     sha256: ClassVar[dict[str, str]] = {}  # of the unpacked files, where we know it

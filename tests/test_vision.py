@@ -17,7 +17,7 @@ def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_fresh_process_can_import_torchvision_whatever_its_build():
     result = run(
-        "from normbench.data.vision import torchvision\n"
+        "from normbench.vision import torchvision\n"
         "datasets = torchvision().datasets\n"
         "assert datasets.MNIST.resources and datasets.CIFAR10.tgz_md5\n"
         "assert torchvision() is torchvision()\n"
@@ -30,7 +30,7 @@ def test_beside_a_matching_torchvision_nothing_is_declared(tmp_path: Path):
     (tmp_path / "torchvision.py").write_text("good = True\n")
     result = run(
         "import sys\n"
-        "from normbench.data import vision\n"
+        "from normbench import vision\n"
         "assert vision.torchvision().good\n"
         "assert not vision._declared and 'torch' not in sys.modules\n",
         tmp_path,
@@ -57,7 +57,7 @@ def test_the_missing_operators_are_declared_once_and_the_import_is_repeated(tmp_
     )
     result = run(
         "import sys, torch\n"
-        "from normbench.data import vision\n"
+        "from normbench import vision\n"
         "vision.torchvision(); vision.torchvision()\n"
         "assert [d[0:2] for d in torch.DECLARED] == [('torchvision', 'DEF')] * 2\n"
         "assert [d[2].split('(')[0] for d in torch.DECLARED] == ['nms', 'qnms']\n"
@@ -69,7 +69,7 @@ def test_the_missing_operators_are_declared_once_and_the_import_is_repeated(tmp_
 
 def test_any_other_error_of_the_import_propagates(tmp_path: Path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator x::y is odd')\n")
-    result = run("from normbench.data.vision import torchvision; torchvision()", tmp_path)
+    result = run("from normbench.vision import torchvision; torchvision()", tmp_path)
     assert result.returncode == 1
     assert "RuntimeError: operator x::y is odd" in result.stderr
 

@@ -6,22 +6,19 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
-from torch import Tensor, nn
+from torch import nn
 
-from normbench.models.base import MODELS, Block, ModelSettings, Network
-from normbench.norms import Method, Site
+from normbench.models.base import MODELS, Architecture, Block, Chain, ImageShape, ModelSettings
 
 
 @MODELS.register("cnn")
-class CNN(Network):
+class CNN(Architecture):
     """Deep plain CNN: 3x3 convolutions in stages, each stage at half the size and twice the width.
 
     The layers are spread over the stages as evenly as they can be, the earlier stages taking the
     remainder; the first layer of every stage but the first has stride 2. Global average pooling
     leads to the head.
     """
-
-    layout = "image"
 
     @dataclass(frozen=True)
     class Options:
@@ -32,43 +29,26 @@ class CNN(Network):
         width: Annotated[int, Ge(1), Le(2048)] = 32
 
     @classmethod
-    def sites(cls, options: Any, image_shape: tuple[int, int, int]) -> list[Site]:
+    def build(
+        cls, options: Any, settings: ModelSettings, image_shape: ImageShape, num_classes: int
+    ) -> nn.Module:
         if options.depth < options.stages:
             raise ValueError(f"{options.stages} stages need at least {options.stages} layers")
-        height, width, _ = image_shape
+        side, channels = min(image_shape[:2]), image_shape[2]
         each, extra = divmod(options.depth, options.stages)
-        sites: list[Site] = []
+        blocks: list[Block] = []
         for stage in range(options.stages):
             if stage:
-                if min(height, width) < 2:
+                if side < 2:
                     raise ValueError(
                         f"{options.stages} stages halve a {image_shape[0]}x{image_shape[1]} image "
                         f"{options.stages - 1} times, which leaves nothing to halve"
                     )
-                height, width = (height + 1) // 2, (width + 1) // 2
-            site = Site(options.width * 2**stage, height, width)
-            sites += [site] * (each + (stage < extra))
-        return sites
-
-    @classmethod
-    def make_blocks(
-        cls,
-        options: Any,
-        settings: ModelSettings,
-        method: Method,
-        image_shape: tuple[int, int, int],
-    ) -> list[Block]:
-        blocks: list[Block] = []
-        height, _, channels = image_shape
-        for site in cls.sites(options, image_shape):
-            stride = 1 if site.height == height else 2
-            conv = nn.Conv2d(
-                channels, site.features, 3, stride=stride, padding=1, bias=settings.bias
-            )
-            blocks.append(Block(conv, site, method, settings))
-            assert site.height is not None
-            height, channels = site.height, site.features
-        return blocks
-
-    def pool(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+                side = (side + 1) // 2
+            width = options.width * 2**stage
+            for layer in range(each + (stage < extra)):
+                stride = 2 if stage and not layer else 1
+                conv = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=settings.bias)
+                blocks.append(Block(conv, width, settings))
+                channels = width
+        return Chain(blocks, nn.Linear(channels, num_classes, bias=settings.bias))

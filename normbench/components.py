@@ -1,0 +1,189 @@
+"""A component by reference: ``package.module:Name`` or ``file.py:Name`` -> the object.
+
+Loading a reference runs its code. The SHA-256 of the source is part of a run's identity, so that an
+edited file makes new runs; what the file imports besides is not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from normbench.errors import suggest
+
+REFERENCE = re.compile(
+    r"(?P<home>[^:\s][^:]*(?:\.py)?|[A-Za-z]:[^:]+\.py):(?P<name>[A-Za-z_]\w*)\Z"
+)
+"""``home:Name``; the second form has the drive of a Windows path."""
+
+
+class UnknownName(LookupError):
+    """A name that no component carries. ``hint`` holds the remedy."""
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(f"{message}\n{hint}")
+        self.message, self.hint = message, hint
+
+
+class NotLoaded(UnknownName):
+    """A reference that leads nowhere, or whose code raised: then the hint is their traceback."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """What a reference means. sha256: of the source file (hex); None where there is none."""
+
+    target: Any
+    reference: str
+    sha256: str | None
+
+
+def is_reference(name: str) -> bool:
+    """Whether ``name`` says where code is, rather than what it is called."""
+    return REFERENCE.match(name) is not None
+
+
+def is_file_reference(name: str) -> bool:
+    """Whether ``name`` is ``file.py:Name``."""
+    match = REFERENCE.match(name)
+    return match is not None and match["home"].endswith(".py")
+
+
+def anchored(reference: str, base: Path) -> str:
+    """The same reference, its file's path absolute: relative ones count from ``base``."""
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return reference
+    return f"{(base / Path(match['home']).expanduser()).resolve()}:{match['name']}"
+
+
+def short(reference: str) -> str:
+    """The name at the end of a reference: what tables call the component."""
+    match = REFERENCE.match(reference)
+    return match["name"] if match else reference
+
+
+def relocated(reference: str) -> str:
+    """The same with the file's name alone: what does not depend on where it lies."""
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return reference
+    return f"{Path(match['home']).name}:{match['name']}"
+
+
+def source_sha256(reference: str) -> str | None:
+    """SHA-256 (hex) of the file a reference names, without running it; None for a module's."""
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return None
+    try:
+        return hashlib.sha256(Path(match["home"]).read_bytes()).hexdigest()
+    except OSError as error:
+        raise NotLoaded(f"{match['home']} cannot be read ({error.strerror})") from None
+
+
+def load(reference: str) -> Component:
+    """The component behind a reference. Raises NotLoaded.
+
+    A file is imported once for each content; the folder that it lies in can be imported from.
+    """
+    match = REFERENCE.match(reference)
+    if match is None:
+        raise NotLoaded(
+            f"{reference!r} is no reference", "write file.py:Name or package.module:Name"
+        )
+    home, name = match["home"], match["name"]
+    digest: str | None
+    if home.endswith(".py"):
+        path = Path(home).expanduser().resolve()
+        if not path.is_file():
+            near = [f.name for f in path.parent.glob("*.py")] if path.parent.is_dir() else []
+            raise NotLoaded(f"there is no file {path}", suggest(path.name, near) if near else "")
+        module, digest = _module_of(path)
+    else:
+        with _their_own_errors(home):
+            try:
+                module = importlib.import_module(home)
+            except ModuleNotFoundError as error:
+                if error.name and (home == error.name or home.startswith(f"{error.name}.")):
+                    hint = "install it, or give the path of a file: file.py:Name"
+                    raise NotLoaded(f"there is no module {error.name!r}", hint) from None
+                raise
+        digest = _digest_of(module)
+    if not hasattr(module, name):
+        defined = [
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
+        ]
+        raise NotLoaded(f"{home} defines no {name!r}", suggest(name, defined) if defined else "")
+    return Component(getattr(module, name), reference, digest)
+
+
+def _module_of(path: Path) -> tuple[ModuleType, str]:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = (
+        f"_normbench_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{digest[:8]}"
+    )
+    if name in sys.modules:
+        return sys.modules[name], digest
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # after what is installed: a file named torch.py hides nothing
+    try:
+        with _their_own_errors(str(path)):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module, digest
+
+
+def _digest_of(module: ModuleType) -> str | None:
+    try:
+        file = inspect.getsourcefile(module)
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
+    except (TypeError, OSError):
+        return None
+
+
+@contextmanager
+def _their_own_errors(home: str) -> Iterator[None]:
+    try:
+        yield
+    except NotLoaded:
+        raise
+    except Exception as error:
+        raise NotLoaded(f"{home} raises {summary_of(error)}", their_frames(error)) from error
+
+
+def summary_of(error: BaseException) -> str:
+    """``ValueError: first line``, the way Python ends a traceback."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def their_frames(error: BaseException) -> str:
+    """The traceback less the frames of this package and of Python's import machinery."""
+    own = str(Path(__file__).parent)
+    chart_data = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((own, "<frozen"))
+    ]
+    return "".join(traceback.format_list(chart_data)).rstrip()

@@ -1,0 +1,212 @@
+"""Build, draw, hash, then let the method change the network: the only place that calls a method.
+
+The backbone is the same under every method by construction: its parameters are drawn, each from the
+stream of its own name, and hashed before the method sees the network.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from normbench.components import summary_of, their_frames
+from normbench.errors import ConfigError, Problem
+from normbench.models.apply import apply, verify
+from normbench.models.base import ImageShape
+from normbench.models.init import MODULE, initialize
+from normbench.models.network import Blueprint, Network
+from normbench.models.slots import Anatomy, examine
+from normbench.models.trace import ACTIVATIONS, Untraceable
+from normbench.norms import NormMethod
+
+DRAWING = ("Dropout", "DropPath", "StochasticDepth", "AlphaDropout")
+
+
+def assemble(
+    blueprint: Blueprint,
+    method: NormMethod,
+    image_shape: ImageShape,
+    num_classes: int,
+    seed: int,
+    batch_size: int = 2,
+) -> Network:
+    """The network under ``method`` at step 0 of ``seed``, on the CPU, in float32.
+
+    image_shape: (H, W, C). Raises ConfigError where network, images and method do not go together,
+    and for a parameter that nobody draws: it would start where PyTorch's generator happens to
+    stand, another value in every run.
+    """
+    module = _built(blueprint, image_shape, num_classes, seed)
+    anatomy = _examined(blueprint, module, image_shape, num_classes)
+    slots = anatomy.slots
+    inside = {id(p) for s in slots for p in module.get_submodule(s.path).parameters()}
+    undrawn = _draw(blueprint, module, seed)
+    undrawn = [n for n in undrawn if id(module.get_parameter(n)) not in inside]
+    if undrawn:
+        message = (
+            f"the initialization draws the weights of Linear and Conv layers, and in "
+            f"{blueprint.kind} nobody draws {', '.join(undrawn)}"
+        )
+        hint = "take  init: module, with which the network's own constructor draws them"
+        raise ConfigError([Problem("model.init", message, hint)])
+    backbone = {n: p for n, p in module.named_parameters() if id(p) not in inside}
+    network = Network(
+        module,
+        blueprint,
+        method,
+        slots,
+        anatomy.layers,
+        anatomy.kept,
+        _sha256(backbone),
+        any(type(m).__name__.startswith(DRAWING) for m in module.modules()),
+    )
+    wrong = problem_of(blueprint, anatomy, method, batch_size)
+    if wrong:
+        raise ConfigError([Problem("norms", wrong)])
+    before = {name: parameter.detach().clone() for name, parameter in backbone.items()}
+    apply(network, anatomy)
+    verify(network, before)
+    return network
+
+
+def problem_of(
+    blueprint: Blueprint, anatomy: Anatomy, method: NormMethod, batch_size: int
+) -> str | None:
+    """Why this method cannot stand in a network of this anatomy; None when it can."""
+    conflict = method.conflicts.get(blueprint.kind)
+    if conflict:
+        return conflict
+    if not anatomy.slots and method.replaces:
+        kept = "; ".join(f"{k.path} ({k.kind}): {k.reason}" for k in anatomy.kept[:5])
+        return f"no norm was found in this network that could be exchanged. {kept}".strip()
+    if "activation" in method.replaces:
+        taken: dict[str, str] = {}
+        for slot in anatomy.slots:
+            if slot.activation is None or slot.activation in taken:
+                how = (
+                    "a function, or nothing"
+                    if slot.activation is None
+                    else f"also that of {taken[slot.activation]}"
+                )
+                return (
+                    f"it replaces the activation that follows a norm, and what follows "
+                    f"{slot.path} is {how}"
+                )
+            taken[slot.activation] = slot.path
+    if "residual" in method.replaces and all(slot.branch is None for slot in anatomy.slots):
+        return "it changes residual branches, and this network has none of a known kind"
+    for slot in anatomy.slots:
+        if not method.replaces and slot.default is None:
+            continue  # a layer that stays what it is
+        reason = method.problem(slot, batch_size)
+        if reason:
+            return reason if not blueprint.architecture.open else f"{slot.path}: {reason}"
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def _anatomy(key: str, plan: _Plan) -> Anatomy:
+    del key
+    # Another's constructor may look at values, which there are none of on the meta device.
+    on = nullcontext() if plan.blueprint.architecture.open else torch.device("meta")
+    with on:
+        module = _built(plan.blueprint, plan.image_shape, plan.num_classes, 0)
+    return _examined(plan.blueprint, module, plan.image_shape, plan.num_classes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    blueprint: Blueprint
+    image_shape: ImageShape
+    num_classes: int
+
+    def __hash__(self) -> int:
+        return 0  # the key beside it says all
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Plan)
+
+
+def anatomy(blueprint: Blueprint, image_shape: ImageShape, num_classes: int = 10) -> Anatomy:
+    """What such a network looks like inside, without drawing its weights. Raises ConfigError."""
+    plan = _Plan(blueprint, image_shape, num_classes)
+    # The architecture itself as well: an edited file makes another one.
+    return _anatomy(repr((blueprint, id(blueprint.architecture), image_shape, num_classes)), plan)
+
+
+# --- build ---
+
+
+def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+    kind = blueprint.architecture
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
+        except Exception as error:
+            # What this package raises is a sentence; what others do has a place in their code.
+            chart_data = their_frames(error)
+            if not chart_data and not isinstance(error, ValueError | TypeError):
+                raise
+            told = (
+                f"the network's constructor raises {summary_of(error)}"
+                if chart_data
+                else str(error)
+            )
+            raise ConfigError([Problem("model", told, chart_data)]) from None
+
+
+def _examined(
+    blueprint: Blueprint, module: nn.Module, image_shape: ImageShape, num_classes: int
+) -> Anatomy:
+    height, width, channels = image_shape
+    flat = blueprint.architecture.layout == "flat"
+    shape = (2, height * width * channels) if flat else (2, channels, height, width)
+    draw = torch.Generator().manual_seed(0)
+    try:
+        found = examine(module, torch.randn(shape, generator=draw, device="cpu"), blueprint.keep)
+    except Untraceable as error:
+        cause = error.__cause__
+        chart_data = their_frames(cause) if cause and blueprint.architecture.open else ""
+        larger = "images can be made larger with  data.resize: 64"
+        hint = "\n".join(filter(None, (larger, chart_data)))
+        raise ConfigError([Problem("model", str(error), hint)]) from None
+    if found.output and found.output != (2, num_classes):
+        sizes = "x".join(map(str, found.output[1:])) or "nothing"
+        message = (
+            f"the network gives {sizes} numbers an image, and the data have {num_classes} classes"
+        )
+        hint = "let its constructor take num_classes, or give the number in model.args"
+        raise ConfigError([Problem("model", message, hint)])
+    if not found.output:
+        message = "the network does not return logits [N, classes]"
+        hint = "name where in its tuple or dict they are:  model.output: 0"
+        raise ConfigError([Problem("model", message, hint)])
+    return found
+
+
+def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:
+    """Draw, and name what nobody drew."""
+    if blueprint.settings.init == MODULE:
+        return []  # done by the constructors, under the run's seed
+    extra = blueprint.architecture.drawn(module)
+    drawn = initialize(module, blueprint.settings.init, seed, extra)
+    # Constants and one's own activations start where their modules put them.
+    activations = {
+        id(p) for m in module.modules() if isinstance(m, ACTIVATIONS) for p in m.parameters()
+    }
+    return [n for n, p in module.named_parameters() if n not in drawn and id(p) not in activations]
+
+
+def _sha256(parameters: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in parameters.items():
+        digest.update(name.encode() + b"\0")
+        digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,91 @@
+"""A network with its norms in place, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from normbench.models.base import MODELS, Architecture, ModelSettings
+from normbench.models.roles import Role
+from normbench.models.slots import Kept, Layer
+from normbench.norms import NormMethod, NormSlot, Rule
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A network but for its norm: the kind, its options, and what built-in kinds share."""
+
+    kind: str
+    options: Any
+    settings: ModelSettings
+
+    @property
+    def architecture(self) -> type[Architecture]:
+        """What builds it."""
+        return MODELS[self.kind]
+
+    @property
+    def keep(self) -> frozenset[str]:
+        """Paths of norms that stay as they are."""
+        return frozenset(getattr(self.options, "keep", ()))
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A norm that was exchanged: its slot, what stood there, what stands there now."""
+
+    slot: NormSlot
+    before: str
+    after: str
+
+
+@dataclass(eq=False)
+class Network:
+    """A network with its norms in place, and what is known of it.
+
+    module: the network itself. backbone_sha256: over names and bytes of every parameter before the
+    method came, outside the norms. roles: of every parameter by name; rules: what the method's
+    paper fixes for a parameter. reinitialized: parameters of the backbone whose values the method
+    changed. draws: whether a training step takes random numbers from PyTorch's generator.
+    """
+
+    module: nn.Module
+    blueprint: Blueprint
+    method: NormMethod
+    slots: tuple[NormSlot, ...]
+    layers: tuple[Layer, ...]
+    kept: tuple[Kept, ...]
+    backbone_sha256: str
+    draws: bool
+    swaps: tuple[Swap, ...] = ()
+    reinitialized: tuple[str, ...] = ()
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Literal["flat", "image"]:
+        """What a batch looks like: [N, F] or [N, C, H, W]."""
+        return self.blueprint.architecture.layout
+
+    def products(self) -> list[nn.Module]:
+        """The Linear or Conv of each hidden layer, from input to output."""
+        return [self.module.get_submodule(layer.path) for layer in self.layers]
+
+    def norms(self) -> list[nn.Module]:
+        """The module at each slot, from input to output."""
+        return [self.module.get_submodule(slot.path) for slot in self.slots]
+
+    def scale_invariant(self) -> list[bool | None]:
+        """By layer: whether the output is the same when its weights are multiplied by c > 0.
+
+        None where the method has not declared what it does, or changes more than the norms.
+        """
+        traits = self.method.traits
+        if traits.statistics is None or not self.method.standard_layers:
+            return [None] * len(self.layers)
+        own = {slot.path for slot in self.slots}
+        divides = traits.statistics != "none"
+        return [divides and layer.scaled and layer.norm in own for layer in self.layers]

@@ -1,0 +1,278 @@
+"""Where a network's norms, weight layers and activations are, found by one forward pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from normbench.models.activations import Linear
+from normbench.models.residual import Residual
+from normbench.models.trace import ACTIVATIONS, PRODUCTS, Call, NormSite, forward, is_norm
+from normbench.norms import NormSlot
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A norm that was left as it is, and why."""
+
+    path: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A hidden Linear or Conv that a forward pass calls.
+
+    path: its address; signal: (path, which of its calls) of the module whose output stands for this
+    layer's activations: the activation function that follows, else the norm, else the layer itself;
+    activated: whether it is an activation function; norm: path of the norm it leads into;
+    scaled: whether that norm divides out the scale of this layer's weights, provided the method
+    divides by a scale at all: the norm follows at once, or behind a homogeneous activation.
+    """
+
+    path: str
+    signal: tuple[str, int]
+    activated: bool
+    norm: str | None
+    scaled: bool
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a forward pass tells of a network."""
+
+    slots: tuple[NormSlot, ...]
+    layers: tuple[Layer, ...]
+    kept: tuple[Kept, ...]
+    activations: frozenset[str]
+    head: str | None
+    output: tuple[int, ...]
+
+
+def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset()) -> Anatomy:
+    """The anatomy of ``module`` from one forward pass on ``example`` [2, ...].
+
+    keep: paths of norms to be left alone, or of modules that hold them. Raises Untraceable.
+    """
+    calls: list[Call] = []
+    functions: dict[str, str] = {}
+    output = forward(module, example, calls, functions)
+    return _Reader(module, calls, functions, keep).anatomy(output)
+
+
+# --- what it tells ---
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are one, or views of one."""
+    return _base(one) is _base(other)
+
+
+def _base(tensor: Tensor) -> Tensor:
+    return tensor if tensor._base is None else tensor._base
+
+
+@dataclass
+class _Reader:
+    """The calls of one pass, read."""
+
+    module: nn.Module
+    calls: list[Call]
+    functions: Mapping[str, str]
+    keep: frozenset[str]
+
+    def __post_init__(self) -> None:
+        self.branches = [n for n, p in self.module.named_modules() if isinstance(p, Residual)]
+        self.owners: dict[int, list[int]] = {}
+        for part in self.module.modules():
+            for parameter in part.parameters(recurse=False):
+                self.owners.setdefault(id(parameter), []).append(id(part))
+
+    def anatomy(self, output: Any) -> Anatomy:
+        slots, kept = self._slots()
+        head = self._head(output)
+        shape = tuple(output.shape) if isinstance(output, Tensor) else ()
+        activations = frozenset(c.path for c in self.calls if isinstance(c.module, ACTIVATIONS))
+        return Anatomy(slots, self._layers(head), kept, activations, head, shape)
+
+    def _slots(self) -> tuple[tuple[NormSlot, ...], tuple[Kept, ...]]:
+        slots: dict[str, NormSlot] = {}
+        kept: dict[str, Kept] = {}
+        for index, call in enumerate(self.calls):
+            if not is_norm(call.module):
+                continue
+            if call.path in slots:
+                slots[call.path] = replace(slots[call.path], calls=call.number + 1)
+                continue
+            kind = type(call.module).__name__
+            reason = self._reason_to_keep(call)
+            if reason:
+                kept[call.path] = Kept(call.path, kind, reason)
+                continue
+            features, where = _features(call.module, call.input)
+            if where is None:
+                sizes = "x".join(map(str, call.input.shape[1:]))
+                reason = f"no axis of {sizes} can be told to be its {features} features"
+                kept[call.path] = Kept(call.path, kind, reason)
+                continue
+            slots[call.path] = NormSlot(
+                call.path,
+                features,
+                tuple(call.input.shape[1:]),
+                where,
+                self._producer(index),
+                self._activation_after(index),
+                self._branch(call.path),
+                default=call.module.default if isinstance(call.module, NormSite) else None,
+            )
+        for path, part in self.module.named_modules():
+            if path in slots or path in kept:
+                continue
+            if is_norm(part):
+                kept[path] = Kept(path, type(part).__name__, "the forward pass never calls it")
+            elif (
+                "norm" in type(part).__name__.lower()
+                and next(part.parameters(False), None) is not None
+            ):
+                reason = "not a type of norm that is known"
+                kept[path] = Kept(path, type(part).__name__, reason)
+        for place, name in self.functions.items():
+            reason = "called as a function, which cannot be exchanged"
+            kept[place] = Kept(place, name, reason)
+        return tuple(slots.values()), tuple(kept.values())
+
+    def _reason_to_keep(self, call: Call) -> str | None:
+        held = [p for p in self.keep if call.path == p or call.path.startswith(f"{p}.")]
+        if held:
+            return "the config keeps it"
+        if hasattr(call.module, "parametrizations"):
+            return "its own parameters are parametrized"
+        own = {id(part) for part in call.module.modules()}
+        owners = [o for p in call.module.parameters() for o in self.owners[id(p)]]
+        if any(owner not in own for owner in owners):
+            return "it shares a parameter with another module"
+        return None
+
+    def _producer(self, index: int) -> str | None:
+        """The Linear or Conv whose output enters, perhaps behind an activation."""
+        entering = self.calls[index].input
+        for call in reversed(self.calls[:index]):
+            if not _same(call.output, entering):
+                continue
+            if isinstance(call.module, PRODUCTS):
+                return call.path
+            if isinstance(call.module, ACTIVATIONS):
+                entering = call.input
+        return None
+
+    def _activation_after(self, index: int) -> str | None:
+        leaving = self.calls[index].output
+        for call in self.calls[index + 1 :]:
+            if isinstance(call.module, (*PRODUCTS,)) or is_norm(call.module):
+                if _same(call.input, leaving):
+                    return None
+            elif isinstance(call.module, ACTIVATIONS) and _same(call.input, leaving):
+                return call.path
+        return None
+
+    def _branch(self, path: str) -> str | None:
+        inside = [name for name in self.branches if path.startswith(f"{name}.branch.")]
+        return max(inside, key=len, default=None)
+
+    def _head(self, output: Any) -> str | None:
+        """The last Linear or Conv, where its output are the logits."""
+        products = [c for c in self.calls if isinstance(c.module, PRODUCTS)]
+        if products and isinstance(output, Tensor) and _same(products[-1].output, output):
+            return products[-1].path
+        return None
+
+    def _layers(self, head: str | None) -> tuple[Layer, ...]:
+        layers: dict[str, Layer] = {}
+        for index, call in enumerate(self.calls):
+            if not isinstance(call.module, PRODUCTS) or call.path in layers or call.path == head:
+                continue
+            norm, activation, behind = self._followers(index)
+            signal = activation or norm or call
+            homogeneous = (nn.ReLU, nn.LeakyReLU, Linear)
+            scaled = norm is not None and (
+                not behind
+                or (activation is not None and isinstance(activation.module, homogeneous))
+            )
+            layers[call.path] = Layer(
+                call.path,
+                (signal.path, signal.number),
+                activation is not None,
+                norm.path if norm else None,
+                scaled,
+                tuple(call.output.shape[1:]),
+            )
+        return tuple(layers.values())
+
+    def _followers(self, index: int) -> tuple[Call | None, Call | None, bool]:
+        """The norm and the activation that follow a layer, and whether the norm stands behind."""
+        leaving = self.calls[index].output
+        norm: Call | None = None
+        activation: Call | None = None
+        behind = False
+        for call in self.calls[index + 1 :]:
+            if not _same(call.input, leaving):
+                continue
+            if isinstance(call.module, PRODUCTS):
+                break
+            if is_norm(call.module):
+                if norm is not None:
+                    break
+                norm, behind, leaving = call, activation is not None, call.output
+            elif activation is None:
+                activation, leaving = call, call.output
+            else:
+                break
+            if norm is not None and activation is not None:
+                break
+        return norm, activation, behind
+
+
+HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, Linear)
+"""Activations with phi(c z) = c phi(z) for every c > 0."""
+
+
+def _features(module: nn.Module, x: Tensor) -> tuple[int, int | None]:
+    """How many features a norm has, and where they stand in x [N, ...]: 1, -1 or unknown."""
+    if isinstance(module, NormSite):
+        size = module.features
+        first, last = x.shape[1] == size, x.shape[-1] == size
+        tokens = x.ndim == 3 or not first
+        return size, -1 if x.ndim > 2 and last and tokens else 1 if first else None
+    if isinstance(module, _NormBase):
+        return module.num_features, 1
+    if isinstance(module, nn.GroupNorm):
+        return module.num_channels, 1
+    shape = tuple(getattr(module, "normalized_shape", x.shape[-1:]))
+    if len(shape) > 1:  # over C, H, W
+        return shape[0], 1 if tuple(x.shape[-len(shape) :]) == shape else None
+    (size,) = shape
+    if x.ndim == 2:
+        return size, 1
+    if x.shape[1] == size and (x.shape[-1] != size or not _normalizes_last(module, x)):
+        return size, 1
+    return size, -1 if x.shape[-1] == size else None
+
+
+def _normalizes_last(module: nn.Module, x: Tensor) -> bool:
+    """Tried out: whether the output's mean square over the last axis is one."""
+    own = copy.deepcopy(module).to_empty(device="cpu") if x.is_meta else copy.deepcopy(module)
+    for name, parameter in own.named_parameters():
+        parameter.data = (
+            torch.ones_like(parameter) if name.endswith("weight") else torch.zeros_like(parameter)
+        )
+    draw = torch.Generator().manual_seed(0)
+    y = own(torch.randn(x.shape, generator=draw) * torch.linspace(1, 9, x.shape[-1]))
+    return bool(((y.square().mean(-1) - 1).abs() < 0.1).all())

@@ -1,0 +1,103 @@
+"""What theory needs to know of a network at step 0, before anything has trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from normbench.models import Chain
+from normbench.models.base import Placement
+from normbench.models.network import Network
+from normbench.norms import NormSlot
+from normbench.norms.base import Statistics
+
+if TYPE_CHECKING:
+    from normbench.config import RunConfig
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TheoryInputs:
+    """A network at step 0 as theory sees it; see ``analysis.propagation.expected``.
+
+    gains: fan_in * mean(W^2) of each hidden layer; weight_gain, first_gain: of those after the
+    first, averaged, and of the first; bias_variance: mean square of the former's biases;
+    batch_size: values behind one statistic of a batch (examples times positions); group_size: of
+    one example, from so many channels; shapes: of one example at each layer, (F,) or (C, H, W).
+    standard_layers: the method replaces neither the weights nor the activation; statistics and
+    centered are None where the method has not declared them.
+    Of the first batch, None where the input is not known, as first_gain and depth then are:
+    input_mean_square [B], of each example; input_map [H, W], at each position of images;
+    input_products [N, N], mean product of two examples, for at most the examples that probes
+    compare.
+    """
+
+    standard_layers: bool
+    statistics: Statistics | None
+    centered: bool | None
+    placement: Placement
+    activation: str
+    weight_gain: float
+    bias_variance: float
+    batch_size: int
+    group_size: int | None
+    channels: int | None
+    shapes: tuple[tuple[int, ...], ...]
+    gains: tuple[float, ...]
+    depth: int | None = None
+    first_gain: float | None = None
+    input_mean_square: Floats | None = None
+    input_map: Floats | None = None
+    input_products: Floats | None = None
+
+    def seen(self, x: Tensor, examples: int) -> TheoryInputs:
+        """The same with the first batch. x: [B, F] or [B, C, H, W]; examples: as probes compare."""
+        x = x.double().cpu()
+        few = x[:examples].flatten(1)
+        return replace(
+            self,
+            depth=len(self.shapes),
+            first_gain=self.gains[0] if self.gains else None,
+            input_mean_square=x.square().flatten(1).mean(1).numpy(),
+            input_map=x.square().mean((0, 1)).numpy() if x.ndim == 4 else None,
+            input_products=(few @ few.T / few.shape[1]).numpy(),
+        )
+
+
+def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
+    """Of a network at step 0, without its input. Theory knows chains of blocks alone."""
+    method, slots, products = network.method, network.slots, network.products()
+    middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
+    settings = network.blueprint.settings
+    gains = tuple(_gain(product) for product in products)
+    biases = [_mean_square(bias) for p in products[1:] if isinstance(bias := p.bias, Tensor)]
+    return TheoryInputs(
+        standard_layers=isinstance(network.module, Chain) and method.standard_layers,
+        statistics=method.traits.statistics,
+        centered=method.traits.centered,
+        placement=settings.placement,
+        activation=settings.activation,
+        weight_gain=float(np.mean(gains[1:] or gains or math.nan)),
+        bias_variance=float(np.mean(biases)) if biases else 0.0,
+        batch_size=config.data.batch_size * middle.positions,
+        group_size=method.group_size(middle),
+        channels=method.group_size(NormSlot.of(middle.features, 1, 1)),
+        shapes=tuple(layer.shape for layer in network.layers),
+        gains=gains,
+    )
+
+
+def _gain(module: nn.Module) -> float:
+    """fan_in * mean(W^2). W: [out, in] or [out, in, kh, kw]."""
+    assert isinstance(module.weight, Tensor)
+    return module.weight[0].numel() * _mean_square(module.weight)
+
+
+def _mean_square(tensor: Tensor) -> float:
+    return float(tensor.detach().double().square().mean())

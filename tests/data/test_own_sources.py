@@ -1,0 +1,383 @@
+"""Data of one's own: an npz file, what a function returns, a saved Hugging Face dataset."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import own
+import pytest
+import torch
+from PIL import Image
+
+from normbench.data import Dataset, adopt, prepare
+from normbench.data.batches import DeviceData
+from normbench.errors import DataError
+
+LABELS = np.arange(20) % 2
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 5, 6), dtype=np.uint8)
+
+
+def npz(folder: Path, **arrays: Any) -> Dataset:
+    np.savez(folder / "mine.npz", **arrays)
+    return prepare("npz", options={"path": str(folder / "mine.npz")})
+
+
+def function(folder: Path, body: str, **options: Any) -> Dataset:
+    """What ``def make`` of these lines returns."""
+    code = "import numpy as np\nimport torch\nfrom PIL import Image\n" + body
+    (folder / "my_data.py").write_text(code)
+    return prepare("function", options={"path": f"{folder / 'my_data.py'}:make", **options})
+
+
+# --- npz ---
+
+
+def test_the_parts_of_an_npz_file_are_taken_as_they_are(tmp_path):
+    found = npz(
+        tmp_path,
+        x_train=IMAGES,
+        y_train=LABELS,
+        x_test=IMAGES[:4],
+        y_test=LABELS[:4],
+        classes=["ant", "bee"],
+    )
+    assert (found.train_images[..., 0] == IMAGES).all()
+    assert (found.test_images[..., 0] == IMAGES[:4]).all()
+    assert found.test_labels.tolist() == [0, 1, 0, 1]
+    assert found.classes == ("ant", "bee")
+    assert found.validation == 0
+
+
+def test_the_names_of_medmnist_are_known_too(tmp_path):
+    found = npz(tmp_path, train_images=IMAGES, train_labels=LABELS[:, None])
+    assert len(found.train_labels) == 16
+
+
+def test_a_validation_part_validates_under_every_seed(tmp_path):
+    found = npz(tmp_path, x_train=IMAGES, y_train=LABELS, x_val=IMAGES[:6], y_val=LABELS[:6])
+    assert found.validation == 6
+    for seed in (0, 1):
+        train, validation = found.split(3, np.random.default_rng(seed))
+        assert (found.train_images[validation, ..., 0] == IMAGES[:6]).all()
+        assert len(train) == found.examples(3) == 16  # a fifth of 20 is the test
+    assert found.mean[0] == pytest.approx(found.train_images[:16].mean() / 255)
+
+
+def test_a_validation_part_and_floats_survive_being_sent_elsewhere(tmp_path, monkeypatch):
+    x = IMAGES / 7
+    sent = npz(tmp_path, x_train=x, y_train=LABELS, x_val=x[:6], y_val=LABELS[:6])
+    monkeypatch.setenv("NORMBENCH_CACHE_DIR", str(tmp_path / "other"))
+    kept = adopt("npz", sent.fingerprint, sent.raw)
+    assert kept.path.is_relative_to(tmp_path / "other")
+    assert (kept.validation, kept.mean, kept.std) == (sent.validation, sent.mean, sent.std)
+    assert (kept.train_images == sent.train_images).all()
+
+
+@pytest.mark.parametrize("share", [0.25, 4])
+def test_validation_is_a_number_of_images_or_a_share_of_them(tmp_path, share):
+    found = npz(tmp_path, x_train=IMAGES, y_train=LABELS)
+    train, validation = found.split(share, np.random.default_rng(0))
+    assert (len(train), len(validation)) == (12, 4)
+    assert found.examples(share) == 12
+
+
+def test_float_images_are_normalized_in_their_own_unit(tmp_path):
+    pixels = np.random.default_rng(0).normal(5, 3, (40, 3, 5, 4)).astype(np.float32)
+    found = npz(
+        tmp_path,
+        x_train=pixels,
+        y_train=np.arange(40) % 2,
+        x_test=pixels[:4],
+        y_test=[0, 1, 0, 1],
+    )
+    assert found.train_images.dtype == np.float32
+    mean, std = pixels.mean(axis=(0, 2, 3)), pixels.std(axis=(0, 2, 3))
+    assert found.mean == pytest.approx(mean, rel=1e-5)
+    assert found.std == pytest.approx(std, rel=1e-5)
+    x, _ = DeviceData.of(found, "train").batch(np.arange(40))
+    wanted = (pixels - mean[:, None, None]) / std[:, None, None]
+    assert x.numpy() == pytest.approx(wanted, abs=1e-5)
+    again, _ = DeviceData.of(found, "train").batch(np.arange(40))
+    assert torch.equal(x, again)  # what a batch does to its pixels leaves those of the data alone
+
+
+def test_the_same_numbers_as_bytes_and_as_floats_have_different_fingerprints(tmp_path):
+    prints = {
+        npz(tmp_path, x_train=IMAGES.astype(kind), y_train=LABELS).fingerprint
+        for kind in ("uint8", "float32", "float64")
+    }
+    assert len(prints) == 2
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x": IMAGES}, r"no x_train in it(?s:.)*known: x"),
+        ({"x_train": IMAGES}, "x_train without y_train"),
+        ({"x_train": IMAGES, "y_train": LABELS, "x_tset": IMAGES}, "nothing is known of 'x_tset'"),
+        ({"x_train": IMAGES, "y_train": LABELS, "y_test": LABELS}, "y_test without x_test"),
+        ({"x_train": IMAGES, "y_train": LABELS[:9]}, "20 images in x_train but 9 labels"),
+        ({"x_train": np.array([IMAGES[0], 1], dtype=object), "y_train": LABELS}, "Python objects"),
+    ],
+)
+def test_an_npz_file_that_is_no_dataset_is_refused_in_clear_words(arrays, words, tmp_path):
+    with pytest.raises(DataError, match=words) as caught:
+        npz(tmp_path, **arrays)
+    assert str(tmp_path / "mine.npz") in str(caught.value)
+
+
+def test_what_is_no_npz_file_is_refused_in_clear_words(tmp_path, cache):
+    options = {"path": str(tmp_path / "mine.npz")}
+    with pytest.raises(DataError, match="does not exist"):
+        prepare("npz", options=options)
+    (tmp_path / "mime.npz").touch()
+    with pytest.raises(DataError, match=r"did you mean 'mime\.npz'"):
+        prepare("npz", options=options)
+    for content in (b"", b"no archive", b"PK\x03\x04 cut off"):
+        (tmp_path / "mine.npz").write_bytes(content)
+        with pytest.raises(DataError, match="is no npz file, or damaged"):
+            prepare("npz", options=options)
+    np.savez_compressed(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS)
+    whole = bytearray((tmp_path / "mine.npz").read_bytes())
+    whole[200] ^= 255
+    (tmp_path / "mine.npz").write_bytes(whole)
+    with pytest.raises(DataError, match="is no npz file, or damaged"):
+        prepare("npz", options=options)
+    assert not (cache / "prepared").exists()
+
+
+# --- a function ---
+
+DICTIONARY = """
+def make(scale=1):
+    x = np.arange(20 * 16).reshape(20, 4, 4) // 2 * scale
+    return {"x_train": x, "y_train": np.arange(20) % 2, "classes": ["ant", "bee"]}
+"""
+DATASETS = """
+class Some(torch.utils.data.Dataset):
+    classes = ["ant", "bee"]
+    def __init__(self, count): self.count = count
+    def __len__(self): return self.count
+    def __getitem__(self, index):
+        return {image}, index % 2
+
+def make():
+    return {made}
+"""
+
+
+def test_a_dictionary_of_arrays(tmp_path):
+    found = function(tmp_path, DICTIONARY)
+    assert (found.image_shape, found.classes) == ((4, 4, 1), ("ant", "bee"))
+    assert found.train_images.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "x, y, x[:4], y[:4]",
+        "(x, y), (x[:4], y[:4])",
+        "[torch.tensor(x), torch.tensor(y), torch.tensor(x[:4]), y[:4].tolist()]",
+    ],
+)
+def test_two_or_four_arrays_in_order(returned, tmp_path):
+    body = "def make():\n    x, y = np.arange(320).reshape(20, 4, 4) % 9, np.arange(20) % 2\n"
+    found = function(tmp_path, f"{body}    return {returned}\n")
+    assert (len(found.train_labels), len(found.test_labels)) == (20, 4)
+    assert found.train_images[3, :, :, 0].reshape(-1).tolist() == [i % 9 for i in range(48, 64)]
+
+
+@pytest.mark.parametrize(
+    ("made", "sizes"),
+    [
+        ("Some(20)", (16, 0, 4)),
+        ("Some(20), Some(6)", (20, 0, 6)),
+        ("[Some(20), Some(8), Some(6)]", (20, 8, 6)),
+        ("torch.utils.data.Subset(Some(40), range(20))", (16, 0, 4)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        ("torch.full((3, 4, 5), index / 20)", np.float32),
+        ("np.full((4, 5, 3), index, dtype=np.uint8)", np.uint8),
+        ("Image.new('RGB', (5, 4), (index, index, index))", np.uint8),
+    ],
+)
+def test_torch_datasets_are_decoded_once(made, sizes, image, kind, tmp_path):
+    found = function(tmp_path, DATASETS.replace("{image}", image).replace("{made}", made))
+    train, validation, test = sizes
+    assert len(found.train_labels) == train + validation
+    assert (found.validation, len(found.test_labels)) == (validation, test)
+    assert found.image_shape == (4, 5, 3)
+    assert found.train_images.dtype == kind
+    assert found.classes == (("0", "1") if "Subset" in made else ("ant", "bee"))
+    first = found.train_images[1].reshape(-1)
+    assert (first == first[0]).all()
+
+
+def test_grey_pictures_among_coloured_ones_are_coloured(tmp_path):
+    image = "Image.new('RGB' if index % 2 else 'L', (5, 4))"
+    body = DATASETS.replace("{image}", image).replace("{made}", "Some(20)")
+    assert function(tmp_path, body).image_shape == (4, 5, 3)
+
+
+def test_pictures_of_unequal_size_need_resize_and_then_pass(tmp_path):
+    image = "Image.new('RGB', (5 + index % 2, 4))"
+    body = DATASETS.replace("{image}", image).replace("{made}", "Some(20)")
+    with pytest.raises(DataError, match=r"4x5, 4x6\n    data\.resize: 64"):
+        function(tmp_path, body)
+    assert function(tmp_path, body, resize=8).image_shape == (8, 8, 3)
+
+
+def test_the_function_is_called_again_only_when_its_file_or_arguments_change(tmp_path):
+    body = DICTIONARY.replace("    x =", "    open(__file__ + '.calls', 'a').write('1')\n    x =")
+    calls = tmp_path / "my_data.py.calls"
+    first = function(tmp_path, body)
+    assert function(tmp_path, body).path == first.path  # the same text, written anew
+    assert calls.read_text() == "1"
+    assert function(tmp_path, body, args={"scale": 2}).fingerprint != first.fingerprint
+    assert calls.read_text() == "11"
+    function(tmp_path, body + "\n# edited\n")
+    assert calls.read_text() == "111"
+
+
+def test_code_that_is_not_the_one_of_the_config_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not the code that this config was made with"):
+        function(tmp_path, DICTIONARY, sha256="0" * 64)
+
+
+def test_what_the_function_prints_does_not_mix_with_results(tmp_path, capsys):
+    function(tmp_path, DICTIONARY.replace("    return", "    print('hello')\n    return"))
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "hello\n")
+
+
+def test_a_function_of_an_installed_module(tmp_path, monkeypatch):
+    (tmp_path / "some_module_of_mine.py").write_text(own.MAKE)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = prepare("function", options={"path": "some_module_of_mine:make"})
+    assert found.num_classes == 2
+    sys.modules.pop("some_module_of_mine")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("def mak(): pass", r"defines no 'make'(?s:.)*did you mean 'mak'"),
+        ("make = 3", "is of type int, not a function"),
+        ("def make(): return 3", "returned int; return"),
+        ("def make(): return 1, 2, 3", "returned 3 values; return"),
+        ("def make(): return {'x': 1}", "no x_train in it"),
+        ("def make(needed): pass", "raises TypeError: .*needed"),
+        ("def make():\n    raise ValueError('no luck')", r"raises ValueError: no luck\n"),
+        ("def make():\n    raise SystemExit(3)", "raises SystemExit: 3"),
+        ("raise ValueError('no luck')", r"raises ValueError: no luck\n"),
+        ("def make(:", "raises SyntaxError"),
+    ],
+)
+def test_a_function_that_gives_no_dataset_is_told_in_clear_words(body, words, tmp_path, cache):
+    with pytest.raises(DataError, match=words) as caught:
+        function(tmp_path, body)
+    assert str(tmp_path / "my_data.py") in str(caught.value)
+    assert not (cache / "prepared").exists()
+
+
+def test_the_frames_of_an_error_are_the_users_own(tmp_path):
+    body = "def helper():\n    raise KeyError('x')\n\ndef make():\n    return helper()\n"
+    with pytest.raises(DataError) as caught:
+        function(tmp_path, body)
+    text = str(caught.value)
+    assert "in make" in text
+    assert "in helper" in text
+    assert "normbench/data" not in text
+
+
+# --- Hugging Face ---
+
+
+def saved(folder: Path, splits: dict[str, tuple[Any, Any]], **options: Any) -> Dataset:
+    own.save(splits, folder / "saved")
+    return prepare("huggingface", options={"path": str(folder / "saved"), **options})
+
+
+def test_the_splits_of_a_saved_dataset_are_taken_as_they_are(tmp_path):
+    parts = {"train": (IMAGES, LABELS), "validation": (IMAGES[:6], LABELS[:6])}
+    found = saved(tmp_path, {**parts, "test": (IMAGES[:4], LABELS[:4])})
+    assert found.classes == ("c", "d")
+    assert (found.train_images[:20, :, :, 0] == IMAGES).all()
+    assert (found.validation, len(found.test_labels)) == (6, 4)
+
+
+def test_withheld_labels_leave_the_test_to_be_cut(tmp_path):
+    found = saved(tmp_path, {"train": (IMAGES, LABELS), "test": (IMAGES[:4], [-1] * 4)})
+    assert (len(found.train_labels), len(found.test_labels)) == (16, 4)
+
+
+def test_columns_and_splits_that_are_not_there_are_told(tmp_path):
+    with pytest.raises(DataError, match=r"no column 'picture'\n    data\.image names it"):
+        saved(tmp_path, {"train": (IMAGES, LABELS)}, image="picture")
+    with pytest.raises(DataError, match="has no split train"):
+        saved(tmp_path / "b", {"tran": (IMAGES, LABELS)})
+
+
+def test_pictures_of_a_saved_dataset_are_resized(tmp_path):
+    mixed = [IMAGES[0], *IMAGES[1:, :4]]
+    with pytest.raises(DataError, match=r"data\.resize"):
+        saved(tmp_path, {"train": (mixed, LABELS)})
+    assert saved(tmp_path / "b", {"train": (mixed, LABELS)}, resize=4).image_shape == (4, 4, 1)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is not None, reason="the extra datasets is installed"
+)
+def test_without_the_extra_the_error_says_what_to_install(tmp_path):
+    (tmp_path / "state.json").touch()
+    with pytest.raises(DataError, match=r"pip install 'normbench\[datasets\]'"):
+        prepare("huggingface", options={"path": str(tmp_path)})
+
+
+# --- a folder with a validation part ---
+
+
+def pictures(folder: Path, **parts: int) -> None:
+    for part, count in parts.items():
+        for label in "cd":
+            for index in range(count):
+                path = folder / part / label / f"{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (8, 8), index + 1).save(path)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_folder_brings_its_own_validation_part(name, tmp_path):
+    pictures(tmp_path, train=5, test=2, **{name: 3})
+    found = prepare("folder", options={"path": str(tmp_path)})
+    assert (len(found.train_labels), found.validation, len(found.test_labels)) == (16, 6, 4)
+    assert found.train_labels[-6:].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_folder_with_val_and_no_test_gives_a_fifth_of_train_for_the_test(tmp_path):
+    pictures(tmp_path, train=10, val=3)
+    notes: list[str] = []
+    found = prepare("folder", options={"path": str(tmp_path)}, note=notes.append)
+    assert (len(found.train_labels), found.validation, len(found.test_labels)) == (22, 6, 4)
+    assert "has no test/: a fifth of train/" in notes[0]
+
+
+# --- resize, of every source ---
+
+
+@pytest.mark.parametrize("name", ["digits", "folder", "npz", "function", "huggingface"])
+def test_resize_makes_square_images_of_that_side(name, tmp_path):
+    options = own.options(name, tmp_path / "own")
+    before = prepare(name, options=options)
+    found = prepare(name, options={**options, "resize": 12})
+    assert found.image_shape == (12, 12, before.image_shape[2])
+    assert found.path != before.path
+    assert (found.train_labels == before.train_labels).all()
+    assert abs(found.mean[0] - before.mean[0]) < 0.02
