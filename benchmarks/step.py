@@ -79,7 +79,7 @@ def products(config: RunConfig, run: Run) -> list[tuple[int, int, int]]:
     """(m, k, n) of every matrix product of a step: forward, dL/dW, and dL/dx but for the images."""
     batch = config.data.batch_size
     shapes = []
-    for layer, linear in enumerate([*(b.linear for b in run.network.layers), run.network.head]):
+    for layer, linear in enumerate([*run.assembled.products(), run.network.head]):
         out, into = linear.weight.shape
         shapes += [(batch, into, out), (out, batch, into)]
         if layer:
@@ -157,15 +157,15 @@ def naive(run: Run) -> Callable[[], None]:
 
         return look
 
-    for index, block in enumerate(run.network.layers):
+    for index, block in enumerate(run.network.blocks):
         block.linear.register_forward_hook(hook(f"linear{index}"))
         block.activation.register_forward_hook(hook(f"activation{index}"))
 
     def step() -> None:
         seen.clear()
         update(run)
-        for index, block in enumerate(run.network.layers):
-            seen[f"weight{index}"] = [block.weight.grad.norm().item()]
+        for index, block in enumerate(run.network.blocks):
+            seen[f"weight{index}"] = [block.linear.weight.grad.norm().item()]
 
     return step
 

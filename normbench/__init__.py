@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from normbench.analysis.scores import compare_scores
     from normbench.api import check, claims, cost, export, load_config, probe, report
     from normbench.interactive import compare, load, recommend, train
+    from normbench.models.swap import swap
 
 __all__ = [
     "check",
@@ -23,6 +24,7 @@ __all__ = [
     "probe",
     "recommend",
     "report",
+    "swap",
     "train",
 ]
 
@@ -37,6 +39,10 @@ def __getattr__(name: str) -> Any:
         from normbench.analysis.scores import compare_scores
 
         return compare_scores
+    if name == "swap":
+        from normbench.models.swap import swap
+
+        return swap
     if name in __all__:
         from normbench import api
 

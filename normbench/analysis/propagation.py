@@ -68,7 +68,9 @@ def expected(*, standard_layers: bool, activation: str, **theory_inputs: Any) ->
     if theory_inputs["statistics"] is None or theory_inputs["centered"] is None:
         return np.nan, UNDECLARED
     if not standard_layers:
-        return np.nan, "theory knows plain chains of layers with their own weights and activations"
+        return np.nan, (
+            "theory knows plain chains whose norm centres and divides, and layers of their own"
+        )
     if theory_inputs["statistics"] == "none" and theory_inputs["centered"]:
         return np.nan, "theory does not cover centring alone"
     pair = functions(activation)

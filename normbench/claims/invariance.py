@@ -73,7 +73,7 @@ def theory(method: NormMethod) -> dict[str, bool] | None:
 
     None where they do not tell. Statistics of groups of an example behave as those of all of it.
     """
-    if method.traits.centered is None:
+    if method.traits.centered is None or not method.traits.plain:
         return None
     if method.traits.statistics == "batch":
         holds = (True, False, True, True, bool(method.traits.centered), False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 import time
 from enum import StrEnum
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,9 +41,9 @@ def command(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="EXPERIMENT",
-            help="With runs: of these experiments, by name or folder. Without: the last one "
-            "trained.",
+            metavar="NAME",
+            help="With runs: of these experiments, by name or folder; without, the last one "
+            "trained. With norms: a page on each of these.",
             show_default=False,
             autocompletion=completion.experiments,
         ),
@@ -69,6 +71,20 @@ def command(
             autocompletion=lambda: list(CHOICES),
         ),
     ] = [],  # noqa: B006
+    trait: Annotated[
+        list[str],
+        typer.Option(
+            "--trait",
+            metavar="KEY=VALUE",
+            help="With norms: only those of which this holds, such as batch_dependent, year=2025 "
+            "or replaces=weight. Repeatable.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    form: Annotated[
+        options.Format,
+        typer.Option("--format", help="With norms: markdown prints the page of the documentation."),
+    ] = options.Format.table,
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
@@ -81,6 +97,11 @@ def command(
 
     unread: list[str] = []
     place = results_folder(results)
+    if what is What.norms and not (norm or state or every):
+        _norms(names, trait, form, json)
+        return
+    if trait or form is not options.Format.table:
+        raise typer.BadParameter("--trait and --format go with `list norms`")
     if what is not What.runs and (names or norm or state or every):
         raise typer.BadParameter("experiments, --all, --norm and --state go with `list runs`")
     if every and names:
@@ -103,6 +124,60 @@ def command(
         typer.echo(f"no {what.value}{chosen} in {absolute(place)}", err=True)
     if unread:
         raise StoreError("\n".join(unread))
+
+
+def _norms(names: list[str], traits: list[str], form: options.Format, json: bool) -> None:
+    """The table of methods, a page on each that is named, or the documentation's page of all."""
+    from normbench.cli.output import print_json
+    from normbench.errors import ConfigError, Problem
+    from normbench.norms import NORMS, catalog
+    from normbench.registry import UnknownName
+    from normbench.report.columns import Column
+    from normbench.report.tables import console, rich_table
+
+    try:
+        names = [NORMS.canonical(name) for name in names]
+        rows = [catalog.row(name) for name in names] if names else catalog.rows(traits)
+    except UnknownName as error:
+        raise ConfigError([Problem("norms", error.message, error.hint)]) from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    out = console()
+    if json:
+        whole = [{**row, "what": summary_of(row["name"])} for row in rows]
+        print_json({"norms": whole})
+    elif names:
+        for name in names:
+            out.print(name, style="bold")
+            for key, text in catalog.page(name):
+                for part in text.split("\n\n"):
+                    body = textwrap.fill(
+                        " ".join(part.split()), out.width, initial_indent="    ",
+                        subsequent_indent="    ", break_on_hyphens=False,
+                    )  # fmt: skip
+                    head, key = (f"  {key}\n" if key else ""), ""
+                    out.print(f"{head}{body}", markup=False, highlight=False, soft_wrap=True)
+    elif form is options.Format.markdown:
+        typer.echo(catalog.markdown(), nl=False)
+    elif form is not options.Format.table:
+        raise typer.BadParameter("norms are printed as table or markdown")
+    elif not rows:
+        typer.echo("no norm of those traits", err=True)
+    else:
+        weights = {"paper": 5, "state": 4, "parameters": 3, "train_differs": 2, "year": 1}
+        columns = [
+            Column(heading, itemgetter(key), weight=weights.get(key, 0), left=True)
+            for key, heading in catalog.HEADINGS.items()
+        ]
+        out.print(rich_table("norms", rows, columns, out.width))
+
+
+def summary_of(name: str) -> str:
+    """The first line on a norm."""
+    from normbench.norms import NORMS
+    from normbench.registry import summary
+
+    return summary(NORMS[name])
 
 
 def _column(heading: str) -> Column:

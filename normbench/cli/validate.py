@@ -23,6 +23,7 @@ def command(
     """
     from normbench.api import load_config
     from normbench.cli.output import print_json
+    from normbench.components import is_reference
     from normbench.data import at_hand
     from normbench.execution.fit import check_fit
     from normbench.plan import expand
@@ -34,7 +35,8 @@ def command(
     dataset = at_hand(data.dataset, data_dir=data_dir, options=data.options())
     if dataset is not None:
         check_fit(plan, dataset, here=False)
-    notes = [f"ran the code of {code}" for code in experiment.code()]
+    kinds = [experiment.model.kind, *(norm.kind for norm in experiment.norms)]
+    notes = [f"ran the code of {kind}" for kind in kinds if is_reference(kind)]
     notes += oddities(experiment, plan, dataset)
     if dataset is None:
         notes.append(

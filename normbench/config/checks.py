@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pydantic_core import PydanticCustomError
+
 from normbench.config.components import (
     DataConfig,
     ModelConfig,
     NormalizationConfig,
     NormConfig,
 )
+from normbench.config.errors import Path, config_error
 from normbench.errors import ConfigError
-from normbench.models.assemble import anatomy, problem_of
+from normbench.models.assemble import anatomy, problem_of, step_problem
+
+if TYPE_CHECKING:
+    from normbench.config.experiment import ExperimentConfig
 
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
@@ -46,3 +54,21 @@ def norm_problem(
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
     return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
+
+
+def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticCustomError]]:
+    """Keys of runtime with which this network cannot be trained under one of the norms, and why."""
+    data, model, runtime = experiment.data, experiment.model, experiment.runtime
+    shape = image_shape(data)
+    if shape is None or not (runtime.stack > 1 or runtime.compile) or model_problem(data, model):
+        return []
+    draws = anatomy(model.blueprint(), shape).draws
+    wrong: dict[Path, PydanticCustomError] = {}
+    for norm in experiment.norms:
+        method = norm.method(experiment.normalization)
+        found = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
+        if found:
+            key, reason = found
+            hint = "set  stack: 1" if key == "stack" else "set  compile: false"
+            wrong.setdefault(("runtime", key), config_error(f"{norm.label}: {reason}", hint))
+    return list(wrong.items())

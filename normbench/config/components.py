@@ -16,9 +16,9 @@ from normbench.errors import suggest
 from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, ModelSettings
 from normbench.models.base import Placement
 from normbench.models.network import Blueprint
-from normbench.norms import NORMS, NormMethod, NormPolicy
-from normbench.norms.base import Axes
-from normbench.registry import plain_name
+from normbench.norms import NORMS, NormMethod, NormPolicy, make_method
+from normbench.norms.base import Axes, with_weights
+from normbench.registry import UnknownName, plain_name
 
 
 def one_of(
@@ -208,12 +208,35 @@ def _norm_name(name: str | None) -> str | None:
     return name
 
 
+def _weights(name: str | None) -> str | None:
+    if name is None:
+        return None
+    known = [n for n in NORMS.names() if NORMS[n].replaces and not _normalizes(n)]
+    try:
+        name = NORMS.canonical(name)
+    except UnknownName as error:
+        raise config_error(error.message, suggest(error.message, known)) from None
+    if name not in known:
+        raise config_error(f"{name} is not a method of weights", f"those are {', '.join(known)}")
+    return name
+
+
+def _normalizes(name: str) -> bool:
+    return not NORMS[name].replaces & {"weight"} or bool(NORMS[name].replaces & {"residual"})
+
+
 class NormConfig(Section):
     """One norm of the comparison. The other keys are the options of its kind."""
 
     kind: str = Field(examples=["batch"], description="a name of `normbench list norms`")
     name: Annotated[str | None, AfterValidator(_norm_name)] = Field(
         None, description="its label in tables; null: the kind and what differs from its defaults"
+    )
+    strict: bool = Field(
+        False, description="without the rates, bounds and decay that the method's paper fixes"
+    )
+    weights: Annotated[str | None, AfterValidator(_weights)] = Field(
+        None, description="a method of weights beside this norm, such as weight_standardization"
     )
 
     source: str | None = Field(
@@ -235,6 +258,8 @@ class NormConfig(Section):
             for key, value in option_values(self, type(options)).items()
             if value != getattr(type(options)(), key)
         ]
+        changed += [f"weights={self.weights}"] if self.weights else []
+        changed += ["strict"] if self.strict else []
         kind = short(self.kind)
         return f"{kind}({','.join(changed)})" if changed else kind
 
@@ -245,7 +270,11 @@ class NormConfig(Section):
 
     def method(self, normalization: NormalizationConfig) -> NormMethod:
         """The method, bound to its options and the shared policy."""
-        return NORMS[self.kind](normalization.policy(), self.options())
+        policy = normalization.policy()
+        method = NORMS[self.kind](policy, self.options(), strict=self.strict)
+        if self.weights is None:
+            return method
+        return with_weights(method, make_method(self.weights, policy, strict=self.strict))
 
 
 NORM = TaggedUnion(

@@ -18,8 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.components import is_reference
-from normbench.config.checks import model_problem, norm_problem
+from normbench.config.checks import model_problem, norm_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -172,11 +171,6 @@ class ExperimentConfig(Section):
     def labels(self) -> list[str]:
         """The norms' labels, in the order of the config."""
         return [norm.label for norm in self.norms]
-
-    def code(self) -> list[str]:
-        """The files and modules of one's own that reading this config has run."""
-        kinds = [self.model.kind, *(norm.kind for norm in self.norms)]
-        return list(dict.fromkeys(kind for kind in kinds if is_reference(kind)))
 
     def points(self) -> list[Point]:
         """Every combination of the sweep, in order; one empty point without a sweep."""
@@ -333,6 +327,8 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _every_point(self) -> Self:
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
+        if impossible := runtime_problems(self):
+            raise config_errors(impossible)
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values

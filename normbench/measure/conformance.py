@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from normbench.components import summary_of
-from normbench.models.apply import layer_at
 from normbench.norms import NormMethod, NormPolicy, NormSlot
+from normbench.norms.layouts import layer_at
 from normbench.seeding import stream
 
 EXAMPLES = 16
@@ -131,7 +131,7 @@ def scale_once(s: Subject) -> str | None:
 def small_inputs(s: Subject) -> str | None:
     """Where the mean square is eps, the output has half of it: eps stands inside the root."""
     traits, eps = s.method.traits, 1e-2
-    if traits.eps not in (None, "inside") or traits.statistics == "none":
+    if traits.eps not in (None, "inside") or traits.statistics == "none" or not traits.plain:
         return None
     method = type(s.method)(NormPolicy(eps=eps), s.method.options)
     x = Subject(method, s.slot).draw("eps")
@@ -165,7 +165,7 @@ def other_examples(s: Subject) -> str | None:
     x = s.draw("one")
     other = torch.cat([x[:1], 3 * s.draw("other")[1:] + 1])
     for training in (True, False):
-        if training and s.method.traits.statistics in ("batch", None):
+        if training and s.method.traits.mixes_examples:
             continue
         layer = s.layer()
         layer(x)  # so that what is kept is not what it was made with
@@ -180,7 +180,7 @@ def other_examples(s: Subject) -> str | None:
 def right_axis(s: Subject) -> str | None:
     """What is declared to be normalized is: the mean square is one over what it is taken over."""
     traits = s.method.traits
-    plain = s.method.standard_layers and traits.eps != "clamped"
+    plain = s.method.standard_layers and traits.plain and traits.eps != "clamped"
     if traits.statistics not in ("batch", "example") or traits.centered is None or not plain:
         return None
     policy = NormPolicy(eps=1e-12, affine=False, axes=s.method.policy.axes)
@@ -264,7 +264,7 @@ def gradients(s: Subject) -> str | None:
         s.slot.feature_dim,
     )
     subject = Subject(s.method, small)
-    if s.method.problem(small, 3):
+    if s.method.problem(small, 3) or s.method.traits.gradient:
         return None
     layer = subject.layer().double()
     _perturb(layer)

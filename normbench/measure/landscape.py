@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Named = dict[str, Tensor]
@@ -140,7 +141,9 @@ def largest_hessian_eigenvalue(
     """
     parameters = _parameters(network)
     leaves = list(parameters.values())
-    value = loss(functional_call(network, {**parameters, **_buffers(network)}, (x,)), y)
+    # PyTorch's fused kernels of attention cannot be differentiated twice.
+    with sdpa_kernel(SDPBackend.MATH):
+        value = loss(functional_call(network, {**parameters, **_buffers(network)}, (x,)), y)
     gradient = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
     v = [torch.from_numpy(rng.standard_normal(tuple(p.shape))).to(p) for p in leaves]
     v = _scaled(v, 1 / _norm(v))

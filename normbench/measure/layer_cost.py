@@ -147,11 +147,17 @@ def _candidates(
         problem = method.problem(slot, shape[0])
         make, normalizes = (
             partial(method.norm, slot),
-            not (method.traits.statistics == "none" and method.traits.centered is False),
+            not (
+                method.traits.statistics == "none"
+                and method.traits.centered is False
+                and method.traits.plain
+            ),
         )
         name = NORMS.canonical(name)
         declared = (
-            method.traits.statistics in ("batch", "example") and method.traits.centered is not None
+            method.traits.statistics in ("batch", "example")
+            and method.traits.centered is not None
+            and method.traits.plain
         )
         centered = bool(method.traits.centered)
         found.append(_Candidate(name, make, normalizes, centered, declared, problem))

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from normbench.errors import ConfigError, Problem
-from normbench.models.base import Block
 from normbench.models.network import Network, Swap
-from normbench.models.residual import Residual
 from normbench.models.roles import roles
 from normbench.models.slots import Anatomy
 from normbench.models.trace import NormSite
-from normbench.norms import NormMethod, NormSlot, Rule
-
-
-class FeaturesFirst(nn.Module):
-    """A norm over axis 1 of [N, C, H, W], where features or positions lie otherwise."""
-
-    def __init__(self, norm: nn.Module, feature_dim: int):
-        super().__init__()
-        self.norm, self.feature_dim = norm, feature_dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = x.movedim(self.feature_dim, 1).contiguous()
-        # One axis of positions becomes two, and three or more become two.
-        folded = first.unsqueeze(-1) if x.ndim == 3 else first.flatten(3) if x.ndim > 4 else first
-        y: Tensor = self.norm(folded)
-        return y.reshape(first.shape).movedim(1, self.feature_dim)
-
-
-class Rows(nn.Module):
-    """A norm of [N, F] that takes every token of [N, ..., F] as an example."""
-
-    def __init__(self, norm: nn.Module):
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(x.reshape(-1, x.shape[-1]))
-        return y.view(x.shape)
+from normbench.norms import NormMethod, NormSlot
+from normbench.norms.base import Branch, Norm
+from normbench.norms.layouts import FeaturesFirst, Rows, layer_at
 
 
 class _Copy(nn.Module):
@@ -57,6 +32,7 @@ def apply(network: Network, anatomy: Anatomy) -> None:
     open_ = network.blueprint.architecture.open
     norms, activations = [slot.path for slot in network.slots], set(anatomy.activations)
     stands = _places(module)
+    backbone = {id(p) for p in module.parameters()}
     swaps = []
     for slot in network.slots:
         given = module.get_submodule(slot.path)
@@ -64,40 +40,37 @@ def apply(network: Network, anatomy: Anatomy) -> None:
             swaps.append(_exchange(module, stands, slot, given, method))
         if "activation" in method.replaces and slot.activation is not None:
             old = module.get_submodule(slot.activation)
-            _replace(stands, old, method.activation(slot, old))
+            # Anew: it may have moved with the norm that carries it.
+            _replace(_places(module), old, method.activation(slot, old))
     for part in module.modules():
         if open_ and method.replaces and getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
     if "weight" in method.replaces:
-        for product in network.products():
-            parametrization = method.weight(product)
+        for layer, product in zip(network.layers, network.products(), strict=True):
+            parametrization = method.weight(product, layer.path, network)
             if parametrization is not None:
                 parametrize.register_parametrization(product, "weight", parametrization)
     if "residual" in method.replaces:
-        branches = [part for part in module.modules() if isinstance(part, Residual)]
-        for index, branch in enumerate(branches):
-            method.residual(branch, index, len(branches))
+        standing = network.norms()
+        blocks = network.blocks()
+        for index, (path, block) in enumerate(blocks.items()):
+            inside = {
+                slot.path.removeprefix(f"{path}."): slot
+                for slot in network.slots
+                if slot.path.startswith(f"{path}.")
+            }
+            method.residual(block, Branch(index, len(blocks), inside))
+        network.slots = _followed(module, network.slots, standing)
+        norms = [slot.path for slot in network.slots]
     network.swaps = tuple(swaps)
     if "init" in method.replaces:
         method.reinitialize(network)
     network.roles = roles(module, norms, activations)
-    network.rules = _rules(module, method)
-
-
-def layer_at(method: NormMethod, slot: NormSlot) -> nn.Module:
-    """The method's layer for the layout of ``slot``.
-
-    Of tokens each is normalized by itself, as in a transformer; a method that needs positions gets
-    those of the sequence.
-    """
-    if slot.is_tokens and method.problem(slot.of_one_token(), slot.positions) is None:
-        layer = method.norm(slot.of_one_token())
-        return layer if isinstance(layer, nn.Identity) else Rows(layer)
-    layer = method.norm(slot)
-    plain = slot.feature_dim == 1 and len(slot.shape) in (1, 3)
-    if plain or isinstance(layer, nn.Identity):
-        return layer
-    return FeaturesFirst(layer, slot.feature_dim)
+    network.rules = {
+        name: rule
+        for name, parameter in module.named_parameters()
+        if id(parameter) not in backbone and (rule := method.rules.get(name.rpartition(".")[2]))
+    }
 
 
 def _exchange(
@@ -107,16 +80,36 @@ def _exchange(
     if isinstance(layer, nn.Identity):
         fresh = isinstance(given, NormSite) or (slot.producer is not None and slot.calls == 1)
         layer = layer if fresh else _Copy()
-    after = str(layer).replace("\n", " ")
-    parent = module.get_submodule(slot.path.rpartition(".")[0])
-    if not isinstance(layer, nn.Identity) and not isinstance(parent, Block):
+    before, after = written(given, slot), written(layer, slot)
+    own = layer.norm if isinstance(layer, FeaturesFirst | Rows) else layer
+    if not isinstance(own, nn.Identity | Norm):  # ours see to it themselves
         layer.register_forward_hook(_in_the_type_of_its_input)
     act, drop = getattr(given, "act", None), getattr(given, "drop", None)
     if isinstance(act, nn.Module):  # timm's norms carry their activation
-        rest = [drop] if isinstance(drop, nn.Module) else []
-        layer = nn.Sequential(layer, *rest, act)
+        parts = {"norm": layer, **({"drop": drop} if isinstance(drop, nn.Module) else {})}
+        layer = nn.Sequential(OrderedDict(**parts, act=act))
     _replace(stands, given, layer)
-    return Swap(slot, str(given), after)
+    return Swap(slot, before, after)
+
+
+def _followed(
+    module: nn.Module, slots: tuple[NormSlot, ...], standing: Sequence[nn.Module]
+) -> tuple[NormSlot, ...]:
+    """The slots at the addresses that their norms have, once a method has moved some."""
+    now = {id(part): path for path, part in module.named_modules(remove_duplicate=False)}
+    found = []
+    for slot, norm in zip(slots, standing, strict=True):
+        path = now.get(id(norm), slot.path)
+        # Where something has been put beside it, the address of both is still the one known.
+        found.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
+    return tuple(found)
+
+
+def written(layer: nn.Module, slot: NormSlot) -> str:
+    """As plain PyTorch writes it, else as the layer calls itself."""
+    from normbench.models.plain import plain  # is built on this file
+
+    return plain(layer, slot) or str(layer).replace("\n", " ")
 
 
 def _in_the_type_of_its_input(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -140,14 +133,12 @@ def _replace(stands: Places, old: nn.Module, new: nn.Module) -> None:
     """Wherever ``old`` stands, also under several names."""
     for parent, name in stands[id(old)]:
         parent._modules[name] = new
+        if isinstance(parent, nn.TransformerEncoderLayer):
+            # In evaluation it would pass by its norms, as if they were still PyTorch's.
+            parent.activation_relu_or_gelu = 0
 
 
-def _rules(module: nn.Module, method: NormMethod) -> dict[str, Rule]:
-    return {
-        name: method.rules[name.rpartition(".")[2]]
-        for name, _ in module.named_parameters()
-        if name.rpartition(".")[2] in method.rules
-    }
+ROUNDING = 1e-6
 
 
 def verify(network: Network, before: Mapping[str, Tensor]) -> None:
@@ -155,11 +146,14 @@ def verify(network: Network, before: Mapping[str, Tensor]) -> None:
     changed = []
     for name, value in before.items():
         path, _, last = name.rpartition(".")
-        now = getattr(network.module.get_submodule(path), last, None)
-        if not isinstance(now, Tensor) or not torch.equal(now.detach(), value):
+        holder = network.module.get_submodule(path)
+        now = getattr(holder, last, None)
+        # A weight norm that keeps the weights computes them anew, with other rounding.
+        off = ROUNDING if parametrize.is_parametrized(holder, last) else 0.0
+        if not isinstance(now, Tensor) or not torch.allclose(now.detach(), value, off, off):
             changed.append(name)
     network.reinitialized = tuple(changed)
-    if changed and network.method.replaces <= {"norm"}:
+    if changed and not network.method.replaces & {"weight", "init"}:
         kind = type(network.method).__name__
         raise ConfigError(
             [Problem("norms", f"{kind} changes {', '.join(changed)}, which it does not declare")]

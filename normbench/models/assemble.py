@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,9 @@ from normbench.models.apply import apply, verify
 from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
 from normbench.models.network import Blueprint, Network
-from normbench.models.slots import Anatomy, examine
-from normbench.models.trace import ACTIVATIONS, Untraceable
+from normbench.models.slots import NEVER_CALLED, Anatomy, examine
+from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
 from normbench.norms import NormMethod
-
-DRAWING = ("Dropout", "DropPath", "StochasticDepth", "AlphaDropout")
 
 
 def assemble(
@@ -64,7 +62,9 @@ def assemble(
         anatomy.layers,
         anatomy.kept,
         _sha256(backbone),
-        any(type(m).__name__.startswith(DRAWING) for m in module.modules()),
+        anatomy.draws,
+        seed,
+        anatomy.head,
     )
     wrong = problem_of(blueprint, anatomy, method, batch_size)
     if wrong:
@@ -99,14 +99,33 @@ def problem_of(
                     f"{slot.path} is {how}"
                 )
             taken[slot.activation] = slot.path
-    if "residual" in method.replaces and all(slot.branch is None for slot in anatomy.slots):
-        return "it changes residual branches, and this network has none of a known kind"
+    if "weight" in method.replaces and anatomy.held:
+        path, why = next(iter(anatomy.held.items()))
+        return f"it holds the weights of layers in another way, and that of {path} {why}"
+    if "residual" in method.replaces and not anatomy.residuals:
+        return "it changes residual blocks, and this network has none of a known kind"
     for slot in anatomy.slots:
         if not method.replaces and slot.default is None:
             continue  # a layer that stays what it is
         reason = method.problem(slot, batch_size)
         if reason:
             return reason if not blueprint.architecture.open else f"{slot.path}: {reason}"
+    return None
+
+
+def step_problem(
+    draws: bool, method: NormMethod, *, stacked: bool, compiled: bool
+) -> tuple[str, str] | None:
+    """(stack or compile, why a network under this method cannot be trained so), or None.
+
+    draws: whether its training step draws random numbers.
+    """
+    if stacked and draws:
+        reason = "the network draws random numbers, as for dropout, which seeds side by side cannot"
+        return "stack", reason
+    for asked, key in ((stacked, "stack"), (compiled, "compile")):
+        if asked and key in method.conflicts:
+            return key, method.conflicts[key]
     return None
 
 
@@ -169,26 +188,49 @@ def _examined(
     flat = blueprint.architecture.layout == "flat"
     shape = (2, height * width * channels) if flat else (2, channels, height, width)
     draw = torch.Generator().manual_seed(0)
+    example = torch.randn(shape, generator=draw, device="cpu")
     try:
-        found = examine(module, torch.randn(shape, generator=draw, device="cpu"), blueprint.keep)
+        found = examine(module, example, blueprint.keep)
+    except NoLogits as error:
+        raise ConfigError([Problem("model.output", str(error))]) from None
     except Untraceable as error:
         cause = error.__cause__
         chart_data = their_frames(cause) if cause and blueprint.architecture.open else ""
         larger = "images can be made larger with  data.resize: 64"
         hint = "\n".join(filter(None, (larger, chart_data)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
-    if found.output and found.output != (2, num_classes):
-        sizes = "x".join(map(str, found.output[1:])) or "nothing"
+    if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
+        _check_logits(found.output, num_classes, "")
+        return found
+    trained = in_training(module, example)
+    _check_logits(found.output, num_classes, "")
+    if trained.output is not None:
+        is_tensor = isinstance(trained.output, Tensor)
+        shape = tuple(trained.output.shape) if is_tensor else ()
+        _check_logits(shape, num_classes, " in training")
+    kept = tuple(
+        replace(k, reason="it is called in training alone")
+        if k.path in trained.norms and k.reason == NEVER_CALLED
+        else k
+        for k in found.kept
+    )
+    return replace(found, draws=trained.draws, kept=kept)
+
+
+def _check_logits(shape: tuple[int, ...], num_classes: int, when: str) -> None:
+    """Raise ConfigError unless this is the shape of two examples' logits."""
+    if not shape:
+        message = f"the network does not return logits [N, classes]{when}"
+        hint = "name where in its tuple or dict they are:  output: 0"
+        raise ConfigError([Problem("model", message, hint)])
+    if shape != (2, num_classes):
+        sizes = "x".join(map(str, shape[1:])) or "no"
         message = (
-            f"the network gives {sizes} numbers an image, and the data have {num_classes} classes"
+            f"the network gives {sizes} numbers an image{when}, and the data have {num_classes} "
+            "classes"
         )
         hint = "let its constructor take num_classes, or give the number in model.args"
         raise ConfigError([Problem("model", message, hint)])
-    if not found.output:
-        message = "the network does not return logits [N, classes]"
-        hint = "name where in its tuple or dict they are:  model.output: 0"
-        raise ConfigError([Problem("model", message, hint)])
-    return found
 
 
 def _draw(blueprint: Blueprint, module: nn.Module, seed: int) -> list[str]:

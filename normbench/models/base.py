@@ -79,6 +79,25 @@ def _of_reference(target: Any, reference: str) -> type[Architecture]:
 MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds", _of_reference)
 
 
+def one_order(kind: str, settings: ModelSettings, instead: str = "") -> None:
+    """Raise ValueError where the config places norms that stand where this kind has them."""
+    if settings.placement != "pre":
+        remedy = f" (it has {instead})" if instead else ""
+        raise ValueError(f"placement is for mlp and cnn; {kind} has its own order{remedy}")
+
+
+def patches(image_shape: ImageShape, side: int) -> int:
+    """How many square patches an image is cut into. Raises ValueError where pixels are left."""
+    height, width, _ = image_shape
+    if height % side or width % side:
+        fits = [s for s in range(1, min(height, width) + 1) if not height % s and not width % s]
+        known = ", ".join(map(str, fits))
+        raise ValueError(
+            f"patches of {side}x{side} do not cut a {height}x{width} image evenly; patch: {known}"
+        )
+    return height // side * (width // side)
+
+
 class Block(nn.Module):
     """Linear or Conv, norm and activation, in the order of ``placement``."""
 

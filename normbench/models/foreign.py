@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from normbench.models.base import Architecture, ImageShape, ModelSettings
+from normbench.models.trace import NoLogits
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,17 @@ class _Logits:
     def __call__(self, _: nn.Module, args: object, output: Any) -> Any:
         if isinstance(output, Tensor) or self.where is None:
             return output
-        if isinstance(output, Mapping) or isinstance(self.where, int):
-            return output[self.where]
-        return getattr(output, self.where)
+        try:
+            if isinstance(output, Mapping) or isinstance(self.where, int):
+                return output[self.where]
+            return getattr(output, self.where)
+        except (LookupError, AttributeError):
+            names = output if isinstance(output, Mapping) else getattr(output, "_fields", ())
+            has = f"keys {', '.join(map(repr, names))}" if names else f"{len(output)} entries"
+            raise NoLogits(
+                f"what the network returns, a {type(output).__name__}, has no {self.where!r}; "
+                f"it has {has}"
+            ) from None
 
 
 def of_reference(target: Any, reference: str) -> type[Architecture]:

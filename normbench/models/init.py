@@ -6,12 +6,13 @@ Fan-in and fan-out count the kernel positions of a convolution: fan_in = in_chan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from normbench.seeding import stream
 
@@ -56,6 +57,9 @@ INITS: dict[str, Draw] = {
 }
 
 
+# Where a parametrized weight's own parameters are.
+_HELD = "parametrizations.weight."
+
 MODULE = "module"
 """The init that lets the network's own constructor draw."""
 
@@ -67,12 +71,11 @@ def initialize(network: nn.Module, init: str, seed: int, drawn: Mapping[str, flo
     other parameters by name -> the standard deviation of the normal distribution they come from.
     Returns the names of the parameters that were set; all others are as their modules made them.
     """
-    draw = INITS[init]
     done: set[str] = set()
     with torch.no_grad():
         for name, module in network.named_modules():
             if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-                done |= {f"{name}.{part}" for part in _draw_product(module, name, draw, init, seed)}
+                done |= {f"{name}.{part}" for part in draw_product(module, name, init, seed)}
         for name, deviation in drawn.items():
             parameter = network.get_parameter(name)
             rng = stream(seed, "init", name)
@@ -82,16 +85,38 @@ def initialize(network: nn.Module, init: str, seed: int, drawn: Mapping[str, flo
     return done
 
 
-def _draw_product(module: nn.Module, name: str, draw: Draw, init: str, seed: int) -> Iterator[str]:
-    for part, parameter in module.named_parameters(recurse=False):
-        rng = stream(seed, "init", f"{name}.{part}")
-        if part.startswith("weight"):
-            shape = tuple(parameter.shape)
-            positions = math.prod(shape[2:])
-            fan_in, fan_out = shape[1] * positions, shape[0] * positions
-            parameter.copy_(torch.from_numpy(draw(rng, shape, fan_in, fan_out)))
-        elif init == "torch_default":
-            parameter.copy_(torch.from_numpy(draw(rng, (parameter.shape[0],), fan_in, fan_out)))
-        else:
-            parameter.zero_()
-        yield part
+@torch.no_grad()
+def draw_product(module: nn.Module, name: str, init: str, seed: int) -> list[str]:
+    """Draw a Linear or Conv in place from the streams of its own name; which parameters were set.
+
+    Those of a weight that another way of holding it (an older weight norm, a parametrization
+    without an inverse) hides are not among them.
+    """
+    draw = INITS[init]
+    done: list[str] = []
+    weight = module.weight
+    if not isinstance(weight, torch.Tensor):
+        return done
+    shape = tuple(weight.shape)
+    positions = math.prod(shape[2:])
+    fan_in, fan_out = shape[1] * positions, shape[0] * positions
+    values = torch.from_numpy(draw(stream(seed, "init", f"{name}.weight"), shape, fan_in, fan_out))
+    if parametrize.is_parametrized(module, "weight"):
+        try:
+            module.weight = values  # through the right inverse
+        except (NotImplementedError, RuntimeError):
+            return done
+        done += [n for n, _ in module.named_parameters() if n.startswith(_HELD)]
+    elif isinstance(weight, nn.Parameter):
+        weight.copy_(values)
+        done.append("weight")
+    bias = module.bias
+    if not isinstance(bias, nn.Parameter):
+        return done
+    if init == "torch_default":
+        rng = stream(seed, "init", f"{name}.bias")
+        bias.copy_(torch.from_numpy(draw(rng, tuple(bias.shape), fan_in, fan_out)))
+    else:
+        bias.zero_()
+    done.append("bias")
+    return done

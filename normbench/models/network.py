@@ -9,6 +9,8 @@ from typing import Any, Literal
 from torch import nn
 
 from normbench.models.base import MODELS, Architecture, ModelSettings
+from normbench.models.init import draw_product
+from normbench.models.residual import Residual
 from normbench.models.roles import Role
 from normbench.models.slots import Kept, Layer
 from normbench.norms import NormMethod, NormSlot, Rule
@@ -35,7 +37,10 @@ class Blueprint:
 
 @dataclass(frozen=True)
 class Swap:
-    """A norm that was exchanged: its slot, what stood there, what stands there now."""
+    """A norm that was exchanged: its slot, what stood there, what stands there now.
+
+    Both as plain PyTorch writes them, ``nn.GroupNorm(8, 64)``, where PyTorch has the layer.
+    """
 
     slot: NormSlot
     before: str
@@ -47,9 +52,11 @@ class Network:
     """A network with its norms in place, and what is known of it.
 
     module: the network itself. backbone_sha256: over names and bytes of every parameter before the
-    method came, outside the norms. roles: of every parameter by name; rules: what the method's
-    paper fixes for a parameter. reinitialized: parameters of the backbone whose values the method
-    changed. draws: whether a training step takes random numbers from PyTorch's generator.
+    method came, outside the norms. seed: of the run, for the streams of what a method draws. head:
+    path of the Linear whose output are the logits. roles: of every parameter by name; rules: what
+    the method's paper fixes for a parameter. reinitialized: parameters of the backbone whose values
+    the method changed. draws: whether a training step takes random numbers from PyTorch's
+    generator.
     """
 
     module: nn.Module
@@ -60,6 +67,8 @@ class Network:
     kept: tuple[Kept, ...]
     backbone_sha256: str
     draws: bool
+    seed: int = 0
+    head: str | None = None
     swaps: tuple[Swap, ...] = ()
     reinitialized: tuple[str, ...] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
@@ -74,6 +83,17 @@ class Network:
         """The Linear or Conv of each hidden layer, from input to output."""
         return [self.module.get_submodule(layer.path) for layer in self.layers]
 
+    def redraw(self, init: str) -> None:
+        """Draw the weights of every hidden layer and the head anew, each from its own stream."""
+        paths = [layer.path for layer in self.layers] + ([self.head] if self.head else [])
+        for path in paths:
+            draw_product(self.module.get_submodule(path), path, init, self.seed)
+
+    def blocks(self) -> dict[str, Residual]:
+        """Every residual block by its path, from input to output."""
+        found = self.module.named_modules()
+        return {path: part for path, part in found if isinstance(part, Residual)}
+
     def norms(self) -> list[nn.Module]:
         """The module at each slot, from input to output."""
         return [self.module.get_submodule(slot.path) for slot in self.slots]
@@ -84,7 +104,7 @@ class Network:
         None where the method has not declared what it does, or changes more than the norms.
         """
         traits = self.method.traits
-        if traits.statistics is None or not self.method.standard_layers:
+        if traits.statistics is None or not (self.method.standard_layers and traits.plain):
             return [None] * len(self.layers)
         own = {slot.path for slot in self.slots}
         divides = traits.statistics != "none"

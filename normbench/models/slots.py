@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,8 +13,19 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from normbench.models.activations import Linear
 from normbench.models.residual import Residual
-from normbench.models.trace import ACTIVATIONS, PRODUCTS, Call, NormSite, forward, is_norm
+from normbench.models.trace import (
+    ACTIVATIONS,
+    PRODUCTS,
+    Call,
+    NormSite,
+    Pass,
+    base,
+    forward,
+    is_norm,
+)
 from normbench.norms import NormSlot
+
+NEVER_CALLED = "the forward pass never calls it"
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a forward pass tells of a network."""
+    """What a forward pass tells of a network.
+
+    residuals: how many blocks with a residual branch of a known kind; held: layer -> why another
+    way of holding its weight cannot be put there; draws: whether a training step takes random
+    numbers from PyTorch's generator.
+    """
 
     slots: tuple[NormSlot, ...]
     layers: tuple[Layer, ...]
@@ -55,6 +71,9 @@ class Anatomy:
     activations: frozenset[str]
     head: str | None
     output: tuple[int, ...]
+    residuals: int = 0
+    held: Mapping[str, str] = field(default_factory=dict)
+    draws: bool = False
 
 
 def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset()) -> Anatomy:
@@ -62,22 +81,12 @@ def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset
 
     keep: paths of norms to be left alone, or of modules that hold them. Raises Untraceable.
     """
-    calls: list[Call] = []
-    functions: dict[str, str] = {}
-    output = forward(module, example, calls, functions)
-    return _Reader(module, calls, functions, keep).anatomy(output)
+    seen = Pass()
+    output = forward(module, example, seen)
+    return _Reader(module, seen.calls, seen.functions, keep).anatomy(output)
 
 
 # --- what it tells ---
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are one, or views of one."""
-    return _base(one) is _base(other)
-
-
-def _base(tensor: Tensor) -> Tensor:
-    return tensor if tensor._base is None else tensor._base
 
 
 @dataclass
@@ -101,7 +110,9 @@ class _Reader:
         head = self._head(output)
         shape = tuple(output.shape) if isinstance(output, Tensor) else ()
         activations = frozenset(c.path for c in self.calls if isinstance(c.module, ACTIVATIONS))
-        return Anatomy(slots, self._layers(head), kept, activations, head, shape)
+        layers, residuals = self._layers(head), len(self.branches)
+        held = self._held(layers)
+        return Anatomy(slots, layers, kept, activations, head, shape, residuals, held)
 
     def _slots(self) -> tuple[tuple[NormSlot, ...], tuple[Kept, ...]]:
         slots: dict[str, NormSlot] = {}
@@ -137,7 +148,7 @@ class _Reader:
             if path in slots or path in kept:
                 continue
             if is_norm(part):
-                kept[path] = Kept(path, type(part).__name__, "the forward pass never calls it")
+                kept[path] = Kept(path, type(part).__name__, NEVER_CALLED)
             elif (
                 "norm" in type(part).__name__.lower()
                 and next(part.parameters(False), None) is not None
@@ -152,7 +163,7 @@ class _Reader:
     def _reason_to_keep(self, call: Call) -> str | None:
         held = [p for p in self.keep if call.path == p or call.path.startswith(f"{p}.")]
         if held:
-            return "the config keeps it"
+            return "it is to be kept"
         if hasattr(call.module, "parametrizations"):
             return "its own parameters are parametrized"
         own = {id(part) for part in call.module.modules()}
@@ -163,34 +174,33 @@ class _Reader:
 
     def _producer(self, index: int) -> str | None:
         """The Linear or Conv whose output enters, perhaps behind an activation."""
-        entering = self.calls[index].input
+        at = self.calls[index]
         for call in reversed(self.calls[:index]):
-            if not _same(call.output, entering):
+            if not call.leads_to(at):
                 continue
             if isinstance(call.module, PRODUCTS):
                 return call.path
             if isinstance(call.module, ACTIVATIONS):
-                entering = call.input
+                at = call
         return None
 
     def _activation_after(self, index: int) -> str | None:
-        leaving = self.calls[index].output
+        at = self.calls[index]
+        if isinstance(getattr(at.module, "act", None), ACTIVATIONS):
+            return f"{at.path}.act"  # as timm's norms carry it
         for call in self.calls[index + 1 :]:
-            if isinstance(call.module, (*PRODUCTS,)) or is_norm(call.module):
-                if _same(call.input, leaving):
-                    return None
-            elif isinstance(call.module, ACTIVATIONS) and _same(call.input, leaving):
-                return call.path
+            if at.leads_to(call):
+                return call.path if isinstance(call.module, ACTIVATIONS) else None
         return None
 
     def _branch(self, path: str) -> str | None:
-        inside = [name for name in self.branches if path.startswith(f"{name}.branch.")]
+        inside = [name for name in self.branches if path.startswith(f"{name}.")]
         return max(inside, key=len, default=None)
 
     def _head(self, output: Any) -> str | None:
         """The last Linear or Conv, where its output are the logits."""
         products = [c for c in self.calls if isinstance(c.module, PRODUCTS)]
-        if products and isinstance(output, Tensor) and _same(products[-1].output, output):
+        if products and isinstance(output, Tensor) and base(products[-1].output) is base(output):
             return products[-1].path
         return None
 
@@ -216,23 +226,34 @@ class _Reader:
             )
         return tuple(layers.values())
 
+    def _held(self, layers: tuple[Layer, ...]) -> dict[str, str]:
+        held = {}
+        for layer in layers:
+            part = self.module.get_submodule(layer.path)
+            weight = part._parameters.get("weight")
+            if weight is None:
+                held[layer.path] = "is parametrized already"
+            elif len(self.owners[id(weight)]) > 1:
+                held[layer.path] = "is shared with another module"
+        return held
+
     def _followers(self, index: int) -> tuple[Call | None, Call | None, bool]:
         """The norm and the activation that follow a layer, and whether the norm stands behind."""
-        leaving = self.calls[index].output
         norm: Call | None = None
         activation: Call | None = None
         behind = False
+        at = self.calls[index]
         for call in self.calls[index + 1 :]:
-            if not _same(call.input, leaving):
+            if not at.leads_to(call):
                 continue
             if isinstance(call.module, PRODUCTS):
                 break
             if is_norm(call.module):
                 if norm is not None:
                     break
-                norm, behind, leaving = call, activation is not None, call.output
+                norm, behind, at = call, activation is not None, call
             elif activation is None:
-                activation, leaving = call, call.output
+                activation = at = call
             else:
                 break
             if norm is not None and activation is not None:

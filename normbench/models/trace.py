@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +67,50 @@ class Untraceable(Exception):
     """The network's forward pass fails. It says where, and the user's own frames follow."""
 
 
+class NoLogits(Untraceable):
+    """What the network returns has no logits where the config says."""
+
+
 @dataclass
 class Call:
-    """One call of a module, its first input and its output; number: from 0, of this module's."""
+    """One call of a module, its first input and its output; number: from 0, of this module's.
+
+    entered, left: how often the input had been written into before the call, and the output after.
+    """
 
     path: str
     module: nn.Module
     number: int
     input: Tensor
     output: Tensor
+    entered: int
+    left: int
+
+    def leads_to(self, later: Call) -> bool:
+        """Whether what leaves here enters there, as it is or seen in another shape."""
+        return base(self.output) is base(later.input) and self.left == later.entered
+
+
+def base(tensor: Tensor) -> Tensor:
+    """The tensor that this one is a view of; itself, if of none."""
+    return tensor if tensor._base is None else tensor._base
+
+
+@dataclass
+class Pass:
+    """A forward pass, as far as it came. functions: place -> what is normalized by a function.
+
+    under_way: the modules entered and not left, outermost first, each with what enters.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    functions: dict[str, str] = field(default_factory=dict)
+    under_way: list[tuple[str, nn.Module, Any]] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        for seen in (self.calls, self.functions, self.under_way):
+            seen.clear()
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -96,45 +131,91 @@ LARGE = 50_000_000
 that, which takes longer than a pass through a smaller network."""
 
 
-def forward(
-    module: nn.Module, example: Tensor, calls: list[Call], functions: dict[str, str]
-) -> Tensor:
+def forward(module: nn.Module, example: Tensor, seen: Pass) -> Tensor:
     """Its output for the example, in evaluation mode; nothing of the network changes.
 
-    A network without values (on the meta device) is run with zeros that take no memory.
+    A network without values (on the meta device) is run with zeros that take no memory. Raises
+    Untraceable.
     """
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     state: dict[str, Tensor] = {}
+    bodiless = any(tensor.is_meta for tensor in tensors.values())
     if sum(tensor.numel() for tensor in tensors.values()) > LARGE:
         state = {name: tensor.to("meta") for name, tensor in tensors.items()}
-    elif any(tensor.is_meta for tensor in tensors.values()):
+    elif bodiless:
         state = {n: torch.zeros((), dtype=t.dtype).expand(t.shape) for n, t in tensors.items()}
-    training = module.training
-    module.eval()
-    try:
+    with _in_mode(module, training=False):
         if state:
             device = next(iter(state.values())).device
             try:
-                with _watched(module, calls, functions), torch.no_grad():
+                with _watched(module, seen), torch.no_grad():
                     return functional_call(module, state, (example.to(device),))
             except Exception as error:
-                if any(tensor.is_meta for tensor in tensors.values()):
-                    raise Untraceable(_failure(error, calls, example)) from error
-                calls.clear()
-                functions.clear()
-        with _watched(module, calls, functions), torch.no_grad(), _undisturbed(module):
+                if bodiless:
+                    raise _failure(error, seen, example) from error
+                seen.clear()
+        with _watched(module, seen), torch.no_grad(), _undisturbed(module):
             try:
                 return module(example)
             except Exception as error:
-                raise Untraceable(_failure(error, calls, example)) from error
+                raise _failure(error, seen, example) from error
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a forward pass in training mode tells, if it can be made at all.
+
+    draws: whether it takes numbers from PyTorch's generator, for dropout or stochastic depth, as a
+    module or as a function; norms: paths of those it calls; output: what it returns.
+    """
+
+    draws: bool = True
+    norms: frozenset[str] = frozenset()
+    output: Any = None
+
+
+def in_training(module: nn.Module, example: Tensor) -> Trained:
+    """One forward pass in training mode; nothing of the network changes."""
+    seen = Pass()
+    with _in_mode(module, training=True), torch.no_grad(), _undisturbed(module):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        try:
+            with _watched(module, seen):
+                output = module(example)
+        except Exception:
+            return Trained()
+        drawn = not torch.get_rng_state().equal(before)
+    norms = frozenset(call.path for call in seen.calls if is_norm(call.module))
+    return Trained(drawn, norms, output)
+
+
+def _failure(error: Exception, seen: Pass, example: Tensor) -> Untraceable:
+    if isinstance(error, Untraceable):
+        return error
+    size = _sizes(example)
+    where = f" after {seen.calls[-1].path}" if seen.calls else ""
+    if seen.under_way:
+        path, module, entering = seen.under_way[-1]
+        gets = f", which gets {_sizes(entering)}," if isinstance(entering, Tensor) else ""
+        where = f" in {path} ({type(module).__name__}){gets}"
+    return Untraceable(f"the network fails{where} on images of {size}: {summary_of(error)}")
+
+
+def _sizes(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape[1:])) or "one number"
+
+
+@contextmanager
+def _in_mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """All parts in training or evaluation mode; afterwards each in the one it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.train(training)
+    try:
+        yield
     finally:
-        module.train(training)
-
-
-def _failure(error: Exception, calls: list[Call], example: Tensor) -> str:
-    size = "x".join(map(str, example.shape[1:]))
-    last = f" after {calls[-1].path}" if calls else ""
-    return f"the network fails{last} on images of {size}: {summary_of(error)}"
+        for part, mode in modes:
+            part.training = mode
 
 
 @contextmanager
@@ -148,32 +229,42 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(module: nn.Module, calls: list[Call], functions: dict[str, str]) -> Iterator[None]:
+def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
     counts: dict[str, int] = {}
     inside = [0]
+    entered: list[int] = []
 
-    def enter(*_: object) -> None:
-        inside[0] += 1
+    def enter(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+            first = args[0] if args else None
+            seen.under_way.append((path, module, first))
+            entered.append(first._version if isinstance(first, Tensor) else 0)
+            inside[0] += is_norm(module)
+
+        return hook
 
     def leave(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if is_norm(module):
-                inside[0] -= 1
+            seen.under_way.pop()
+            before = entered.pop()
+            inside[0] -= is_norm(module)
+            if not (is_norm(module) or isinstance(module, (*PRODUCTS, *ACTIVATIONS))):
+                return
             if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
                 number = counts.get(path, 0)
                 counts[path] = number + 1
-                calls.append(Call(path, module, number, args[0], output))
+                call = Call(path, module, number, args[0], output, before, output._version)
+                seen.calls.append(call)
 
         return hook
 
     handles = []
     for path, part in module.named_modules():
-        if is_norm(part):
-            handles.append(part.register_forward_pre_hook(enter))
-        if is_norm(part) or isinstance(part, (*PRODUCTS, *ACTIVATIONS)):
+        if path:
+            handles.append(part.register_forward_pre_hook(enter(path)))
             handles.append(part.register_forward_hook(leave(path)))
     try:
-        with _Functional(inside, functions):
+        with _Functional(inside, seen.functions):
             yield
     finally:
         for handle in handles:

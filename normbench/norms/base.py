@@ -8,6 +8,7 @@ residual branches and initial values. What it touches it declares in ``replaces`
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import math
@@ -16,11 +17,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from normbench.registry import Registry
 
+Floats = npt.NDArray[np.float64]
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
 Part = Literal["norm", "activation", "weight", "residual", "init"]
@@ -49,7 +53,7 @@ class NormSlot:
     there, (F,), (C, H, W) or (L, C); feature_dim: where the features stand in [N, *shape], 1 or -1;
     producer: path of the Linear or Conv whose output enters, None where something else does;
     activation: path of the module that follows, None where a function or nothing does; branch: path
-    of the residual branch it is part of; calls: in one forward pass; default: the norm that the
+    of the residual block it is part of; calls: in one forward pass; default: the norm that the
     architecture's authors put there, of a placeholder.
     """
 
@@ -101,22 +105,39 @@ class Traits:
     """What is known of a method. None or empty is unknown: then nothing is said of it.
 
     statistics: what the mean square that it divides by is taken over, "none" where it divides by
-    none; centered: whether a mean is subtracted first; formula: in one line; year, paper: of the
-    source; eps: where it stands, inside or outside of the root, as a bound, or nowhere; state: what
-    it keeps beside parameters; convention: which variance, the sense of momentum; reference: the
-    authors' code, and how this differs from it.
+    none; centered: whether a mean is subtracted first; plain: whether it does nothing besides but
+    an affine, so that what follows from those two alone holds; over: what statistics are over, in
+    words, where these do not say it; batch_dependent: whether in training an example's output
+    depends on the others'; formula: in one line; year, paper: of the source; eps: where it stands,
+    inside or outside of the root, as a bound, or nowhere; parameters: how
+    many, in words, where its layers do not tell; state: what it keeps beside parameters;
+    gradient: how the backward pass is another than the derivative of the forward pass; convention:
+    which variance, the sense of momentum, what of rates, decay and bounds the paper fixes;
+    reference: the authors' code, and how this differs from it.
     """
 
     statistics: Statistics | None = None
     centered: bool | None = None
+    plain: bool = True
+    over: str = ""
+    batch_dependent: bool | None = None
     formula: str = ""
     year: int | None = None
     paper: str = ""
     eps: Literal["inside", "outside", "clamped", "none"] | None = None
+    parameters: str = ""
     state: str = "none"
     train_differs: bool | None = None
+    gradient: str = ""
     convention: str = ""
     reference: str = ""
+
+    @property
+    def mixes_examples(self) -> bool:
+        """Whether in training an example's output may depend on the others of its batch."""
+        return self.statistics == "batch" or (
+            self.batch_dependent is not False and (self.batch_dependent or self.statistics is None)
+        )
 
 
 @dataclass(frozen=True)
@@ -133,6 +154,18 @@ class Rule:
     decay: bool | None = None
 
 
+@dataclass(frozen=True)
+class Branch:
+    """Where a residual block stands, and the norms in it.
+
+    index: from 0, of ``depth`` blocks; slots: address within the block -> the slot found there.
+    """
+
+    index: int
+    depth: int
+    slots: Mapping[str, NormSlot]
+
+
 class NormMethod:
     """One normalization method, bound to its options and the experiment's policy.
 
@@ -141,8 +174,12 @@ class NormMethod:
 
     Options: the options a config may give, a frozen dataclass with a default for each.
     traits: what is known of it. replaces: which parts of a network it touches. rules: parameter
-    name within its own modules -> what the paper fixes for it. conflicts: a kind of model,
-    ``stack`` or ``compile`` -> why it cannot stand with it.
+    name within its own modules -> what the paper fixes for it; ``strict`` turns these off.
+    conflicts: a kind of model, ``stack`` or ``compile`` -> why it cannot stand with it.
+
+    A module that it puts into a network may have ``on_progress(share)``, which training calls
+    before every update with the share of the budget that is done: for schedules, and for state
+    that moves once an update, however often a forward pass or a probe looks.
     """
 
     @dataclass(frozen=True)
@@ -154,9 +191,11 @@ class NormMethod:
     rules: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
     conflicts: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
-    def __init__(self, policy: NormPolicy, options: Any):
+    def __init__(self, policy: NormPolicy, options: Any, *, strict: bool = False):
         self.policy = policy
         self.options = options
+        if strict:
+            self.rules = MappingProxyType({})  # type: ignore[misc]
 
     @property
     def standard_layers(self) -> bool:
@@ -175,12 +214,12 @@ class NormMethod:
         """The activation after ``slot``; most methods keep the ``given`` one."""
         return given
 
-    def weight(self, layer: nn.Module) -> nn.Module | None:
-        """A parametrization of ``layer.weight`` (Linear or Conv), or None."""
+    def weight(self, layer: nn.Module, path: str = "", network: Any = None) -> nn.Module | None:
+        """A parametrization of ``layer.weight`` (Linear or Conv at ``path``), or None."""
         return None
 
-    def residual(self, branch: nn.Module, index: int, depth: int) -> None:
-        """Change a ``Residual`` in place, number ``index`` (from 0) of ``depth``."""
+    def residual(self, block: Any, place: Branch) -> None:
+        """Change a block, a ``models.residual.Residual``, in place, in any kind of network."""
 
     def reinitialize(self, network: Any) -> None:
         """Give parameters of a ``models.network.Network`` other initial values, in place, once
@@ -199,6 +238,16 @@ class NormMethod:
         """What one example's statistics run over at ``slot``: tokens have their own, each."""
         own: Axes | None = getattr(self.options, "axes", None)
         return "c" if slot.is_tokens else own or self.policy.axes
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats | None:
+        """The layer's output by the paper's formula in float64 NumPy: what tests hold it against.
+
+        x: [N, F] or [N, C, H, W]; values: the layer's parameters and buffers before the call. None
+        where there is nothing to be computed twice.
+        """
+        return None
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         """Why this method makes no sense at ``slot`` with this batch size; None when it does."""
@@ -273,6 +322,11 @@ def over_positions(values: Tensor, x: Tensor) -> Tensor:
     return values.view(-1, *[1] * (x.ndim - 2))
 
 
+def high(x: Tensor) -> Tensor:
+    """x for statistics and sums: in float32 at least."""
+    return x if x.dtype is torch.float64 else x.float()
+
+
 def channels_last(x: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, H, W, C], the view for statistics over C at each position."""
     return x.permute(0, 2, 3, 1)
@@ -283,10 +337,27 @@ def channels_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def make_method(kind: str, policy: NormPolicy = NormPolicy(), **options: Any) -> NormMethod:
+def make_method(
+    kind: str, policy: NormPolicy = NormPolicy(), *, strict: bool = False, **options: Any
+) -> NormMethod:
     """The method registered as ``kind``. Raises UnknownName, or TypeError on an unknown option."""
     cls = NORMS[kind]
-    return cls(policy, cls.Options(**options))
+    return cls(policy, cls.Options(**options), strict=strict)
+
+
+def with_weights(method: NormMethod, weights: NormMethod) -> NormMethod:
+    """``method`` for norms, and ``weights`` for the weights of the layers before them."""
+    both = copy.copy(method)
+    both.weight = weights.weight  # type: ignore[method-assign]
+    both.replaces = method.replaces | weights.replaces  # type: ignore[misc]
+    both.rules = {**weights.rules, **method.rules}  # type: ignore[misc]
+    both.conflicts = {**weights.conflicts, **method.conflicts}  # type: ignore[misc]
+
+    def problem(slot: NormSlot, batch_size: int) -> str | None:
+        return method.problem(slot, batch_size) or weights.problem(slot, batch_size)
+
+    both.problem = problem  # type: ignore[method-assign]
+    return both
 
 
 def make_norm(

@@ -1,10 +1,14 @@
 """Batch normalization: statistics per feature across the mini-batch."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Norm, NormMethod, NormPolicy, NormSlot, Traits
+from normbench.norms.base import NORMS, Floats, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import batch_norm
+from normbench.norms.reference import affine, centred, divided, kept, positions
 
 
 class BatchNormLayer(Norm):
@@ -56,6 +60,15 @@ class BatchNorm(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return BatchNormLayer(slot, self.policy)
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats:
+        if training:
+            over = (0, *positions(x))
+            return affine(divided(centred(x, over), over, self.policy.eps), values)
+        mean, var = (kept(values, f"running_{name}", x) for name in ("mean", "var"))
+        return affine((x - mean) / np.sqrt(var + self.policy.eps), values)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if batch_size * slot.positions == 1:

@@ -1,13 +1,15 @@
 """Group and instance normalization: statistics of one example, by channels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Norm, NormMethod, NormPolicy, NormSlot, Traits
+from normbench.norms.base import NORMS, Floats, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import group_norm
+from normbench.norms.reference import affine, centred, divided, in_groups, positions
 
 
 class GroupNormLayer(Norm):
@@ -49,6 +51,13 @@ class GroupNorm(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         return GroupNormLayer(slot, self.policy, self.options.groups)
 
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats:
+        split = in_groups(x, self.options.groups)
+        y = divided(centred(split, (2,)), (2,), self.policy.eps)
+        return affine(y.reshape(x.shape), values)
+
     def group_size(self, slot: NormSlot) -> int:
         return slot.features // self.options.groups * slot.positions
 
@@ -86,6 +95,12 @@ class InstanceNorm(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         # Instance norm is group norm with one channel a group.
         return GroupNormLayer(slot, self.policy, slot.features)
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats:
+        over = positions(x)
+        return affine(divided(centred(x, over), over, self.policy.eps), values)
 
     def group_size(self, slot: NormSlot) -> int:
         return slot.positions

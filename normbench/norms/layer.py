@@ -1,5 +1,6 @@
 """Layer normalization: statistics of one example across its features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from normbench.norms.base import (
     NORMS,
     Axes,
+    Floats,
     Norm,
     NormMethod,
     NormSlot,
@@ -15,6 +17,7 @@ from normbench.norms.base import (
     channels_last,
 )
 from normbench.norms.kernels import group_norm, layer_norm
+from normbench.norms.reference import affine, centred, divided, everything
 
 
 class LayerNormLayer(Norm):
@@ -63,3 +66,9 @@ class LayerNorm(NormMethod):
         by_position = slot.has_positions and self.axes(slot) == "c"
         kind = PositionLayerNormLayer if by_position else LayerNormLayer
         return kind(slot, self.policy)
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats:
+        over = everything(x, self.axes(slot))
+        return affine(divided(centred(x, over), over, self.policy.eps), values)

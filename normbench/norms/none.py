@@ -1,8 +1,10 @@
 """No normalization, and a network's own: the two controls of every comparison."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
-from normbench.norms.base import NORMS, NormMethod, NormSlot, Traits, make_method
+from normbench.norms.base import NORMS, Floats, NormMethod, NormSlot, Traits, make_method
 
 
 @NORMS.register("none", aliases=("identity",))
@@ -19,6 +21,11 @@ class NoNorm(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return nn.Identity()
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats:
+        return x
 
 
 @NORMS.register("original", aliases=("asis", "own"))

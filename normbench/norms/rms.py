@@ -1,11 +1,13 @@
 """Root mean square normalization: rescaling without re-centring."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Axes, Norm, NormMethod, NormPolicy, NormSlot, Traits
+from normbench.norms.base import NORMS, Axes, Floats, Norm, NormMethod, NormPolicy, NormSlot, Traits
 from normbench.norms.kernels import rms_norm
+from normbench.norms.reference import affine, divided, everything
 
 
 class RMSNormLayer(Norm):
@@ -46,5 +48,11 @@ class RMSNorm(NormMethod):
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        everything = slot.has_positions and self.axes(slot) == "chw"
-        return RMSNormLayer(slot, self.policy, (1, 2, 3) if everything else (1,))
+        whole = slot.has_positions and self.axes(slot) == "chw"
+        return RMSNormLayer(slot, self.policy, (1, 2, 3) if whole else (1,))
+
+    def reference(
+        self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
+    ) -> Floats:
+        over = everything(x, self.axes(slot))
+        return affine(divided(x, over, self.policy.eps), values)

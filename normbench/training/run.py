@@ -88,6 +88,7 @@ class Run:
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.scheduled = [m for m in self.network.modules() if hasattr(m, "on_progress")]
         parameters = dict(self.network.named_parameters())
         decay = run.optimizer.weight_decay
         groups = parameter_groups(self.assembled, parameters, decay)
@@ -155,9 +156,15 @@ class Run:
         loss.backward()
         return loss.detach()
 
+    def tell_progress(self) -> None:
+        """The share of the budget that is done, to those layers that go by it."""
+        for module in self.scheduled:
+            module.on_progress(self.step / self.steps)  # type: ignore[operator]
+
     def update(self, recorder: ProbeRecorder | None = None) -> None:
         """One step of the optimizer on the next batch."""
         x, y = self.next_batch()
+        self.tell_progress()
         set_rates(self.optimizer, self.learning_rate())
         if self.assembled.draws:
             torch.manual_seed(int(stream(self.config.seed, "torch", self.step).integers(2**63)))
@@ -216,7 +223,7 @@ class Run:
         the weights as they are, where the running ones still hold those of earlier weights and of
         augmented images: Wu & Johnson 2021, arXiv:2105.07576, section 3. Restores the running ones.
         """
-        keepers = [m for m in self.network.modules() if hasattr(m, "running_var")]
+        keepers = [m for m in self.network.modules() if getattr(m, "running_var", None) is not None]
         if not keepers:
             return math.nan
         before = [(m, m.momentum, [b.clone() for b in m.buffers()]) for m in keepers]

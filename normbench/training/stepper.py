@@ -10,13 +10,16 @@ which it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from normbench.errors import ConfigError, Problem
+from normbench.models.assemble import step_problem
+from normbench.models.trace import PRODUCTS, is_norm
 from normbench.probes import ProbeRecorder
 from normbench.training.optimizers import (
     apply_bounds,
@@ -110,6 +113,8 @@ class VmapStepper:
         self.optimizer = make_optimizer(groups, self.config.optimizer)
         products = [n for n, r in self.assembled.roles.items() if r in ("weight", "bias")]
         self._in_bf16 = products if self.config.training.precision == "bf16" else []
+        for network in networks if self._in_bf16 else ():
+            _cast_as_autocast_does(network)
         self._step_losses = vmap(self._loss)
         if self.config.runtime.compile:
             # On a CUDA device this mode replays forward and backward as CUDA graphs, for which the
@@ -145,6 +150,8 @@ class VmapStepper:
         """See ``Stepper``."""
         first = self.runs[0]
         x, y = _stacked([run.next_batch() for run in self.runs])
+        for run in self.runs:
+            run.tell_progress()
         set_rates(self.optimizer, first.learning_rate())
         losses = self._backward(x, y)
         if self.config.optimizer.clip_norm is not None:
@@ -166,6 +173,7 @@ class VmapStepper:
         recorders = [ProbeRecorder(run.assembled) for run in self.runs]
         for run, recorder in zip(self.runs, recorders, strict=True):
             buffers = [buffer.clone() for buffer in run.network.buffers()]
+            run.tell_progress()
             with recorder.recording():
                 run.backward(*run.next_batch())
             recorder.after_backward(run.learning_rate())
@@ -216,12 +224,50 @@ class VmapStepper:
             self.buffers[name].copy_(before)
 
 
+def _cast_as_autocast_does(network: nn.Module) -> None:
+    """What a layer with weights in bf16 takes in is cast to bf16, as autocast does, wherever a
+    parameter in float32 has been added to it. PyTorch's own norms, which in a stack want one type
+    for all, compute in float32.
+    """
+    for part in network.modules():
+        if isinstance(part, (*PRODUCTS, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)):
+            part.register_forward_pre_hook(_into_bf16)
+        elif is_norm(part) and type(part).__module__.startswith("torch.nn."):
+            part.register_forward_pre_hook(_into_fp32)
+            part.register_forward_hook(_out_of_fp32)
+
+
+def _into_bf16(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_cast(arg, torch.bfloat16) for arg in args)
+
+
+def _into_fp32(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_cast(arg, torch.float32) for arg in args)
+
+
+def _out_of_fp32(_: nn.Module, args: object, output: Tensor) -> Tensor:
+    return output.bfloat16()
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
 def _stacked(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """(x [K, B, ...], y [K, B])."""
     return torch.stack([x for x, _ in batches]), torch.stack([y for _, y in batches])
 
 
 def make_stepper(runs: Sequence[Run]) -> Stepper:
-    """A stack, or the run alone: which one, the runs' config says."""
-    runtime = runs[0].config.runtime
+    """A stack, or the run alone: which one, the runs' config says.
+
+    Raises ConfigError where the network cannot be trained so, as only now is known of data whose
+    image size the config does not tell.
+    """
+    runtime, network = runs[0].config.runtime, runs[0].assembled
+    problem = step_problem(
+        network.draws, network.method, stacked=runtime.stack > 1, compiled=runtime.compile
+    )
+    if problem:
+        raise ConfigError([Problem(f"runtime.{problem[0]}", problem[1])])
     return VmapStepper(runs) if runtime.stack > 1 or runtime.compile else SingleStepper(runs[0])

@@ -78,7 +78,9 @@ def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
     gains = tuple(_gain(product) for product in products)
     biases = [_mean_square(bias) for p in products[1:] if isinstance(bias := p.bias, Tensor)]
     return TheoryInputs(
-        standard_layers=isinstance(network.module, Chain) and method.standard_layers,
+        standard_layers=isinstance(network.module, Chain)
+        and method.standard_layers
+        and method.traits.plain,
         statistics=method.traits.statistics,
         centered=method.traits.centered,
         placement=settings.placement,

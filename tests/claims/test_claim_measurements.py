@@ -14,7 +14,7 @@ from normbench.claims.invariance import CHANGES, SMALL_EPS, invariance_table, th
 from normbench.claims.smoothness import gradient_change
 from normbench.claims.verdicts import unchanged
 from normbench.data import Dataset
-from normbench.norms import Method, NormPolicy, make_method
+from normbench.norms import NormMethod, NormPolicy, Traits, make_method
 
 # Zhang & Sennrich 2019, arXiv:1910.07467, Table 1, in the order of CHANGES.
 TABLE_1 = {
@@ -52,7 +52,7 @@ def test_the_declarations_of_a_norm_give_its_row_of_the_table(norm: str):
     [{}, {"statistics": "example"}, {"centered": True}, {"statistics": "none", "centered": True}],
 )
 def test_a_norm_that_does_not_declare_what_it_does_has_no_row_of_the_table(declared):
-    method = type("Undeclared", (Method,), declared)
+    method = type("Undeclared", (NormMethod,), {"traits": Traits(**declared)})
     assert theory(method(NormPolicy(), method.Options())) is None
 
 
@@ -159,12 +159,12 @@ def test_the_gradients_change_does_not_see_the_scale_of_the_weights(digits: Data
     x, y = first_batch(run)
     before = gradient_change(run.network, x, y)
     with torch.no_grad():
-        for factor, block in enumerate(run.network.layers, 2):
-            block.linear.weight *= factor
-            block.linear.bias *= factor
+        for factor, product in enumerate(run.assembled.products(), 2):
+            product.weight *= factor
+            product.bias *= factor
     assert gradient_change(run.network, x, y) == pytest.approx(before, rel=1e-3)
     with torch.no_grad():
-        run.network.layers[0].linear.weight += 0.1
+        run.assembled.products()[0].weight += 0.1
     assert gradient_change(run.network, x, y) != pytest.approx(before, rel=1e-3)
 
 

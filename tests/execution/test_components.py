@@ -10,7 +10,7 @@ from torch import nn
 
 from normbench.errors import ConfigError
 from normbench.execution import components
-from normbench.norms import NORMS, Method
+from normbench.norms import NORMS, NormMethod
 from normbench.norms.none import NoNorm
 
 
@@ -19,16 +19,16 @@ def defined():
     """Registers a norm as a notebook's cell does; forgets it afterwards."""
     names = set(NORMS)
 
-    def define(layer, module: str = "__main__") -> type[Method]:
-        body = {"layer": layer, "__module__": module, "__qualname__": "Cell"}
-        return NORMS.register("cell", aliases=("zelle",))(type("Cell", (Method,), body))
+    def define(layer, module: str = "__main__") -> type[NormMethod]:
+        body = {"norm": layer, "__module__": module, "__qualname__": "Cell"}
+        return NORMS.register("cell", aliases=("zelle",))(type("Cell", (NormMethod,), body))
 
     yield define
     for name in set(NORMS) - names:
         NORMS._forget(name)
 
 
-def identity(self, site):
+def identity(self, lane):
     return nn.Identity()
 
 
@@ -44,7 +44,7 @@ def test_a_norm_of_the_script_arrives_by_value_under_all_its_names(defined):
     assert "cell" not in NORMS
     components.unpack(packed)
     assert NORMS.canonical("zelle") == "cell"
-    assert isinstance(NORMS["cell"](None, None).layer(None), nn.Identity)
+    assert isinstance(NORMS["cell"](None, None).norm(None), nn.Identity)
 
 
 def test_a_worker_that_knows_it_already_keeps_what_it_has(defined):
@@ -55,7 +55,7 @@ def test_a_worker_that_knows_it_already_keeps_what_it_has(defined):
 
 def test_a_cell_that_is_run_again_replaces_its_norm(defined):
     defined(identity)
-    again = defined(lambda self, site: nn.Flatten())
+    again = defined(lambda self, lane: nn.Flatten())
     assert NORMS["zelle"] is again
 
 
@@ -68,7 +68,7 @@ def test_a_name_of_ours_stays_taken(defined):
 def test_what_cannot_be_sent_is_told_with_the_remedy(defined):
     held = threading.Lock()
 
-    def layer(self, site):
+    def layer(self, lane):
         return held
 
     defined(layer)

@@ -22,7 +22,6 @@ from tiny import SHORT_EPOCHS, only, record, run_config, state, trained
 
 from normbench.data import Dataset
 from normbench.errors import ConfigError
-from normbench.norms import NORMS
 from normbench.training import events
 from normbench.training.loop import train_together
 
@@ -81,8 +80,12 @@ class Case:
     resumed: bool = False
 
 
+KINDS = ("batch", "group", "instance", "layer", "none", "original", "rms")
+"""Methods that every result so far was made with."""
+
+
 def _cases() -> Iterator[tuple[str, Case]]:
-    norms = {name: OPTIONS.get(name, name) for name in NORMS}
+    norms = {name: OPTIONS.get(name, name) for name in KINDS}
     for model, network in MODELS.items():
         for name, norm in {**norms, **(VARIANTS if model == "cnn" else {})}.items():
             for precision, bits in PRECISIONS.items():

@@ -1,5 +1,7 @@
 """The landscape measures against plain autograd, closed forms and a dense Hessian."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,18 +9,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from normbench.measure.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
-from normbench.models.base import MODELS, ModelSettings, build
-from normbench.norms import NORMS, NormPolicy, make_method
+from normbench.models import MODELS, ModelSettings
+from normbench.models.assemble import assemble
+from normbench.models.network import Blueprint
+from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
 from normbench.seeding import stream
 
 
 def network(kind: str, layout: str = "flat") -> nn.Module:
     model = "mlp" if layout == "flat" else "cnn"
     small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 4}
-    options = MODELS[model].Options(**small)
-    settings = ModelSettings(activation="tanh")
+    blueprint = Blueprint(model, MODELS[model].Options(**small), ModelSettings(activation="tanh"))
     method = make_method(kind, NormPolicy(), **groups(kind))
-    return build(model, options, settings, method, (4, 4, 1), 3, 0)
+    return assemble(blueprint, method, (4, 4, 1), 3, 0).module
 
 
 def groups(kind: str) -> dict[str, int]:
@@ -33,7 +36,15 @@ def batch(layout: str = "flat", size: int = 8, seed: int = 0) -> tuple[torch.Ten
 
 
 def cases() -> list[tuple[str, str]]:
-    return [(kind, "image" if kind == "instance" else "flat") for kind in NORMS]
+    """Every norm that fits a chain, on features where it can stand there."""
+    found = []
+    for kind in NORMS:
+        method = make_method(kind, NormPolicy(), **groups(kind))
+        for layout, shape in (("flat", (4,)), ("image", (4, 2, 2))):
+            if method.problem(replace(NormSlot.of(*shape), default=""), 8) is None:
+                found.append((kind, layout))
+                break
+    return found
 
 
 class Quadratic(nn.Module):
@@ -133,6 +144,31 @@ def test_the_largest_eigenvalue_agrees_with_a_dense_hessian(kind, layout):
     )
     assert found.converged
     assert found.value == pytest.approx(largest, rel=0.01)
+
+
+class Attends(nn.Module):
+    """Attention by PyTorch's function, or by its formula."""
+
+    def __init__(self, by_formula: bool):
+        super().__init__()
+        self.by_formula = by_formula
+        draw = torch.Generator().manual_seed(0)
+        self.w = nn.Parameter(torch.randn(3, 4, 4, generator=draw))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (x.view(-1, 4, 4) @ w for w in self.w)
+        if self.by_formula:
+            return (torch.softmax(q @ k.mT / 2, -1) @ v).mean(1)
+        return F.scaled_dot_product_attention(q, k, v).mean(1)
+
+
+def test_attention_has_the_curvature_of_its_formula():
+    x, y = batch()
+    one, other = (
+        largest_hessian_eigenvalue(Attends(by_formula), x, y, rng=stream(0, "h"), iterations=20)
+        for by_formula in (False, True)
+    )
+    assert one.value == pytest.approx(other.value, rel=1e-4)
 
 
 def test_a_negative_eigenvalue_of_largest_magnitude_is_found_with_its_sign():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from normbench.measure.layer_cost import CostRow, measure, parse_shape
-from normbench.norms import NORMS, Method, NormPolicy
+from normbench.norms import NORMS, NormMethod, NormPolicy, NormSlot, make_method
 from normbench.report.cost import sections
 
 FEATURES, IMAGES = (16, 32), (4, 8, 6, 6)
@@ -49,7 +49,8 @@ def test_every_norm_and_both_of_pytorch_have_a_row(features, images):
 def test_a_norm_that_makes_no_sense_at_a_shape_says_why(features, images):
     assert "positions of an image" in features["instance"].skipped
     assert features["instance"].both is None
-    assert all(row.skipped is None for row in images.values())
+    for norm in NORMS:
+        assert images[norm].skipped == make_method(norm).problem(NormSlot.of(8, 6, 6), 4)
 
 
 def test_times_are_positive_and_both_parts_are_there(features):
@@ -144,8 +145,8 @@ def test_eager_rms_norm_takes_at_most_2_2_times_layer_norm():
 
 
 def test_of_a_norm_that_declares_nothing_no_operations_are_told(monkeypatch):
-    class Undeclared(Method):
-        def layer(self, site):
+    class Undeclared(NormMethod):
+        def norm(self, slot):
             return torch.nn.Tanh()
 
     monkeypatch.setitem(NORMS._items, "undeclared", Undeclared)

@@ -1,6 +1,7 @@
 """Inspecting a run: what it sees is what training sees, and training does not notice."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tiny import CNN, experiment, only, run_config, same, trained
 from torch.nn import functional as F
 
 from normbench.measure.signals import inspect, inspect_all, theory_inputs
-from normbench.norms import NormPolicy, Site, make_method
+from normbench.norms import NormPolicy, NormSlot, make_method
 from normbench.training.events import Probed
 from normbench.training.run import Run, make_network
 
@@ -25,12 +26,13 @@ def test_the_signals_at_the_start_equal_plain_autograd(norm, digits):
     config = run_config(norm=norm)
     found = inspect(config, digits).signals[0]
     network = make_network(config, digits)
+    module = network.module
     x, y = start(config, digits).next_batch()
     outputs: list[torch.Tensor] = []
-    for block in network.blocks:
-        block.linear.register_forward_hook(lambda m, i, z: outputs.append(z))
-    loss = F.cross_entropy(network(x), y)
-    weights = [block.weight for block in network.layers]
+    for product in network.products():
+        product.register_forward_hook(lambda m, i, z: outputs.append(z))
+    loss = F.cross_entropy(module(x), y)
+    weights = [product.weight for product in network.products()]
     gradients = torch.autograd.grad(loss, [*outputs, *weights])
     norms = [g.norm().item() for g in gradients]
     assert found["activation_gradient"] == norms[:3]
@@ -85,7 +87,7 @@ def test_the_theory_inputs_are_those_of_the_network(digits):
 def test_the_theory_inputs_of_convolutions_are_those_at_the_middle_layer(digits):
     run = start(run_config(*CNN, norm="instance"), digits)
     found = theory_inputs(run)
-    assert [len(shape) for shape in found.shapes] == [3] * len(run.network.layers)
+    assert [len(shape) for shape in found.shapes] == [3] * len(run.assembled.layers)
     _, height, width = found.shapes[len(found.shapes) // 2]
     assert found.batch_size == 32 * height * width
     assert (found.group_size, found.channels) == (height * width, 1)
@@ -100,11 +102,12 @@ def test_uniform_biases_have_a_variance(digits):
     assert found.weight_gain == pytest.approx(1 / 3, rel=0.05)
 
 
-FEATURES, IMAGES = Site(32), Site(32, 5, 6)
+FEATURES, IMAGES = NormSlot.of(32), NormSlot.of(32, 5, 6)
+TOKENS = replace(NormSlot.of(32, 30), shape=(30, 32), feature_dim=-1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "setting", "options", "site", "size"),
+    ("kind", "policy", "options", "slot", "size"),
     [
         ("none", NormPolicy(), {}, FEATURES, None),
         ("batch", NormPolicy(), {}, FEATURES, None),
@@ -115,10 +118,11 @@ FEATURES, IMAGES = Site(32), Site(32, 5, 6)
         ("group", NormPolicy(), {"groups": 4}, FEATURES, 8),
         ("group", NormPolicy(), {"groups": 4}, IMAGES, 8 * 30),
         ("instance", NormPolicy(), {}, IMAGES, 30),
+        ("layer", NormPolicy(), {}, TOKENS, 32),
     ],
 )
-def test_a_method_tells_how_many_values_stand_behind_a_statistic(kind, policy, options, site, size):
-    assert make_method(kind, policy, **options).group_size(site) == size
+def test_a_method_tells_how_many_values_stand_behind_a_statistic(kind, policy, options, slot, size):
+    assert make_method(kind, policy, **options).group_size(slot) == size
 
 
 def test_many_runs_give_a_reading_each_and_keep_the_threads(digits):

@@ -6,21 +6,35 @@ import pytest
 import torch
 from torch import nn
 
-from normbench.models import ACTIVATIONS, MODELS, ModelSettings, Network
-from normbench.models.base import build
-from normbench.norms import NormPolicy, Site, make_method
+from normbench.errors import ConfigError
+from normbench.models import ACTIVATIONS, MODELS, Chain, ModelSettings
+from normbench.models.assemble import anatomy, assemble
+from normbench.models.base import ImageShape
+from normbench.models.network import Blueprint
+from normbench.norms import NormSlot, make_method
 
-CNN, MLP = MODELS["cnn"], MODELS["mlp"]
+
+def plan(kind: str, settings: ModelSettings = ModelSettings(), **options: int) -> Blueprint:
+    return Blueprint(kind, MODELS[kind].Options(**options), settings)
+
+
+def slots(image: ImageShape, kind: str = "cnn", **options: int) -> tuple[NormSlot, ...]:
+    return anatomy(plan(kind, **options), image).slots
 
 
 def network(
-    kind: str, image=(32, 32, 3), classes: int = 10, settings=ModelSettings(), **options
-) -> Network:
-    method = make_method("batch", NormPolicy())
-    return build(kind, MODELS[kind].Options(**options), settings, method, image, classes, 0)
+    kind: str,
+    image: ImageShape = (32, 32, 3),
+    classes: int = 10,
+    settings: ModelSettings = ModelSettings(),
+    **options: int,
+) -> Chain:
+    net = assemble(plan(kind, settings, **options), make_method("batch"), image, classes, 0)
+    assert isinstance(net.module, Chain)
+    return net.module
 
 
-def sizes(net: Network, x: torch.Tensor) -> list[tuple[int, ...]]:
+def sizes(net: Chain, x: torch.Tensor) -> list[tuple[int, ...]]:
     """The shape of every block's output, without the batch."""
     found = []
     for block in net.blocks:
@@ -41,17 +55,18 @@ def test_stages_halve_the_size_and_double_the_width():
     [(10, 3, [4, 3, 3]), (11, 3, [4, 4, 3]), (4, 1, [4]), (60, 3, [20, 20, 20]), (6, 6, [1] * 6)],
 )
 def test_layers_are_spread_evenly_the_earlier_stages_taking_the_rest(depth, stages, expected):
-    widths = [site.features for site in CNN.sites(CNN.Options(depth, stages, 4), (32, 32, 3))]
+    widths = [slot.features for slot in slots((32, 32, 3), depth=depth, stages=stages, width=4)]
     assert [widths.count(4 * 2**stage) for stage in range(stages)] == expected
 
 
 @pytest.mark.parametrize("image", [(7, 7, 1), (8, 13, 3), (28, 28, 1), (9, 4, 3)])
-def test_sites_tell_the_shapes_that_the_network_has(image):
+def test_slots_tell_the_shapes_that_the_network_has(image):
     height, width, channels = image
     net = network("cnn", image, depth=5, stages=3, width=4)
     shapes = sizes(net, torch.zeros(2, channels, height, width))
-    sites = CNN.sites(CNN.Options(5, 3, 4), image)
-    assert [(site.features, site.height, site.width) for site in sites] == shapes
+    found = slots(image, depth=5, stages=3, width=4)
+    assert [slot.shape for slot in found] == shapes
+    assert [slot.features for slot in found] == [channels for channels, *_ in shapes]
 
 
 def test_convolutions_are_three_by_three_and_stride_only_into_a_new_stage():
@@ -65,14 +80,15 @@ def test_convolutions_are_three_by_three_and_stride_only_into_a_new_stage():
 @pytest.mark.parametrize(
     ("options", "image", "message"),
     [
-        (CNN.Options(4, 5, 4), (32, 32, 3), "5 stages need at least 5 layers"),
-        (CNN.Options(6, 5, 4), (8, 8, 1), "5 stages halve a 8x8 image 4 times"),
-        (CNN.Options(6, 3, 4), (8, 2, 1), "3 stages halve a 8x2 image 2 times"),
+        ((4, 5), (32, 32, 3), "5 stages need at least 5 layers"),
+        ((6, 5), (8, 8, 1), "5 stages halve a 8x8 image 4 times"),
+        ((6, 3), (8, 2, 1), "3 stages halve a 8x2 image 2 times"),
     ],
 )
 def test_too_many_stages_are_refused_with_a_reason(options, image, message):
-    with pytest.raises(ValueError, match=message):
-        CNN.sites(options, image)
+    depth, stages = options
+    with pytest.raises(ConfigError, match=message):
+        slots(image, depth=depth, stages=stages, width=4)
 
 
 def test_a_single_pixel_at_the_last_stage_is_enough():
@@ -90,7 +106,8 @@ def test_an_mlp_has_its_depth_and_width_and_a_head(depth):
         (5, 7),
     ]
     assert net(torch.zeros(2, 64)).shape == (2, 7)
-    assert MLP.sites(MLP.Options(depth, 5), (8, 8, 1)) == [Site(5)] * depth
+    found = slots((8, 8, 1), "mlp", depth=depth, width=5)
+    assert [slot.shape for slot in found] == [(5,)] * depth
 
 
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))

@@ -1,5 +1,6 @@
-"""Every norm of the registry against an independent float64 formula, written here with NumPy."""
+"""Every norm of the registry against its own float64 formula in NumPy, forward and backward."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -7,143 +8,117 @@ import pytest
 import torch
 from torch import nn
 
-from normbench.norms import NORMS, NormPolicy, Site, make_method, make_norm
-from normbench.norms.kernels import plain_rms_norm, rms_norm
+from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
+from normbench.norms.layouts import layer_at
 from normbench.seeding import stream
 
 EPS = 1e-3  # large, so that a misplaced eps shows
-FLAT, IMAGE = Site(6), Site(6, 3, 4)
-SITES = {"flat": FLAT, "image": IMAGE}
+SLOTS = {"flat": NormSlot.of(6), "image": NormSlot.of(6, 3, 4)}
+TOKENS = NormSlot("norm", 6, (5, 6), -1)
+OPTIONS = {"group": {"groups": 2}}  # the default does not divide 6
 
 
-def formula(kind: str, x: np.ndarray, axes: str, weight, bias, groups: int = 1) -> np.ndarray:
-    """The norm of x, [N, F] or [N, C, H, W], in training mode, as the papers write it."""
-    n, c, *positions = x.shape
-    if kind == "none":
-        return x
-    spatial = tuple(range(2, x.ndim))
-    if kind == "batch":
-        over = (0, *spatial)
-    elif kind == "instance" or (kind in ("layer", "rms") and axes == "c"):
-        over = spatial if kind == "instance" else (1,)
-    elif kind in ("layer", "rms"):
-        over = (1, *spatial)
-    elif kind == "group":
-        split = x.reshape(n, groups, c // groups, *positions)
-        over = tuple(range(2, split.ndim))
-        centred = split - split.mean(over, keepdims=True)
-        y = centred / np.sqrt((centred**2).mean(over, keepdims=True) + EPS)
-        return affine(y.reshape(x.shape), weight, bias)
-    else:
-        pytest.fail(f"write the formula of {kind!r} here")
-    centred = x if kind == "rms" else x - x.mean(over, keepdims=True)
-    y = centred / np.sqrt((centred**2).mean(over, keepdims=True) + EPS)
-    return affine(y, weight, bias)
-
-
-def affine(y: np.ndarray, weight, bias) -> np.ndarray:
-    shape = (1, -1) + (1,) * (y.ndim - 2)
-    if weight is not None:
-        y = y * weight.reshape(shape)
-    return y if bias is None else y + bias.reshape(shape)
-
-
-def options(kind: str) -> dict[str, int]:
-    return {"groups": 2} if kind == "group" else {}
+def method_of(kind: str, **policy):
+    return make_method(kind, NormPolicy(eps=EPS, **policy), **OPTIONS.get(kind, {}))
 
 
 def every_case():
-    for kind, where, axes, learn in itertools.product(NORMS, SITES, ("chw", "c"), (True, False)):
-        method = make_method(kind, NormPolicy(eps=EPS), **options(kind))
-        if method.problem(SITES[where], 5) is None:
+    for kind, where, axes, learn in itertools.product(NORMS, SLOTS, ("chw", "c"), (True, False)):
+        method = method_of(kind)
+        # What a method that changes other parts puts in a norm's place is its own, or the identity.
+        if "norm" in method.replaces and method.problem(SLOTS[where], 5) is None:
             yield pytest.param(kind, where, axes, learn, id=f"{kind}-{where}-{axes}-affine={learn}")
 
 
 CASES = list(every_case())
+KINDS = list(dict.fromkeys((case.values[0], case.values[1]) for case in CASES))
 
 
-def make(kind: str, where: str, axes: str, learn: bool, **more) -> nn.Module:
-    """The layer in float64 with an affine that is not the identity."""
-    policy = NormPolicy(eps=EPS, affine=learn, axes=axes, **more)
-    layer = make_norm(kind, SITES[where], policy, **options(kind)).double()
+def make(kind: str, where: str, axes: str, learn: bool, **more) -> tuple:
+    """The method, and its layer in float64 with parameters that are not those of the start."""
+    method = method_of(kind, affine=learn, axes=axes, **more)
+    layer = method.norm(SLOTS[where]).double()
     rng = stream(0, "affine")
     with torch.no_grad():
         for p in layer.parameters():
             p.copy_(torch.from_numpy(rng.normal(1.0, 0.5, tuple(p.shape))))
-    return layer
+    return method, layer
 
 
 def draw(where: str, n: int = 5, name: str = "x") -> torch.Tensor:
-    site = SITES[where]
-    shape = (n, site.features) if where == "flat" else (n, site.features, site.height, site.width)
-    return torch.from_numpy(stream(0, name).normal(0.7, 1.5, shape))
+    return torch.from_numpy(stream(0, name).normal(0.7, 1.5, (n, *SLOTS[where].shape)))
 
 
-def numbers(parameter) -> np.ndarray | None:
-    return None if parameter is None else parameter.detach().numpy()
-
-
-def expected(kind: str, layer: nn.Module, x: np.ndarray, axes: str) -> np.ndarray:
-    weight = numbers(getattr(layer, "weight", None))
-    bias = numbers(getattr(layer, "bias", None))
-    return formula(kind, x, axes, weight, bias, options(kind).get("groups", 1))
+def values(layer: nn.Module) -> dict[str, np.ndarray]:
+    state = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+    return {name: value.detach().numpy().copy() for name, value in state.items()}
 
 
 @pytest.mark.parametrize(("kind", "where", "axes", "learn"), CASES)
-def test_forward_equals_the_formula(kind, where, axes, learn):
-    layer, x = make(kind, where, axes, learn), draw(where)
-    np.testing.assert_allclose(
-        layer(x).detach().numpy(), expected(kind, layer, x.numpy(), axes), rtol=1e-10, atol=1e-12
-    )
-
-
-@pytest.mark.parametrize(("kind", "where", "axes", "learn"), CASES)
-def test_evaluation_uses_running_statistics_or_what_training_does(kind, where, axes, learn):
-    layer, x = make(kind, where, axes, learn, momentum=0.3), draw(where)
-    if kind != "batch":
-        trained = layer(x)
-        assert torch.equal(layer.eval()(x), trained)
-        return
-    mean, var = np.zeros(6), np.ones(6)
+def test_forward_equals_the_formula_in_training_and_in_evaluation(kind, where, axes, learn):
+    method, layer = make(kind, where, axes, learn, momentum=0.3)
     for step in range(3):
-        seen = draw(where, name=f"x{step}")
-        layer(seen)
-        columns = np.moveaxis(seen.numpy(), 1, 0).reshape(6, -1)
-        mean = 0.7 * mean + 0.3 * columns.mean(1)
-        var = 0.7 * var + 0.3 * columns.var(1, ddof=1)
-    np.testing.assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-10)
-    np.testing.assert_allclose(layer.running_var.numpy(), var, rtol=1e-10)
-    shape = (1, -1) + (1,) * (x.ndim - 2)
-    y = (x.numpy() - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + EPS)
-    want = affine(y, numbers(layer.weight), numbers(layer.bias))
-    np.testing.assert_allclose(layer.eval()(x).detach().numpy(), want, rtol=1e-10)
+        x, before = draw(where, name=f"x{step}"), values(layer)
+        want = method.reference(SLOTS[where], x.numpy(), before)
+        np.testing.assert_allclose(layer(x).detach().numpy(), want, rtol=1e-9, atol=1e-11)
+    layer.eval()
+    x, before = draw(where), values(layer)
+    want = method.reference(SLOTS[where], x.numpy(), before, training=False)
+    np.testing.assert_allclose(layer(x).detach().numpy(), want, rtol=1e-9, atol=1e-11)
+    assert all(np.array_equal(before[name], after) for name, after in values(layer).items())
+
+
+@pytest.mark.parametrize(("kind", "where", "axes", "learn"), CASES)
+def test_whether_training_differs_from_evaluation_is_as_declared(kind, where, axes, learn):
+    method, layer = make(kind, where, axes, learn)
+    x = draw(where)
+    trained = layer(x)
+    assert torch.equal(layer.eval()(x), trained) != method.traits.train_differs
+    if "weight" not in method.replaces:  # whose state is in the layers before the norm
+        assert (method.traits.state != "none") == any(True for _ in layer.buffers())
+
+
+@pytest.mark.parametrize(("kind", "where"), KINDS)
+def test_whether_an_example_depends_on_the_others_is_as_declared(kind, where):
+    traits = method_of(kind).traits
+    _, layer = make(kind, where, "chw", True)
+    x, other = draw(where), draw(where, name="other")
+    mixed = torch.cat([x[:1], other[1:]])
+    # Of a copy, since a running average moves with every call.
+    first, second = (copy.deepcopy(layer)(value)[0] for value in (x, mixed))
+    assert torch.allclose(first, second, rtol=1e-12) != traits.mixes_examples
 
 
 @pytest.mark.parametrize(("kind", "where", "axes", "learn"), CASES)
 def test_backward_equals_the_derivative_of_the_formula(kind, where, axes, learn):
     """Central differences of the NumPy formula along random directions."""
-    layer, x = make(kind, where, axes, learn), draw(where, 3)
-    g = draw(where, 3, "g")
-    inputs = [x.requires_grad_(), *layer.parameters()]
-    gradients = torch.autograd.grad(layer(x), inputs, g)
-    for at, (value, gradient) in enumerate(zip(inputs, gradients, strict=True)):
-        direction = torch.from_numpy(stream(at, "direction").standard_normal(tuple(value.shape)))
+    method, layer = make(kind, where, axes, learn)
+    if method.traits.gradient:
+        pytest.skip(f"the backward pass is another: {method.traits.gradient}")
+    x, g, state = draw(where, 3), draw(where, 3, "g"), values(layer)
+    inputs = {"": x.requires_grad_(), **dict(layer.named_parameters())}
+    gradients = torch.autograd.grad(layer(x), list(inputs.values()), g)
+    for at, (name, gradient) in enumerate(zip(inputs, gradients, strict=True)):
+        direction = stream(at, "direction").standard_normal(tuple(gradient.shape))
         losses = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                value += sign * 1e-5 * direction
-                y = expected(kind, layer, x.detach().numpy(), axes)
-                losses.append(float((y * g.numpy()).sum()))
-                value -= sign * 1e-5 * direction
+        for step in (1e-5 * direction, -1e-5 * direction):
+            moved = {**state, **({name: state[name] + step} if name else {})}
+            at_x = x.detach().numpy() + (0 if name else step)
+            losses.append(float((method.reference(SLOTS[where], at_x, moved) * g.numpy()).sum()))
         want = (losses[0] - losses[1]) / 2e-5
-        assert float((gradient * direction).sum()) == pytest.approx(want, rel=1e-6, abs=1e-7)
+        assert float((gradient.numpy() * direction).sum()) == pytest.approx(
+            want, rel=1e-6, abs=1e-7
+        )
 
 
-@pytest.mark.parametrize(("kind", "where", "axes", "learn"), CASES)
 @pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("kind", "where", "axes", "learn"), CASES)
 def test_gradcheck_passes(kind, where, axes, learn, training):
-    layer = make(kind, where, axes, learn).train(training)
+    method, layer = make(kind, where, axes, learn)
+    if method.traits.gradient and training:
+        pytest.skip(f"the backward pass is another: {method.traits.gradient}")
     layer(draw(where))
+    layer.train(training)
     inputs = (draw(where, 3).requires_grad_(), *layer.parameters())
     names = [name for name, _ in layer.named_parameters()]
 
@@ -157,121 +132,74 @@ def test_gradcheck_passes(kind, where, axes, learn, training):
     assert torch.autograd.gradgradcheck(call, inputs, fast_mode=True)
 
 
-# RMS norm, whose gradient is derived by hand.
-
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 1e-2}
-RMS_CASES = [
-    pytest.param((7, 33), (1,), False, id="features"),
-    pytest.param((3, 5, 4, 6), (1, 2, 3), False, id="chw"),
-    pytest.param((3, 5, 4, 6), (1, 2, 3), True, id="chw-channels_last"),
-    pytest.param((3, 5, 4, 6), (1,), False, id="c"),
-    pytest.param((3, 5, 4, 6), (1,), True, id="c-channels_last"),
-]
-
-
-def rms_inputs(shape, last: bool, dtype=torch.float64, learn: bool = True):
-    rng = stream(0, "rms")
-    values = [torch.from_numpy(rng.normal(0.5, 2.0, shape)).to(dtype) for _ in range(2)]
-    if last:
-        values = [v.to(memory_format=torch.channels_last) for v in values]
-    weight = torch.from_numpy(rng.normal(1.0, 0.5, shape[1])).to(dtype) if learn else None
-    return values[0].requires_grad_(), values[1], weight if not learn else weight.requires_grad_()
+@pytest.mark.parametrize(("kind", "where"), KINDS)
+def test_state_goes_round_and_every_parameter_has_a_gradient(kind, where):
+    _, layer = make(kind, where, "chw", True)
+    x = draw(where)
+    layer(x).square().sum().backward() if any(True for _ in layer.parameters()) else layer(x)
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+    _, again = make(kind, where, "chw", True)
+    with torch.no_grad():
+        for parameter in again.parameters():
+            parameter.zero_()
+    again.load_state_dict(layer.state_dict())
+    assert torch.equal(again.eval()(x), layer.eval()(x))
 
 
-def reference(x, weight, dims):
-    """torch.nn.RMSNorm, which normalizes trailing dimensions and has one gamma a value."""
-    if x.ndim == 4 and len(dims) == 1:
-        layer = nn.RMSNorm(x.shape[1], EPS, elementwise_affine=False).to(x.dtype)
-        y = layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("kind", "where"), KINDS)
+def test_large_half_precision_numbers_give_finite_numbers_of_the_same_type(kind, where, dtype):
+    layer = method_of(kind).norm(SLOTS[where])
+    # A mean of squares of them is beyond what float16 can hold.
+    x = (1000 * draw(where)).to(dtype).requires_grad_()
+    y = layer(x)
+    y.sum().backward()
+    assert y.dtype is dtype
+    assert bool(y.isfinite().all())
+    assert bool(x.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize(("kind", "where"), KINDS)
+def test_one_and_two_examples_pass_or_there_is_a_reason(kind, where, n):
+    method, slot = method_of(kind), SLOTS[where]
+    reason = method.problem(slot, n)
+    if reason is None:
+        y = method.norm(slot).double()(draw(where, n))
+        assert bool(y.isfinite().all())
     else:
-        y = nn.RMSNorm(x.shape[1:], EPS, elementwise_affine=False).to(x.dtype)(x)
-    return y if weight is None else y * weight.view(-1, *[1] * (x.ndim - 2))
+        assert n == 1
+        assert len(reason.split()) > 5
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("learn", [True, False])
-@pytest.mark.parametrize(("shape", "dims", "last"), RMS_CASES)
-def test_rms_equals_torch_rms_norm_within_rounding(shape, dims, last, learn, dtype):
-    x, g, weight = rms_inputs(shape, last, dtype, learn)
-    wanted = [v for v in (x, weight) if v is not None]
-    y, ref = rms_norm(x, weight, EPS, dims), reference(x, weight, dims)
-    assert y.dtype == dtype
-    assert y.stride() == x.stride()
-    torch.testing.assert_close(y, ref, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
-    mine = torch.autograd.grad(y, wanted, g)
-    theirs = torch.autograd.grad(ref, wanted, g)
-    for a, b in zip(mine, theirs, strict=True):
-        scale = float(b.double().abs().max())
-        assert a.dtype == dtype
-        torch.testing.assert_close(a, b, rtol=0, atol=TOLERANCE[dtype] * 4 * scale)
+@pytest.mark.parametrize("kind", list(NORMS))
+def test_tokens_are_normalized_each_by_itself_or_as_positions(kind):
+    method = method_of(kind)
+    if "norm" not in method.replaces or method.problem(TOKENS, 4) is not None:
+        pytest.skip("not of tokens")
+    layer = layer_at(method, TOKENS).double()
+    x = torch.from_numpy(stream(0, "tokens").standard_normal((4, 5, 6)))
+    own = values(next(layer.children(), layer))
+    alone = TOKENS.of_one_token()
+    if method.problem(alone, TOKENS.positions) is None:
+        want = method.reference(alone, x.reshape(20, 6).numpy(), own).reshape(4, 5, 6)
+    else:
+        positions = x.movedim(-1, 1)[..., None].numpy()
+        want = np.moveaxis(method.reference(TOKENS, positions, own)[..., 0], 1, -1)
+    np.testing.assert_allclose(layer(x).detach().numpy(), want, atol=1e-10)
 
 
-@pytest.mark.parametrize("learn", [True, False])
-@pytest.mark.parametrize(("shape", "dims", "last"), RMS_CASES)
-def test_rms_can_be_differentiated_twice(shape, dims, last, learn):
-    x, _, weight = rms_inputs(shape, last, learn=learn)
-
-    def call(x, *weight):
-        return rms_norm(x, weight[0] if weight else None, EPS, dims)
-
-    inputs = [v for v in (x, weight) if v is not None]
-    assert torch.autograd.gradcheck(call, inputs)
-    assert torch.autograd.gradgradcheck(call, inputs)
-
-
-@pytest.mark.parametrize(("shape", "dims", "last"), RMS_CASES)
-def test_rms_takes_its_statistics_in_float32_for_bfloat16(shape, dims, last):
-    x, _, weight = rms_inputs(shape, last, torch.bfloat16)
-    high = plain_rms_norm(x.double(), weight.double(), EPS, dims)
-    off = (rms_norm(x, weight, EPS, dims).double() - high).abs()
-    assert bool((off <= high.abs() * 2**-8).all())  # half a unit in the last place, twice
-
-
-def test_rms_under_autocast_keeps_float32_gradients_for_its_weight():
-    layer = make_norm("rms", Site(16), NormPolicy())
-    linear = nn.Linear(16, 16)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = layer(linear(torch.ones(4, 16)))
-    assert y.dtype == torch.bfloat16
-    y.float().sum().backward()
-    assert layer.weight.grad.dtype == torch.float32
-    assert torch.isfinite(layer.weight.grad).all()
-
-
-@pytest.mark.parametrize(("shape", "dims", "last"), RMS_CASES)
-def test_rms_works_inside_torch_func(shape, dims, last):
-    x, _, weight = rms_inputs(shape, last)
-    x, weight = x.detach(), weight.detach()
-
-    def loss(weight, x):
-        return rms_norm(x.unsqueeze(0), weight, EPS, dims).sin().sum()
-
-    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(weight, x)
-    hessian = torch.func.hessian(loss)(weight, x[0])
-    leaf = weight.clone().requires_grad_()
-    rms_norm(x, leaf, EPS, dims).sin().sum().backward()
-    torch.testing.assert_close(each.sum(0), leaf.grad)
-    torch.testing.assert_close(hessian, hessian.T)
-
-
-def test_rms_takes_a_gradient_of_any_layout():
-    x, _, weight = rms_inputs((3, 5, 4, 6), True)
-    for dims in ((1,), (1, 2, 3)):
-        expanded = torch.autograd.grad(rms_norm(x, weight, EPS, dims).sum(), x)[0]
-        ones = torch.ones_like(x)
-        wanted = torch.autograd.grad(plain_rms_norm(x, weight, EPS, dims), x, ones)[0]
-        torch.testing.assert_close(expanded, wanted)
-
-
-@pytest.mark.slow
-def test_rms_compiles_without_a_break_and_agrees():
-    layer = make_norm("rms", Site(32), NormPolicy())
-    compiled = torch.compile(layer, fullgraph=True)
-    x = torch.randn(8, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    torch.testing.assert_close(compiled(x), layer(x))
-    for module in (layer, compiled):
-        module(x).square().sum().backward()
-        grad, x.grad = x.grad, None
-        if module is layer:
-            want = grad
-    torch.testing.assert_close(grad, want)
+@pytest.mark.parametrize("kind", sorted(set(NORMS) - {"original", "none"}))
+def test_every_method_says_what_it_is(kind):
+    method = NORMS[kind]
+    traits = method.traits
+    assert traits.formula
+    assert traits.convention
+    assert traits.train_differs is not None
+    assert traits.year
+    assert traits.paper
+    assert traits.reference
+    assert method.__doc__
+    assert len(method.__doc__.splitlines()) > 1

@@ -12,9 +12,10 @@ from tiny import CNN, EVERYTHING, only, record, run_config, same, state, trained
 from torch import Tensor
 from torch.nn import functional as F
 
-from normbench.models import MODELS, ModelSettings, Network
-from normbench.models.base import build
-from normbench.norms import Method, NormPolicy, make_method
+from normbench.models import MODELS, ModelSettings
+from normbench.models.assemble import assemble
+from normbench.models.network import Blueprint, Network
+from normbench.norms import NormMethod, NormPolicy, make_method
 from normbench.probes import PROBES, Capture, ProbeRecorder, probe_steps
 from normbench.training import events
 from normbench.training.run import Run
@@ -24,11 +25,16 @@ SMALL = {"mlp": {"depth": 4, "width": 8}, "cnn": {"depth": 4, "stages": 2, "widt
 
 
 def network(kind: str, norm: str, placement: str = "pre", activation: str = "relu") -> Network:
-    options = MODELS[kind].Options(**SMALL[kind])
-    settings = ModelSettings(activation=activation, placement=placement, init="torch_default")
     groups = {"groups": 2} if norm == "group" else {}
-    method = make_method(norm, NormPolicy(), **groups)
-    return build(kind, options, settings, method, IMAGE, CLASSES, 0)
+    return under(make_method(norm, NormPolicy(), **groups), kind, placement, activation)
+
+
+def under(
+    method: NormMethod, kind: str, placement: str = "pre", activation: str = "relu"
+) -> Network:
+    settings = ModelSettings(activation=activation, placement=placement, init="torch_default")
+    blueprint = Blueprint(kind, MODELS[kind].Options(**SMALL[kind]), settings)
+    return assemble(blueprint, method, IMAGE, CLASSES, 0, BATCH)
 
 
 def batch(kind: str) -> tuple[Tensor, Tensor]:
@@ -42,9 +48,9 @@ def norm64(tensor: Tensor) -> float:
     return tensor.double().flatten().norm().item()
 
 
-def expected(net: Network, x: Tensor, y: Tensor) -> dict[str, list[float]]:
+def expected(network: Network, x: Tensor, y: Tensor) -> dict[str, list[float]]:
     """Every quantity of a backward pass, written down once more from stored intermediates."""
-    net = copy.deepcopy(net)
+    net: Any = copy.deepcopy(network.module)
     h, zs, ins, outs = x, [], [], []
     for block in net.blocks:
         z = block.linear(h)
@@ -97,7 +103,7 @@ def probed(net: Network, x: Tensor, y: Tensor, optimizer: Any) -> dict[str, list
     recorder = ProbeRecorder(net)
     optimizer.zero_grad()
     with recorder.recording():
-        loss = F.cross_entropy(net(x), y)
+        loss = F.cross_entropy(net.module(x), y)
         loss.backward()
     recorder.after_backward(optimizer.param_groups[0]["lr"])
     optimizer.step()
@@ -115,11 +121,11 @@ def close(found: list[float], wanted: list[float]) -> bool:
 def test_every_quantity_equals_plain_autograd(kind, norm, placement, activation):
     net, (x, y) = network(kind, norm, placement, activation), batch(kind)
     wanted = expected(net, x, y)
-    before = [block.linear.weight.detach().clone() for block in net.blocks]
-    found = probed(net, x, y, torch.optim.Adam(net.parameters(), lr=0.01))
+    before = [block.linear.weight.detach().clone() for block in net.module.blocks]
+    found = probed(net, x, y, torch.optim.Adam(net.module.parameters(), lr=0.01))
     moved = [
         norm64(block.linear.weight.detach() - old) / norm64(old)
-        for block, old in zip(net.blocks, before, strict=True)
+        for block, old in zip(net.module.blocks, before, strict=True)
     ]
     wanted["update_ratio"] = moved
     # The scale of W is lost in a division, except where a tanh stands before the norm.
@@ -136,31 +142,31 @@ def test_every_quantity_equals_plain_autograd(kind, norm, placement, activation)
 def test_dead_units_are_those_that_are_zero_for_the_whole_batch(kind):
     net, (x, y) = network(kind, "none"), batch(kind)
     with torch.no_grad():
-        for block in net.blocks:
+        for block in net.module.blocks:
             block.linear.weight.abs_()
             block.linear.bias.fill_(1e3)  # every unit is alive for every example
-        net.blocks[2].linear.bias[:3] = -1e9
-    width = net.blocks[2].linear.weight.shape[0]
-    found = probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.0))["dead_units"]
+        net.module.blocks[2].linear.bias[:3] = -1e9
+    width = net.module.blocks[2].linear.weight.shape[0]
+    found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.0))["dead_units"]
     assert found == pytest.approx([0, 0, 3 / width, 0])
 
 
 def test_a_unit_that_answers_one_example_at_one_position_is_alive():
     net, (x, y) = network("cnn", "none"), batch("cnn")
     with torch.no_grad():
-        net.blocks[0].linear.weight.zero_()
-        net.blocks[0].linear.weight[0, 0, 1, 1] = 1.0  # channel 0 is the image itself
-        net.blocks[0].linear.bias.fill_(-1.0)
+        net.module.blocks[0].linear.weight.zero_()
+        net.module.blocks[0].linear.weight[0, 0, 1, 1] = 1.0  # channel 0 is the image itself
+        net.module.blocks[0].linear.bias.fill_(-1.0)
     x = x.clamp(max=0.9)
     x[3, 0, 2, 4] = 1.5
-    found = probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.0))["dead_units"]
+    found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.0))["dead_units"]
     assert found[0] == pytest.approx(7 / 8)
 
 
 def test_the_update_of_plain_gradient_descent_is_the_rate_times_the_gradient():
     net, (x, y) = network("mlp", "layer"), batch("mlp")
-    weights = [norm64(block.linear.weight) for block in net.blocks]
-    found = probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.3))
+    weights = [norm64(block.linear.weight) for block in net.module.blocks]
+    found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.3))
     wanted = [0.3 * g / w for g, w in zip(found["weight_gradient"], weights, strict=True)]
     assert found["update_ratio"] == pytest.approx(wanted, rel=1e-5)
 
@@ -168,10 +174,10 @@ def test_the_update_of_plain_gradient_descent_is_the_rate_times_the_gradient():
 def test_the_recorder_leaves_no_hook_and_draws_no_random_number():
     net, (x, y) = network("cnn", "batch"), batch("cnn")
     states = torch.get_rng_state(), np.random.get_state()[1].tolist()
-    probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.1))
+    probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.1))
     assert torch.get_rng_state().equal(states[0])
     assert np.random.get_state()[1].tolist() == states[1]
-    for module in net.modules():
+    for module in net.module.modules():
         assert not module._forward_hooks
         assert not module._backward_hooks
 
@@ -181,33 +187,33 @@ def test_the_hooks_are_gone_after_an_error_too():
 
     def fails() -> None:
         with ProbeRecorder(net).recording():
-            net(x)
+            net.module(x)
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
         fails()
-    assert not any(module._forward_hooks for module in net.modules())
+    assert not any(module._forward_hooks for module in net.module.modules())
 
 
 @pytest.mark.parametrize("kind", list(SMALL))
 def test_a_step_that_is_watched_ends_in_the_same_bits(kind):
     nets = [network(kind, "batch") for _ in range(2)]
     x, y = batch(kind)
-    optimizers = [torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in nets]
+    optimizers = [torch.optim.SGD(net.module.parameters(), lr=0.1, momentum=0.9) for net in nets]
     for _ in range(3):
         probed(nets[0], x, y, optimizers[0])
         optimizers[1].zero_grad()
-        F.cross_entropy(nets[1](x), y).backward()
+        F.cross_entropy(nets[1].module(x), y).backward()
         optimizers[1].step()
-    assert same(dict(nets[0].state_dict()), dict(nets[1].state_dict()))
+    assert same(dict(nets[0].module.state_dict()), dict(nets[1].module.state_dict()))
 
 
 @pytest.mark.parametrize("kind", list(SMALL))
 def test_a_layer_that_no_gradient_reaches_is_missing_and_keeps_its_place(kind):
     net, (x, y) = network(kind, "none"), batch(kind)
-    net.blocks[1].linear.weight.requires_grad_(False)
-    net.blocks[0].register_forward_hook(lambda module, args, output: output.detach())
-    found = probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.1))
+    net.module.blocks[1].linear.weight.requires_grad_(False)
+    net.module.blocks[0].register_forward_hook(lambda module, args, output: output.detach())
+    found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.1))
     assert [np.isnan(v) for v in found["weight_gradient"]] == [True, True, False, False]
     assert [np.isnan(v) for v in found["activation_gradient"]] == [True, False, False, False]
     assert np.isfinite(found["effective_rank"]).all()
@@ -249,16 +255,14 @@ def test_rank_and_cosine_look_at_the_first_128_examples():
 
 
 def test_the_effective_rate_is_missing_where_a_norm_has_not_declared_what_it_does():
-    class Undeclared(Method):
-        def layer(self, site):
+    class Undeclared(NormMethod):
+        def norm(self, slot):
             return torch.nn.Identity()
 
     x, y = batch("mlp")
-    settings = ModelSettings(activation="relu", placement="pre", init="torch_default")
-    method = Undeclared(NormPolicy(), Undeclared.Options())
-    net = build("mlp", MODELS["mlp"].Options(**SMALL["mlp"]), settings, method, IMAGE, CLASSES, 0)
-    assert net.scale_invariant is None
-    found = probed(net, x, y, torch.optim.SGD(net.parameters(), lr=0.1))
+    net = under(Undeclared(NormPolicy(), Undeclared.Options()), "mlp")
+    assert net.scale_invariant() == [None] * 4
+    found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.1))
     assert np.isnan(found["effective_rate"]).all()
     assert np.isfinite(found["weight_norm"]).all()
 
@@ -324,7 +328,7 @@ def test_a_run_reports_the_gradients_of_its_batches_before_clipping(digits, norm
     for event in (first, second):
         assert run.order is not None
         x, y = run.data.batch(run.order[32 * event.step : 32 * (event.step + 1)])
-        wanted = expected(run.network, x, y)
+        wanted = expected(run.assembled, x, y)
         for name, values in wanted.items():
             assert close(event.quantities[name], values), (event.step, name)
         whole = torch.autograd.grad(F.cross_entropy(run.network(x), y), run.network.parameters())

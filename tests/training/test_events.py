@@ -125,7 +125,7 @@ def test_started_tells_the_budget_and_what_is_learned(digits):
     hidden = (64 * 16 + 16) + 2 * (16 * 16 + 16) + 3 * 2 * 16
     assert (started.step, started.steps) == (0, 12)
     assert started.parameters == hidden + 16 * 10 + 10
-    assert started.backbone_sha256 == make_network(run_config(), digits).backbone_sha256()
+    assert started.backbone_sha256 == make_network(run_config(), digits).backbone_sha256
 
 
 def test_the_train_loss_is_the_mean_over_the_updates_since_the_last_evaluation(digits):
@@ -238,7 +238,7 @@ def test_precise_statistics_are_those_of_the_training_images(digits):
     # Once more, from the plain mean and variance of every unit over (nearly) all those images.
     x, _ = run.data.batch(run.train_indices)
     with torch.no_grad():
-        for block in run.network.layers:
+        for block in run.network.blocks:
             z = block.linear(x)
             block.norm.running_mean.copy_(z.mean(0))
             block.norm.running_var.copy_(z.var(0))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +13,12 @@ from torch import nn
 
 from normbench.config import RunConfig
 from normbench.errors import ConfigError
+from normbench.models.assemble import assemble
+from normbench.models.network import Network
 from normbench.models.roles import roles
+from normbench.norms import NormMethod, NormPolicy, Rule
 from normbench.training.budget import steps_per_epoch, total_steps
-from normbench.training.optimizers import make_optimizer, parameter_names
+from normbench.training.optimizers import apply_bounds, make_optimizer, parameter_groups, set_rates
 from normbench.training.run import Run
 
 LR = 0.2
@@ -90,8 +95,10 @@ def stepped(text: str, times: int = 1) -> list[tuple[torch.Tensor, torch.Tensor,
     """(before, gradient, after ``times`` updates with that gradient) of each parameter."""
     net = network()
     before = [p.detach().double() for p in net.parameters()]
-    decayed, plain = ([net.get_parameter(n) for n in names] for names in parameter_names(net))
-    optimizer = make_optimizer(decayed, plain, run_config(f"optimizer={text}").optimizer)
+    known = SimpleNamespace(rules={}, roles=roles(net, ["1"], []))
+    settings = run_config(f"optimizer={text}").optimizer
+    named = dict(net.named_parameters())
+    optimizer = make_optimizer(parameter_groups(known, named, settings.weight_decay), settings)
     for _ in range(times):
         optimizer.step()
     gradients = [p.grad.double() for p in net.parameters() if p.grad is not None]
@@ -170,22 +177,67 @@ class Shapely(nn.Module):
         return self.mix(x) * self.weight
 
 
-def test_a_norms_parameter_is_not_decayed_whatever_its_shape(digits):
-    network = Run(run_config(norm="none"), digits).network
-    for block in network.layers:
-        block.norm, block.activation = Shapely(16), nn.Bilinear(2, 2, 2)
-    decayed, plain = parameter_names(network)
-    assert set(decayed) == {*(f"blocks.{i}.linear.weight" for i in range(3)), "head.weight"}
-    assert sorted([*decayed, *plain]) == sorted(name for name, _ in network.named_parameters())
-    assert {roles(network)[f"blocks.0.norm.{name}"] for name in ("weight", "mix.bias")} == {"norm"}
-    assert roles(network)["blocks.1.activation.weight"] == "activation"
+class Matrices(NormMethod):
+    """A norm of matrices and an activation of them, of which rules are known."""
+
+    replaces = frozenset({"norm", "activation"})
+    rules = MappingProxyType({"gain": Rule(rate=0.5, low=0.9, high=1.1)})
+
+    def norm(self, lane):
+        layer = Shapely(lane.features)
+        layer.gain = nn.Parameter(torch.ones(lane.features))
+        return layer
+
+    def activation(self, lane, given):
+        return Shapely(lane.features)
+
+
+def under_matrices() -> Network:
+    method = Matrices(NormPolicy(), Matrices.Options())
+    blueprint = run_config().model.blueprint()
+    return assemble(blueprint, method, (8, 8, 1), 10, 0)
+
+
+def groups(network: Network, *overrides: str) -> dict[str, dict[str, Any]]:
+    """The optimizer's group of every parameter by name."""
+    parameters = dict(network.module.named_parameters())
+    settings = run_config(*overrides).optimizer
+    listed = parameter_groups(network, parameters, settings.weight_decay)
+    optimizer = make_optimizer(listed, settings)
+    set_rates(optimizer, 1.0)
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    return {names[id(p)]: group for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_a_norms_parameter_is_not_decayed_whatever_its_shape():
+    network = under_matrices()
+    found = groups(network, "optimizer={kind: sgd, lr: 0.1, weight_decay: 0.5}")
+    decayed = {name for name, group in found.items() if group["weight_decay"]}
+    assert decayed == {*(f"blocks.{i}.linear.weight" for i in range(3)), "head.weight"}
+    assert found.keys() == dict(network.module.named_parameters()).keys()
+    assert {network.roles[f"blocks.0.norm.{n}"] for n in ("weight", "mix.bias")} == {"norm"}
+    assert network.roles["blocks.1.activation.weight"] == "activation"
+
+
+def test_what_a_paper_fixes_of_a_parameter_has_a_rate_of_its_own_and_bounds():
+    network = under_matrices()
+    found = groups(network)
+    assert {name for name, group in found.items() if group["lr"] == 0.5} == {
+        f"blocks.{i}.norm.gain" for i in range(3)
+    }
+    assert {group["lr"] for group in found.values()} == {0.5, 1.0}
+    gain = network.module.get_parameter("blocks.0.norm.gain")
+    with torch.no_grad():
+        gain[:2] = torch.tensor([0.0, 7.0])
+    apply_bounds(network, network.module.get_parameter)
+    assert gain[:3].tolist() == pytest.approx([0.9, 1.1, 1.0])
 
 
 def test_of_a_weight_norm_the_direction_is_decayed_and_the_length_is_not():
     network = nn.Sequential(
         nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Conv1d(3, 2, 1)
     )
-    assert roles(network) == {
+    assert roles(network, [], []) == {
         "0.bias": "bias",
         "0.parametrizations.weight.original0": "scale",
         "0.parametrizations.weight.original1": "weight",

@@ -9,6 +9,7 @@ from torch import nn
 
 from normbench.models.base import MODELS, ImageShape
 from normbench.models.foreign import Foreign, ForeignOptions
+from normbench.vision import torchvision
 
 
 @MODELS.register("timm")
@@ -23,6 +24,7 @@ class Timm(Foreign):
 
     @classmethod
     def make(cls, options: Any, num_classes: int, image_shape: ImageShape) -> nn.Module:
+        torchvision()  # which timm imports, by the door that takes any build of it
         try:
             import timm
         except ModuleNotFoundError:

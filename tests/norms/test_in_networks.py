@@ -1,0 +1,351 @@
+"""Every method in a whole network: built, trained, and what the paper says of it at step 0."""
+
+import math
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from tiny import CNN, only, run_config, trained, weights
+from torch import nn
+
+from normbench.errors import ConfigError
+from normbench.models.assemble import assemble
+from normbench.models.base import MODELS, Architecture, ModelSettings
+from normbench.models.network import Blueprint
+from normbench.models.residual import Residual
+from normbench.models.trace import NormSite
+from normbench.norms import NORMS, NormPolicy, make_method
+from normbench.norms.scaled_weight_standardization import activation_gain
+from normbench.seeding import stream
+from normbench.training import events
+from normbench.training.run import Run
+
+GROUPS = {"group": "{kind: group, groups: 2}"}
+BRANCHES = sorted(name for name in NORMS if "residual" in NORMS[name].replaces)
+WEIGHTS = (
+    "weight_norm",
+    "weight_standardization",
+    "scaled_weight_standardization",
+    "spectral_norm",
+)
+DEPTH, WIDTH = 4, 12
+
+
+class _Blocks(Architecture):
+    """Residual blocks of two layers: one norm before each (pre), or one behind each layer."""
+
+    layout = "flat"
+    pre = True
+
+    @classmethod
+    def build(cls, options, settings, image_shape, num_classes):
+        def block():
+            parts = OrderedDict(one=nn.Linear(WIDTH, WIDTH))
+            if not cls.pre:
+                parts["norm"] = NormSite(WIDTH, "batch")
+            parts |= OrderedDict(activation=settings.make_activation(), two=nn.Linear(WIDTH, WIDTH))
+            if not cls.pre:
+                parts["end"] = NormSite(WIDTH, "batch")
+                return Residual(nn.Sequential(parts), after=settings.make_activation())
+            return Residual(nn.Sequential(parts), before=NormSite(WIDTH, "layer"))
+
+        stem = nn.Linear(math.prod(image_shape), WIDTH)
+        blocks = nn.Sequential(*[block() for _ in range(DEPTH)])
+        norm = NormSite(WIDTH, "layer" if cls.pre else "batch")
+        return nn.Sequential(
+            OrderedDict(stem=stem, blocks=blocks, norm=norm, head=nn.Linear(WIDTH, num_classes))
+        )
+
+
+class _Post(_Blocks):
+    """With a norm behind each layer, and the activation behind the sum."""
+
+    pre = False
+
+
+@pytest.fixture(autouse=True)
+def residual_kinds(monkeypatch):
+    MODELS.names()  # so that the real ones are there
+    monkeypatch.setitem(MODELS._items, "pre_blocks", _Blocks)
+    monkeypatch.setitem(MODELS._items, "post_blocks", _Post)
+
+
+def network(kind, model="pre_blocks", settings=None, **options):
+    blueprint = Blueprint(model, MODELS[model].Options(), settings or ModelSettings())
+    method = make_method(kind, NormPolicy(), **options)
+    return assemble(blueprint, method, (4, 4, 1), 3, seed=0, batch_size=8)
+
+
+def inputs(n=8):
+    return torch.from_numpy(stream(0, "x").standard_normal((n, 16), dtype=np.float32))
+
+
+def through(found, upto="blocks"):
+    """What enters the blocks, and what leaves them."""
+    start = found.module.stem(inputs())
+    return start, found.module.blocks(start)
+
+
+# --- training ---
+
+
+@pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
+@pytest.mark.parametrize("kind", sorted(set(NORMS) - {"original"}))
+def test_a_short_run_has_no_nan_and_the_common_backbone(digits, kind, model):
+    try:
+        config = run_config(*model, "optimizer.lr=0.01", norm=GROUPS.get(kind, kind))
+        run = Run(config, digits)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    told = trained(config, digits)
+    assert all(value.isfinite().all() for value in weights(told).values())
+    assert all(math.isfinite(e.val_loss) for e in only(told, events.Evaluated))
+    plain = Run(run_config(*model, norm="none"), digits)
+    assert run.backbone_sha256 == plain.backbone_sha256
+    changed = {"weight", "init"} & NORMS[kind].replaces
+    assert not run.assembled.reinitialized or changed
+
+
+@pytest.mark.parametrize("kind", ["renorm", "batch_instance", "spectral_norm", "ghost", "dyt"])
+def test_a_resumed_run_is_the_undisturbed_one(digits, kind):
+    config = run_config(*CNN, "optimizer.lr=0.01", norm=kind)
+    before = trained(config, digits, stop_at=7)
+    after = trained(config, digits, resume=only(before, events.Checkpointed)[-1].state)
+    whole = weights(trained(config, digits))
+    assert all(torch.equal(value, whole[name]) for name, value in weights(after).items())
+
+
+# --- rules ---
+
+
+def test_what_a_paper_fixes_reaches_the_optimizer_and_strict_takes_it_away(digits):
+    found = []
+    for norm in ("batch_instance", "{kind: batch_instance, strict: true}"):
+        run = Run(run_config(*CNN, norm=norm), digits)
+        gates = {n for n in run.assembled.rules if n.endswith("gate")}
+        rates = {g["rate"] for g in run.optimizer.param_groups}
+        found.append((len(gates), max(rates)))
+        run.network.train()
+        with torch.no_grad():
+            for name in [n for n, _ in run.network.named_parameters() if n.endswith("gate")]:
+                run.network.get_parameter(name).fill_(1.5)
+        run.start_epoch()
+        run.update()
+        gate = next(p for n, p in run.network.named_parameters() if n.endswith("gate"))
+        found.append(float(gate.detach().max()) <= 1.0)
+    assert found == [(4, 10.0), True, (0, 1.0), False]
+
+
+def test_a_rule_for_a_bias_of_the_norm_is_none_for_those_of_layers(digits):
+    run = Run(run_config(norm="batch_frozen_scale"), digits)
+    assert {n.rpartition(".")[0].rpartition(".")[2] for n in run.assembled.rules} == {"norm"}
+
+
+def test_strict_and_weights_change_the_identity_and_their_defaults_do_not():
+    plain = run_config(norm="batch")
+    written = run_config(norm="{kind: batch, strict: false, weights: null}")
+    assert written.identity() == plain.identity()
+    assert written.method_sha256() == plain.method_sha256()
+    others = [
+        run_config(norm=text).identity()
+        for text in ("{kind: batch, strict: true}", "{kind: batch, weights: weight_norm}")
+    ]
+    assert len({plain.identity(), *others}) == 3
+
+
+def test_labels_say_strict_and_weights():
+    assert run_config(norm="{kind: dyt, strict: true}").label == "dyt(strict)"
+    label = run_config(norm="{kind: rms, weights: ws}").label
+    assert label == "rms(weights=weight_standardization)"
+
+
+def test_weights_must_name_a_method_of_weights():
+    with pytest.raises(ConfigError, match="layer is not a method of weights"):
+        run_config(norm="{kind: rms, weights: layer}")
+    with pytest.raises(ConfigError, match="unknown norm 'weight_nrom'"):
+        run_config(norm="{kind: rms, weights: weight_nrom}")
+
+
+def test_progress_is_told_before_every_update(digits):
+    run = Run(run_config(norm="renorm"), digits)
+    layer = run.scheduled[0]
+    told = []
+    layer.on_progress = told.append
+    run.start_epoch()
+    for _ in range(3):
+        run.update()
+    assert told == [0, 1 / 12, 2 / 12]
+
+
+# --- weights ---
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_are_by_the_formula_and_keep_their_role(digits, kind):
+    run = Run(run_config(*CNN, norm=kind), digits)
+    plain = Run(run_config(*CNN, norm="none"), digits)
+    for place, (layer, before) in enumerate(
+        zip(run.assembled.products(), plain.assembled.products(), strict=True)
+    ):
+        v = before.weight.detach().double().numpy()
+        rows = v.reshape(len(v), -1)
+        centred = rows - rows.mean(1, keepdims=True)
+        if kind == "weight_norm":
+            want = rows
+        elif kind == "weight_standardization":
+            want = centred / np.sqrt(rows.var(1, keepdims=True) + 1e-6)
+        elif kind == "scaled_weight_standardization":
+            gamma = 1.0 if place == 0 else math.sqrt(2 / (1 - 1 / math.pi))
+            spread = np.maximum(rows.var(1, keepdims=True) * rows.shape[1], 1e-4)
+            want = gamma * centred / np.sqrt(spread)
+        else:
+            want = rows / np.linalg.norm(rows, 2)
+        found = layer.weight.detach().double().numpy().reshape(rows.shape)
+        allowed = 0.1 if kind == "spectral_norm" else 1e-5
+        np.testing.assert_allclose(found, want, rtol=allowed, atol=1e-6)
+    roles = [role for name, role in run.assembled.roles.items() if "parametrizations" in name]
+    assert roles.count("weight") == len(run.assembled.products())
+
+
+def test_a_unit_weight_norm_has_rows_of_length_one(digits):
+    run = Run(run_config(norm="{kind: weight_norm, init: unit}"), digits)
+    lengths = torch.linalg.vector_norm(run.assembled.products()[0].weight, dim=1)
+    torch.testing.assert_close(lengths, torch.ones_like(lengths))
+    assert run.assembled.reinitialized
+
+
+def test_the_gain_of_an_activation_is_one_over_its_deviation():
+    assert activation_gain(nn.ReLU()) == pytest.approx(math.sqrt(2 / (1 - 1 / math.pi)), rel=1e-6)
+    assert activation_gain(nn.Identity()) == pytest.approx(1.0, rel=1e-9)
+
+
+def test_weights_go_with_a_norm(digits):
+    run = Run(run_config(norm="{kind: batch, weights: weight_standardization}"), digits)
+    w = run.assembled.products()[0].weight
+    torch.testing.assert_close(w.mean(1), torch.zeros(len(w)), atol=1e-5, rtol=0)
+    assert run.assembled.norms()[0].running_mean is not None
+
+
+def test_only_an_update_moves_the_vectors_of_spectral_norm(digits):
+    run = Run(run_config(norm="spectral_norm"), digits)
+    other = Run(run_config(norm="spectral_norm", seed=1), digits)
+    name = "blocks.1.linear.parametrizations.weight.0.u"
+    start = run.network.get_buffer(name).clone()
+    assert not torch.equal(start, other.network.get_buffer(name))
+    run.start_epoch()
+    run.network.train()
+    for _ in range(3):
+        run.backward(*run.next_batch())
+    run.evaluate(run.data, run.validation_indices)
+    assert torch.equal(run.network.get_buffer(name), start)
+    run.update()
+    assert not torch.equal(run.network.get_buffer(name), start)
+    for _ in range(8):
+        run.update()
+    w = run.network.get_submodule("blocks.1.linear").parametrizations.weight.original.detach()
+    v = run.network.get_buffer(name.removesuffix("u") + "v")
+    sigma = torch.linalg.matrix_norm(w, 2)
+    torch.testing.assert_close(torch.linalg.vector_norm(w @ v), sigma, rtol=0.05, atol=0)
+
+
+def test_selu_draws_as_lecun_does_in_the_same_directions(digits):
+    run = Run(run_config(norm="selu"), digits)
+    plain = Run(run_config("model.init=lecun_normal", norm="none"), digits)
+    for one, other in zip(run.assembled.products(), plain.assembled.products(), strict=True):
+        assert torch.equal(one.weight, other.weight)
+    assert any(isinstance(part, nn.SELU) for part in run.network.modules())
+    assert not any(isinstance(part, nn.ReLU) for part in run.network.modules())
+
+
+# --- residual blocks ---
+
+
+@pytest.mark.parametrize("model", ["pre_blocks", "post_blocks"])
+@pytest.mark.parametrize("kind", BRANCHES)
+def test_a_residual_method_builds_and_every_parameter_has_a_gradient(kind, model):
+    try:
+        found = network(kind, model)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    y = found.module(inputs())
+    y.square().sum().backward() if kind != "fixup" else (y + 1).square().sum().backward()
+    for name, parameter in found.module.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+
+
+@pytest.mark.parametrize("kind", ["deepnorm", "peri_ln", "mix_ln", "ln_scaling"])
+def test_a_block_with_norms_within_its_branch_has_none_to_be_moved(kind):
+    with pytest.raises(ConfigError, match=r"has one at branch\.norm, within others of its parts"):
+        network(kind, "post_blocks")
+
+
+@pytest.mark.parametrize("kind", ["fixup", "skipinit", "nf_resnet"])
+def test_the_network_is_its_skip_path_at_step_0(kind):
+    start, end = through(network(kind))
+    torch.testing.assert_close(end, start, rtol=0, atol=0)
+
+
+def test_layerscale_is_nearly_the_skip_path_and_not_quite():
+    start, end = through(network("layerscale"))
+    assert 0 < float((end - start).detach().norm() / start.detach().norm()) < 1e-3
+
+
+def test_fixup_scales_what_the_paper_scales():
+    found, plain = network("fixup"), network("none")
+    for path in ("blocks.0.branch.one", "blocks.3.branch.one"):
+        one = found.module.get_submodule(path).weight
+        other = plain.module.get_submodule(path).weight
+        torch.testing.assert_close(one, other * DEPTH**-0.5)
+    assert float(found.module.head.weight.detach().abs().max()) == 0
+    assert {rule.rate for rule in found.rules.values()} == {0.1}
+    assert sum(name.endswith("multiplier") for name in found.rules) == DEPTH
+
+
+def test_deepnorm_is_post_norm_with_the_papers_numbers():
+    found, plain = network("deepnorm"), network("none")
+    x, block = found.module.stem(inputs()), found.module.blocks[0]
+    norm = nn.LayerNorm(WIDTH)
+    want = norm((2 * DEPTH / 2) ** 0.25 * x + block.branch(x))
+    torch.testing.assert_close(block(x), want)
+    beta = (8 * DEPTH / 2) ** -0.25
+    w = plain.module.blocks[0].branch.one.weight
+    torch.testing.assert_close(block.branch.one.weight, w * beta)
+
+
+def test_peri_ln_normalizes_the_branch_at_both_ends():
+    found = network("peri_ln")
+    x, block = found.module.stem(inputs()), found.module.blocks[0]
+    norm = nn.LayerNorm(WIDTH)
+    torch.testing.assert_close(block(x), x + norm(block.branch(norm(x))))
+
+
+def test_ln_scaling_divides_by_the_root_of_the_layers_number():
+    found = network("ln_scaling")
+    x, norm = found.module.stem(inputs()), nn.LayerNorm(WIDTH)
+    for index, layer in ((0, 1), (1, 1), (2, 2), (3, 2)):
+        block = found.module.blocks[index]
+        torch.testing.assert_close(block(x), x + block.branch(norm(x) / layer**0.5))
+
+
+def test_mix_ln_is_post_norm_first():
+    found = network("mix_ln", norm="rms", post=0.5)
+    x, norm = found.module.stem(inputs()), nn.RMSNorm(WIDTH, eps=1e-5)
+    for index, block in enumerate(found.module.blocks):
+        want = norm(x + block.branch(x)) if index < 2 else x + block.branch(norm(x))
+        torch.testing.assert_close(block(x), want)
+
+
+def test_nf_resnet_divides_each_blocks_input_by_what_it_expects():
+    found = network("nf_resnet", start=1.0)
+    x = found.module.stem(inputs())
+    for index, block in enumerate(found.module.blocks):
+        want = x + 0.2 * block.branch(x / math.sqrt(1 + 0.04 * index))
+        torch.testing.assert_close(block(x), want)
+
+
+@pytest.mark.parametrize("kind", BRANCHES)
+def test_a_plain_network_is_refused_with_the_reason(kind):
+    with pytest.raises(ConfigError, match="residual blocks, and this network has none"):
+        run_config(norm=kind)
