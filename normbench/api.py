@@ -89,6 +89,7 @@ def train(
     watch: Observer | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
+    affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
 ) -> ExperimentResult:
     """Train every run of an experiment that is not done yet, and compare the norms.
 
@@ -97,7 +98,7 @@ def train(
     datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
     processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
     one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
-    see what happens.
+    see what happens. affords: see ``execution.carry_out``.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
@@ -138,6 +139,7 @@ def train(
                 watch=watch,
                 should_stop=interrupts.requested,
                 planned=lambda: processes.meanwhile("normbench.results.experiment"),
+                affords=affords,
             )
         if found.outcome is not None:
             found.outcome.signal = interrupts.signal

@@ -56,6 +56,7 @@ UPPER = [
     "progress",
     "claims",
     "api",
+    "recommending",
     "interactive",
     "cli",
     "__main__",

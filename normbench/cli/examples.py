@@ -16,6 +16,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("normbench train mnist-mlp --set optimizer.lr=0.1 --set name=faster", "a key changed"),
         ("normbench train my.yaml --dry-run", "what would be trained, and how long it takes"),
     ),
+    "recommend": (
+        ("normbench recommend", "which norm for the bundled digits network, in ten core-minutes"),
+        ("normbench recommend my.yaml --budget 2h", "for yours"),
+        ("normbench recommend --data mnist --budget 200runs", "or by the number of runs"),
+    ),
     "compare": (
         ("normbench compare", "the last experiment: the answer, then one table"),
         ("normbench compare digits --full", "every table"),

@@ -211,6 +211,8 @@ class ExperimentConfig(Section):
         )
         whole = self.resolved()
         given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
+        if given.get("seeds") == {}:  # every key of theirs has its default
+            given["seeds"] = "auto"
         return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
 
     def _at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:

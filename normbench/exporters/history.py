@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.signal import growth_of_rows
-from normbench.dotted import flatten_config
+from normbench.dotted import flatten_config, tuned_key
 from normbench.exporters.tables import verdicts
 from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
@@ -28,9 +28,8 @@ def run_settings(results: Results) -> dict[str, dict[str, Any]]:
         | {"role": "+".join, "state": "first", "tuned": "first"}
     )
     tuned = table.pop("tuned")
-    for key in results.config.get("tune") or {}:
-        if key != "seeds":
-            table[key] = tuned.fillna(flatten_config(results.config)[key])
+    if key := tuned_key(results.config):
+        table[key] = tuned.fillna(flatten_config(results.config)[key])
     table["verdict"] = _verdicts(results, table)
     for name in table:
         number = pd.api.types.is_numeric_dtype(table[name])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.components import short
+from normbench.constants import HALVING_LEFT
 from normbench.report.columns import seconds as duration
 from normbench.report.wording import counted
 
@@ -38,12 +39,18 @@ def header(experiment: ExperimentConfig, results: Path) -> str:
             else f"{points} points of {keys}"
         )
     norms = len(experiment.labels)
-    runs = counted(norms * points * high, "run")
+    tune = experiment.tune
+    raced = 1
+    if tune is not None and tune.search == "halving":
+        raced = min(len(tune.values), HALVING_LEFT)
+        parts.append(f"the best {raced} values of {tune.key}")
+    runs = counted(norms * points * raced * high, "run")
     if low < high:
-        runs = f"{norms * points * low} to {runs}"
+        runs = f"{norms * points * raced * low} to {runs}"
     second = f"{' x '.join(parts)}: {runs}"
-    if experiment.tune:
-        second += f", tuned over {len(experiment.tune.values)} values of {experiment.tune.key}"
+    if tune is not None:
+        how = ", by halving" if tune.search == "halving" else ""
+        second += f", tuned over {len(tune.values)} values{how or f' of {tune.key}'}"
     return f"{first}\n{second} -> {results / experiment.name}"
 
 
