@@ -236,8 +236,8 @@ class ExperimentConfig(Section):
     @field_validator("model")
     @classmethod
     def _model_fits_data(cls, model: Any, info: ValidationInfo) -> Any:
-        if "data" in info.data and (reason := model_problem(info.data["data"], model)):
-            raise config_error(reason)
+        if "data" in info.data and (wrong := model_problem(info.data["data"], model)):
+            raise config_error(wrong.message, wrong.hint)
         return model
 
     @field_validator("norms")
