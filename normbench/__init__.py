@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from normbench.analysis.scores import compare_scores
     from normbench.api import check, claims, cost, export, load_config, probe, report
-    from normbench.interactive import compare, load, train
+    from normbench.interactive import compare, load, recommend, train
     from normbench.models.swap import swap
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "load",
     "load_config",
     "probe",
+    "recommend",
     "report",
     "swap",
     "train",
@@ -30,7 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported when first used: `normbench --help` must not wait for pandas and torch.
-    if name in ("compare", "load", "train"):
+    if name in ("compare", "load", "recommend", "train"):
         from normbench import interactive
 
         return getattr(interactive, name)

@@ -90,6 +90,7 @@ def train(
     watch: Observer | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
+    affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
 ) -> ExperimentResult:
     """Train every run of an experiment that is not done yet, and compare the norms.
 
@@ -99,7 +100,7 @@ def train(
     processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
     one started here. fresh: forget every earlier run of this experiment. accept_changes: continue
     runs under another torch, device or number of threads too. watch, progress, note: see what
-    happens.
+    happens. affords: see ``execution.carry_out``.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.
@@ -141,6 +142,7 @@ def train(
                 should_stop=interrupts.requested,
                 accept_changes=accept_changes,
                 planned=lambda: processes.meanwhile("normbench.results.experiment"),
+                affords=affords,
             )
         if found.outcome is not None:
             found.outcome.signal = interrupts.signal

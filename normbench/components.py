@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import traceback
@@ -179,11 +180,15 @@ def summary_of(error: BaseException) -> str:
 
 
 def their_frames(error: BaseException) -> str:
-    """The traceback less the frames of this package and of Python's import machinery."""
-    own = str(Path(__file__).parent)
-    chart_data = [
+    """The traceback less the frames of this package, of imports, and of PyTorch's modules.
+
+    PyTorch's stay where there are no others, since an error without any frame is one of ours.
+    """
+    own, torch_home = str(Path(__file__).parent), f"{os.sep}torch{os.sep}nn{os.sep}"
+    frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((own, "<frozen"))
     ]
-    return "".join(traceback.format_list(chart_data)).rstrip()
+    theirs = [frame for frame in frames if torch_home not in frame.filename]
+    return "".join(traceback.format_list(theirs or frames)).rstrip()

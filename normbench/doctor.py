@@ -261,19 +261,20 @@ def _data(places: Places) -> Found:
 
 @_check
 def _results(places: Places) -> Found:
-    from normbench.store import ExperimentStore
-    from normbench.store.experiment import experiments
+    from normbench.store import ExperimentStore, results_folder
+    from normbench.store.experiment import absolute, experiments
 
+    results = results_folder(places.results)
     try:
-        names = experiments(places.results)
+        names = experiments(results)
     except StoreError as error:
         yield _told(error)
         return
     if not names:
-        yield "ok", f"no experiment in {places.results} yet"
+        yield "ok", f"no experiment in {absolute(results)} yet"
     for name in names:
         try:
-            yield from _experiment(ExperimentStore(places.results, name))
+            yield from _experiment(ExperimentStore(results, name))
         except StoreError as error:
             yield _told(error)
 

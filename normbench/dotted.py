@@ -15,3 +15,11 @@ def flatten_config(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
+
+
+def tuned_key(config: Mapping[str, Any]) -> str | None:
+    """The key that a resolved config tunes, such as optimizer.lr; None where it tunes none.
+
+    Only a key of another section has a dot; the others say how the search is made.
+    """
+    return next((key for key in config.get("tune") or {} if "." in key), None)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from normbench import api
+from normbench import api, recommending
 from normbench.errors import RunsFailed
 from normbench.report import brief
 from normbench.report.answer import answer, to_dict
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from normbench.execution import Outcome
     from normbench.progress.bar import NotebookBar
     from normbench.progress.live import Display
+    from normbench.report.recommendation import Recommendation
 
 P = ParamSpec("P")
 
@@ -129,6 +130,20 @@ def compare(*args: Any, **kwargs: Any) -> Result:
 def load(*args: Any, **kwargs: Any) -> Result:
     """See ``normbench.results.load.load``."""
     return Result(reading.load(*args, **kwargs).results)
+
+
+@functools.wraps(recommending.recommend)
+def recommend(*args: Any, **kwargs: Any) -> Recommendation:
+    """See ``normbench.recommending.recommend``; it is seen and heard as ``train_visibly`` says."""
+    if kwargs.get("watch") is not None:
+        return recommending.recommend(*args, **kwargs)
+    with onlooker() as shown:
+        callbacks: dict[str, Any] = {"progress": shown.loading, "note": shown.note}
+        callbacks["say"] = lambda _, what: shown.note(what)
+        found = recommending.recommend(*args, **{**callbacks, **kwargs, "watch": shown})
+    assert found.comparison.outcome is not None
+    tell(found.comparison.name, found.comparison.outcome)
+    return found
 
 
 train = train_visibly(api.train)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from normbench.config import ExperimentConfig, PilotTarget, RunConfig
+from normbench.constants import contender, rungs
 from normbench.store import ExperimentStore
 from normbench.store.run import point_label, run_name
 
@@ -96,7 +97,9 @@ def expand(experiment: ExperimentConfig) -> list[PlannedRun]:
     Ordered by seed before norm, so that what is on disk when a long experiment is interrupted
     already pairs up.
     """
-    return [*_pilots(experiment), *_tuning(experiment), *reporting(experiment)]
+    # Where a search by halving leaves two values to each norm, nothing stands at a shared one.
+    shared = [] if halved(experiment) else reporting(experiment)
+    return [*_pilots(experiment), *_tuning(experiment), *shared]
 
 
 def _pilots(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
@@ -124,6 +127,7 @@ def reporting(
 
 
 def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
+    """Of a search by halving the first rung."""
     if experiment.tune is None:
         return
     labels = experiment.labels
@@ -131,11 +135,47 @@ def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
         for value in experiment.tune.values:
             tuned = {experiment.tune.key: value}
             here = experiment.at({**sweep_point, **tuned})
-            for seed in experiment.tune_seeds:
+            for seed in experiment.tune_seeds[: first_rung(experiment)]:
                 for index, norm in enumerate(labels):
                     yield PlannedRun(
                         norm, sweep_point, seed, here.run({}, index, seed), "tune", tuned
                     )
+
+
+def halved(experiment: ExperimentConfig) -> bool:
+    """Whether each norm's own best value is searched by halving."""
+    return experiment.tune is not None and experiment.tune.search == "halving"
+
+
+def first_rung(experiment: ExperimentConfig) -> int:
+    """The tuning seeds on which every value of the grid is tried."""
+    if experiment.tune is None or not halved(experiment):
+        return len(experiment.tune_seeds)
+    return rungs(len(experiment.tune.values), len(experiment.tune_seeds))[0].seeds
+
+
+def rung_runs(
+    experiment: ExperimentConfig, left: Mapping[Place, tuple[Sequence[Any], int, int]]
+) -> list[PlannedRun]:
+    """More tuning runs of the values that are still in a search by halving.
+
+    left: those values, on how many of the tuning seeds each was trained, and should be.
+    """
+    if experiment.tune is None:
+        return []
+    runs = []
+    grid = {value: value for value in experiment.tune.values}
+    for sweep_point in experiment.points():
+        for index, norm in enumerate(experiment.labels):
+            values, had, count = left[place(norm, sweep_point)]
+            for value in values:
+                tuned = {experiment.tune.key: grid[value]}
+                here = experiment.at({**sweep_point, **tuned})
+                runs += [
+                    PlannedRun(norm, sweep_point, seed, here.run({}, index, seed), "tune", tuned)
+                    for seed in experiment.tune_seeds[had:count]
+                ]
+    return sorted(runs, key=lambda run: run.seed)
 
 
 def best_runs(
@@ -145,27 +185,31 @@ def best_runs(
 ) -> list[PlannedRun]:
     """The reporting runs at each norm's own best value.
 
-    chosen: the tuned value, as ``analysis.tuning`` found it; need: as for ``reporting``.
+    chosen: the tuned value, as ``analysis.tuning`` found it, or several of them that race, as a
+    tuple. need: as for ``reporting``; where several race by their names (``contender``).
     """
     if experiment.tune is None:
         return []
     key = experiment.tune.key
     # A table's column of whole and broken numbers holds 32.0; what the config says is 32.
-    values = {value: value for value in experiment.tune.values}
+    grid = {value: value for value in experiment.tune.values}
+    first = len(experiment.first_seeds)
     runs = []
     for sweep_point in experiment.points():
-        tuned = {
-            norm: {key: values[chosen[place(norm, sweep_point)]]}
-            for norm in experiment.labels
-            if place(norm, sweep_point) in chosen
-        }
-        here = {norm: experiment.at({**sweep_point, **own}) for norm, own in tuned.items()}
+        racing = []
+        for index, norm in enumerate(experiment.labels):
+            own = chosen.get(place(norm, sweep_point), ())
+            several = isinstance(own, tuple)
+            for value in own if several else (own,):
+                tuned = {key: grid[value]}
+                name = contender(norm, value) if several else norm
+                count = first if need is None else need[place(name, sweep_point)]
+                racing.append((norm, index, tuned, experiment.at({**sweep_point, **tuned}), count))
         runs += [
-            PlannedRun(
-                norm, sweep_point, seed, here[norm].run({}, index, seed), "best", tuned[norm]
-            )
-            for seed, index, norm in _seeds_before_norms(experiment, sweep_point, need)
-            if norm in here
+            PlannedRun(norm, sweep_point, seed, here.run({}, index, seed), "best", tuned)
+            for place_, seed in enumerate(experiment.seed_list)
+            for norm, index, tuned, here, count in racing
+            if place_ < count
         ]
     return runs
 

@@ -9,9 +9,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from scripted import finishes, play
+from tiny import experiment
 
-from normbench import doctor
-from normbench.data import vision
+from normbench import doctor, vision
+from normbench.constants import RESULTS
 from normbench.doctor import CHECKS, Finding, Places, examine
 from normbench.store import SCHEMA, ExperimentStore
 from normbench.store.files import REMEDY
@@ -202,3 +204,11 @@ def test_an_installation_is_not_blamed_for_what_is_on_disk(monkeypatch, places):
     for found in problems:
         assert "readable" in found.remedy
         assert "install" not in found.remedy
+
+
+def test_results_are_looked_for_upward_as_every_verb_does(tmp_path, digits, monkeypatch, only):
+    play(tmp_path / "results", experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert [finding.text for finding in only("results", Places(RESULTS))] == ["tiny: 4 finished"]

@@ -14,9 +14,11 @@ from tiny import TEXT
 import normbench
 
 ROOT = Path(normbench.__file__).parents[1]
-USE, NORM = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+(USE,) = [block for block in BLOCKS if "nb.train(" in block]
+(NORM,) = [block for block in BLOCKS if "@NORMS.register" in block]
 OWN = """\
-own = nb.train("configs/digits.yaml", overrides=["norms=[batch, mean_only]", "name=own"])
+own = nb.train("configs/digits.yaml", overrides=["norms=[batch, mean_only_layer]", "name=own"])
 assert own.outcome.finished == 4, own.outcome
 """
 PRINTED = 'print("main is", __name__)\nprint(result)\nprint(result.table)\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,22 +73,42 @@ def sensitivity(
     return table.drop(columns=["point", "place", "chance"])
 
 
-def choose(table: pd.DataFrame, keys: Sequence[str], metric: str) -> pd.DataFrame:
-    """Each norm's own best value, from ``sensitivity``: one row a sweep point and norm.
+def best_first(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of ``sensitivity`` of one norm at one sweep point, the best value first.
 
     metric: the one that is judged; the choice is by the same (by validation accuracy where that is
     the test accuracy). Of equals the one with the larger area under the curve, then the smaller
-    value. Columns: norm, <keys>, best, and of it val_accuracy_mean, auc_mean and steps_to_target;
+    value.
+    """
+    column, ascending = _CHOSEN_BY[metric]
+    by = dict.fromkeys([column, "auc_mean", "tuned"], False) | {"tuned": True}
+    return table.sort_values(list(by), ascending=list((by | {column: ascending}).values()))
+
+
+def choose(
+    table: pd.DataFrame,
+    keys: Sequence[str],
+    metric: str,
+    picked: Mapping[tuple[Any, ...], float] | None = None,
+) -> pd.DataFrame:
+    """Each norm's own best value, from ``sensitivity``: one row a sweep point and norm.
+
+    metric: the one that is judged, see ``best_first``. picked: (norm, <keys>) -> the value, where
+    another than this table chose it; a norm that is not there has none yet.
+
+    Columns: norm, <keys>, best, and of it val_accuracy_mean, auc_mean and steps_to_target;
     largest_that_trains (NaN if none does), at_edge ("lowest" or "highest" of the grid, else ""; the
     true optimum may then lie outside), values (of the grid).
     """
     measured = ["val_accuracy_mean", "auc_mean", "steps_to_target"]
     columns = ["norm", *keys, "best", *measured, "largest_that_trains", "at_edge", "values"]
-    column, ascending = _CHOSEN_BY[metric]
     rows = []
     for group, part in table.groupby(["norm", *keys], sort=False):
-        by = dict.fromkeys([column, "auc_mean", "tuned"], False) | {"tuned": True}
-        order = part.sort_values(list(by), ascending=list((by | {column: ascending}).values()))
+        order = best_first(part, metric)
+        if picked is not None:
+            if group not in picked:
+                continue
+            order = part[part["tuned"] == picked[group]]
         best, grid = order.iloc[0], part["tuned"]
         edge = {grid.min(): "lowest", grid.max(): "highest"} if grid.nunique() > 1 else {}
         largest = part.loc[part["trains"], "tuned"].max()

@@ -16,13 +16,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("normbench train mnist-mlp --set optimizer.lr=0.1 --set name=faster", "a key changed"),
         ("normbench train my.yaml --dry-run", "what would be trained, and how long it takes"),
     ),
+    "recommend": (
+        ("normbench recommend", "which norm for the bundled digits network, in ten core-minutes"),
+        ("normbench recommend my.yaml --budget 2h", "for yours"),
+        ("normbench recommend --data mnist --budget 200runs", "or by the number of runs"),
+    ),
     "compare": (
         ("normbench compare", "the last experiment: the answer, then one table"),
         ("normbench compare digits --full", "every table"),
         ("normbench compare digits mnist-mlp", "two experiments side by side"),
         ("normbench compare digits --format csv", "one clean table for another program"),
     ),
-    "watch": (("normbench watch digits", "from another terminal, while it trains"),),
+    "watch": (("normbench watch", "from another terminal: the latest experiment's curves"),),
     "report": (
         ("normbench report", "the last experiment as one page"),
         ("normbench report digits --format png --out figures", "each chart as a picture"),

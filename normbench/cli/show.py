@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -14,15 +14,16 @@ NAME = "show"
 
 def command(
     what: Annotated[
-        str,
+        Optional[str],  # noqa: UP045 - typer reads it at run time
         typer.Argument(
             metavar="CONFIG|EXPERIMENT|RUN",
             help="A YAML file or the name of a bundled config; an experiment, with a slash behind "
             "it where a bundled config has its name; or a run: EXPERIMENT/RUN, its folder, or the "
-            "beginning of its name.",
+            "beginning of its name. Without: the last experiment trained.",
+            show_default=False,
             autocompletion=completion.configs_or_runs,
         ),
-    ],
+    ] = None,
     set_: options.Set = [],  # noqa: B006
     results: options.Results = options.RESULTS,
     data_dir: options.DataDir = None,
@@ -38,8 +39,16 @@ def command(
 
     from normbench.bundled import bundled
     from normbench.errors import StoreError
-    from normbench.store import ExperimentStore, find_run
+    from normbench.store import ExperimentStore, find_run, results_folder
 
+    if what is None:
+        if set_:
+            raise typer.BadParameter("--set goes with a config: name one")
+        from normbench.cli.chosen import chosen
+
+        (store,) = chosen([], results)
+        _show_experiment(store.results, store.name, json=json)
+        return
     names = [path.stem for path in bundled()]
     if what in names or Path(what).is_file() or what.endswith((".yaml", ".yml")):
         _show_config(what, set_, data_dir, json=json)
@@ -50,8 +59,9 @@ def command(
     if len(path.parts) > 1 and ExperimentStore.is_at(path):
         path = path.resolve()
         results, what = path.parent, path.name
-    if what.strip("/") and ExperimentStore.is_at(results / what):
-        _show_experiment(results, what.rstrip("/"), json=json)
+    place = results_folder(results)
+    if what.strip("/") and ExperimentStore.is_at(place / what):
+        _show_experiment(place, what.rstrip("/"), json=json)
         return
     try:
         store, run = find_run(results, what)

@@ -13,6 +13,7 @@ from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import RESULTS, Format
 from normbench.cli.output import print_json
 from normbench.report.answer import Answer, answer, to_dict
+from normbench.report.recommendation import Recommendation
 from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
 from normbench.report.summary import long_table, summary
 from normbench.report.tables import console, plain_table, rich_table
@@ -54,6 +55,21 @@ def print_comparison(
     if form is Format.table:
         _footer(comparison, results)
     comparison.require_fairness()
+
+
+def print_recommendation(found: Recommendation, *, json: bool, results: Path = RESULTS) -> None:
+    """Print what ``print_comparison`` does, and below it what is open and what was spent."""
+    if json:
+        print_json(found.to_dict())
+        return
+    if found.sentences:
+        print_comparison(found.comparison, json=False, form=Format.table, results=results)
+    out = console()
+    for text in found.after:
+        lines = textwrap.fill(
+            text, out.width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+        )
+        out.print(Text(lines), soft_wrap=not out.is_terminal)
 
 
 def print_answer(found: Answer) -> None:
@@ -107,7 +123,8 @@ def print_by(
     comparison.require_outcomes()
     reference = comparison.value(by)
     section = by_key(comparison, by, metric, reference)
-    best = None if comparison.best is None else by_key(comparison, by, metric, reference, best=True)
+    beside = comparison.best is not None and comparison.shared is not None
+    best = by_key(comparison, by, metric, reference, best=True) if beside else None
     if json:
         out = {"experiment": comparison.name, "by": by, "metric": metric}
         rows = {"rows": records(section.rows)}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normbench.cli import everyday, options
 from normbench.constants import OUTCOME_STATES
+
+if TYPE_CHECKING:
+    from normbench.config import ExperimentConfig
+    from normbench.progress.live import Display
 
 NAME = "train"
 
@@ -60,6 +65,7 @@ def command(
         processes.prepare()  # first of all: they import while this process does
     from normbench.api import train
     from normbench.cli.asking import agree_to_start_over
+    from normbench.execution.fit import default_jobs
     from normbench.progress.live import Display
     from normbench.report.header import header
 
@@ -83,6 +89,11 @@ def command(
         agree_to_start_over(results, experiment.name, yes=yes)
     with Display(quiet=quiet, norms=experiment.labels) as display:
         display.head(header(experiment, results))
+        if executor == "local" and not quiet and experiment.runtime.device == "cpu":
+            jobs = jobs or default_jobs(experiment)
+            told = _time_ahead(experiment, results, data_dir, jobs, display, fresh=fresh)
+            if told:
+                display.head(told)
         result = train(
             experiment,
             results=results,
@@ -111,3 +122,33 @@ def command(
     print_comparison(result, json=json, form=form, full=full, results=results)
     if outcome.failed:
         raise typer.Exit(RUN_FAILED)
+
+
+def _time_ahead(
+    experiment: ExperimentConfig,
+    results: Path,
+    data_dir: Path | None,
+    jobs: int,
+    display: Display,
+    *,
+    fresh: bool,
+) -> str:
+    """How long the training will take, while the workers still import; "" where nothing tells."""
+    from normbench.api import prepare_data
+    from normbench.execution.estimate import forecast
+    from normbench.execution.experiment import what_is_left
+    from normbench.execution.fit import check_fit
+    from normbench.plan import expand
+    from normbench.report.header import time_ahead
+    from normbench.store import ExperimentStore
+
+    dataset = prepare_data(experiment, data_dir, progress=display.loading, note=display.note)
+    if fresh:
+        left, more = expand(experiment), len(experiment.first_seeds) < len(experiment.seed_list)
+    else:
+        store = ExperimentStore(results, experiment.name)
+        _, left, more = what_is_left(experiment, store)
+    if not left:
+        return ""
+    check_fit(left, dataset)
+    return time_ahead(forecast(left, dataset, jobs), len(left), jobs, more=more)

@@ -6,19 +6,14 @@ from typing import Annotated
 
 import typer
 
-from normbench.cli import completion, options
+from normbench.cli import options
 
 NAME = "watch"
 EVERY = 2.0
 
 
 def command(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="The experiment, as its config names it.", autocompletion=completion.experiments
-        ),
-    ],
+    name: options.Experiment = None,
     results: options.Results = options.RESULTS,
     every: Annotated[
         float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Time between two looks.")
@@ -36,14 +31,16 @@ def command(
     from rich.console import Group
     from rich.live import Live
 
+    from normbench.cli.chosen import chosen
     from normbench.progress.watching import screen
     from normbench.report.tables import console
-    from normbench.store import ExperimentStore, read_results
+    from normbench.store import read_results
 
-    store, out = ExperimentStore(results, name), console()
+    (store,), out = chosen([name] if name else [], results), console()
 
     def look(height: int | None) -> Group:
-        return Group(*screen(read_results(results, name, probes=False), out.width, height))
+        found = read_results(store.results, store.name, probes=False)
+        return Group(*screen(found, out.width, height))
 
     if not out.is_terminal:
         out.print(look(None))

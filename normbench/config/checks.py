@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
@@ -13,7 +14,7 @@ from normbench.config.components import (
     NormConfig,
 )
 from normbench.config.errors import Path, config_error
-from normbench.errors import ConfigError
+from normbench.errors import ConfigError, Problem
 from normbench.models.assemble import anatomy, problem_of, step_problem
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
 
 def model_problem(
     data: DataConfig, model: ModelConfig, shape: tuple[int, int, int] | None = None
-) -> str | None:
-    """Why this network cannot work on these images; None when it can.
+) -> Problem | None:
+    """Why this network cannot work on these images, with its author's frames; None when it can.
 
     shape: of an image, where the files have told.
     """
@@ -39,9 +40,10 @@ def model_problem(
         anatomy(model.blueprint(), shape)
     except ConfigError as error:
         problem = error.problems[0]
-        sized = f"{shape[0]}x{shape[1]}" in problem.message or "data.resize" in problem.hint
-        remedy = " (data.resize makes the images of another size)" if sized else ""
-        return problem.message + remedy
+        if f"{shape[0]}x{shape[1]}" in problem.message and not problem.hint:
+            remedy = " (data.resize makes the images of another size)"
+            return replace(problem, message=problem.message + remedy)
+        return problem
     return None
 
 

@@ -211,6 +211,8 @@ class ExperimentConfig(Section):
         )
         whole = self.resolved()
         given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
+        if given.get("seeds") == {}:  # every key of theirs has its default
+            given["seeds"] = "auto"
         return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
 
     def _at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:
@@ -234,8 +236,8 @@ class ExperimentConfig(Section):
     @field_validator("model")
     @classmethod
     def _model_fits_data(cls, model: Any, info: ValidationInfo) -> Any:
-        if "data" in info.data and (reason := model_problem(info.data["data"], model)):
-            raise config_error(reason)
+        if "data" in info.data and (wrong := model_problem(info.data["data"], model)):
+            raise config_error(wrong.message, wrong.hint)
         return model
 
     @field_validator("norms")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PlainValidator, field_validator, model_validator
 
@@ -138,6 +138,11 @@ class TuneConfig(Section):
 
     seeds: FixedSeeds = Field(
         3, description="tuning seeds: a list, or how many that follow the largest reporting seed"
+    )
+    search: Literal["grid", "halving"] = Field(
+        "grid",
+        description="grid: every value on every tuning seed; halving: half of the values go after "
+        "half of the seeds, the best two race, and nothing is trained at the shared value",
     )
 
     @field_validator("seeds")

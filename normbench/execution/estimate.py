@@ -17,6 +17,7 @@ from normbench.training.run import Run
 from normbench.training.settings import compute_on, kept
 
 TIMED_SECONDS = 0.3
+QUICK_SECONDS = 0.05
 TIMED_KINDS = 16  # more kinds of runs than this are taken to be as fast as those timed
 
 
@@ -55,6 +56,24 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
     return frame.drop(columns=["evaluation_seconds", "evaluations"])
 
 
+def forecast(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> float:
+    """Seconds that all runs take, ``jobs`` at a time, from a few steps of the first and the last.
+
+    NaN where nothing could be timed, as in a run that crashes: its training will tell.
+    """
+    took: list[float] = []
+    try:
+        with kept():
+            for planned in {run.folder: run for run in (plan[0], plan[-1])}.values():
+                compute_on(planned.config.runtime)
+                run = Run(planned.config, dataset)
+                step, evaluation = _time(run, QUICK_SECONDS)
+                took.append(run.steps * step + evaluation * (len(run.evaluation_steps) + 2))
+    except Exception:  # of a norm or a network, which may be the user's
+        return float("nan")
+    return sum(took) / len(took) * len(plan) / min(jobs, len(plan))
+
+
 def _crash(error: Exception) -> str:
     """What was raised, and the last line of code that is no installed library's."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -85,7 +104,7 @@ def _row(planned: PlannedRun, runs: int, dataset: Dataset, *, timed: bool) -> di
     }
 
 
-def _time(run: Run) -> tuple[float, float]:
+def _time(run: Run, limit: float = TIMED_SECONDS) -> tuple[float, float]:
     """Seconds of one update and of one whole evaluation."""
     run.network.train()
     run.start_epoch()
@@ -96,7 +115,7 @@ def _time(run: Run) -> tuple[float, float]:
         run.step, run.first_loss_step = step, step
         run.update()
         counted = step - 1
-        if step > 2 and time.perf_counter() - start > TIMED_SECONDS:
+        if step > 2 and time.perf_counter() - start > limit:
             break
     spent = run.clock.now() - start if counted > 0 else float("nan")
     some = run.validation_indices[: run.config.training.eval_batch_size]

@@ -8,12 +8,12 @@ and continued, here or on a cluster, trains the same runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from normbench.config import ExperimentConfig, SequentialSeeds
-from normbench.constants import OUTCOME_STATES
+from normbench.constants import OUTCOME_STATES, contender
 from normbench.data import Dataset
 from normbench.execution.driver import NullObserver, Observer, execute
 from normbench.execution.executor import Executor
@@ -23,13 +23,17 @@ from normbench.plan import (
     PlannedRun,
     best_runs,
     expand,
+    first_rung,
+    halved,
     place,
     reporting,
     reuse_folders,
+    rung_runs,
 )
 from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
+    from normbench.analysis.halving import Search
     from normbench.analysis.sequential import Race
     from normbench.results.experiment import ExperimentResult
 
@@ -53,16 +57,15 @@ def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
     read: the results of all runs that were given out so far.
     """
     yield Round(expand(experiment))
-    chosen = None if experiment.tune is None else read().chosen
+    told: list[str] = []
+    if halved(experiment):
+        told = yield from _rungs(experiment, read)
+    chosen = None if experiment.tune is None else read().racing
     if chosen is not None:
-        yield Round(best_runs(experiment, chosen))
+        yield Round(best_runs(experiment, chosen), told)
     if not isinstance(experiment.seeds, SequentialSeeds):
         return
-    need = {
-        place(norm, sweep_point): len(experiment.first_seeds)
-        for sweep_point in experiment.points()
-        for norm in experiment.labels
-    }
+    need = _first_look(experiment, chosen if halved(experiment) else None)
     while True:
         races = read().judged.races
         had, need = need, needed(need, races)
@@ -71,8 +74,56 @@ def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
         runs = (
             reporting(experiment, need) if chosen is None else best_runs(experiment, chosen, need)
         )
-        new = [run for run in runs if run.seed >= had[place(run.norm, run.sweep_point)]]
+        new = [run for run in runs if run.seed >= had[_racer(run, halved(experiment))]]
         yield Round(new, findings(races, list(experiment.sweep)))
+
+
+def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, list[str]]:
+    """Every rung of a search by halving but the first; returns what the last one found."""
+    assert experiment.tune is not None
+    trained: dict[Place, int] = {}
+    first = first_rung(experiment)
+    while True:
+        searches = read().searches
+        told = [_still_in(experiment.tune.key, *item) for item in searches.items()]
+        left = {
+            at: (() if found.ended else found.values, trained.get(at, first), found.seeds)
+            for at, found in searches.items()
+        }
+        trained |= {at: count for at, (_, _, count) in left.items()}
+        runs = rung_runs(experiment, left)
+        if not runs:
+            return told
+        yield Round(runs, told)
+
+
+def _still_in(key: str, at: Place, found: Search) -> str:
+    """The values that are left to a norm, in words."""
+    values = ", ".join(f"{value:g}" for value in found.values)
+    where = "".join(f" at {value}" for value in at[1])
+    if not found.ended:
+        return f"{at[0]}{where}: {key} {values} go on to {found.seeds} seeds"
+    return f"{at[0]}{where}: {key} {values} race" if values else f"{at[0]}{where}: no run ended"
+
+
+def _first_look(
+    experiment: ExperimentConfig, racing: Mapping[Place, Sequence[float]] | None
+) -> dict[Place, int]:
+    """The seeds of the first look for whatever races: norms, or norms at several values."""
+    names = {
+        at: [at[0]] if racing is None else [contender(at[0], value) for value in racing.get(at, ())]
+        for sweep_point in experiment.points()
+        for norm in experiment.labels
+        for at in [place(norm, sweep_point)]
+    }
+    first = len(experiment.first_seeds)
+    return {(name, values): first for (_, values), own in names.items() for name in own}
+
+
+def _racer(run: PlannedRun, several: bool) -> Place:
+    """What a run is of: its norm, or its norm at one of several values that race."""
+    value = next(iter((run.tuned or {}).values()), 0.0)
+    return place(contender(run.norm, value) if several else run.norm, run.sweep_point)
 
 
 def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Place, int]:
@@ -113,11 +164,14 @@ def carry_out(
     should_stop: Callable[[], bool] = lambda: False,
     accept_changes: bool = False,
     planned: Callable[[], None] = lambda: None,
+    affords: Callable[[Sequence[PlannedRun]], bool] = lambda _: True,
 ) -> ExperimentResult:
     """Train every run of an experiment that is not done, and put on record what was looked at.
 
-    planned: is told whenever a round is about to be trained. The rest as for ``execute``, whose
-    errors it raises. The result's ``outcome`` tells what became of the runs.
+    planned: is told whenever a round is about to be trained. affords: is asked before every round
+    whether those of its runs that are not done may be trained; if not, it ends there, in good
+    order. The rest as for ``execute``, whose errors it raises. The result's ``outcome`` tells what
+    became of the runs.
     """
     watch = watch or NullObserver()
     outcome = Outcome()
@@ -125,7 +179,13 @@ def carry_out(
     for this in rounds(experiment, record.read):
         if this.findings:
             watch.looked(this.findings)
-        plan = record.add(this.runs)
+        plan = record.settled(this.runs)
+        afforded = affords(plan)
+        if not afforded and record.done:
+            break
+        record.done += plan
+        if not afforded:  # not even the first round: it stays on record as what was asked for
+            break
         if any(not store.run(run.folder).done for run in plan):
             record.write()
             planned()
@@ -166,7 +226,12 @@ def what_is_left(
 
 
 def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
-    """The results there are of this very experiment, under any of its seeds; None without any."""
+    """The results there are of this very experiment, under any of its seeds; None without any.
+
+    Where own best values are searched by halving, those that follow from what is on record.
+    """
+    if halved(experiment):
+        return _replayed(experiment, store)
     record = _Record(experiment, store)
     need = {
         place(norm, sweep_point): len(experiment.seed_list)
@@ -180,6 +245,17 @@ def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentRe
     return found if ended.any() else None
 
 
+def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
+    """What the rounds on disk have come to; None before anything ran at an own best value."""
+    record = _Record(experiment, store)
+    for this in rounds(experiment, record.read):
+        if not all(store.run(run.folder).done for run in record.add(this.runs)):
+            break
+    found = record.read()
+    ended = found.results.runs["state"].isin(OUTCOME_STATES)
+    return found if (ended & (found.results.runs["role"] == "best")).any() else None
+
+
 class _Record:
     """The plan so far: what is written, and read back as results."""
 
@@ -189,10 +265,14 @@ class _Record:
         self.done: list[PlannedRun] = []
 
     def add(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-        """The runs in the folders that they have, or will have."""
-        plan = reuse_folders(runs, [*self.store.folders(), *(run.folder for run in self.done)])
+        """Take these runs into the plan, and return them as ``settled`` does."""
+        plan = self.settled(runs)
         self.done += plan
         return plan
+
+    def settled(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """The runs in the folders that they have, or will have."""
+        return reuse_folders(runs, [*self.store.folders(), *(run.folder for run in self.done)])
 
     def read(self, *, probes: bool = False) -> ExperimentResult:
         """The results of the plan so far, whatever is on record."""
@@ -215,10 +295,12 @@ class _Record:
         tables, keys = found.judged, list(self.experiment.sweep)
         runs = tables.results.runs
         seen = runs.loc[runs["state"].isin(OUTCOME_STATES), "seed"].nunique()
-        looked_at = found.looked_at
+        looked_at, design = found.looked_at, self.config["seeds"]
+        if seen and isinstance(design, dict) and self.store.looked_by() == design:
+            looked_at = looked_at[:-1]  # the next looks of one design, as they stand beforehand
         if seen and looked_at[-1:] != (seen,):
             looked_at = (*looked_at, seen)
-        told: dict[str, Any] = {"looked_at": list(looked_at)}
+        told: dict[str, Any] = {"looked_at": list(looked_at), "looked_by": design}
         if tables.looks:
             told["looks"] = {
                 "seeds": list(tables.looks.seeds),

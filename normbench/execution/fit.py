@@ -57,8 +57,8 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
                 left[validation] = len(train)
         except ValueError as error:
             raise ConfigError([Problem("data.validation", str(error))]) from None
-        if reason := model_problem(config.data, config.model, dataset.image_shape):
-            raise ConfigError([Problem("model", reason)])
+        if wrong := model_problem(config.data, config.model, dataset.image_shape):
+            raise ConfigError([wrong])
         steps = total_steps(config, left[validation])
         if warmup >= steps:
             message = f"must be below the {steps} steps of the budget, got {warmup}"

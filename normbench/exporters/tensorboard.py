@@ -5,17 +5,14 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from normbench.analysis.signal import growth_of_rows
-from normbench.dotted import flatten_config
 from normbench.exporters.base import EXPORTERS, Files, needs
-from normbench.exporters.tables import verdicts
-from normbench.results.experiment import ExperimentResult
+from normbench.exporters.history import METRICS, run_settings, scalars, seconds_at
 from normbench.store import Results
 from normbench.store.read import read_probes
 
@@ -26,11 +23,6 @@ Floats = NDArray[np.float64]
 
 FILE = "events.out.tfevents.normbench"
 """TensorBoard takes every file with ``tfevents`` in its name."""
-
-CURVES = ("val_accuracy", "val_loss", "train_loss", "train_seconds", "train_accuracy")
-ONCE = ("test_accuracy", "val_accuracy_precise")
-METRICS = (*CURVES, *ONCE, "diverged_at")
-"""The scalars of the HPARAMS tab, each with its last value."""
 
 _LOGARITHMIC = {"activation_gradient", "weight_gradient", "update_ratio", "effective_rate"}
 """They span orders of magnitude from layer to layer; TensorBoard's histograms are linear."""
@@ -74,71 +66,17 @@ def tensorboard(results: Results) -> Files:
         if run in results.reasons:
             steps[0].MergeFrom(text_pb("reason", results.reasons[run]))
         curve = curves.get(run, results.curves[:0])
-        _add_curve(steps, curve, row)
-        _add_probes(steps, read_probes(results.path / run))
+        probes = read_probes(results.path / run)
+        for tag, points in scalars(curve, row, probes).items():
+            for step, value in points:
+                steps[step].value.add(tag=tag, simple_value=value)
+        _add_layers(steps, probes)
         yield f"{run}/{FILE}", _event_file(steps, curve)
 
 
-def run_settings(results: Results) -> dict[str, dict[str, Any]]:
-    """run -> what tells it from the others, each name with values of one type."""
-    runs = results.runs
-    table = runs.groupby("run", sort=False).agg(
-        {"norm": "first", **dict.fromkeys(results.keys, "first"), "seed": "first"}
-        | {"role": "+".join, "state": "first", "tuned": "first"}
-    )
-    tuned = table.pop("tuned")
-    for key in results.config.get("tune") or {}:
-        if key != "seeds":
-            table[key] = tuned.fillna(flatten_config(results.config)[key])
-    table["verdict"] = _verdicts(results, table)
-    for name in table:
-        number = pd.api.types.is_numeric_dtype(table[name])
-        table[name] = table[name].map(float if number else str).astype(object)
-    return {str(run): dict(row) for run, row in table.iterrows()}
-
-
-def _verdicts(results: Results, table: pd.DataFrame) -> list[str]:
-    """The verdict on each run's norm at its sweep point; "" for runs that are not judged."""
-    by, told = ["norm", *results.keys], verdicts(results)
-    if told.empty:
-        return [""] * len(table)
-    words = {tuple(map(str, row[by])): row["verdict"] for _, row in told.iterrows()}
-    judged = set(ExperimentResult(results).answered.results.runs["run"])
-    return [
-        words.get(tuple(map(str, row[by])), "") if run in judged else ""
-        for run, row in table.iterrows()
-    ]
-
-
-def _add_curve(steps: dict[int, Summary], curve: pd.DataFrame, run: pd.Series) -> None:
-    for row in curve.to_dict("records"):
-        for tag in CURVES:
-            # There is no training loss before the first update, and no training accuracy in the
-            # journals of an older normbench.
-            absent = row["step"] == 0 if tag == "train_loss" else tag == "train_accuracy"
-            if not (absent and np.isnan(row[tag])):
-                steps[row["step"]].value.add(tag=tag, simple_value=row[tag])
-    for tag in ONCE:
-        if not np.isnan(run[tag]):
-            steps[int(run["steps_done"])].value.add(tag=tag, simple_value=run[tag])
-    if not np.isnan(run["diverged_at"]):
-        at = int(run["diverged_at"])
-        steps[at].value.add(tag="diverged_at", simple_value=at)
-
-
-def _add_probes(steps: dict[int, Summary], probes: pd.DataFrame) -> None:
+def _add_layers(steps: dict[int, Summary], probes: pd.DataFrame) -> None:
     for row in probes.to_dict("records"):
         values = steps[row.pop("step")].value
-        activation, weight = row["activation_gradient"], row["weight_gradient"]
-        sizes = np.atleast_1d(row.get("layer_size", np.nan))[None]
-        scalars = {
-            "growth_per_layer": growth_of_rows(activation[None], sizes)[0],
-            "weight_growth_per_layer": growth_of_rows(weight[None], sizes)[0],
-            "first_layer_grad_norm": activation[0],
-            "last_layer_grad_norm": activation[-1],
-        }
-        for name, value in scalars.items():
-            values.add(tag=f"gradients/{name}", simple_value=value)
         for name, measured in row.items():
             layers = np.atleast_1d(measured)  # NaN: an older normbench did not probe it yet
             if name in _LOGARITHMIC:
@@ -173,7 +111,6 @@ def _event_file(steps: Mapping[int, Summary], curve: pd.DataFrame) -> bytes:
     writer = RecordWriter(file)
     writer.write(Event(file_version="brain.Event:2").SerializeToString())
     for step in sorted(steps):
-        seconds = np.interp(step, curve["step"], curve["train_seconds"]) if len(curve) else 0.0
-        event = Event(wall_time=seconds, step=step, summary=steps[step])
+        event = Event(wall_time=seconds_at(step, curve), step=step, summary=steps[step])
         writer.write(event.SerializeToString())
     return file.getvalue()

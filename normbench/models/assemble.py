@@ -170,15 +170,11 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
             return kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
         except Exception as error:
             # What this package raises is a sentence; what others do has a place in their code.
-            chart_data = their_frames(error)
-            if not chart_data and not isinstance(error, ValueError | TypeError):
+            frames = their_frames(error)
+            if not frames and not isinstance(error, ValueError | TypeError):
                 raise
-            told = (
-                f"the network's constructor raises {summary_of(error)}"
-                if chart_data
-                else str(error)
-            )
-            raise ConfigError([Problem("model", told, chart_data)]) from None
+            told = f"the network's constructor raises {summary_of(error)}" if frames else str(error)
+            raise ConfigError([Problem("model", told, frames)]) from None
 
 
 def _examined(
@@ -195,9 +191,9 @@ def _examined(
         raise ConfigError([Problem("model.output", str(error))]) from None
     except Untraceable as error:
         cause = error.__cause__
-        chart_data = their_frames(cause) if cause and blueprint.architecture.open else ""
+        frames = their_frames(cause) if cause and blueprint.architecture.open else ""
         larger = "images can be made larger with  data.resize: 64"
-        hint = "\n".join(filter(None, (larger, chart_data)))
+        hint = "\n".join(filter(None, (larger, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
     if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
         _check_logits(found.output, num_classes, "")

@@ -29,13 +29,13 @@ class _Divide(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:
         z, root = ctx.saved_tensors
-        nu = ctx.nu
+        nu = ctx.nu.clone()  # a second derivative wants the one from before it moves
         corrected = g - against(nu, z) * z
         dims = (0, *range(2, z.ndim))
         # nu <- nu (1 - a mean z^2) + a mean(g z): section 4, algorithm 2.
         rate = ctx.momentum
         new = nu * (1 - rate * z.square().mean(dims)) + rate * (g * z).mean(dims)
-        nu.copy_(new)
+        ctx.nu.copy_(new.detach())
         return corrected / root, None, None, None
 
 

@@ -31,10 +31,13 @@ class Spectral(nn.Module):
     u: Tensor
     v: Tensor
 
-    def __init__(self, w: Tensor, rng: np.random.Generator):
+    def __init__(self, layer: nn.Module, rng: np.random.Generator):
         super().__init__()
-        rows = w.detach().flatten(1)
-        self.weight_of = [w]  # in a list, so that it is not a parameter of this one too
+        assert isinstance(layer.weight, Tensor)
+        rows = layer.weight.detach().flatten(1)
+        # In a list, so that it is no part of this one. The layer and not its weight, which is
+        # another object once the network has moved to another kind of device.
+        self.layer = [layer]
         for name, size in (("u", rows.shape[0]), ("v", rows.shape[1])):
             drawn = torch.from_numpy(rng.standard_normal(size, dtype=np.float32))
             self.register_buffer(name, F.normalize(drawn, dim=0, eps=EPS))
@@ -49,7 +52,8 @@ class Spectral(nn.Module):
 
     def on_progress(self, share: float) -> None:
         """Before an update."""
-        self.iterate(self.weight_of[0].detach().flatten(1))
+        held = self.layer[0].get_parameter("parametrizations.weight.original")
+        self.iterate(held.detach().flatten(1))
 
     def forward(self, w: Tensor) -> Tensor:
         rows = w.flatten(1)
@@ -87,4 +91,4 @@ class SpectralNorm(WeightMethod):
         self, layer: nn.Module, path: str = "", network: Network | None = None
     ) -> nn.Module | None:
         rng = stream(network.seed if network else 0, "spectral norm", path)
-        return Spectral(layer.weight, rng)  # type: ignore[arg-type]
+        return Spectral(layer, rng)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from normbench.analysis.groups import OUTCOME_STATES, sweep_points
 from normbench.charts.palette import norm_styles
+from normbench.dotted import tuned_key
 from normbench.progress.braille import Line, plot
 from normbench.report.columns import percent
 from normbench.results.chart_data import about
@@ -139,8 +140,7 @@ def _states(runs: pd.DataFrame) -> str:
 
 
 def _role(role: str, results: Results) -> str:
-    tune = results.config.get("tune") or {}
-    key = next((key for key in tune if key != "seeds"), "")
+    key = tuned_key(results.config)
     words = {
         "tune": f" (tuning {key}, all its values together)",
         "best": f" (each norm at its own best {key})",

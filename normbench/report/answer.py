@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from normbench.analysis.rule import VerdictRule
-from normbench.constants import OUTCOME_STATES
 from normbench.report import sentences, turns
 from normbench.report.columns import Row, judged
 from normbench.report.fates import caveats, fates
@@ -22,8 +21,6 @@ from normbench.report.wording import quoted
 from normbench.results.experiment import ExperimentResult
 from normbench.results.records import records
 from normbench.results.tables import ResultTables
-
-ENDED = (*OUTCOME_STATES, "failed")
 
 _FROM_CONVERGENCE = (
     *("runs", "reached", "steps_to_target", "budget_steps", "target", "val_accuracy_mean"),
@@ -89,7 +86,7 @@ def answer(comparison: ExperimentResult) -> Answer:
     """What the experiment says. After a tuning, of the runs at each norm's own best value once all
     of them have ended, else of those at the shared values."""
     best, key = comparison.best, comparison.tuned_key
-    own = best is not None and bool(best.results.runs["state"].isin(ENDED).all())
+    own = comparison.at_own_best
     tables = best if best is not None and own else comparison.reported
     rows = _rows(tables)
     if own and key:
@@ -182,9 +179,8 @@ def _beside_shared(rows: pd.DataFrame, comparison: ExperimentResult) -> pd.DataF
     """With each norm's own best value, and the judged metric at the configured one."""
     by = ["norm", *comparison.results.keys]
     values = {_place(row, by): row["best"] for row in comparison.choices.to_dict("records")}
-    shared = {
-        _place(row, by): row["value"] for row in comparison.reported.best_set.to_dict("records")
-    }
+    beside = [] if comparison.shared is None else comparison.shared.best_set.to_dict("records")
+    shared = {_place(row, by): row["value"] for row in beside}
     places = [_place(row, by) for row in rows.to_dict("records")]
     return rows.assign(
         tuned=[values.get(place, math.nan) for place in places],
@@ -195,13 +191,13 @@ def _beside_shared(rows: pd.DataFrame, comparison: ExperimentResult) -> pd.DataF
 def _shared(comparison: ExperimentResult) -> list[str]:
     """Who leads at the value that all share, in a clause beside the own best ones."""
     key = str(comparison.tuned_key)
-    if comparison.results.keys:
+    if comparison.results.keys or comparison.shared is None:
         return []
-    rows = comparison.reported.best_set.to_dict("records")
+    rows = comparison.shared.best_set.to_dict("records")
     known = [row for row in rows if not math.isnan(row["value"])]
     if not known:
         return []
-    metric = comparison.reported.rule.metric
+    metric = comparison.shared.rule.metric
     leader = known[0]
     name = sentences.NOUNS[metric]
     told = f"{quoted(leader['norm'])} leads ({name} {judged(metric, leader['value'])})"

@@ -1,4 +1,4 @@
-"""What is about to be trained, in two lines."""
+"""What is about to be trained, in two lines, and how long that will take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.components import short
+from normbench.constants import HALVING_LEFT
+from normbench.report.columns import seconds as duration
 from normbench.report.wording import counted
 
 if TYPE_CHECKING:
@@ -37,13 +39,31 @@ def header(experiment: ExperimentConfig, results: Path) -> str:
             else f"{points} points of {keys}"
         )
     norms = len(experiment.labels)
-    runs = counted(norms * points * high, "run")
+    tune = experiment.tune
+    raced = 1
+    if tune is not None and tune.search == "halving":
+        raced = min(len(tune.values), HALVING_LEFT)
+        parts.append(f"the best {raced} values of {tune.key}")
+    runs = counted(norms * points * raced * high, "run")
     if low < high:
-        runs = f"{norms * points * low} to {runs}"
+        runs = f"{norms * points * raced * low} to {runs}"
     second = f"{' x '.join(parts)}: {runs}"
-    if experiment.tune:
-        second += f", tuned over {len(experiment.tune.values)} values of {experiment.tune.key}"
+    if tune is not None:
+        how = ", by halving" if tune.search == "halving" else ""
+        second += f", tuned over {len(tune.values)} values{how or f' of {tune.key}'}"
     return f"{first}\n{second} -> {results / experiment.name}"
+
+
+def time_ahead(seconds: float, runs: int, jobs: int, *, more: bool) -> str:
+    """How long the runs known so far will take; "" where it could not be timed.
+
+    more: whether others may follow, as seeds in steps and runs at own best values do.
+    """
+    if not seconds > 0:
+        return ""
+    which = f"the first {counted(runs, 'run')}" if more else counted(runs, "run")
+    took = "under a second" if seconds < 1 else f"about {duration(float(f'{seconds:.2g}'))}"
+    return f"{took} for {which}, {jobs} at a time"
 
 
 def _seeds(given: Any) -> tuple[str, int, int]:

@@ -206,6 +206,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
         as_configured = table_sections(
             comparison.reported, _named(comparison, own=False), chart_data.norms
         )
+        beside = comparison.at_own_best and comparison.shared is not None
         found.append(
             Part(
                 "tuning",
@@ -213,7 +214,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
                 [
                     *charts("sensitivity"),
                     *_tables(tuning_sections(comparison, key)),
-                    *_tables(as_configured if comparison.at_own_best else []),
+                    *_tables(as_configured if beside else []),
                 ],
             )
         )
@@ -222,7 +223,10 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             by_key(comparison, swept, metric, comparison.value(swept), best=best)
             for swept in chart_data.keys
             for metric in ("val_accuracy", "steps_to_target")
-            for best in ([False] if comparison.best is None else [False, True])
+            for best in [
+                *[False] * (comparison.shared is not None),
+                *[True] * bool(comparison.best),
+            ]
         ]
         found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
     found.append(Part("cost", "What it costs", charts("cost")))

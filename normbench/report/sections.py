@@ -68,7 +68,9 @@ def sections(comparison: ExperimentResult, *, all_pairs: bool = False) -> Iterat
     name, key = comparison.name, comparison.tuned_key
     shared = f", {key} as configured" if key else ""
     norms = comparison.reported.norms
-    yield from table_sections(comparison.reported, f"{name}{shared}", norms, all_pairs=all_pairs)
+    if comparison.shared is not None:
+        tables = comparison.shared
+        yield from table_sections(tables, f"{name}{shared}", norms, all_pairs=all_pairs)
     if key:
         yield from tuning_sections(comparison, key)
     if comparison.best is not None:

@@ -96,14 +96,11 @@ def _columns(answer: Answer) -> list[Column]:
         ),
     ]
     if answer.tuned_key:
-        columns += [
-            Column(f"own {own}", lambda row: _plain(row["tuned"])),
-            Column(
-                f"shared {HEADINGS[metric]}",
-                lambda row: _shared(metric, row),
-                weight=4,
-            ),
-        ]
+        columns.append(Column(f"own {own}", lambda row: _plain(row["tuned"])))
+    if answer.tuned_key and rows["shared_value"].notna().any():
+        columns.append(
+            Column(f"shared {HEADINGS[metric]}", lambda row: _shared(metric, row), weight=4)
+        )
     if rows["seeds"].nunique() > 1 and rows["runs"].nunique() > 1:
         columns.append(Column("seeds", lambda row: f"{row['seeds']:.0f}"))
     if metric == "steps_to_target":

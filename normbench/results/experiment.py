@@ -12,16 +12,17 @@ import pandas as pd
 from normbench.analysis import tuning
 from normbench.analysis.curves import by_seed
 from normbench.analysis.fairness import Fairness, fairness, fairness_line
+from normbench.analysis.halving import Search, searches
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, ChartData
 from normbench.constants import OUTCOME_STATES, SCHEMA
-from normbench.dotted import flatten_config
+from normbench.dotted import flatten_config, tuned_key
 from normbench.errors import ConfigError, Problem, StoreError, suggest
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
 from normbench.results.records import records, verdicts
 from normbench.results.tables import ResultTables as ResultTables
-from normbench.results.tables import looks_of
+from normbench.results.tables import contenders, looks_of
 from normbench.store import Results
 
 if TYPE_CHECKING:
@@ -64,14 +65,32 @@ class ExperimentResult:
         return [float(accuracies.median())]
 
     @cached_property
+    def shared(self) -> ResultTables | None:
+        """The tables at the values that the config gives; None where all runs are at own best."""
+        return self._role("report") if self.best is None or not self.halved else None
+
+    @cached_property
     def reported(self) -> ResultTables:
-        """The tables over the reporting runs, at the values that the config gives."""
-        return self._role("report")
+        """The tables over the reporting runs, at the values that the config gives, or else at each
+        norm's own best."""
+        if self.shared is not None:
+            return self.shared
+        assert self.best is not None
+        return self.best
 
     @cached_property
     def best(self) -> ResultTables | None:
         """The tables at each norm's own best tuned value, if there was a tuning."""
-        return self._role("best") if (self.results.runs["role"] == "best").any() else None
+        return self._own_best() if (self.results.runs["role"] == "best").any() else None
+
+    @property
+    def halved(self) -> bool:
+        """Whether own best values are searched by halving: several of a norm may then race."""
+        return (self.results.config.get("tune") or {}).get("search") == "halving"
+
+    def _own_best(self) -> ResultTables:
+        tables = self._role("best")
+        return contenders(tables) if self.halved else tables
 
     def against(self, baseline: str) -> ExperimentResult:
         """The same experiment with another of its norms as the baseline. Raises ConfigError."""
@@ -88,18 +107,40 @@ class ExperimentResult:
 
     @property
     def tuned_key(self) -> str | None:
-        """The key that was tuned, such as optimizer.lr."""
-        tune = self.results.config.get("tune")
-        return next(key for key in tune if key != "seeds") if tune else None
+        """The key that is tuned, such as optimizer.lr."""
+        return tuned_key(self.results.config)
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
         """Accuracy, area and steps by norm and tuned value: see ``analysis.tuning.sensitivity``."""
+        tables, outcomes = self._tuning
+        return tuning.sensitivity(outcomes, self.results.keys, tables.norms, target=self.targets[0])
+
+    @cached_property
+    def _tuning(self) -> tuple[ResultTables, pd.DataFrame]:
+        """The tuning runs, and their outcomes with the values as the config has them."""
         tables = self._role("tune")
         # In a column with NaN a whole number is 32.0, which no config takes for 32.
         grid = {float(value): value for value in self.results.config["tune"][self.tuned_key]}
-        outcomes = tables.primary.assign(tuned=tables.primary["tuned"].map(grid))
-        return tuning.sensitivity(outcomes, self.results.keys, tables.norms, target=self.targets[0])
+        return tables, tables.primary.assign(tuned=tables.primary["tuned"].map(grid))
+
+    @cached_property
+    def searches(self) -> dict[tuple[str, tuple[Any, ...]], Search]:
+        """(norm, sweep values) -> where its search by halving stands: see ``analysis.halving``."""
+        tables, outcomes = self._tuning
+        config = self.results.config["tune"]
+        first, seeds = int(tables.results.runs["seed"].min()), config["seeds"]
+        if isinstance(seeds, int):  # those that follow the reporting seeds
+            seeds = range(first, first + seeds)
+        return searches(
+            outcomes,
+            tables.norms,
+            self.results.keys,
+            grid=config[self.tuned_key],
+            seeds=seeds,
+            metric=tables.rule.metric,
+            target=self.targets[0],
+        )
 
     @cached_property
     def choices(self) -> pd.DataFrame:
@@ -111,10 +152,10 @@ class ExperimentResult:
         if self.tuned_key is None:
             return pd.DataFrame()
         keys, metric = self.results.keys, self.reported.rule.metric
-        table = tuning.choose(self.sensitivity, keys, metric)
-        if self.best is None:
+        table = tuning.choose(self.sensitivity, keys, metric, self._raced if self.halved else None)
+        if self.best is None or self.shared is None:
             return table
-        gained = tuning.against_shared(self.best.primary, self.reported.primary, keys, metric)
+        gained = tuning.against_shared(self.best.primary, self.shared.primary, keys, metric)
         return table.merge(gained, on=["norm", *keys], how="left")
 
     @property
@@ -124,6 +165,25 @@ class ExperimentResult:
             (row["norm"], tuple(row[key] for key in self.results.keys)): row["best"]
             for row in self.choices.to_dict("records")
         }
+
+    @property
+    def racing(self) -> dict[tuple[str, tuple[Any, ...]], Any]:
+        """(norm, sweep values) -> the tuned value that it races at, or a tuple of several."""
+        if not self.halved:
+            return self.chosen
+        return {at: found.values for at, found in self.searches.items() if found.ended}
+
+    @property
+    def _raced(self) -> dict[tuple[Any, ...], float]:
+        """(norm, *sweep values) -> the value by which it stands in ``best``; before there is a run
+        the one that the search has in front."""
+        searches = {at: own.values for at, own in self.searches.items() if own.values}
+        picked = {(norm, *at): values[0] for (norm, at), values in searches.items()}
+        if self.best is not None:
+            runs = self.best.results.runs
+            named = runs[["norm", *self.results.keys, "tuned"]].drop_duplicates()
+            picked |= {tuple(row[:-1]): row[-1] for row in named.itertuples(index=False)}
+        return picked
 
     @property
     def judged(self) -> ResultTables:
@@ -211,9 +271,9 @@ class ExperimentResult:
     @property
     def at_own_best(self) -> bool:
         """Whether each norm is judged at its own best tuned value: once all those runs ended."""
-        best = self.best
-        ended = (*OUTCOME_STATES, "failed")
-        return best is not None and bool(best.results.runs["state"].isin(ended).all())
+        own = self.results.runs[self.results.runs["role"] == "best"]
+        ended = own["state"].isin((*OUTCOME_STATES, "failed")).all()
+        return len(own) > 0 and (self.shared is None or bool(ended))
 
     @property
     def answered(self) -> ResultTables:
@@ -265,6 +325,9 @@ class ExperimentResult:
         runs = self.reported.results.runs
         if runs["state"].isin(OUTCOME_STATES).any():
             return
+        if runs.empty and self.tuned_key:
+            told = f"experiment {self.name!r} still searches each norm's own best {self.tuned_key}"
+            raise StoreError(told + "\n    the command that began it continues")
         states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
         lines = sorted(set(self.results.reasons.values()))[:5]
         failed = runs.loc[runs["state"] == "failed", "run"]

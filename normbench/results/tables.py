@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from normbench.analysis import comparison, convergence, sequential, signal, survival
 from normbench.analysis.best_set import best_set
 from normbench.analysis.groups import sweep_points
 from normbench.analysis.rule import VerdictRule
+from normbench.constants import contender
 from normbench.store import Results
 
 
@@ -164,6 +166,77 @@ class ResultTables:
             )
             parts.append(table.assign(target=target))
         return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class ContenderTables(ResultTables):
+    """The tables of norms that race at several values of a tuned key each.
+
+    What may be best is found among all contenders, a norm at a value each (``pool``), so its 5 %
+    covers that the better value of a norm was not known beforehand: a norm is out only when all of
+    its contenders are. Every other table is of one contender a norm, the one in front.
+    """
+
+    pool: ResultTables = field(kw_only=True)
+
+    @cached_property
+    def best_set(self) -> pd.DataFrame:
+        """See ``ResultTables.best_set``: each norm by its contender in front, with the p-value of
+        the last of them to go, so that norms whose numbers stand together may be compared."""
+        return _in_front(self.pool)[0]
+
+    @property
+    def races(self) -> dict[tuple[Any, ...], sequential.Race]:
+        """See ``ResultTables.races``: of contenders, by their names (``conventions.contender``).
+
+        Where all that still race are of one norm there is nothing more to find out.
+        """
+        runs = self.pool.results.runs
+        norm = dict(zip(runs["norm"], runs["of"], strict=True))
+        return {at: _of_norms(found, norm) for at, found in self.pool.races.items()}
+
+
+def _of_norms(race: sequential.Race, norm: Mapping[str, str]) -> sequential.Race:
+    """A race of contenders, ended where one norm is left. norm: whose contender each is."""
+    if race.ended or race.look < 0 or len({norm[name] for name in race.racing}) > 1:
+        return race
+    # What is needed is never less than what there is: see ``execution.experiment.needed``.
+    return replace(race, need={**race.need, **dict.fromkeys(race.racing, 0)}, ended="one left")
+
+
+def contenders(tables: ResultTables) -> ContenderTables:
+    """The tables over runs at own best values, of which a norm may have several."""
+    runs = tables.results.runs
+    named = [contender(*pair) for pair in zip(runs["norm"], runs["tuned"], strict=True)]
+    whole = runs.assign(norm=np.array(named, dtype=object), of=runs["norm"])
+    pool = ResultTables(replace(tables.results, runs=whole), "", tables.targets, tables.looks)
+    if runs.empty:
+        return ContenderTables(
+            tables.results, tables.baseline, tables.targets, tables.looks, pool=pool
+        )
+    front = _in_front(pool)[1]
+    places = zip(*(whole[name] for name in ("norm", *tables.results.keys)), strict=True)
+    mine = tables.results.only(pd.Series([place in front for place in places]))
+    return ContenderTables(mine, tables.baseline, tables.targets, tables.looks, pool=pool)
+
+
+def _in_front(pool: ResultTables) -> tuple[pd.DataFrame, set[tuple[Any, ...]]]:
+    """The best set with one row a norm, and (contender, <keys>) of each of them.
+
+    In front is the leader, else of those that may be best the one with the best value, else of all.
+    """
+    keys, runs = pool.results.keys, pool.results.runs
+    norm = dict(zip(runs["norm"], runs["of"], strict=True))
+    table = pool.best_set.assign(of=pool.best_set["norm"].map(norm))
+    by = [*keys, "of"]
+    table["out"] = ~table["in_set"].astype(bool)
+    table["p_value"] = table.groupby(by, dropna=False)["p_value"].transform("max")
+    front = table.sort_values(["out", "place"], kind="stable").drop_duplicates(by)
+    front = front.loc[[row for row in table.index if row in front.index]]
+    chosen = set(zip(*(front[name] for name in ("norm", *keys)), strict=True))
+    rows = front.assign(norm=front["of"])
+    rows["place"] = rows.groupby(keys, dropna=False).cumcount() if keys else range(len(rows))
+    return rows.drop(columns=["of", "out"]).reset_index(drop=True), chosen
 
 
 def looks_of(config: Mapping[str, Any]) -> sequential.Looks | None:

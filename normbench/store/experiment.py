@@ -197,7 +197,7 @@ class ExperimentStore:
         rules: list[dict[str, Any]] = []
         verdict = config.get("verdict")
         if before.get("looked_at") and known & {run["context"] for run in runs}:
-            kept["looked_at"] = before["looked_at"]
+            kept = {key: before[key] for key in ("looked_at", "looked_by") if key in before}
             # An older normbench kept the last rule alone.
             first = {"seeds": 0, "verdict": before["config"].get("verdict")}
             rules = before.get("rules") or [first]
@@ -289,6 +289,10 @@ class ExperimentStore:
         if plan.pop("seal", None) is not None:
             check_sum(content, path)
         return plan
+
+    def looked_by(self) -> Any:
+        """The ``seeds`` of the config by which the runs on record were last looked at, or None."""
+        return self.read_plan().get("looked_by") if self.is_at(self.path) else None
 
     def is_named(self) -> bool:
         """Whether the name is one of a folder in the results folder, not a way to elsewhere."""

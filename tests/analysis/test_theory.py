@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from normbench.analysis.signal import growth_per_layer
 from normbench.analysis.theory import energy_slope, growth
-from normbench.models import ACTIVATIONS
-from normbench.models.base import MODELS, ModelSettings, build
+from normbench.models import ACTIVATIONS, MODELS, ModelSettings
+from normbench.models.assemble import assemble
+from normbench.models.network import Blueprint
 from normbench.norms import NormPolicy, make_method
 from normbench.seeding import stream
 
@@ -210,7 +211,8 @@ def test_theory_agrees_with_wide_networks(kind, activation, init, placement, opt
         x = torch.from_numpy(rng.standard_normal((batch, width), dtype=np.float32))
         shape, classes = (1, 1, width), 10
         sizes = MODELS["mlp"].Options(depth=depth, width=width)
-        network = build("mlp", sizes, settings, method, shape, classes, seed)
+        blueprint = Blueprint("mlp", sizes, settings)
+        network = assemble(blueprint, method, shape, classes, seed, batch).module
         outputs: list[torch.Tensor] = []
         for block in network.blocks:
             block.linear.register_forward_hook(lambda m, i, z, outputs=outputs: outputs.append(z))
@@ -219,8 +221,8 @@ def test_theory_agrees_with_wide_networks(kind, activation, init, placement, opt
         found.append(growth_per_layer([float(g.double().norm()) for g in gradients]))
     phi, dphi = functions(activation)
     expected = growth(
-        statistics=method.statistics,
-        centered=method.centered,
+        statistics=method.traits.statistics,
+        centered=method.traits.centered,
         placement=placement,
         phi=phi,
         dphi=dphi,

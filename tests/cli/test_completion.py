@@ -45,13 +45,16 @@ def tab(cli, monkeypatch):
         ("normbench train --sweep data.b", ["data.batch_size="]),
         ("normbench train --sweep see", []),
         ("normbench compare tiny --by optimizer.lr", ["optimizer.lr"]),
-        ("normbench cost --norm ba", ["batch"]),
+        ("normbench cost --norm ba", ["batch", "batch_frozen_scale", "batch_instance"]),
         ("normbench list runs --norm no", ["none"]),
         ("normbench list runs --state d", ["diverged", "damaged"]),
         ("normbench list no", ["norms"]),
         ("normbench init --dataset mn", ["mnist"]),
         ("normbench init --model c", ["cnn"]),
-        ("normbench init --norms none,ba", ["none,batch"]),
+        (
+            "normbench init --norms none,ba",
+            ["none,batch", "none,batch_frozen_scale", "none,batch_instance"],
+        ),
         ("normbench compare nowhere", []),
         ("normbench export tiny --to c", ["csv"]),
         ("normbench train --executor r", ["ray"]),
@@ -104,6 +107,7 @@ def flat(tree: dict, prefix: str = "") -> set[str]:
 def test_every_key_of_the_bundled_configs_is_known(path):
     resolved = load(path).resolved()
     del resolved["sweep"], resolved["tune"]
+    assert resolved["model"].pop("source") is None  # filled in, for a file of one's own
     assert flat(resolved) <= set(dotted_keys())
 
 

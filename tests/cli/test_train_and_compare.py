@@ -132,6 +132,15 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same(cli, config, 
     assert journals(tmp_path / "results" / "tiny") == before
 
 
+def test_before_training_it_is_told_how_long_the_runs_that_are_left_take(cli, config):
+    assert "for 4 runs, 1 at a time" in cli("train", config, "-j", "1").err
+    assert "1 at a time" not in cli("train", config, "-j", "1").err
+    more = cli("train", config, "-j", "1", "--set", "seeds=3").err
+    assert "for 2 runs, 1 at a time" in more
+    fresh = cli("train", config, "-j", "1", "--fresh", "--yes", "-q").err
+    assert "at a time" not in fresh
+
+
 def test_more_seeds_train_only_what_is_new(cli, config, tmp_path):
     shared = ("train", config, "--jobs", "1", "--set", "norms=[none]")
     cli(*shared, "--set", "seeds=1")

@@ -48,6 +48,37 @@ def test_without_an_evaluation_it_says_so(cli, tmp_path, digits):
     assert "no evaluation yet" in done.out
 
 
+def test_without_a_name_it_is_the_latest_and_is_found_further_up(cli, halfway, monkeypatch):
+    below = halfway.parent / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    for words in (("watch",), ("watch", "tiny")):
+        done = cli(*words)
+        assert done.code == 0
+        assert "2 done, 1 running, 1 to do" in done.out
+    assert f"tiny: the only experiment in {halfway}" in cli("watch").err
+
+
+def test_watch_and_show_without_a_name_say_where_nothing_is(cli, tmp_path):
+    for verb in ("watch", "show"):
+        done = cli(verb)
+        assert done.code == 4
+        assert f"no experiment in {tmp_path / 'results'}" in done.err
+
+
+def test_show_without_a_name_draws_the_latest_experiment(cli, halfway, monkeypatch):
+    told = cli("show", "tiny").out
+    below = halfway.parent / "a"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    done = cli("show")
+    assert (done.code, done.out) == (0, told)
+    assert "tiny: the only experiment" in done.err
+    assert cli("show", "tiny").out == told
+    assert json.loads(cli("show", "--json").out) == json.loads(cli("show", "tiny", "--json").out)
+    assert cli("show", "--set", "model.depth=3").code == 2
+
+
 def test_an_unknown_experiment_is_told_with_the_nearest(cli, halfway):
     done = cli("watch", "tny")
     assert done.code == 4

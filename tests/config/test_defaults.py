@@ -39,8 +39,8 @@ def test_what_a_file_says_is_never_replaced(text: str) -> None:
 
 def test_who_gives_one_key_of_a_model_keeps_the_schema_s_defaults_for_the_others() -> None:
     whole, partial = load(f"model: mlp\n{LEAST}"), load(f"model: {{kind: mlp, depth: 4}}\n{LEAST}")
-    assert whole.model.init == "torch_default"
-    assert partial.model.init == "he_normal"
+    assert whole.model.width == 64
+    assert partial.model.width == 256
 
 
 def test_a_budget_without_a_cadence_is_evaluated_evenly() -> None:

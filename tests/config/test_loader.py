@@ -53,7 +53,7 @@ BAD = [
     ("groups: 4", "groups: 0", "3:44  norms[2].groups: must be at least 1, got 0"),
     ("groups: 4", "group: 4",
      "3:36  norms[2].group: unknown key 'group'\n    did you mean 'groups'?  known: groups, kind, "
-     "name"),
+     "name, strict, weights"),
     ("groups: 4", "name: a/b", "3:42  norms[2].name: 'a/b' cannot be a label\n"
      "    up to 40 letters, digits, spaces and . _ ( ) = + -, the first a letter or digit"),
     ("batch", "instance", "3:15  norms[1]: instance norm takes its statistics over the positions "

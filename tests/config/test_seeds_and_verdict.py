@@ -69,3 +69,8 @@ def test_what_is_judged_and_how_many_seeds_is_no_part_of_a_runs_identity():
     plain = experiment().run({}, "batch", 0).identity()
     other = experiment("verdict.metric=val_accuracy", "seeds=auto").run({}, "batch", 0)
     assert other.identity() == plain
+
+
+@pytest.mark.parametrize(("text", "given"), [("auto", "auto"), ("{to: 16}", {"to": 16}), ("8", 8)])
+def test_seeds_in_steps_are_given_as_they_were_written(text, given):
+    assert experiment(f"seeds={text}").given()["seeds"] == given

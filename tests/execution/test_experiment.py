@@ -321,3 +321,29 @@ def test_what_is_left_follows_the_same_rounds(tmp_path, digits):
     assert (len(known), more) == (32, True)
     carry(tmp_path, digits, *RACE)
     assert what_is_left(wanted, store)[1:] == ([], False)
+
+
+def test_the_next_looks_of_one_design_are_no_peeking_where_a_budget_ended_before_them(
+    tmp_path, digits
+):
+    wanted = experiment(*RACE)
+    store = ExperimentStore(tmp_path, wanted.name)
+
+    def until(most: int) -> ExperimentResult:
+        executor = ScriptedExecutor(lambda task: finishes({0: 0.1, 12: accuracy(task.config)}))
+        store.lock()
+        try:
+            return carry_out(
+                wanted, store, digits, executor, affords=lambda plan: plan[-1].seed < most
+            )
+        finally:
+            store.unlock()
+
+    assert until(8).looked_at == (8,)
+    assert until(12).looked_at == (12,)
+    assert until(16).looked_at == (16,)
+    again = compare("tiny", results=tmp_path)
+    assert (again.looked_at, again.peeked) == ((16,), "")
+    more, _ = carry(tmp_path, digits, *RACE, "seeds={from: 8, to: 20, step: 4}")
+    assert more.looked_at == (16, 20)
+    assert more.peeked

@@ -1,7 +1,5 @@
 """The landscape measures against plain autograd, closed forms and a dense Hessian."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,18 +8,23 @@ from torch.nn import functional as F
 
 from normbench.measure.landscape import gradient_noise, landscape, largest_hessian_eigenvalue
 from normbench.models import MODELS, ModelSettings
-from normbench.models.assemble import assemble
+from normbench.models.assemble import anatomy, assemble, problem_of
 from normbench.models.network import Blueprint
-from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
+from normbench.norms import NORMS, NormPolicy, make_method
 from normbench.seeding import stream
+
+IMAGE = (4, 4, 1)
+
+
+def blueprint(layout: str) -> Blueprint:
+    model = "mlp" if layout == "flat" else "cnn"
+    small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 4}
+    return Blueprint(model, MODELS[model].Options(**small), ModelSettings(activation="tanh"))
 
 
 def network(kind: str, layout: str = "flat") -> nn.Module:
-    model = "mlp" if layout == "flat" else "cnn"
-    small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 4}
-    blueprint = Blueprint(model, MODELS[model].Options(**small), ModelSettings(activation="tanh"))
     method = make_method(kind, NormPolicy(), **groups(kind))
-    return assemble(blueprint, method, (4, 4, 1), 3, 0).module
+    return assemble(blueprint(layout), method, IMAGE, 3, 0).module
 
 
 def groups(kind: str) -> dict[str, int]:
@@ -40,8 +43,9 @@ def cases() -> list[tuple[str, str]]:
     found = []
     for kind in NORMS:
         method = make_method(kind, NormPolicy(), **groups(kind))
-        for layout, shape in (("flat", (4,)), ("image", (4, 2, 2))):
-            if method.problem(replace(NormSlot.of(*shape), default=""), 8) is None:
+        for layout in ("flat", "image"):
+            plan = blueprint(layout)
+            if problem_of(plan, anatomy(plan, IMAGE, 3), method, 8) is None:
                 found.append((kind, layout))
                 break
     return found

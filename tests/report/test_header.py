@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tiny import experiment
 
-from normbench.report.header import header
+from normbench.report.header import header, time_ahead
 
 
 def test_it_tells_network_data_norms_seeds_and_where_the_results_go():
@@ -26,3 +26,10 @@ def test_a_sweep_and_a_tuning_are_told():
     assert header(tuned, Path("r")).splitlines()[1] == (
         "none, batch x 2 seeds: 4 runs, tuned over 2 values of optimizer.lr -> r/tiny"
     )
+
+
+def test_the_time_ahead_is_of_the_runs_known_so_far():
+    assert time_ahead(83.4, 24, 2, more=False) == "about 83 s for 24 runs, 2 at a time"
+    assert time_ahead(600.0, 40, 4, more=True) == "about 10 min for the first 40 runs, 4 at a time"
+    assert time_ahead(0.2, 2, 1, more=False) == "under a second for 2 runs, 1 at a time"
+    assert time_ahead(float("nan"), 24, 2, more=False) == ""

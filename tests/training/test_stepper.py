@@ -74,7 +74,12 @@ def fits(norm: str, overrides: tuple[str, ...]) -> bool:
 
 
 # Two values a group, the default in so small a network, would be chaotic: they normalize to +-1.
-OPTIONS = {"group": "{kind: group, groups: 2}"}
+OPTIONS = {
+    "group": "{kind: group, groups: 2}",
+    # What grows without bounds, or learns at 64 times the rate, is as chaotic.
+    "weight_standardization": "{kind: rms, weights: weight_standardization}",
+    "batch_frozen_scale": "{kind: batch_frozen_scale, strict: true}",
+}
 
 
 def lasting(told: list[events.Event]) -> list[type]:
@@ -88,6 +93,8 @@ def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model
     overrides = (*BUDGET, *model, "probes={every: 4}", "optimizer.lr=0.02")
     if not fits(norm, overrides):
         pytest.skip(f"{norm} does not go with this network")
+    if "stack" in NORMS[norm].conflicts:
+        pytest.skip(NORMS[norm].conflicts["stack"])
     runs = configs(*overrides, norm=OPTIONS.get(norm, norm))
     for told, config in zip(together(runs, digits), runs, strict=True):
         alone = trained(
@@ -95,13 +102,15 @@ def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model
         )
         assert lasting(told) == lasting(alone)
         assert only(told, events.EpochStarted) == only(alone, events.EpochStarted)
+        # Weights that are computed from others carry their rounding as well.
+        allowed = 1e-3 if "weight" in NORMS[norm].replaces else 1e-4
         for name, tensor in weights(alone).items():
-            torch.testing.assert_close(weights(told)[name], tensor, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(weights(told)[name], tensor, rtol=1e-3, atol=allowed)
         for ours, theirs in zip(only(told, events.Probed), only(alone, events.Probed), strict=True):
             assert ours.step == theirs.step
             for name, values in theirs.quantities.items():
                 assert ours.quantities[name] == pytest.approx(
-                    values, rel=2e-2, abs=1e-5, nan_ok=True
+                    values, rel=2e-2, abs=allowed / 10, nan_ok=True
                 ), name
 
 
