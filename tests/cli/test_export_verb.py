@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from exporting import every
 from scripted import finishes, play
 from tiny import experiment
 
@@ -20,7 +21,7 @@ def trained(tmp_path, digits) -> Path:
     return tmp_path / "results" / "tiny"
 
 
-@pytest.mark.parametrize("name", EXPORTERS.names())
+@every
 def test_the_files_are_printed_one_a_line(cli, trained, name):
     done = cli("export", "tiny", "--to", name)
     assert (done.code, done.err) == (0, "")

@@ -6,35 +6,18 @@ import io
 import json
 import re
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from everything import LABEL
+from exporting import EXTRAS, every
 from scripted import finishes, play
 from tiny import experiment
 
 from normbench.errors import ConfigError, StoreError
 from normbench.exporters import EXPORTERS, export
 from normbench.store import read_results
-
-EXTRAS = {"parquet": "pyarrow", "tensorboard": "tensorboard", "wandb": "wandb"}
-"""exporter -> the module that its extra installs."""
-
-every = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.skipif(
-                name in EXTRAS and find_spec(EXTRAS[name]) is None,
-                reason=f"the extra {name} is not installed",
-            ),
-        )
-        for name in EXPORTERS.names()
-    ],
-)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
