@@ -98,9 +98,8 @@ def train(
     digits experiment. overrides: ``key=value``. results: the results folder. data_dir: where
     datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
     processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
-    one started here. fresh: forget every earlier run of this experiment. accept_changes: continue
-    runs under another torch, device or number of threads too. watch, progress, note: see what
-    happens. affords: see ``execution.carry_out``.
+    one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
+    see what happens. affords, accept_changes: see ``execution.carry_out``.
 
     Ctrl-C or SIGTERM lets every running run finish its step and checkpoint; the result's
     ``outcome.stopped`` tells. Raises ConfigError, DataError, StoreError.

@@ -195,8 +195,8 @@ def test_what_is_written_beside_the_arrays_is_looked_at_too(write_idx: Write, ke
 
 def test_the_arrays_are_looked_at_once_a_process(write_idx: Write, monkeypatch):
     seen: list[int] = []
-    real = prepared._fingerprint
-    monkeypatch.setattr(prepared, "_fingerprint", lambda arrays: seen.append(1) or real(arrays))
+    real = prepared.fingerprint_of
+    monkeypatch.setattr(prepared, "fingerprint_of", lambda *given: seen.append(1) or real(*given))
     dataset = prepare("kmnist", data_dir=write_idx("KMNIST"))
     load(dataset.path)
     load(dataset.path)
