@@ -89,7 +89,7 @@ def test_a_message_that_cannot_be_written_changes_no_exit_code():
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_tables_are_plain_where_a_terminal_knows_no_more(encoding):
-    done = run("list", "norms", PYTHONIOENCODING=encoding)
+    done = run("list", "datasets", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, "")
     assert "-----" in done.stdout
     assert "?" not in done.stdout
