@@ -206,9 +206,9 @@ def test_norms_that_are_equally_good_are_not_told_apart_by_the_search() -> None:
     assert planted(0.9, 2, 40, 12)["out"] <= 0.05 + 0.10
 
 
+# The case in which most are eliminated; the others take minutes each as well, by the same function.
 @pytest.mark.slow
-@pytest.mark.parametrize("others_flat", [False, True])
-@pytest.mark.parametrize("apart", [0.3, 0.6, 0.9, 1.5])
+@pytest.mark.parametrize(("apart", "others_flat"), [(0.6, True)])
 def test_the_best_norm_is_eliminated_by_search_and_race_in_at_most_five_percent(
     apart: float, others_flat: bool
 ) -> None:

@@ -75,7 +75,9 @@ def test_a_network_of_torchvision_trains_under_a_norm_of_ours(name):
 @pytest.mark.parametrize("name", list(ZOO))
 def test_networks_of_torchvision_train_under_every_norm_that_fits(name):
     kind, args, *expected = ZOO[name]
-    check(plan(kind, name, args), *expected)
+    # Of 129 million numbers, drawn anew for every norm.
+    few = ("original", "none", "batch", "layer", "rms", "group") if name == "vgg11_bn" else ()
+    check(plan(kind, name, args), *expected, only=few)
 
 
 @needs_timm
