@@ -13,10 +13,13 @@ from normbench.interrupts import STOPPING, Interrupts
 
 @pytest.fixture(autouse=True)
 def as_python_has_it() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, whatever other tests have set."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C raises KeyboardInterrupt and the others end the process, whatever other tests have
+    set, and whatever a shell that started them in the background told them to ignore."""
+    own = dict.fromkeys(STOPPING, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in own.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", STOPPING)
