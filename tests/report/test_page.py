@@ -175,6 +175,7 @@ def test_every_number_in_a_table_is_defined(made):
                     assert entry(column.heading) in GLOSSARY, column.heading
 
 
+@pytest.mark.slow
 def test_a_page_of_eight_norms_and_sixteen_seeds_stays_small(tmp_path, digits):
     groups = ", ".join(f"{{kind: group, groups: {n}}}" for n in (1, 2, 4, 8))
     norms = f"norms=[none, batch, layer, rms, {groups}]"
