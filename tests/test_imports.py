@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
             *("analysis", "results"),
         ],
         "analysis": [],
-        "doctor": ["data", "store", "registry"],
+        "doctor": ["data", "store", "registry", "config"],
         "charts": ["analysis", "store", "registry"],
         "results": ["analysis", "store", "charts", "registry", "plan", "config", "measure"],
         "measure": [
