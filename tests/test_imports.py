@@ -55,6 +55,7 @@ UPPER = [
     "report",
     "progress",
     "claims",
+    "probing",
     "api",
     "recommending",
     "interactive",
