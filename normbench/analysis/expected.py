@@ -7,7 +7,7 @@ closed ones of ``analysis.theory``, or ``analysis.chain`` layer by layer.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 from normbench.analysis import correlation, signal, theory
 from normbench.analysis.activations import Pair, composed, functions, gate
 from normbench.analysis.chain import growths, partial_growth
+from normbench.analysis.residual import Blocks, follow
 from normbench.analysis.spatial import growth_without_norm
+from normbench.analysis.stream import Beyond, Setting
 
 _OF_GROWTH = frozenset(inspect.signature(theory.growth).parameters)
 _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
@@ -31,11 +33,13 @@ BEFORE = "theory of this norm is of its place before the activation"
 @dataclass(frozen=True)
 class Expected:
     """growth: of the squared gradient a layer toward the input; forward: of the mean square
-    activation a layer toward the output; note: why they are NaN."""
+    activation a layer toward the output; of a residual network both a block, of what enters it, and
+    blocks what they are fitted to; note: why they are NaN."""
 
     growth: float = np.nan
     forward: float = np.nan
     note: str = ""
+    blocks: Blocks | None = None
 
 
 def expected(
@@ -51,7 +55,7 @@ def expected(
     if law is None:
         return Expected(note=no_law)
     if not chain:
-        return Expected(note="theory knows plain chains of layers, and not this network")
+        return _residual(law, centered_weights, theory_inputs)
     act = functions(activation)
     if act is None:
         return Expected(note=f"theory does not know the activation {activation}")
@@ -76,6 +80,53 @@ def expected(
 
 def _flat(theory_inputs: Mapping[str, Any]) -> bool:
     return len(theory_inputs["shapes"][0]) == 1
+
+
+UNKNOWN_NETWORK = (
+    "theory knows plain chains of layers, and residual networks of linear layers or convolutions"
+)
+
+
+def _residual(
+    law: Mapping[str, Any], centered_weights: bool, inputs: Mapping[str, Any]
+) -> Expected:
+    if inputs["outline"] is None:
+        lacking = f", but not {inputs['no_outline']}" if inputs["no_outline"] else ""
+        return Expected(note=UNKNOWN_NETWORK + lacking)
+    products = inputs["input_products"]
+    square, shared, rough = inputs["input_mean_square"], 0.0, 0.0
+    if products is not None and len(products) > 1:
+        products = np.asarray(products, dtype=float)
+        shared = float(products[~np.eye(len(products), dtype=bool)].mean())
+        apart = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
+        rough = float((apart**2).sum() / np.trace(apart) ** 2) if np.trace(apart) > 0 else 0.0
+    image = inputs["input_map"]
+    positions = tuple(np.shape(image)) if image is not None else _flat_or_first(inputs)
+    try:
+        found = follow(
+            inputs["outline"],
+            Setting(dict(law), inputs["batch_size"], centered_weights, rough),
+            positions,
+            1.0 if square is None else square,
+            shared,
+        )
+    except Beyond as error:
+        return Expected(note=str(error))
+    sizes = block_sizes(inputs["shapes"], inputs["blocks"])[None]
+    growth = signal.growth_of_rows(np.sqrt(found.gradient)[None], sizes)[0]
+    forward = signal.growth_of_rows(np.sqrt(found.entering)[None, ::-1], sizes[:, ::-1])[0]
+    return Expected(float(growth), float(forward), blocks=found)
+
+
+def _flat_or_first(inputs: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(inputs["shapes"][0][1:])
+
+
+def block_sizes(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None]) -> signal.Floats:
+    """Values of one example that enter each residual block: what the layer before it gives. [B]"""
+    count = 1 + max((b for b in blocks if b is not None), default=-1)
+    firsts = [blocks.index(number) for number in range(count)]
+    return np.array([np.prod(shapes[max(first - 1, 0)]) for first in firsts], dtype=float)
 
 
 def _layer_by_layer(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis import signal
-from normbench.analysis.expected import expected, expected_cosines
+from normbench.analysis.expected import block_sizes, expected, expected_cosines
 
 FACTOR = 1e4
 
@@ -90,17 +90,20 @@ def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> p
         known = group["theory_inputs"].iloc[0]
         said = _theory(group["theory_inputs"])
         value = said["theory"]
-        cosines = said.pop("cosines")
+        cosines, over = said.pop("cosines"), said.pop("over_blocks")
         rows.append(
             {
                 "norm": norm,
                 **points[point],
                 "step": 0,
                 **said,
-                "theory_se": _theory_se(known["shapes"], len(group)),
+                "theory_se": _theory_se(known, len(group)),
                 "verdict": signal.propagation(value, factor=FACTOR),
                 "depth_for_1e4": signal.depth_for_factor(value, FACTOR),
-                "factor_over_depth": float(np.float64(value) ** (len(known["shapes"]) - 1)),
+                "factor_over_depth": float(np.float64(value) ** (len(known["shapes"]) - 1))
+                if over is None
+                else over,
+                "per": "layer" if _Blocks.of(known) is None else "block",
                 "example_cosine_theory": float(cosines[-1]),
                 "seeds": len(group),
             }
@@ -109,14 +112,21 @@ def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> p
 
 
 def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
-    """theory, forward_theory (geometric means over seeds), theory_note and cosines [L]."""
+    """theory, forward_theory (geometric means over seeds), theory_note, identity_share_theory [B],
+    over_blocks (the squared gradient of the first block over the last's; None without blocks) and
+    cosines [L]."""
     said = [expected(**known) for known in inputs]
     found = [expected_cosines(**known) for known in inputs]
+    blocks, none = [s.blocks for s in said if s.blocks is not None], np.array([])
     missing = np.full(len(said and next(iter(inputs))["shapes"]), np.nan)
     return {
         "theory": _geometric_mean(np.array([s.growth for s in said])),
         "forward_theory": _geometric_mean(np.array([s.forward for s in said])),
         "theory_note": said[0].note,
+        "identity_share_theory": np.mean([b.shares for b in blocks], axis=0) if blocks else none,
+        "over_blocks": _geometric_mean(np.array([b.gradient[0] for b in blocks]))
+        if blocks
+        else None,
         "cosines": _left_in(np.nanmean, np.array([missing if f is None else f for f in found])),
     }
 
@@ -131,17 +141,21 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
     depth = len(known["shapes"])
     growths = _growths(stacked, "activation_gradient")
     weights = _growths(stacked, "weight_gradient")
+    blocks = _Blocks.of(known)
+    if blocks is not None and "block_gradient" in stacked:
+        growths = signal.growth_of_rows(blocks.take(stacked, "block_gradient"), blocks.sizes)
     growth = _geometric_mean(growths)
     said: dict[str, Any] = {
         "theory": np.nan,
         "forward_theory": np.nan,
         "theory_note": "theory is of step 0",
         "cosines": np.full(depth, np.nan),
+        "identity_share_theory": np.array([]),
     }
     if at_start:
         said = _theory(group["theory_inputs"])
     value, cosines = said["theory"], said["cosines"]
-    theory_se = _theory_se(known["shapes"], len(measured))
+    theory_se = _theory_se(known, len(measured))
     error = _spread(np.log(growths, where=growths > 0, out=np.full_like(growths, np.nan)))
     error = theory_se if len(measured) == 1 else error / np.sqrt(max(len(measured), 1))
     ratio = growth / value
@@ -155,7 +169,7 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
         "weight_growth_per_layer": _geometric_mean(weights),
         "weight_growth_std": _spread(weights),
         "theory": value,
-        "forward_growth_per_layer": _geometric_mean(_forward_growths(stacked)),
+        "forward_growth_per_layer": _geometric_mean(_forward_growths(stacked, blocks)),
         "forward_theory": said["forward_theory"],
         "ratio": ratio,
         "theory_se": theory_se,
@@ -164,7 +178,10 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
         "gradient": group["gradient"].iloc[0] if "gradient" in group else "loss",
         "verdict": _verdict(growth, error) if measured else "diverged",
         "depth_for_1e4": signal.depth_for_factor(growth, FACTOR),
-        "factor_over_depth": float(np.float64(growth) ** (depth - 1)),
+        "factor_over_depth": _over_depth(growth, depth, stacked, blocks),
+        "per": "layer" if blocks is None else "block",
+        "identity_share": _of_blocks(stacked, blocks),
+        "identity_share_theory": said["identity_share_theory"],
         **{
             name: last.get(name, np.nan)
             for name in ("effective_rank", "example_cosine", "example_cosine_theory")
@@ -191,10 +208,17 @@ def _verdict(growth: float, error: float) -> str:
     return words.pop() if len(words) == 1 else "undecided"
 
 
-def _theory_se(shapes: Sequence[tuple[int, ...]], seeds: int) -> float:
-    """Standard error of ln(growth) over so many seeds, from widths and depth."""
-    widths = np.array([shape[0] for shape in shapes])
-    layers = signal.layers_fitted(len(shapes), [np.prod(shape) for shape in shapes])
+def _theory_se(known: Mapping[str, Any], seeds: int) -> float:
+    """Standard error of ln(growth) over so many seeds, from widths and depth.
+
+    A residual block counts as a layer: what its branch adds varies at most as much.
+    """
+    widths = np.array([shape[0] for shape in known["shapes"]])
+    sizes = np.array([np.prod(shape) for shape in known["shapes"]])
+    blocks = _Blocks.of(known)
+    if blocks is not None:
+        widths, sizes = widths[[max(f - 1, 0) for f in blocks.firsts]], blocks.sizes[0]
+    layers = signal.layers_fitted(len(widths), sizes)
     width = float(1 / np.mean(1 / widths[signal.middle_layers(len(widths))]))
     return signal.log_growth_sd(width, layers) / np.sqrt(seeds) if seeds else np.nan
 
@@ -205,13 +229,58 @@ def _growths(stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
     return signal.growth_of_rows(stacked[name], stacked.get("layer_size"))
 
 
-def _forward_growths(stacked: Mapping[str, signal.Floats]) -> signal.Floats:
-    """Of the mean square that comes out of the activation function, toward the output."""
+@dataclass(frozen=True)
+class _Blocks:
+    """The residual blocks of a network. firsts: a layer of each; sizes: [1, B], see
+    ``expected.block_sizes``."""
+
+    firsts: list[int]
+    sizes: signal.Floats
+
+    @classmethod
+    def of(cls, theory_inputs: Mapping[str, Any]) -> _Blocks | None:
+        """None where the network has none."""
+        numbers = [b for b in theory_inputs["blocks"] if b is not None]
+        if not numbers:
+            return None
+        firsts = [theory_inputs["blocks"].index(n) for n in range(max(numbers) + 1)]
+        return cls(firsts, block_sizes(theory_inputs["shapes"], theory_inputs["blocks"])[None])
+
+    def take(self, stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
+        """A quantity by block. [S, B]"""
+        found: signal.Floats = stacked[name][:, self.firsts]
+        return found
+
+
+def _forward_growths(stacked: Mapping[str, signal.Floats], blocks: _Blocks | None) -> signal.Floats:
+    """Toward the output, of the mean square that comes out of the activation function; of residual
+    networks a block, of what enters it."""
+    if blocks is not None and "block_square" in stacked:
+        roots = np.sqrt(blocks.take(stacked, "block_square"))
+        return signal.growth_of_rows(roots[:, ::-1], blocks.sizes[:, ::-1])
     if "activation_out_mean" not in stacked:
         return np.array([])
     size = stacked.get("layer_size")
     roots = np.hypot(stacked["activation_out_mean"], stacked["activation_out_std"])
     return signal.growth_of_rows(roots[:, ::-1], None if size is None else size[:, ::-1])
+
+
+def _of_blocks(stacked: Mapping[str, signal.Floats], blocks: _Blocks | None) -> signal.Floats:
+    """The identity share by block, medians over seeds; none without blocks. [B]"""
+    if blocks is None or "identity_share" not in stacked:
+        return np.array([])
+    return _left_in(np.nanmedian, blocks.take(stacked, "identity_share"))
+
+
+def _over_depth(
+    growth: float, depth: int, stacked: Mapping[str, signal.Floats], blocks: _Blocks | None
+) -> float:
+    if blocks is None or "block_gradient" not in stacked:
+        return float(np.float64(growth) ** (depth - 1))
+    # No law a block holds over all of them: what the first has, over what the last has.
+    norms = blocks.take(stacked, "block_gradient")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _geometric_mean((norms[:, 0] / norms[:, -1]) ** 2)
 
 
 def _left_in(statistic: Callable[..., signal.Floats], values: signal.Floats) -> signal.Floats:

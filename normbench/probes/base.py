@@ -165,10 +165,7 @@ class ProbeRecorder:
     def _watch_blocks(self) -> list[RemovableHandle]:
         capture, blocks = self.capture, self.network.blocks()
         handles = []
-        paths = list(blocks)
-        for layer in self.network.layers:
-            around = [path for path in paths if layer.path.startswith(f"{path}.")]
-            capture.blocks.append(paths.index(max(around, key=len)) if around else None)
+        capture.blocks = list(self.network.block_of_layers())
         for number, block in enumerate(blocks.values()):
             branches: list[Tensor] = []
 

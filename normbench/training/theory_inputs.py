@@ -15,6 +15,7 @@ from normbench.models.activations import ACTIVATIONS
 from normbench.models.base import Placement
 from normbench.models.network import Network
 from normbench.norms import NormSlot
+from normbench.training.outline import Operation, Unknown, outline
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
@@ -32,8 +33,10 @@ class TheoryInputs:
     weight_gain, first_gain: of those after the first, averaged, and of the first;
     centered_weights: each output's weights sum to zero; bias_variance: mean square of the biases
     after the first; batch_size: values behind one statistic of a batch (examples times positions);
-    group_size: of one example, from so many channels; shapes: of one example at each layer, (F,)
-    or (C, H, W).
+    blocks: of each layer the number of the residual block that it stands in; outline: of a network
+    of such blocks, see ``training.outline``, or None, and then no_outline is what theory does not
+    know of it; group_size: values of one example, from so many channels; shapes: of one example at
+    each layer, (F,) or (C, H, W).
     Of the first batch, None where the input is not known, as first_gain and depth then are:
     input_mean_square [B], of each example; input_map [H, W], at each position of images;
     input_products [N, N], mean product of two examples, for at most the examples that probes
@@ -49,6 +52,9 @@ class TheoryInputs:
     centered_weights: bool
     bias_variance: float
     batch_size: int
+    blocks: tuple[int | None, ...]
+    outline: tuple[Operation, ...] | None
+    no_outline: str
     group_size: int | None
     channels: int | None
     shapes: tuple[tuple[int, ...], ...]
@@ -78,6 +84,12 @@ def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
     method, slots, products = network.method, network.slots, network.products()
     middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
     law = method.law(middle)
+    blocks, operations, unknown = network.block_of_layers(), None, ""
+    if any(block is not None for block in blocks):
+        try:
+            operations = outline(network)
+        except Unknown as error:
+            unknown = str(error)
     gains = tuple(_gain(product) for product in products)
     biases = [_mean_square(bias) for p in products[1:] if isinstance(bias := p.bias, Tensor)]
     return TheoryInputs(
@@ -90,6 +102,9 @@ def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
         centered_weights=bool(products[1:]) and all(map(_sums_to_zero, products[1:])),
         bias_variance=float(np.mean(biases)) if biases else 0.0,
         batch_size=config.data.batch_size * middle.positions,
+        blocks=blocks,
+        outline=operations,
+        no_outline=unknown,
         group_size=method.group_size(middle),
         channels=method.group_size(NormSlot.of(middle.features, 1, 1)),
         shapes=tuple(layer.shape for layer in network.layers),
