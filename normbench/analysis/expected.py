@@ -93,19 +93,34 @@ def _residual(
     if inputs["outline"] is None:
         lacking = f", but not {inputs['no_outline']}" if inputs["no_outline"] else ""
         return Expected(note=UNKNOWN_NETWORK + lacking)
+    channels = inputs["shapes"][0][0]
+    image = len(inputs["shapes"][0]) > 1
+    if image and law["statistics"] == "example" and (inputs["channels"] or channels) < channels:
+        return Expected(note="theory of residual networks is of norms over all channels")
     products = inputs["input_products"]
-    square, shared, rough = inputs["input_mean_square"], 0.0, 0.0
+    shared, rough = 0.0, 0.0
     if products is not None and len(products) > 1:
         products = np.asarray(products, dtype=float)
         shared = float(products[~np.eye(len(products), dtype=bool)].mean())
         apart = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
         rough = float((apart**2).sum() / np.trace(apart) ** 2) if np.trace(apart) > 0 else 0.0
-    image = inputs["input_map"]
-    positions = tuple(np.shape(image)) if image is not None else _flat_or_first(inputs)
+    square = inputs["input_map" if image else "input_mean_square"]
+    positions = inputs["shapes"][0][1:] if image else ()
+    if image:
+        # The first layer leaves the size of the network's own images.
+        square = np.ones(positions) if square is None else np.asarray(square, dtype=float)
+        positions, square = square.shape, square.ravel()
     try:
         found = follow(
             inputs["outline"],
-            Setting(dict(law), inputs["batch_size"], centered_weights, rough),
+            Setting(
+                dict(law),
+                inputs["batch_size"],
+                centered_weights,
+                rough,
+                inputs["eps"],
+                inputs["group_size"] == inputs["channels"],
+            ),
             positions,
             1.0 if square is None else square,
             shared,
@@ -116,10 +131,6 @@ def _residual(
     growth = signal.growth_of_rows(np.sqrt(found.gradient)[None], sizes)[0]
     forward = signal.growth_of_rows(np.sqrt(found.entering)[None, ::-1], sizes[:, ::-1])[0]
     return Expected(float(growth), float(forward), blocks=found)
-
-
-def _flat_or_first(inputs: Mapping[str, Any]) -> tuple[int, ...]:
-    return tuple(inputs["shapes"][0][1:])
 
 
 def block_sizes(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None]) -> signal.Floats:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from normbench.analysis.activations import functions
+from normbench.analysis.padding import spread
 from normbench.analysis.stream import (
     Beyond,
     Operation,
@@ -59,12 +60,10 @@ def follow(
 ) -> Blocks:
     """The blocks of an outline (``training.outline``). Raises Beyond.
 
-    positions: (H, W) of images, () of features; input_mean_square [E]; input_shared: mean product
-    of two examples.
+    positions: (H, W) of images, () of features; input_mean_square: of each example [E], or of each
+    position [H * W]; input_shared: mean product of two examples.
     """
     start = np.atleast_1d(np.asarray(input_mean_square, dtype=float))[None]
-    if positions:
-        start = start.mean(keepdims=True)
     signal = Signal(np.ones(1), start, np.array([input_shared]), positions)
     first = next(i for i, (name, *_) in enumerate(outline) if name == "block")
     signal, _ = run(outline[:1], signal, replace(setting, centered_weights=False))
@@ -84,7 +83,7 @@ def follow(
     logs = np.zeros(len(ways) + 1)
     for number in range(len(ways) - 1, -1, -1):
         gradient = ways[number](gradient)
-        total = float(gradient.sum(0).mean())
+        total = float(gradient.sum())
         if not total > 0:
             raise Beyond("the gradient does not reach the input")
         logs[number] = logs[number + 1] + np.log(total)
@@ -143,50 +142,60 @@ class _Class:
     weights: Array
 
     def mean(self, of: Callable[[Array], Array]) -> float:
+        """The expectation of a function of a value."""
         return float(self.weights @ of(self.values))
 
 
+@dataclass(frozen=True)
+class _Stream:
+    """What enters a block. profile [P]: mean square at each position over that of all; shape: (H,
+    W), or () of features."""
+
+    classes: list[_Class]
+    profile: Array
+    shape: tuple[int, ...]
+
+    @property
+    def square(self) -> float:
+        return sum(c.share * c.mean(np.square) for c in self.classes)
+
+
 def _rectified(blocks: Sequence[dict[str, Any]], signal: Signal, setting: Setting) -> Blocks:
-    if setting.law["mixture"] is not None or (
-        setting.law["statistics"] == "batch" and not (setting.law["centered"])
-    ):
-        raise Beyond("theory of this norm in residual networks is of those that norm the stream")
-    classes = [_gaussian(float(signal.q.mean()), signal.pending)]
-    entering, shares, steps = [], [], []
+    law = setting.law
+    if law["mixture"] is not None or (law["statistics"], law["centered"]) == ("batch", False):
+        raise Beyond("theory of this norm in residual networks is of the pre-activation order")
+    ahead, _ = settled(signal)
+    profile = ahead.square / ahead.square.mean() if signal.cells else np.ones(1)
+    stream = _Stream([_gaussian(float(signal.q.mean()), signal.pending)], profile, signal.shape)
+    steps = []
     for block in blocks:
-        entering.append(sum(c.share * c.mean(np.square) for c in classes))
-        classes, share, step = _rectified_block(block, classes, signal, setting)
-        signal = replace(signal, shape=step.shape)
-        shares.append(share)
+        step = _rectified_block(block, stream, setting)
         steps.append(step)
+        stream = step.leaves
     logs = np.zeros(len(steps) + 1)
-    gradient: Callable[[Array], Array] = np.ones_like
+    above: Callable[[Array], Array] = np.ones_like
+    profile = np.full(stream.profile.shape, 1 / stream.profile.size)
     for number in range(len(steps) - 1, -1, -1):
-        at, values = steps[number].gradient(gradient)
-        total = sum(
-            c.share * float(c.weights @ np.interp(c.values, at, values))
-            for c in steps[number].classes
-        )
+        at, values, total, profile = steps[number].gradient(above, profile)
         if not total > 0:
             raise Beyond("the gradient does not reach the input")
         logs[number] = logs[number + 1] + np.log(total)
-        values = values / total
-
-        def gradient(x: Array, at: Array = at, values: Array = values) -> Array:
-            return np.interp(x, at, values)
-
+        above = _through(at, values / total)
     logs = logs[:-1] - logs[-2]
-    return Blocks(np.array(entering), np.array(shares), np.exp(np.minimum(logs, 700)))
+    squares = np.array([step.enters.square for step in steps])
+    shares = np.array([step.identity_share for step in steps])
+    return Blocks(squares, shares, np.exp(np.minimum(logs, 700)))
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A block: the classes that enter; passes, what their mean square is multiplied by in the skip;
-    kept, the share of channels that are not new; deviation of what the branch adds; slope, act: the
-    activation behind the sum; the ways of the branch and of a skip that mixes; sums: its classes;
-    shape: the positions behind it."""
+    """A block. passes, what the skip multiplies a mean square by; kept, the share of its channels
+    that are not new; deviation of what the branch adds; slope, act: the activation behind the sum;
+    the ways of the branch and of a skip that mixes; sums: the classes of the sum."""
 
-    classes: list[_Class]
+    enters: _Stream
+    leaves: _Stream
+    identity_share: float
     passes: float
     kept: float
     deviation: float
@@ -195,24 +204,41 @@ class _Step:
     through: Way
     beside: Way | None
     sums: list[_Class]
-    shape: tuple[int, ...]
 
-    def gradient(self, above: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """(values of the stream, squared gradient by what enters at these)."""
+    def gradient(
+        self, above: Callable[[Array], Array], profile: Array
+    ) -> tuple[Array, Array, float, Array]:
+        """(values of the stream, squared gradient by what enters at these, its mean, and how it is
+        spread over positions), of these by what leaves. profile sums to 1."""
 
         def at_sum(x: Array) -> Array:
             return self.slope(x) ** 2 * above(self.act(x))
 
         mean = sum(c.share * c.mean(at_sum) for c in self.sums)
-        one = np.array([[mean]])
-        all_alike = float(back(self.through, one).sum())
-        at = np.unique(np.concatenate([c.values for c in self.classes]))
+        mixed = back(self.through, mean * profile[None])
+        at = np.unique(np.concatenate([c.values for c in self.enters.classes]))
+        own, straight = np.zeros_like(at), profile
         if self.beside is not None:
-            all_alike += self.passes * float(back(self.beside, one).sum())
-            return at, np.full_like(at, all_alike)
-        z, weight = _nodes()
-        own = at_sum(np.sqrt(self.passes) * at[:, None] + self.deviation * z) @ weight
-        return at, self.kept * self.passes * own + all_alike
+            mixed = mixed + self.passes * back(self.beside, mean * profile[None])
+        else:
+            z, weight = _nodes()
+            own = at_sum(np.sqrt(self.passes) * at[:, None] + self.deviation * z) @ weight
+            own *= self.kept * self.passes
+            if len(profile) < len(self.enters.profile):
+                straight = spread(profile.reshape(self.leaves.shape), *self.enters.shape).ravel()
+        kept = sum(
+            c.share * float(c.weights @ np.interp(c.values, at, own)) for c in self.enters.classes
+        )
+        total = kept + float(mixed.sum())
+        found = np.zeros_like(self.enters.profile)
+        if self.beside is None:
+            found = kept * straight
+        found = (found + mixed.sum(0)) / total if total > 0 else found
+        return at, own + float(mixed.sum()), total, found
+
+
+def _through(at: Array, values: Array) -> Callable[[Array], Array]:
+    return lambda x: np.asarray(np.interp(x, at, values))
 
 
 def _nodes() -> tuple[Array, Array]:
@@ -220,40 +246,41 @@ def _nodes() -> tuple[Array, Array]:
     return z, weight / weight.sum()
 
 
-def _rectified_block(
-    block: dict[str, Any], classes: list[_Class], signal: Signal, setting: Setting
-) -> tuple[list[_Class], float, _Step]:
-    square = sum(c.share * c.mean(np.square) for c in classes)
+def _rectified_block(block: dict[str, Any], stream: _Stream, setting: Setting) -> _Step:
+    classes, square = stream.classes, stream.square
     mean = sum(c.share * c.mean(lambda x: x) for c in classes)
     # Under batch norm what is added differs from example to example; only the means are shared.
     shared = sum(c.share * c.mean(lambda x: x) ** 2 for c in classes)
-    known = (np.array([[square]]), np.array([[mean]]), np.array([shared]))
-    inside = Signal(np.ones(1), known[0], known[2], signal.shape, known=known)
+    profile = stream.profile[None]
+    known = (square * profile, mean * np.sqrt(profile), np.array([shared]))
+    inside = Signal(np.ones(1), known[0], known[2], stream.shape, known=known)
     branch, through = run(block["before"] + block["branch"] + block["end"], inside, setting)
     branch, end = settled(branch)
-    scale = block["scale"] ** 2
+    scale, passes = block["scale"] ** 2, block["skip_scale"] ** 2
     through += [*end, lambda gradient: scale * gradient]
-    added = scale * float(branch.q.mean())
-    passes, kept, beside = block["skip_scale"] ** 2, 1.0, None
-    sums = classes
+    kept, beside, sums, skips = 1.0, None, classes, square * profile
     if block["skip"] is not None and block["skip"][0][0] == "pad":
-        kept = 1 - block["skip"][0][1]
-        zero = _Class(1 - kept, np.zeros(1), np.ones(1))
-        sums = [replace(c, share=c.share * kept) for c in classes] + [zero]
+        new, stride = block["skip"][0][1:]
+        kept = 1 - new
+        sums = [replace(c, share=c.share * kept) for c in classes]
+        sums.append(_Class(new, np.zeros(1), np.ones(1)))
+        skips = kept * skips
+        if inside.cells:
+            skips = skips.reshape(stream.shape)[::stride, ::stride].reshape(1, -1)
     elif block["skip"] is not None:
         skip, beside = run(block["skip"], inside, setting)
         skip, end = settled(skip)
         beside += end
-        sums = [_gaussian(float(skip.q.mean()), None)]
-    before = passes * sum(c.share * c.mean(np.square) for c in sums)
-    share = before / (before + added) if before + added > 0 else np.nan
-    names = [values[0] for name, *values in block["after"] if name == "act"]
-    pair = functions(names[0])
-    if pair is None or len(names) != len(block["after"]):
+        sums, skips = [_gaussian(float(skip.q.mean()), None)], skip.q
+    summed = passes * skips + scale * branch.q
+    added = scale * float(branch.q.mean())
+    acts = [functions(values[0]) for name, *values in block["after"] if name == "act"]
+    if len(acts) != len(block["after"]) or acts[0] is None:
         raise Beyond("theory of this norm is of its place before the activation")
+    act, slope = acts[0]
     z, weight = _nodes()
     deviation = float(np.sqrt(added))
-    spread = [
+    widened = [
         _Class(
             c.share,
             (np.sqrt(passes) * c.values[:, None] + deviation * z).ravel(),
@@ -261,10 +288,15 @@ def _rectified_block(
         )
         for c in sums
     ]
-    out = [_compressed(c.share, pair[0](c.values), c.weights) for c in spread]
-    act, slope, shape = *pair, branch.shape
-    step = _Step(classes, passes, kept, deviation, slope, act, through, beside, spread, shape)
-    return out, share, step
+    leaves = _Stream(
+        [_compressed(c.share, act(c.values), c.weights) for c in widened],
+        (summed / summed.mean()).ravel(),
+        branch.shape,
+    )
+    share = float(passes * skips.mean() / summed.mean())
+    return _Step(
+        stream, leaves, share, passes, kept, deviation, slope, act, through, beside, widened
+    )
 
 
 def _gaussian(square: float, pending: Any) -> _Class:
@@ -278,12 +310,21 @@ def _gaussian(square: float, pending: Any) -> _Class:
 
 
 def _compressed(share: float, values: Array, weights: Array) -> _Class:
-    """So many atoms at the root mean squares of as many parts of equal probability."""
-    order = np.argsort(values, kind="stable")
-    values, weights = values[order], weights[order]
-    place = np.minimum((np.cumsum(weights) - weights / 2) * _ATOMS, _ATOMS - 1).astype(int)
+    """So many atoms at the root mean squares of as many parts of equal probability.
+
+    What is exactly zero, behind a rectifier, stays an atom of its own.
+    """
+    zero = values == 0
+    nothing = float(weights[zero].sum())
+    order = np.argsort(values[~zero], kind="stable")
+    values, weights = values[~zero][order], weights[~zero][order]
+    parts = _ATOMS / max(float(weights.sum()), 1e-12)
+    place = np.minimum((np.cumsum(weights) - weights / 2) * parts, _ATOMS - 1).astype(int)
     total = np.bincount(place, weights, _ATOMS).astype(float)
     used = total > 0
     square = np.bincount(place, weights * values**2, _ATOMS)[used] / total[used]
     mean = np.bincount(place, weights * values, _ATOMS)[used]
-    return _Class(share, np.sqrt(square) * np.sign(mean), total[used])
+    found, chances = np.sqrt(square) * np.sign(mean), total[used]
+    if nothing:
+        found, chances = np.append(found, 0.0), np.append(chances, nothing)
+    return _Class(share, found, chances)

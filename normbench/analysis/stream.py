@@ -2,7 +2,9 @@
 
 Pre-activations are Gaussian, of a mean square an example and a mean product of two (see
 ``analysis.maps``). Features may be of several classes: those that a widening shortcut fills with
-zeros, and the others. Arrays are [K, E], classes and examples.
+zeros, and the others. Arrays are [K, E], classes and cells: the examples of a flat network, the
+positions of images (zero padding makes them differ), whose examples are taken to be alike; or one
+cell, the mean of all positions.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from normbench.analysis.activations import Pair, composed, functions, gate
 from normbench.analysis.maps import by_feature, product
-from normbench.analysis.padding import box
+from normbench.analysis.padding import box, spread
 from normbench.analysis.quadrature import gaussian
 
 Array = NDArray[np.float64]
@@ -36,13 +38,16 @@ class Setting:
 
     law: of the norms; batch: values behind a statistic of one position of the batch;
     centered_weights: each output's weights sum to zero; roughness: 1 over the effective rank of
-    the network's input over the batch, which the batch's variance of a feature varies by.
+    the network's input over the batch, which the batch's variance of a feature varies by; eps:
+    beside a variance; by_position: an example's norm has statistics of each position.
     """
 
     law: dict[str, Any]
     batch: int
     centered_weights: bool = False
     roughness: float = 0.0
+    eps: float = 0.0
+    by_position: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,12 @@ class Signal:
         """Mean square over the features. [E]"""
         found: Array = self.share @ self.q
         return found
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """(H, W) where the cells are positions."""
+        many = self.known[0] if self.known is not None else self.q
+        return self.shape if self.shape and many.shape[1] > 1 else ()
 
 
 def back(way: Way, gradient: Array) -> Array:
@@ -180,42 +191,67 @@ def _weights(
     signal: Signal, setting: Setting, gain: float, bias: float, kernel: int = 1, stride: int = 1
 ) -> tuple[Signal, Way]:
     square, mean, shared, slope = moments(signal)
-    share = signal.share
-    taken = (share @ mean) ** 2 * setting.centered_weights
-    shape, inside = signal.shape, 1.0
-    if len(shape) == 2:
-        taps = box(np.ones(shape))[::stride, ::stride] if kernel == 3 else _inside(shape, kernel)
-        taps = taps if kernel == 3 else taps[::stride, ::stride]
-        shape, inside = taps.shape, float(taps.mean())
-    q = gain * inside * (share @ square - taken)[None] + bias
-    c = gain * inside * (share @ shared - float(taken.mean())) + bias
-    come = gain * inside
+    share, shape, cells = signal.share, signal.shape, signal.cells
+    below, mean = share @ square, share @ mean
+    alike = 1.0  # of what examples share, at any two positions
+    if shape:
+        inside = [_inside(n, kernel)[:, ::stride] for n in shape]
+        alike = float(np.prod([(taps.mean(1) ** 2).mean() for taps in inside]))
+        shape = tuple(taps.shape[1] for taps in inside)
+        if not cells:
+            below = below * float(np.prod([taps.mean() for taps in inside]))
+    if cells:
+        below, mean = (_box(v.reshape(cells), kernel)[::stride, ::stride].ravel()
+                       for v in (below, mean))  # fmt: skip
+    taken = mean**2 * setting.centered_weights
+    q = gain * (below - taken)[None] + bias
+    c = gain * (alike * float(share @ shared) - float(taken.mean())) + bias
+    mixed = below.mean() / (share @ square).mean() if shape and not cells else 1.0
 
     def down(gradient: Array) -> Array:
-        found: Array = share[:, None] * come * gradient.sum(0)
+        total = gradient.sum(0)
+        if cells:
+            total = _box(spread(total.reshape(shape), *cells), kernel).ravel()
+        found: Array = share[:, None] * (gain * mixed) * total
         return found
 
     return Signal(np.ones(1), q, np.array([c]), shape), [_times(slope), down]
 
 
-def _inside(shape: tuple[int, ...], kernel: int) -> Array:
-    """The share of a kernel's taps that lie inside, by position."""
-    ends = [
-        np.array([min(n, i + kernel // 2 + 1) - max(0, i - kernel // 2) for i in range(n)])
-        for n in shape
-    ]
-    return np.outer(*ends) / kernel**2
+def _box(values: Array, kernel: int) -> Array:
+    """The mean over the kernel around each position, zeros beyond the border."""
+    if kernel == 3:
+        return box(values)
+    if kernel == 1:
+        return values
+    raise Beyond(f"theory knows kernels of 1 and 3, and not of {kernel}")
+
+
+def _inside(size: int, kernel: int) -> Array:
+    """Whether the input of each tap [k] lies inside at each position [n] of one axis. [k, n]"""
+    at = np.arange(size)[None] + np.arange(kernel)[:, None] - kernel // 2
+    found: Array = ((at >= 0) & (at < size)).astype(float)
+    return found
 
 
 def _padded(signal: Signal, new: float, stride: int) -> tuple[Signal, Way]:
     """So much of the features is new, and zero; every stride-th position is left."""
     signal, way = settled(signal)
-    classes = len(signal.share)
+    classes, cells = len(signal.share), signal.cells
     share = np.append(signal.share * (1 - new), new)
-    q = np.vstack([signal.q, np.zeros((1, signal.q.shape[1]))])
-    shape = tuple(-(-n // stride) for n in signal.shape)
+    q, shape = signal.q, tuple(-(-n // stride) for n in signal.shape)
+    if cells:
+        q = q.reshape(-1, *cells)[:, ::stride, ::stride].reshape(classes, -1)
+    q = np.vstack([q, np.zeros((1, q.shape[1]))])
     wider = Signal(share, q, np.append(signal.c, 0.0), shape, start=0.0)
-    return wider, [*way, lambda gradient: gradient[:classes]]
+
+    def down(gradient: Array) -> Array:
+        kept = gradient[:classes]
+        if not cells:
+            return kept
+        return np.array([spread(g.reshape(shape), *cells).ravel() for g in kept])
+
+    return wider, [*way, down]
 
 
 def _norm(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
@@ -227,9 +263,11 @@ def _norm(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
         raise Beyond("theory of this norm is of its place before the activation")
     way: Way = []
     if law["mixture"] is not None:
-        signal, way = _mixed(signal, law["mixture"])
+        signal, way = _mixed(signal, law["mixture"], setting.eps)
     elif law["statistics"] == "example":
-        square = signal.square
+        square = signal.square + setting.eps
+        if signal.cells and not setting.by_position:
+            square = np.full_like(square, square.mean())
         signal = replace(signal, q=signal.q / square, c=signal.c / float(square.mean()))
         way = [_times(1 / square)]
     elif law["statistics"] == "batch" and not law["centered"]:
@@ -256,7 +294,7 @@ def _apart(signal: Signal) -> Array:
 def _over_batch(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
     size = min(setting.batch, setting.law["size"] or setting.batch)
     own = _apart(signal)
-    variance = own.mean(1)  # [K]
+    variance = own.mean(1) + setting.eps  # [K]
     if not (variance > 0).all():
         raise Beyond("a norm over the batch meets features that are the same for all examples")
     # The variance of a feature over the batch varies as chi^2 / n of as many degrees of freedom as
@@ -269,13 +307,15 @@ def _over_batch(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
     return normal, [_times((inverse / variance)[:, None])]
 
 
-def _mixed(signal: Signal, mixture: Sequence[float]) -> tuple[Signal, Way]:
+def _mixed(signal: Signal, mixture: Sequence[float], eps: float) -> tuple[Signal, Way]:
     of_batch, _, by_batch, by_example = mixture
     c, own = np.maximum(signal.c, 0.0)[:, None], _apart(signal)
     left = (1 - of_batch) ** 2 * c + (1 - of_batch) * (signal.q - own - c)
     variance = own.mean(1, keepdims=True)
     divides = by_batch or by_example
-    divisor = by_batch * variance + by_example * signal.square if divides else np.ones_like(own)
+    divisor = (
+        by_batch * variance + by_example * signal.square + eps if divides else np.ones_like(own)
+    )
     if not (divisor > 0).all():
         raise Beyond("a norm over the batch meets features that are the same for all examples")
     found = replace(signal, q=(own + left) / divisor, c=(left / divisor).mean(1))

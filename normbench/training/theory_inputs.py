@@ -33,10 +33,10 @@ class TheoryInputs:
     weight_gain, first_gain: of those after the first, averaged, and of the first;
     centered_weights: each output's weights sum to zero; bias_variance: mean square of the biases
     after the first; batch_size: values behind one statistic of a batch (examples times positions);
-    blocks: of each layer the number of the residual block that it stands in; outline: of a network
-    of such blocks, see ``training.outline``, or None, and then no_outline is what theory does not
-    know of it; group_size: values of one example, from so many channels; shapes: of one example at
-    each layer, (F,) or (C, H, W).
+    blocks: of each layer the number of the residual block that it stands in; eps: the experiment's;
+    outline: of a network of such blocks, see ``training.outline``, or None, and then no_outline is
+    what theory does not know of it; group_size: values of one example, from so many channels;
+    shapes: of one example at each layer, (F,) or (C, H, W).
     Of the first batch, None where the input is not known, as first_gain and depth then are:
     input_mean_square [B], of each example; input_map [H, W], at each position of images;
     input_products [N, N], mean product of two examples, for at most the examples that probes
@@ -53,6 +53,7 @@ class TheoryInputs:
     bias_variance: float
     batch_size: int
     blocks: tuple[int | None, ...]
+    eps: float
     outline: tuple[Operation, ...] | None
     no_outline: str
     group_size: int | None
@@ -103,6 +104,7 @@ def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
         bias_variance=float(np.mean(biases)) if biases else 0.0,
         batch_size=config.data.batch_size * middle.positions,
         blocks=blocks,
+        eps=method.policy.eps,
         outline=operations,
         no_outline=unknown,
         group_size=method.group_size(middle),
