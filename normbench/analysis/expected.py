@@ -27,6 +27,7 @@ _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
 _ROUNDING = 1e-6
 
 FLAT = "theory of this norm is of fully connected layers"
+NOT_FINITE = "the map of a layer has no finite value"
 BEFORE = "theory of this norm is of its place before the activation"
 
 
@@ -65,6 +66,8 @@ def expected(
         or law["raw"]
         or (law["statistics"], law["centered"]) in (("batch", False),)
     )
+    if centered_weights and not flat and not own and law["statistics"] == "none":
+        return _centered_convolutions(act, theory_inputs)
     if own or centered_weights:
         if not flat or not before:
             return Expected(note=BEFORE if flat else FLAT)
@@ -154,11 +157,23 @@ def _layer_by_layer(
         },
     )
     if found is None:
-        return Expected(note="the map of a layer has no finite value")
+        return Expected(note=NOT_FINITE)
     # What a batch shares grows without a bound where only its spread is divided by, until no
     # network is wide enough for the map; the gradient hangs on the spread alone.
     bounded = law["mixture"] is None or law["mixture"][:3:2] != (0.0, 1.0)
     return Expected(found[0], found[1] if bounded else np.nan)
+
+
+def _centered_convolutions(act: Pair, inputs: Mapping[str, Any]) -> Expected:
+    found = growth_without_norm(
+        *act,
+        inputs["gains"],
+        inputs["bias_variance"],
+        inputs["shapes"],
+        inputs["input_map"],
+        centered=True,
+    )
+    return Expected(note=NOT_FINITE) if found is None else Expected(*found)
 
 
 def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any]) -> Expected:

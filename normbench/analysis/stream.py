@@ -299,10 +299,10 @@ def _over_batch(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
         raise Beyond("a norm over the batch meets features that are the same for all examples")
     # The variance of a feature over the batch varies as chi^2 / n of as many degrees of freedom as
     # the examples have: few where the stream is still the input, else all.
-    old = signal.start / variance
-    rough = old**2 * setting.roughness + (1 - old**2) / max(size - 1, 1)
+    old, least = signal.start / variance, 1 / max(size - 1, 1)
+    rough = old**2 * max(setting.roughness, least) + (1 - old**2) * least
     inverse = 1 / (1 - 2 * np.minimum(rough, 0.25)) * (1 - 2 / size)
-    spread = float(np.sqrt(np.clip(rough - 1 / max(size - 1, 1), 0, 0.8)).max())
+    spread = float(np.sqrt(np.clip(rough - least, 0, 0.8)).max())
     normal = replace(signal, q=own / variance[:, None], c=np.zeros_like(signal.c), spread=spread)
     return normal, [_times((inverse / variance)[:, None])]
 

@@ -84,7 +84,7 @@ class Run:
 
         self.assembled = make_network(run, dataset)
         self.backbone_sha256 = self.assembled.backbone_sha256
-        self.theory_inputs = inputs_at_start(self.assembled, run)
+        self.theory_inputs = inputs_at_start(self.assembled, run.data.batch_size)
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

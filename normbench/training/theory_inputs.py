@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from normbench.models.base import Placement
 from normbench.models.network import Network
 from normbench.norms import NormSlot
 from normbench.training.outline import Operation, Unknown, outline
-
-if TYPE_CHECKING:
-    from normbench.config import RunConfig
 
 Floats = NDArray[np.float64]
 
@@ -80,8 +77,8 @@ class TheoryInputs:
         )
 
 
-def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
-    """Of a network at step 0, without its input."""
+def inputs_at_start(network: Network, batch_size: int) -> TheoryInputs:
+    """Of a network at step 0, without its input. batch_size: in examples."""
     method, slots, products = network.method, network.slots, network.products()
     middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
     law = method.law(middle)
@@ -102,7 +99,7 @@ def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
         weight_gain=float(np.mean(gains[1:] or gains or math.nan)),
         centered_weights=bool(products[1:]) and all(map(_sums_to_zero, products[1:])),
         bias_variance=float(np.mean(biases)) if biases else 0.0,
-        batch_size=config.data.batch_size * middle.positions,
+        batch_size=batch_size * middle.positions,
         blocks=blocks,
         eps=method.policy.eps,
         outline=operations,
