@@ -56,20 +56,22 @@ def table(measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd
     (the arguments of ``expected``). Columns:
 
     norm, <keys>, step, growth_per_layer (activation gradient; geometric mean over seeds, 0 if it
-    vanished altogether in any; within the stages of a CNN), growth_std (over seeds),
-    log_growth_se (standard error of ln(growth): over seeds, or the theory's for one seed),
-    weight_growth_per_layer, weight_growth_std, theory (geometric mean; at step 0 only), ratio
-    (growth over theory), forward_growth_per_layer and forward_theory (the same of the mean square
-    that comes out of the activation function, toward the output), theory_se
-    (``signal.log_growth_sd`` over the root of the seeds), z (ln(ratio) over it), theory_note,
-    gradient (which was sent backward: of the loss, or independent for each example), verdict (see
-    ``_verdict``, or "diverged"), depth_for_1e4
-    (layers over which the squared activation gradient norm changes by 1e4, up or down),
+    vanished altogether in any; within the stages of a CNN; of residual networks per block, of what
+    enters it), growth_std (over seeds), log_growth_se (standard error of ln(growth): over seeds, or
+    the theory's for one seed), weight_growth_per_layer, weight_growth_std, theory (geometric mean;
+    at step 0 only), ratio (growth over theory), forward_growth_per_layer and forward_theory (the
+    same of the mean square that comes out of the activation function, or enters a block, toward the
+    output), theory_se (``signal.log_growth_sd`` over the root of the seeds), z (ln(ratio) over it),
+    theory_note, gradient (which was sent backward: of the loss, or independent for each example),
+    verdict (see ``_verdict``, or "diverged"), depth_for_1e4 (layers over which the squared
+    activation gradient norm changes by 1e4, up or down; NaN of residual networks),
     factor_over_depth (by which it changes over this network, if each of its layers does as the
-    fitted ones), effective_rank and example_cosine (of the last layer, medians over seeds),
-    example_cosine_theory (mean over seeds; at step 0 only), dead_units (mean over layers and
-    seeds), seeds (measured), diverged, growth_by_seed [seeds], layers (a list with one mapping a
-    layer, from the input: layer, each quantity's median over seeds, example_cosine_theory).
+    fitted ones; from the first residual block to the last), per (layer or block), identity_share
+    and identity_share_theory [blocks], effective_rank and example_cosine (of the last layer,
+    medians over seeds), example_cosine_theory (mean over seeds; at step 0 only), dead_units (mean
+    over layers and seeds), seeds (measured), diverged, growth_by_seed [seeds], layers (a list with
+    one mapping a layer, from the input: layer, each quantity's median over seeds,
+    example_cosine_theory).
     """
     rows = []
     for (point, norm, step), group in measurements.groupby(["point", "norm", "step"], sort=False):
@@ -83,14 +85,15 @@ def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> p
 
     inputs: one row a run with norm, point and theory_inputs. Columns as in ``table``: norm, <keys>,
     step (0), theory, forward_theory, theory_se, theory_note, verdict (of theory), depth_for_1e4,
-    factor_over_depth, example_cosine_theory, seeds.
+    factor_over_depth, per, identity_share_theory, example_cosine_theory, seeds.
     """
     rows = []
     for (point, norm), group in inputs.groupby(["point", "norm"], sort=False):
         known = group["theory_inputs"].iloc[0]
         said = _theory(group["theory_inputs"])
-        value = said["theory"]
+        value, depth, blocks = said["theory"], len(known["shapes"]), _Blocks.of(known)
         cosines, over = said.pop("cosines"), said.pop("over_blocks")
+        over = float(np.float64(value) ** (depth - 1)) if blocks is None else over
         rows.append(
             {
                 "norm": norm,
@@ -98,12 +101,10 @@ def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> p
                 "step": 0,
                 **said,
                 "theory_se": _theory_se(known, len(group)),
-                "verdict": signal.propagation(value, factor=FACTOR),
-                "depth_for_1e4": signal.depth_for_factor(value, FACTOR),
-                "factor_over_depth": float(np.float64(value) ** (len(known["shapes"]) - 1))
-                if over is None
-                else over,
-                "per": "layer" if _Blocks.of(known) is None else "block",
+                "verdict": _verdict(value, np.nan, over, blocks),
+                "depth_for_1e4": np.nan if blocks else signal.depth_for_factor(value, FACTOR),
+                "factor_over_depth": over,
+                "per": "layer" if blocks is None else "block",
                 "example_cosine_theory": float(cosines[-1]),
                 "seeds": len(group),
             }
@@ -113,7 +114,7 @@ def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> p
 
 def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
     """theory, forward_theory (geometric means over seeds), theory_note, identity_share_theory [B],
-    over_blocks (the squared gradient of the first block over the last's; None without blocks) and
+    over_blocks (the squared gradient of the first block over the last's; NaN without blocks) and
     cosines [L]."""
     said = [expected(**known) for known in inputs]
     found = [expected_cosines(**known) for known in inputs]
@@ -124,9 +125,7 @@ def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
         "forward_theory": _geometric_mean(np.array([s.forward for s in said])),
         "theory_note": said[0].note,
         "identity_share_theory": np.mean([b.shares for b in blocks], axis=0) if blocks else none,
-        "over_blocks": _geometric_mean(np.array([b.gradient[0] for b in blocks]))
-        if blocks
-        else None,
+        "over_blocks": _geometric_mean(np.array([b.gradient[0] for b in blocks])),
         "cosines": _left_in(np.nanmean, np.array([missing if f is None else f for f in found])),
     }
 
@@ -159,6 +158,7 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
     error = _spread(np.log(growths, where=growths > 0, out=np.full_like(growths, np.nan)))
     error = theory_se if len(measured) == 1 else error / np.sqrt(max(len(measured), 1))
     ratio = growth / value
+    over = _over_depth(growth, depth, stacked, blocks)
     medians = {name: _left_in(np.nanmedian, values) for name, values in stacked.items()}
     medians = {"example_cosine_theory": cosines, **medians} if medians else {}
     last = {name: float(values[-1]) for name, values in medians.items()}
@@ -176,9 +176,9 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
         "z": float(np.log(ratio) / theory_se) if ratio > 0 else np.nan,
         "theory_note": said["theory_note"],
         "gradient": group["gradient"].iloc[0] if "gradient" in group else "loss",
-        "verdict": _verdict(growth, error) if measured else "diverged",
-        "depth_for_1e4": signal.depth_for_factor(growth, FACTOR),
-        "factor_over_depth": _over_depth(growth, depth, stacked, blocks),
+        "verdict": "diverged" if not measured else _verdict(growth, error, over, blocks),
+        "depth_for_1e4": np.nan if blocks else signal.depth_for_factor(growth, FACTOR),
+        "factor_over_depth": over,
         "per": "layer" if blocks is None else "block",
         "identity_share": _of_blocks(stacked, blocks),
         "identity_share_theory": said["identity_share_theory"],
@@ -197,14 +197,19 @@ def _summary(group: pd.DataFrame, *, at_start: bool) -> dict[str, Any]:
     }
 
 
-def _verdict(growth: float, error: float) -> str:
+def _verdict(growth: float, error: float, over: float, blocks: _Blocks | None) -> str:
     """``signal.propagation``, or ``undecided`` where growth ± 2 standard errors crosses a border.
 
-    error: standard error of ln(growth); NaN (one seed of a depth that leaves nothing to fit, or a
-    growth of 0 or infinity) decides as if there were none.
+    Of a residual network, whose growth a block is another at another depth, by the factor over its
+    own, ``over``. error: standard error of ln(growth); NaN (one seed of a depth that leaves nothing
+    to fit, or a growth of 0 or infinity) decides as if there were none.
     """
-    reach = np.exp(2 * error) if np.isfinite(error) else 1.0
-    words = {signal.propagation(at, factor=FACTOR) for at in (growth / reach, growth * reach)}
+    reach, steps = np.exp(2 * error) if np.isfinite(error) else 1.0, 1
+    if blocks is not None:
+        growth, steps = over, max(len(blocks.firsts) - 1, 1)
+    ends = (growth / reach**steps, growth * reach**steps)
+    words = {signal.propagation(at, layers=100 if blocks is None else 1, factor=FACTOR)
+             for at in ends}  # fmt: skip
     return words.pop() if len(words) == 1 else "undecided"
 
 
