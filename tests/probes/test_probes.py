@@ -154,7 +154,7 @@ def test_what_residual_blocks_carry_equals_plain_autograd(norm):
         stream = streams[-1]
         skip = stream * block.skip_scale
         total = skip + block.branch_end(block.branch(block.before(stream)))
-        shares.append(float(skip.square().mean() / total.square().mean()))
+        shares.append((skip.square().mean() / total.square().mean()).item())
         streams.append(block.after(total))
     logits = module.head(module.activation(module.norm(streams[-1])))
     gradients = torch.autograd.grad(F.cross_entropy(logits, y), streams[:-1])
