@@ -203,6 +203,19 @@ class NormMethod:
         """Whether weights, activations, branches and initial values stay those of the config."""
         return self.replaces <= {"norm"}
 
+    @property
+    def family(self) -> str:
+        """What it takes its statistics over, or what it changes, in a word or two: for panels."""
+        if "residual" in self.replaces:
+            return "residual branches"
+        if "weight" in self.replaces:
+            return "weights"
+        if self.traits.statistics is None and self.traits.batch_dependent is None:
+            return "not declared" if self.replaces else "the network's own"
+        if self.traits.mixes_examples:
+            return "over the batch"
+        return "over an example" if self.traits.statistics == "example" else "no statistics"
+
     def norm(self, slot: NormSlot) -> nn.Module:
         """The module that stands at ``slot``: [N, F] or [N, C, H, W] -> the same shape.
 

@@ -24,8 +24,9 @@ Floats = NDArray[np.float64]
 class TheoryInputs:
     """A network at step 0 as theory sees it; see ``analysis.propagation.expected``.
 
-    law: that of the norm (``norms.laws.Law``), as a mapping; None where there is none, and then
-    no_law is why. chain: whether the network is a plain chain of blocks. activation: the function
+    family: of the method, see ``NormMethod.family``; law: that of the norm (``norms.laws.Law``), as
+    a mapping; None where there is none, and then no_law is why. chain: whether the network is a
+    plain chain of blocks; activation: the function
     that stands after the norms, by name. gains: fan_in * mean(W^2) of each hidden layer;
     weight_gain, first_gain: of those after the first, averaged, and of the first;
     centered_weights: each output's weights sum to zero; bias_variance: mean square of the biases
@@ -40,6 +41,7 @@ class TheoryInputs:
     compare.
     """
 
+    family: str
     law: dict[str, Any] | None
     no_law: str
     chain: bool
@@ -91,6 +93,7 @@ def inputs_at_start(network: Network, batch_size: int) -> TheoryInputs:
     gains = tuple(_gain(product) for product in products)
     biases = [_mean_square(bias) for p in products[1:] if isinstance(bias := p.bias, Tensor)]
     return TheoryInputs(
+        family=method.family,
         law=None if isinstance(law, str) else asdict(law),
         no_law=law if isinstance(law, str) else "",
         chain=isinstance(network.module, Chain),
