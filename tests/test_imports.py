@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tiny import experiment
 import normbench
 
 PACKAGE = Path(normbench.__file__).parent
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 
@@ -227,3 +229,19 @@ def test_what_a_notebook_uses_is_in_the_package_itself():
     for name in ("claims", "compare", "cost", "export", "load", "probe", "train"):
         assert callable(getattr(normbench, name))
         assert name in normbench.__all__
+
+def test_what_the_benchmarks_take_from_the_package_is_there() -> None:
+    """They run by hand and seldom, so a name that moved would be noticed late."""
+    files = sorted(BENCHMARKS.rglob("*.py"))
+    if not files:
+        pytest.skip("the tests lie beside a wheel, without the benchmarks")
+    absent = [
+        f"{file.name}: {node.module}.{name.name}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("normbench")
+        for name in node.names
+        if not hasattr(importlib.import_module(str(node.module)), name.name)
+        and importlib.util.find_spec(f"{node.module}.{name.name}") is None
+    ]
+    assert not absent
