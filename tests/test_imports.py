@@ -21,7 +21,7 @@ MOST_LINES = 400
 
 LEAVES = (
     *("seeding", "errors", "environment", "interrupts", "bundled", "constants", "dotted"),
-    *("atomic", "plain", "vision"),
+    *("atomic", "plain", "swapped", "vision"),
 )
 
 # What each part may import of ours, besides itself.

@@ -127,6 +127,7 @@ class Run:
             self.parameters,
             self.backbone_sha256,
             theory_inputs=dict(vars(self.theory_inputs)),
+            swaps=self.assembled.told_swaps(),
         )
 
     # -- the update ---------------------------------------------------------------------------
