@@ -27,6 +27,8 @@ from normbench.registry import Registry
 Floats = npt.NDArray[np.float64]
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
+EvalStatistics = Literal["ema", "precise", "batch"]
+"""What stands for a batch's statistics in evaluation: see ``training/evaluation``."""
 Part = Literal["norm", "activation", "weight", "residual", "init"]
 
 
