@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem, runtime_problems
+from normbench.config.checks import model_problem, norm_problem, optimizer_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -328,6 +328,8 @@ class ExperimentConfig(Section):
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
         if impossible := runtime_problems(self):
             raise config_errors(impossible)
+        if unfit := optimizer_problem(self):
+            raise config_errors([unfit])
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values

@@ -63,6 +63,7 @@ _EVAL_BATCH_SIZE = TrainingConfig.model_fields["eval_batch_size"].default
 _LATER: dict[str, tuple[type[Section], tuple[str, ...]]] = {
     "norm": (NormConfig, ("strict", "weights", "eval")),
     "normalization": (NormalizationConfig, ("eval",)),
+    "optimizer": (OptimizerConfig, ("decay_norms",)),
 }
 """Keys of sections that hash to nothing at their defaults: earlier runs were made without them."""
 

@@ -357,6 +357,7 @@ class ExperimentResult:
                 "batches_identical": self.fairness.batches_identical,
                 "runs_compared": self.fairness.compared,
                 "differing": list(self.fairness.differing),
+                "own_terms": list(self.fairness.own_terms),
             },
             "convergence": records(tables.convergence),
             "gradients": records(tables.gradients),

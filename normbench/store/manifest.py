@@ -73,6 +73,7 @@ _MANIFEST = _record(
         "checkpoint_step": s.nullable_schema(_WHOLE),
         "checkpoints": s.list_schema(_CHECKPOINT),
         "changes": s.list_schema(_LABEL),
+        "own_terms": s.list_schema(_LABEL),
         **dict.fromkeys(("steps", "steps_done", "diverged_at"), s.nullable_schema(_WHOLE)),
         **dict.fromkeys(
             (

@@ -42,6 +42,7 @@ from normbench.training.optimizers import (
     full_rate,
     learning_rate,
     make_optimizer,
+    own_terms,
     parameter_groups,
     set_rates,
 )
@@ -98,8 +99,7 @@ class Run:
         self.evaluated_with: EvalStatistics | None = None  # while it is evaluated
         self.scheduled = [m for m in self.network.modules() if hasattr(m, "on_progress")]
         parameters = dict(self.network.named_parameters())
-        decay = run.optimizer.weight_decay
-        groups = parameter_groups(self.assembled, parameters, decay)
+        groups = parameter_groups(self.assembled, parameters, run.optimizer)
         self.optimizer = make_optimizer(groups, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
@@ -135,6 +135,7 @@ class Run:
             self.parameters,
             self.backbone_sha256,
             theory_inputs=dict(vars(self.theory_inputs)),
+            own_terms=own_terms(self.assembled, self.config.optimizer),
         )
 
     # -- the update ---------------------------------------------------------------------------

@@ -68,7 +68,7 @@ BAD = [
     ("lr: 0.1", "lr: .inf", "4:17  optimizer.lr: must be a finite number, got inf"),
     ("lr: 0.1", "lr: 1e400", "4:17  optimizer.lr: must be a finite number, got inf"),
     ("lr: 0.1", "lr: 1, betas: [0.9, 0.99]", "4:20  optimizer.betas: betas has no meaning for "
-     "optimizer 'sgd'; it belongs to adam, adamw"),
+     "optimizer 'sgd'; it belongs to adam, adamw, lion, muon"),
     ("lr: 0.1", "lr: 1, kind: adam, betas: [0.9, 1]",
      "4:45  optimizer.betas[1]: must be a number below 1, got 1"),
     ("lr: 0.1", "lr: 1, nesterov: true, momentum: 0",
