@@ -237,6 +237,15 @@ class NormMethod:
         """Give parameters of a ``models.network.Network`` other initial values, in place, once
         everything stands."""
 
+    @property
+    def starts_from_data(self) -> bool:
+        """Whether ``from_data`` sets initial values."""
+        return False
+
+    def from_data(self, network: Any, images: Tensor) -> None:
+        """Give parameters of a ``models.network.Network`` initial values by some images of the
+        training split, in place. images: as a batch is, [N, F] or [N, C, H, W]."""
+
     def why_reinitialized(self) -> str:
         """Which other values weights of the backbone start with, in words."""
         return "by its own formula" if "weight" in self.replaces else ""

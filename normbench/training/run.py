@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from normbench.data import Dataset, epoch_order
 from normbench.data.batches import Augment, DeviceData
-from normbench.models.assemble import assemble
+from normbench.models.assemble import assemble, start_from_data
 from normbench.models.network import Network
 from normbench.norms import EvalStatistics
 from normbench.probes import ProbeRecorder
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
 
 TRAIN_EXAMPLES = 1000
 """The most of the training split that an evaluation looks at; as many as validate, if fewer."""
+
+
+INIT_EXAMPLES = 256
+"""Of the training split, for initial values that go by data."""
 
 
 def make_network(run: RunConfig, dataset: Dataset) -> Network:
@@ -89,6 +93,10 @@ class Run:
         self.steps = total_steps(run, len(self.train_indices))
 
         self.assembled = make_network(run, dataset)
+        if self.assembled.method.starts_from_data:
+            images = DeviceData.of(dataset, "train", layout=self.assembled.layout)
+            drawn = stream(seed, "init", "data").permutation(self.train_indices)[:INIT_EXAMPLES]
+            start_from_data(self.assembled, images.batch(drawn)[0], run.seed)
         self.backbone_sha256 = self.assembled.backbone_sha256
         self.theory_inputs = inputs_at_start(self.assembled, run)
         self.network = self.assembled.module.to(self.device)
