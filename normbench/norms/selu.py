@@ -46,6 +46,9 @@ class SELU(NormMethod):
     def reinitialize(self, network: Network) -> None:
         network.redraw("lecun_normal")
 
+    def why_reinitialized(self) -> str:
+        return "the variance of LeCun, at which its fixed point holds"
+
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:

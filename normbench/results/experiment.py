@@ -369,6 +369,7 @@ class ExperimentResult:
                 "runs_compared": self.fairness.compared,
                 "differing": list(self.fairness.differing),
                 **(self.swaps.to_dict() if self.swaps else {}),
+                "own_terms": list(self.fairness.own_terms),
             },
             "convergence": records(tables.convergence),
             "gradients": records(tables.gradients),
