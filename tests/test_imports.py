@@ -57,6 +57,7 @@ UPPER = [
     "report",
     "progress",
     "claims",
+    "probing",
     "api",
     "recommending",
     "interactive",
