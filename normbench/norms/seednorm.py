@@ -67,10 +67,17 @@ class SeeDNorm(NormMethod):
         paper="arXiv:2510.22777",
         eps="inside",
         train_differs=False,
-        convention="decay on alpha and beta where norms are decayed, not on gamma; no shift",
+        convention="weight decay on alpha and beta, as its paper has it, and none on gamma; no "
+        "shift",
         reference="no authors' code; swiss-ai/Megatron-LM torch_norm.py: equal at equal eps",
     )
-    rules = MappingProxyType({"weight": Rule(decay=False)})
+    rules = MappingProxyType(
+        {
+            "alpha": Rule(decay=True),
+            "direction": Rule(decay=True),
+            "weight": Rule(decay=False),
+        }
+    )
 
     def norm(self, slot: NormSlot) -> nn.Module:
         whole = slot.has_positions and self.axes(slot) == "chw"

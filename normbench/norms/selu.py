@@ -47,6 +47,9 @@ class SELU(NormMethod):
     def reinitialize(self, network: Network) -> None:
         network.redraw("lecun_normal")
 
+    def why_reinitialized(self) -> str:
+        return "the variance of LeCun, at which its fixed point holds"
+
     def law(self, slot: NormSlot) -> Law:
         return Law("none", centered=False)
 
