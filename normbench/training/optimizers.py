@@ -6,14 +6,16 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
-from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
 from normbench.models.network import Network
 from normbench.norms import Rule
+
+if TYPE_CHECKING:
+    from normbench.config import AdamConfig, OptimizerConfig, SgdConfig
 
 Group = dict[str, Any]
 
@@ -43,17 +45,14 @@ def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> torch.
     is compiled.
     """
     listed = list(groups)
-    if isinstance(settings, SgdConfig):
+    if settings.kind == "sgd":
+        sgd = cast("SgdConfig", settings)
         return _eager(torch.optim.SGD)(
-            listed,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            fused=True,
+            listed, lr=sgd.lr, momentum=sgd.momentum, nesterov=sgd.nesterov, fused=True
         )
-    assert isinstance(settings, AdamConfig)
-    cls = torch.optim.AdamW if isinstance(settings, AdamWConfig) else torch.optim.Adam
-    return _eager(cls)(listed, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+    adam = cast("AdamConfig", settings)
+    cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
+    return _eager(cls)(listed, lr=adam.lr, betas=adam.betas, eps=adam.eps, fused=True)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
