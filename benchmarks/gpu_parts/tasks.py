@@ -143,8 +143,10 @@ def run_config(
         seed=seed,
         lane=seed % stack,
         model=SimpleNamespace(blueprint=lambda: blueprint),
-        normalization=None,
-        norm=SimpleNamespace(method=lambda _: make_method(norm, NormPolicy(), **options)),
+        normalization=SimpleNamespace(eval="ema"),
+        norm=SimpleNamespace(
+            eval=None, method=lambda _: make_method(norm, NormPolicy(), **options)
+        ),
         data=SimpleNamespace(
             batch_size=task.batch_size,
             validation=task.validation,
@@ -157,6 +159,7 @@ def run_config(
             momentum=0.9,
             nesterov=False,
             weight_decay=0.0,
+            decay_norms=False,
             clip_norm=None,
             schedule="cosine",
             warmup_steps=0,

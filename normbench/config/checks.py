@@ -14,8 +14,10 @@ from normbench.config.components import (
     NormConfig,
 )
 from normbench.config.errors import Path, config_error
+from normbench.config.training import MuonConfig
 from normbench.errors import ConfigError, Problem
 from normbench.models.assemble import anatomy, layer_problem, problem_of, step_problem
+from normbench.models.network import NO_MATRIX
 
 if TYPE_CHECKING:
     from normbench.config.experiment import ExperimentConfig
@@ -74,6 +76,24 @@ def norm_fault(
     if reason := problem_of(blueprint, found, method, data.batch_size):
         return Problem("norms", reason)
     return layer_problem(found, method)
+
+
+def optimizer_problem(experiment: ExperimentConfig) -> tuple[Path, PydanticCustomError] | None:
+    """The key of the optimizer that cannot train this network, or not in this way, and why."""
+    if not isinstance(experiment.optimizer, MuonConfig):
+        return None
+    runtime = experiment.runtime
+    for key, asked, value in (("stack", runtime.stack > 1, 1), ("compile", runtime.compile, False)):
+        if asked:
+            message = "muon takes each matrix by itself, not a stack of those of several runs"
+            hint = f"set  {key}: {str(value).lower()}"
+            return ("runtime", key), config_error(message, hint)
+    shape = image_shape(experiment.data)
+    if shape is None or model_problem(experiment.data, experiment.model):
+        return None
+    if anatomy(experiment.model.blueprint(), shape).matrices:
+        return None
+    return ("optimizer", "kind"), config_error(NO_MATRIX, "take  kind: adamw")
 
 
 def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticCustomError]]:

@@ -77,6 +77,30 @@ def assemble(
     return network
 
 
+def start_from_data(network: Network, images: Tensor, seed: int) -> None:
+    """Let the method set those initial values that go by data, and note which they are.
+
+    images: a batch of the training split. Statistics that layers keep stay as they were.
+    """
+    earlier, module = network.reinitialized, network.module
+    before = {
+        f"{path}.{name}": getattr(product, name).detach().clone()
+        for path, product in zip(
+            (layer.path for layer in network.layers), network.products(), strict=True
+        )
+        for name in ("weight", "bias")
+        if isinstance(getattr(product, name), Tensor)
+    }
+    buffers = [buffer.clone() for buffer in module.buffers()]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.method.from_data(network, images)
+    for buffer, value in zip(module.buffers(), buffers, strict=True):
+        buffer.copy_(value)
+    verify(network, before)
+    network.reinitialized = tuple(dict.fromkeys((*earlier, *network.reinitialized)))
+
+
 def problem_of(
     blueprint: Blueprint, anatomy: Anatomy, method: NormMethod, batch_size: int
 ) -> str | None:

@@ -11,9 +11,14 @@ from torch import nn
 from normbench.models.base import MODELS, Architecture, ModelSettings
 from normbench.models.init import draw_product
 from normbench.models.residual import Residual
-from normbench.models.roles import Role
+from normbench.models.roles import Role, hidden_matrices
 from normbench.models.slots import Kept, Layer
 from normbench.norms import NormMethod, NormSlot, Rule
+
+NO_MATRIX = (
+    "muon orthogonalizes the matrices of hidden Linear layers, and this network has none (the "
+    "kernels of convolutions, the first layer and the head are AdamW's)"
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class Network:
     def products(self) -> list[nn.Module]:
         """The Linear or Conv of each hidden layer, from input to output."""
         return [self.module.get_submodule(layer.path) for layer in self.layers]
+
+    def hidden_matrices(self) -> frozenset[str]:
+        """Names of the weights that are matrices, less those of the first layer and the head."""
+        first = self.layers[0].path if self.layers else None
+        return hidden_matrices(self.module, self.roles, first, self.head)
 
     def redraw(self, init: str) -> None:
         """Draw the weights of every hidden layer and the head anew, each from its own stream."""

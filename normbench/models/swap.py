@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from normbench.components import UnknownName, short
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.models.apply import apply, verify
-from normbench.models.assemble import problem_of
+from normbench.models.assemble import problem_of, start_from_data
 from normbench.models.base import Architecture, ModelSettings
 from normbench.models.foreign import Foreign, ForeignOptions
 from normbench.models.network import Blueprint, Network, Swap
@@ -71,9 +71,10 @@ def swap(
     norm: a name, ``file.py:Name`` or ``package.module:Name``; options: of that method, such as
     ``groups=16``. example: a batch that the module can be called with, two examples or more, on its
     device. keep: paths of norms that stay, or of modules that hold them. eps, affine, momentum,
-    axes: of every new norm, as in a config. A new norm starts as its method starts it, on the
-    device and in the type of the one before; make the optimizer afterwards, so that it knows the
-    new parameters. Raises ConfigError, and then nothing has been changed.
+    axes: of every new norm, as in a config. A new norm starts as its method starts it (one that
+    goes by data, by the example), on the device and in the type of the one before; make the
+    optimizer afterwards, so that it knows the new parameters. Raises ConfigError, and then nothing
+    has been changed.
     """
     method = _method(norm, NormPolicy(eps, affine, momentum, axes), options)
     blueprint = _Given("module", ForeignOptions(keep=list(keep)), ModelSettings())
@@ -104,6 +105,8 @@ def swap(
         old = given[path]
         module.get_submodule(path).to(_home(old, example)).train(old.training)
     verify(network, before)
+    if method.starts_from_data:
+        start_from_data(network, example, 0)
     return SwapReport(module, short(norm), network.swaps, network.kept, network.reinitialized)
 
 

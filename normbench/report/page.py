@@ -290,7 +290,9 @@ def _figures(
 
 
 def _spec(drawn: Drawn) -> dict[str, Any]:
-    spec: dict[str, Any] = drawn.to_dict()
+    # Altair holds every part against its schema, which takes longer than all else a page needs;
+    # that the charts are valid is what their tests are for.
+    spec: dict[str, Any] = drawn.to_dict(validate=False)
     spec.pop("config", None)  # Altair's own; the page has one a scheme
     return spec
 

@@ -98,6 +98,7 @@ _MANIFEST = _record(
         "checkpoints": s.list_schema(_CHECKPOINT),
         "changes": s.list_schema(_LABEL),
         "swaps": s.nullable_schema(_SWAPS),
+        "own_terms": s.list_schema(_LABEL),
         **dict.fromkeys(("steps", "steps_done", "diverged_at"), s.nullable_schema(_WHOLE)),
         **dict.fromkeys(
             (

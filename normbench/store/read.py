@@ -294,6 +294,7 @@ def _outcome(manifest: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[st
         "backbone_sha256": manifest.get("backbone_sha256"),
         "batch_order_sha256": manifest.get("batch_order_sha256"),
         "epochs_started": _number(manifest.get("epochs_started")),
+        "own_terms": "; ".join(manifest.get("own_terms") or ()) or None,
     }
 
 
