@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order
+from normbench.data import epoch_order
 from normbench.data.batches import Augment, DeviceData
 from normbench.models.assemble import assemble, start_from_data
 from normbench.models.network import Network
@@ -50,6 +50,7 @@ from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
+    from normbench.data import Dataset
 
 
 TRAIN_EXAMPLES = 1000
