@@ -68,6 +68,11 @@ def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
     return norm
 
 
+def _method(norm: NormConfig) -> tuple[Any, ...]:
+    """What a norm does, whatever it is called."""
+    return norm.kind, norm.options(), norm.weights, norm.strict
+
+
 def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
     """The label that ``word`` means: a label itself, or a kind that a single norm has."""
     labels = [norm.label for norm in norms]
@@ -255,11 +260,7 @@ class ExperimentConfig(Section):
                 wrong.append(((index,), config_error(message, hint)))
             seen.add(norm.label)
         for index, norm in enumerate(norms):
-            same = [
-                other.label
-                for other in norms[:index]
-                if (other.kind, other.options()) == (norm.kind, norm.options())
-            ]
+            same = [other.label for other in norms[:index] if _method(other) == _method(norm)]
             if same and norm.label not in same:
                 message = f"the same norm as {same[0]!r}, under another name"
                 wrong.append(((index,), config_error(message, "remove one, or change an option")))
