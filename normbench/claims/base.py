@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from normbench.claims.family import sentence
@@ -85,6 +85,7 @@ class Claims:
     setting: what the statements were measured on, in words. notes: what was measured in place of
     the config's own settings. stopped: interrupted before the end, by ``signal``; the rows are
     then those that were complete. failed: training runs that crashed, each with its reason.
+    literature: the rows of claims of the literature, as ``claims.scoreboard`` makes them.
     """
 
     name: str
@@ -95,6 +96,17 @@ class Claims:
     failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
     stopped: bool = False
     signal: int | None = None
+    literature: list[dict[str, Any]] = field(default_factory=list)
+
+    def with_literature(self, more: Claims) -> Claims:
+        """These, and the claims of the literature behind them."""
+        return replace(
+            self,
+            failed=[*self.failed, *more.failed],
+            stopped=more.stopped,
+            signal=more.signal,
+            literature=more.literature,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -107,7 +119,7 @@ class Claims:
             "failed_runs": [
                 {"run": run.folder, "reason": reason.strip()} for run, reason in self.failed
             ],
-            "claims": [_row(row) for row in self.rows],
+            "claims": [*(_row(row) for row in self.rows), *self.literature],
         }
 
 

@@ -19,11 +19,11 @@ class Published:
 
     short: the claim in a few words; expected: what the source expects of this setting; configs:
     the bundled experiments of ``configs/claims`` that it rests on; asks: the rule; changes: what
-    would change the answer. place: its place in the list. gpu: its experiment is too large for a
-    CPU.
+    would change the answer. number: after those of the article's statements. gpu: its
+    experiment is too large for a CPU.
     """
 
-    place: int
+    number: int
     short: str
     statement: str
     source: str
@@ -62,5 +62,5 @@ LITERATURE: Registry[Published] = Registry("claim of the literature", "normbench
 
 
 def in_order() -> list[tuple[str, Published]]:
-    """(name, claim) by place."""
-    return sorted(((name, LITERATURE[name]) for name in LITERATURE), key=lambda one: one[1].place)
+    """(name, claim) by number."""
+    return sorted(((name, LITERATURE[name]) for name in LITERATURE), key=lambda one: one[1].number)

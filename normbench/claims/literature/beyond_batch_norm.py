@@ -12,7 +12,7 @@ from normbench.claims.published import LITERATURE, Published
 
 LITERATURE.register("beyond-batch-norm")(
     Published(
-        13,
+        32,
         "batch-instance norm and filter response norm beat batch norm",
         "Batch-instance norm and filter response norm are better than batch norm in residual "
         "networks.",

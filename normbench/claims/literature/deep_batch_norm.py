@@ -15,7 +15,7 @@ ACCURACY = "val_accuracy"
 
 LITERATURE.register("deep-batch-norm")(
     Published(
-        7,
+        26,
         "batch norm MLPs stop training beyond about 50 layers",
         "Batch norm makes gradients explode with depth: plain MLPs of more than about 50 layers do "
         "not train under it.",

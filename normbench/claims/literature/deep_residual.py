@@ -14,7 +14,7 @@ ACCURACY = "val_accuracy"
 
 LITERATURE.register("deep-residual")(
     Published(
-        9,
+        28,
         "a deep residual net without norms fails, with Fixup or SkipInit it trains",
         "A deep residual network without norms does not train; with Fixup or SkipInit it trains as "
         "well as with batch norm.",
@@ -36,6 +36,6 @@ LITERATURE.register("deep-residual")(
                 for method in ("fixup", "skipinit")
             ),
         ],
-        "smaller rates than 0.0003, a clipped gradient, or images that batch norm regularizes on",
+        "smaller rates than 0.001, a clipped gradient, or images that batch norm regularizes on",
     )
 )

@@ -11,7 +11,7 @@ from normbench.claims.published import LITERATURE, Published
 
 LITERATURE.register("dynamic-erf")(
     Published(
-        12,
+        31,
         "dynamic erf is better than dynamic tanh and than layer norm",
         "Dynamic erf is better than dynamic tanh and than layer norm.",
         "arXiv:2512.10938",

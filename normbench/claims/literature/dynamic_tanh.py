@@ -12,7 +12,7 @@ from normbench.claims.published import LITERATURE, Published
 
 LITERATURE.register("dynamic-tanh")(
     Published(
-        11,
+        30,
         "dynamic tanh equals layer norm in a ViT, and loses to batch norm in a CNN",
         "Dynamic tanh is as good as layer norm in a vision transformer; in a plain convolutional "
         "network it does not replace batch norm.",

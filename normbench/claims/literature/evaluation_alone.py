@@ -14,7 +14,7 @@ SIZE = "data.batch_size"
 
 LITERATURE.register("evaluation-alone")(
     Published(
-        2,
+        21,
         "a good part of batch norm's loss at small batches is evaluation only",
         "A good part (here: a quarter) of what batch norm loses at small batches is lost at "
         "evaluation, by its running statistics, and not in training.",

@@ -16,7 +16,7 @@ HE, XAVIER = {INIT: "he_normal"}, {INIT: "xavier_normal"}
 
 LITERATURE.register("he-or-xavier")(
     Published(
-        8,
+        27,
         "without a norm Xavier stalls at 30 layers and He trains",
         "A network of 30 layers of ReLU without a norm does not train under Xavier's "
         "initialization, and trains under He's.",

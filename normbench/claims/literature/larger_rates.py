@@ -13,7 +13,7 @@ from normbench.claims.study import BEST, SHARED
 
 LITERATURE.register("own-best-rates")(
     Published(
-        3,
+        22,
         "batch norm allows larger rates; at each one's own best its lead shrinks",
         "Batch norm allows larger learning rates; where each network has its own best rate, the "
         "lead of batch norm shrinks.",

@@ -12,7 +12,7 @@ from normbench.claims.published import LITERATURE, Published
 
 LITERATURE.register("layer-in-cnn")(
     Published(
-        4,
+        23,
         "layer norm loses to batch norm in convolutional networks",
         "In convolutional networks layer norm loses to batch norm.",
         "Ba, Kiros & Hinton 2016, arXiv:1607.06450, section 6.7",

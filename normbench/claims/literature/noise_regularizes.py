@@ -12,7 +12,7 @@ from normbench.claims.published import LITERATURE, Published
 
 LITERATURE.register("noise-regularizes")(
     Published(
-        16,
+        35,
         "batch norm's noise regularizes: its gap to the test accuracy is smaller",
         "The noise in batch norm's statistics regularizes: the gap between training and test "
         "accuracy is smaller under it.",

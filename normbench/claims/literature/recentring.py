@@ -15,7 +15,7 @@ WITHIN = 0.02
 
 LITERATURE.register("recentring")(
     Published(
-        6,
+        25,
         "re-centring does not matter, re-scaling does",
         "A norm works by dividing by a scale; taking off the mean does not matter.",
         "Zhang & Sennrich 2019, arXiv:1910.07467",

@@ -11,9 +11,9 @@ from normbench.claims.published import LITERATURE, Published
 
 LITERATURE.register("rms-quality")(
     Published(
-        5,
+        24,
         "RMS norm matches layer norm in an MLP, a CNN and a transformer",
-        "RMS norm matches layer norm in quality. (Whether it costs less is row 11 of the article.)",
+        "RMS norm matches layer norm in quality. (Whether it costs less is statement 10.)",
         "Zhang & Sennrich 2019, arXiv:1910.07467",
         "equal quality in translation, reading, images and a CNN, at 7 to 64 % less time",
         ["recentring", "norms-in-cnn", "norms-in-vit"],

@@ -17,7 +17,7 @@ POINT = 0.01
 
 LITERATURE.register("small-batches")(
     Published(
-        1,
+        20,
         "batch norm loses at 2 to 4 images a batch, group norm does not",
         "At 2 to 4 images a batch batch norm loses to group norm, which hardly depends on the size "
         "of the batch; from 32 on batch norm is at least level.",
@@ -52,6 +52,6 @@ LITERATURE.register("small-batches")(
                 points=[{SIZE: 32}],
             ),
         ],
-        "more than two passes over the images, larger images, or group norm with other groups",
+        "more passes over the images, larger images, or group norm with other groups",
     )
 )

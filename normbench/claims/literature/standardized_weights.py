@@ -16,7 +16,7 @@ SMALL = [{SIZE: 2}, {SIZE: 4}]
 
 LITERATURE.register("standardized-weights")(
     Published(
-        15,
+        34,
         "weight standardization lifts group norm to batch norm at small batches",
         "At 2 to 4 images a batch weight standardization makes group norm better, as good as batch "
         "norm at large batches.",

@@ -14,7 +14,7 @@ SIZE = "data.batch_size"
 
 LITERATURE.register("switchable-parts")(
     Published(
-        14,
+        33,
         "switchable norm is at least as good as the best of its parts",
         "Switchable norm is at least as good as the best of batch, layer and instance norm, "
         "whatever the size of the batch.",

@@ -25,7 +25,7 @@ RATES = [{RATE: 0.001}, {RATE: 0.003}]
 
 LITERATURE.register("warmup")(
     Published(
-        10,
+        29,
         "post-norm needs warm-up, pre-norm does not",
         "A transformer with layer norm behind the sum needs a warm-up of the learning rate, one "
         "with layer norm before the branch does not.",
