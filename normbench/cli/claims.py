@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
 
 if TYPE_CHECKING:
     from normbench.claims import Claims
@@ -28,6 +28,7 @@ def command(
             help="A config for the article's statements, and names of claims (see --list). "
             f"{options.CONFIG_HELP} Without: the digits, and all of the article's statements.",
             show_default=False,
+            autocompletion=completion.configs,
         ),
     ] = [],  # noqa: B006 - typer's way to say none
     quick: Annotated[

