@@ -23,14 +23,13 @@ from normbench.claims.base import Claims
 from normbench.claims.family import sentence
 from normbench.claims.published import LITERATURE, NOT_RUN, Published, in_order
 from normbench.claims.verdicts import Judgement, Piece
-from normbench.config import load
+from normbench.config import ExperimentConfig, load
 from normbench.constants import OUTCOME_STATES
 from normbench.errors import StoreError
 from normbench.results.load import compare
 from normbench.store.files import finite
 
 if TYPE_CHECKING:
-    from normbench.config import ExperimentConfig
     from normbench.results.experiment import ExperimentResult
 
 RUNS, ARTICLE = "runs", "article.json"
@@ -58,7 +57,7 @@ def keep(result: ExperimentResult, folder: Path) -> str:
     verdict on part of the runs would be one of a rule that nobody fixed.
     """
     config = config_of(result.name)
-    if _less_runtime(config.resolved()) != _less_runtime(result.results.config):
+    if _less_runtime(config) != _less_runtime(_read(result.results.config)):
         return f"{result.name}: trained by another config than the bundled one"
     lacking = int((~result.results.runs["state"].isin(OUTCOME_STATES)).sum())
     if lacking or (config.tune is not None and result.best is None):
@@ -70,8 +69,13 @@ def keep(result: ExperimentResult, folder: Path) -> str:
     return ""
 
 
-def _less_runtime(config: Mapping[str, Any]) -> str:
-    return json.dumps({key: value for key, value in config.items() if key != "runtime"})
+def _read(config: Mapping[str, Any]) -> ExperimentConfig:
+    """The config of a plan on disk; a key that it is older than has its default."""
+    return ExperimentConfig.model_validate(dict(config))
+
+
+def _less_runtime(config: ExperimentConfig) -> dict[str, Any]:
+    return {key: value for key, value in config.resolved().items() if key != "runtime"}
 
 
 def collect(results: Path, folder: Path) -> list[str]:
