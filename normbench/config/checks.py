@@ -14,6 +14,7 @@ from normbench.config.components import (
     NormConfig,
 )
 from normbench.config.errors import Path, config_error
+from normbench.config.training import MuonConfig
 from normbench.errors import ConfigError, Problem
 from normbench.models.assemble import anatomy, problem_of, step_problem
 
@@ -56,6 +57,30 @@ def norm_problem(
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
     return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
+
+
+NO_MATRIX = (
+    "muon orthogonalizes the matrices of hidden Linear layers, and this network has none (the "
+    "kernels of convolutions, the first layer and the head are AdamW's)"
+)
+
+
+def optimizer_problem(experiment: ExperimentConfig) -> tuple[Path, PydanticCustomError] | None:
+    """The key of the optimizer that cannot train this network, or not in this way, and why."""
+    if not isinstance(experiment.optimizer, MuonConfig):
+        return None
+    runtime = experiment.runtime
+    for key, asked, value in (("stack", runtime.stack > 1, 1), ("compile", runtime.compile, False)):
+        if asked:
+            message = "muon takes each matrix by itself, not a stack of those of several runs"
+            hint = f"set  {key}: {str(value).lower()}"
+            return ("runtime", key), config_error(message, hint)
+    shape = image_shape(experiment.data)
+    if shape is None or model_problem(experiment.data, experiment.model):
+        return None
+    if anatomy(experiment.model.blueprint(), shape).matrices:
+        return None
+    return ("optimizer", "kind"), config_error(NO_MATRIX, "take  kind: adamw")
 
 
 def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticCustomError]]:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem, runtime_problems
+from normbench.config.checks import model_problem, norm_problem, optimizer_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -66,11 +66,6 @@ def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
         if reason:
             raise config_error(reason)
     return norm
-
-
-def _method(norm: NormConfig) -> tuple[Any, ...]:
-    """What a norm does, whatever it is called."""
-    return norm.kind, norm.options(), norm.weights, norm.strict
 
 
 def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
@@ -247,7 +242,9 @@ class ExperimentConfig(Section):
 
     @field_validator("norms")
     @classmethod
-    def _distinct_labels(cls, norms: tuple[NormConfig, ...]) -> tuple[NormConfig, ...]:
+    def _distinct_labels(
+        cls, norms: tuple[NormConfig, ...], info: ValidationInfo
+    ) -> tuple[NormConfig, ...]:
         if not norms:
             raise config_error("needs at least one norm, got an empty list")
         counts = Counter(norm.label for norm in norms)
@@ -259,8 +256,9 @@ class ExperimentConfig(Section):
                 hint = f"tell them apart with a name: {{kind: {norm.kind}, name: ...}}"
                 wrong.append(((index,), config_error(message, hint)))
             seen.add(norm.label)
+        shared = info.data.get("normalization", NormalizationConfig())
         for index, norm in enumerate(norms):
-            same = [other.label for other in norms[:index] if _method(other) == _method(norm)]
+            same = [o.label for o in norms[:index] if o.sets(shared) == norm.sets(shared)]
             if same and norm.label not in same:
                 message = f"the same norm as {same[0]!r}, under another name"
                 wrong.append(((index,), config_error(message, "remove one, or change an option")))
@@ -330,6 +328,8 @@ class ExperimentConfig(Section):
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
         if impossible := runtime_problems(self):
             raise config_errors(impossible)
+        if unfit := optimizer_problem(self):
+            raise config_errors([unfit])
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values

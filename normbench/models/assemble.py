@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from normbench.components import summary_of, their_frames
+from normbench.constants import NEVER_CALLED
 from normbench.errors import ConfigError, Problem
 from normbench.models.apply import apply, verify
 from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
 from normbench.models.network import Blueprint, Network
-from normbench.models.slots import NEVER_CALLED, Anatomy, examine
+from normbench.models.slots import Anatomy, examine
 from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
 from normbench.norms import NormMethod
 
@@ -73,6 +74,30 @@ def assemble(
     apply(network, anatomy)
     verify(network, before)
     return network
+
+
+def start_from_data(network: Network, images: Tensor, seed: int) -> None:
+    """Let the method set those initial values that go by data, and note which they are.
+
+    images: a batch of the training split. Statistics that layers keep stay as they were.
+    """
+    earlier, module = network.reinitialized, network.module
+    before = {
+        f"{path}.{name}": getattr(product, name).detach().clone()
+        for path, product in zip(
+            (layer.path for layer in network.layers), network.products(), strict=True
+        )
+        for name in ("weight", "bias")
+        if isinstance(getattr(product, name), Tensor)
+    }
+    buffers = [buffer.clone() for buffer in module.buffers()]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network.method.from_data(network, images)
+    for buffer, value in zip(module.buffers(), buffers, strict=True):
+        buffer.copy_(value)
+    verify(network, before)
+    network.reinitialized = tuple(dict.fromkeys((*earlier, *network.reinitialized)))
 
 
 def problem_of(

@@ -22,11 +22,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from normbench.norms.laws import Law
 from normbench.registry import Registry
 
 Floats = npt.NDArray[np.float64]
 Axes = Literal["chw", "c"]
 Statistics = Literal["batch", "example", "none"]
+EvalStatistics = Literal["ema", "precise", "batch"]
+"""What stands for a batch's statistics in evaluation: see ``training/evaluation``."""
 Part = Literal["norm", "activation", "weight", "residual", "init"]
 
 
@@ -145,13 +148,23 @@ class Rule:
     """What the paper fixes for a parameter of a norm.
 
     rate: factor on the learning rate; low, high: bounds after every update; decay: whether weight
-    decay may pull on it where the config lets it pull on norms (None: as the config says).
+    decay pulls on it, whatever the config says of norms (None: as that says).
     """
 
     rate: float = 1.0
     low: float | None = None
     high: float | None = None
     decay: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """The same in words; empty where nothing is fixed."""
+        parts = [f"{self.rate:g} times the learning rate"] if self.rate != 1 else []
+        parts += [f"at least {self.low:g}"] if self.low is not None else []
+        parts += [f"at most {self.high:g}"] if self.high is not None else []
+        if self.decay is not None:
+            parts.append("weight decay" if self.decay else "no weight decay")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -225,6 +238,19 @@ class NormMethod:
         """Give parameters of a ``models.network.Network`` other initial values, in place, once
         everything stands."""
 
+    @property
+    def starts_from_data(self) -> bool:
+        """Whether ``from_data`` sets initial values."""
+        return False
+
+    def from_data(self, network: Any, images: Tensor) -> None:
+        """Give parameters of a ``models.network.Network`` initial values by some images of the
+        training split, in place. images: as a batch is, [N, F] or [N, C, H, W]."""
+
+    def why_reinitialized(self) -> str:
+        """Which other values weights of the backbone start with, in words."""
+        return "by its own formula" if "weight" in self.replaces else ""
+
     def group_size(self, slot: NormSlot) -> int | None:
         """Values behind one statistic of one example; None where no statistic is of one example.
 
@@ -248,6 +274,18 @@ class NormMethod:
         where there is nothing to be computed twice.
         """
         return None
+
+    def law(self, slot: NormSlot) -> Law | str:
+        """What theory is told of its layer at ``slot``, or why theory has nothing to say of it.
+
+        By default what the traits say, of a method that does nothing besides.
+        """
+        traits = self.traits
+        if traits.statistics is None or traits.centered is None:
+            return "the norm does not declare what it divides by and whether it centres"
+        if not traits.plain:
+            return "it does more than its traits say, and declares no law of it"
+        return Law(traits.statistics, traits.centered)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         """Why this method makes no sense at ``slot`` with this batch size; None when it does."""
@@ -349,6 +387,7 @@ def with_weights(method: NormMethod, weights: NormMethod) -> NormMethod:
     """``method`` for norms, and ``weights`` for the weights of the layers before them."""
     both = copy.copy(method)
     both.weight = weights.weight  # type: ignore[method-assign]
+    both.why_reinitialized = weights.why_reinitialized  # type: ignore[method-assign]
     both.replaces = method.replaces | weights.replaces  # type: ignore[misc]
     both.rules = {**weights.rules, **method.rules}  # type: ignore[misc]
     both.conflicts = {**weights.conflicts, **method.conflicts}  # type: ignore[misc]

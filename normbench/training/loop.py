@@ -207,7 +207,9 @@ def _told_of_evaluation(run: Run) -> Iterator[events.Event]:
     if diverged is None:
         losses = run.logged_losses()
         train_loss = losses.double().mean().item() if len(losses) else None
-        loss, accuracy = run.evaluate(run.data, run.validation_indices)
+        with run.evaluation():
+            loss, accuracy = run.evaluate(run.data, run.validation_indices)
+            train_accuracy = run.train_accuracy()
         if math.isfinite(loss):
             run.first_loss_step = run.step
             yield events.Evaluated(
@@ -218,7 +220,7 @@ def _told_of_evaluation(run: Run) -> Iterator[events.Event]:
                 loss,
                 accuracy,
                 run.clock.train_seconds,
-                run.train_accuracy(),
+                train_accuracy,
             )
             return
         diverged = run.step

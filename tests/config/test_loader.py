@@ -52,8 +52,8 @@ BAD = [
     ("groups: 4", "groups: 5", "3:22  norms[2]: 5 groups do not divide 32 channels evenly"),
     ("groups: 4", "groups: 0", "3:44  norms[2].groups: must be at least 1, got 0"),
     ("groups: 4", "group: 4",
-     "3:36  norms[2].group: unknown key 'group'\n    did you mean 'groups'?  known: groups, kind, "
-     "name, strict, weights"),
+     "3:36  norms[2].group: unknown key 'group'\n    did you mean 'groups'?  known: eval, groups, "
+     "kind, name, strict, weights"),
     ("groups: 4", "name: a/b", "3:42  norms[2].name: 'a/b' cannot be a label\n"
      "    up to 40 letters, digits, spaces and . _ ( ) = + -, the first a letter or digit"),
     ("batch", "instance", "3:15  norms[1]: instance norm takes its statistics over the positions "
@@ -68,7 +68,7 @@ BAD = [
     ("lr: 0.1", "lr: .inf", "4:17  optimizer.lr: must be a finite number, got inf"),
     ("lr: 0.1", "lr: 1e400", "4:17  optimizer.lr: must be a finite number, got inf"),
     ("lr: 0.1", "lr: 1, betas: [0.9, 0.99]", "4:20  optimizer.betas: betas has no meaning for "
-     "optimizer 'sgd'; it belongs to adam, adamw"),
+     "optimizer 'sgd'; it belongs to adam, adamw, lion, muon"),
     ("lr: 0.1", "lr: 1, kind: adam, betas: [0.9, 1]",
      "4:45  optimizer.betas[1]: must be a number below 1, got 1"),
     ("lr: 0.1", "lr: 1, nesterov: true, momentum: 0",
