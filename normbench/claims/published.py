@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from normbench.claims.asks import Ask, Spread, Tables
 from normbench.claims.family import judged
@@ -20,7 +20,9 @@ class Published:
     short: the claim in a few words; expected: what the source expects of this setting; configs:
     the bundled experiments of ``configs/claims`` that it rests on; asks: the rule; changes: what
     would change the answer. number: after those of the article's statements. gpu: its
-    experiment is too large for a CPU.
+    experiment is too large for a CPU. presumes: what must hold for the claim to say anything, in
+    the same family; where it does not, all is open. amended: how the rule was changed after
+    results had been seen, which the page tells.
     """
 
     number: int
@@ -32,6 +34,8 @@ class Published:
     asks: Sequence[Ask | Spread]
     changes: str
     gpu: bool = False
+    presumes: Sequence[Ask] = ()
+    amended: str = ""
 
     def ready(self, tables: Tables) -> bool:
         """Whether every experiment has been run."""
@@ -39,9 +43,10 @@ class Published:
 
     def decide(self, tables: Tables) -> Judgement:
         """The verdict of the rule on these runs: all questions paired by seed are one family."""
+        first = len(self.presumes)
         duels = [
             (place, duel)
-            for place, ask in enumerate(self.asks)
+            for place, ask in enumerate([*self.presumes, *self.asks], -first)
             if isinstance(ask, Ask)
             for duel in ask.duels(tables, self.configs[0])
         ]
@@ -54,7 +59,15 @@ class Published:
             for place, ask in enumerate(self.asks)
             if isinstance(ask, Spread)
         ]
-        return judge([piece for _, piece in sorted(pieces, key=lambda item: item[0])])
+        pieces.sort(key=lambda item: item[0])
+        lacking = [piece for place, piece in pieces if place < 0 and piece.holds is not True]
+        asked = [piece for place, piece in pieces if place >= 0]
+        if lacking:
+            why = "; ".join(
+                f"presumes that {piece.part}, not found: {piece.why}" for piece in lacking
+            )
+            asked = [replace(piece, holds=None, why=f"{piece.why}; {why}") for piece in asked]
+        return judge(asked)
 
 
 LITERATURE: Registry[Published] = Registry("claim of the literature", "normbench.claims.literature")

@@ -135,6 +135,7 @@ def literature_row(name: str, claim: Published, tables: Mapping[str, Any]) -> di
         "seeds": _seeds(configs),
         "core_minutes": runs.cost(own) if ready else math.nan,
         "changes": claim.changes,
+        "amended": claim.amended,
         "experiment": "; ".join(map(setting, configs)),
         "evidence": [sentence(piece) for piece in judgement.pieces] if judgement else [],
         "commands": [f"normbench train claims/{config}" for config in claim.configs],

@@ -108,6 +108,8 @@ def _section(row: Mapping[str, Any]) -> list[str]:
         "cost": f"{number(cost, 2)} core-minutes of training" if _known(cost) else "–",
         "what would change the answer": row["changes"],
     }
+    if row.get("amended"):
+        facts["amended after the run"] = row["amended"]
     lines = [f'<a id="{_anchor(row)}"></a>', "", f"### {row['number']}. {row['short']}", ""]
     lines += [row["statement"], "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(text)} |" for name, text in facts.items()]

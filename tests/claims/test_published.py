@@ -221,6 +221,16 @@ def test_a_loss_is_evaluations_as_far_as_precise_statistics_give_it_back(gives_b
     assert claim.decide(tables(claim, value)).verdict == verdict
 
 
+def test_a_share_of_a_loss_says_nothing_where_nothing_was_lost():
+    def value(norm: str, point: Mapping[str, Any], role: str, metric: str) -> float:
+        return 0.9 if point["data.batch_size"] == 2 else 0.8
+
+    claim = LITERATURE["evaluation-alone"]
+    found = claim.decide(tables(claim, value))
+    assert found.verdict is Verdict.NOT_ENOUGH
+    assert "not found" in found.pieces[0].why
+
+
 @pytest.mark.parametrize(
     ("rate", "best", "verdict"), [(0.0, 0.8, "supported"), (-3.0, 0.4, "refuted")]
 )

@@ -37,6 +37,7 @@ LITERATURE.register("standardized-weights")(
                 points=SMALL,
             ),
         ],
-        "a deeper network, in which the scale of the weights drifts further",
+        "more passes over the images (two are 71 updates of 32 images, and 1,136 of 2), a deeper "
+        "network",
     )
 )
