@@ -203,8 +203,7 @@ def _article(folder: Path) -> list[dict[str, Any]]:
             "from": "article",
             "expected": "as the statement says",
             "setting": found["setting"],
-            "seeds": "10",
-            "core_minutes": math.nan,
+            "seeds": found["setting"].rpartition(", ")[2],
             "changes": "another network or data: `normbench claims CONFIG`",
         }
         for row in found["claims"]

@@ -94,6 +94,30 @@ def _duel(numbers: dict[str, Any]) -> Duel:
     return Duel("", {}, *names, known, numbers["within"], numbers["asks"])
 
 
+@needs_results
+def test_the_front_page_has_the_numbers_of_the_stored_runs():
+    text = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("scoreboard/README.md") :].partition("## ")[0]
+    tables = runs.stored(FOLDER / scoreboard.RUNS, scoreboard.names_of_configs())
+
+    def mean(config: str, norm: str, metric: str = "auc", **at: int) -> float:
+        point = {key.replace("__", "."): value for key, value in at.items()}
+        return float(runs.select(tables[config], norm, "best", point)[metric].mean())
+
+    divides = mean("recentring", "variance_only")
+    told = [
+        f"falls {mean('recentring', 'batch') - divides:.3f} (AUC)",
+        f"and {mean('recentring', 'mean_only') - divides:.3f} behind",
+        f"AUC {mean('norms-in-vit', 'dyt'):.3f} from",
+        f"{mean('norms-in-vit', 'dyt from alpha 2'):.3f} from alpha 2",
+        f"against {mean('norms-in-vit', 'layer'):.3f}",
+        f"{mean('small-batches', 'batch', 'val_accuracy', data__batch_size=2):.1%}",
+        f"{mean('small-batches', 'group', 'val_accuracy', data__batch_size=2):.1%}",
+    ]
+    joined = " ".join(section.split()).replace(" %", "%")
+    assert [number for number in told if number not in joined] == []
+
+
 def test_an_experiment_and_its_csv_give_the_same_verdict(tmp_path: Path):
     config = scoreboard.config_of("deep-residual")
     result = tell(config, lambda run: Fate(101 if run.norm == "none" else 30 + run.seed))
@@ -155,4 +179,5 @@ def _stated() -> dict[str, Any]:
         **{"number": 1, "name": "one", "short": "one", "statement": "One.", "source": ""},
         **{"verdict": "supported", "conditions": "", "experiment": "", "evidence": ["it holds"]},
         **{"commands": ["normbench claims one"], "parts": [part], "table": []},
+        "core_minutes": None,
     }

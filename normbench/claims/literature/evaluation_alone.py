@@ -34,8 +34,8 @@ LITERATURE.register("evaluation-alone")(
                 points=[{SIZE: 2}],
             )
         ],
-        "more passes over the images (two are 71 updates of 32 images, and 1,136 of 2), so that the "
-        "larger batch has time to catch up; another momentum of the running statistics",
+        "more passes over the images (two are 71 updates of 32 images, and 1,136 of 2), so that a "
+        "large batch has time to catch up; another momentum of the running statistics",
         presumes=[
             Ask(
                 "batch norm loses from 32 images a batch to 2",
