@@ -113,6 +113,9 @@ def test_a_claim_is_whole_and_its_experiments_come_with_the_package(name: str):
     for config in claim.configs:
         experiment = config_of(config)
         assert experiment.name == config
+        first, second, *_ = bundled_for_claims()[f"claims/{config}"].read_text().splitlines()
+        assert first.endswith((".", "?"))  # `list configs` shows it
+        assert second == "#"
         for ask in claim.asks:
             if isinstance(ask, Ask) and (ask.config or claim.configs[0]) == config:
                 sides = [ask.first, ask.second, *(ask.beyond or ())]
