@@ -215,11 +215,12 @@ def _column(heading: str) -> Column:
 
 
 def _known(what: What) -> list[dict[str, str]]:
-    from normbench.bundled import bundled
+    from normbench.bundled import bundled, bundled_for_claims
     from normbench.registry import Registry, summary
 
     if what is What.configs:
-        return [{"name": path.stem, "what": _heading(path)} for path in bundled()]
+        known = {path.stem: path for path in bundled()} | bundled_for_claims()
+        return [{"name": name, "what": _heading(path)} for name, path in known.items()]
     place, name = {
         What.norms: ("normbench.norms", "NORMS"),
         What.models: ("normbench.models", "MODELS"),
