@@ -58,7 +58,7 @@ class Capture:
         near = self.activation_outputs[0]
         missing = torch.full((), math.nan, device=near.device)
         found = [missing if at is None else values.get(at, missing) for at in self.blocks]
-        return torch.stack([v.float() for v in found or [missing] * len(self.activation_outputs)])
+        return torch.stack([value.float() for value in found])
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
@@ -87,10 +87,12 @@ class Probe:
     """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
 
     when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
+    of_blocks: of residual blocks, so that networks without any do not have it.
     """
 
     measure: Callable[[Capture], Tensor]
     when: Literal["backward", "step"] = "backward"
+    of_blocks: bool = False
 
 
 PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
@@ -219,9 +221,11 @@ class ProbeRecorder:
         return dict(zip(names, values, strict=True))
 
     def _measure(self, when: str) -> None:
+        blocks = any(at is not None for at in self.capture.blocks)
         for name in PROBES:
-            if PROBES[name].when == when:
-                self._values[name] = PROBES[name].measure(self.capture)
+            probe = PROBES[name]
+            if probe.when == when and (blocks or not probe.of_blocks):
+                self._values[name] = probe.measure(self.capture)
 
 
 def _weight(layer: nn.Module) -> Tensor:
