@@ -81,9 +81,9 @@ def swap(
     ``groups=16``. example: a batch that the module can be called with, two examples or more, on its
     device. keep: paths of norms that stay, or of modules that hold them. eps, affine, momentum,
     axes: of every new norm, as in a config. A new norm starts as its method starts it (one that
-    goes by data, by the example), on the device and in the type of the one before; make the optimizer
-    afterwards, so that it knows the new parameters. Raises ConfigError, and then nothing has been
-    changed.
+    goes by data, by the example), on the device and in the type of the one before; make the
+    optimizer afterwards, so that it knows the new parameters. Raises ConfigError, and then nothing
+    has been changed.
     """
     method = _method(norm, NormPolicy(eps, affine, momentum, axes), options)
     blueprint = _Given("module", ForeignOptions(keep=list(keep)), ModelSettings())
