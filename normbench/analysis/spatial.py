@@ -43,8 +43,9 @@ def growth_without_norm(
     bias: float,
     shapes: Sequence[tuple[int, ...]],
     input_map: ArrayLike | None,
-) -> float | None:
-    """Growth per layer of an un-normalized chain of zero-padded 3x3 convolutions.
+) -> tuple[float, float] | None:
+    """Growth per layer of an un-normalized chain of zero-padded 3x3 convolutions: of the squared
+    gradient toward the input, and of the mean square activation toward the output.
 
     gains: [L], fan_in * var(W); shapes: [L] of (C, H, W); input_map: [H, W], mean square of the
     input at each position, by default 1. The variance of each layer is followed upward, then the
@@ -57,6 +58,7 @@ def growth_without_norm(
     _, height, width = shapes[0]
     below = np.ones((height, width)) if input_map is None else np.asarray(input_map, dtype=float)
     slopes: list[Array] = []
+    squares: list[float] = []
     for layer, (_, height, width) in enumerate(shapes):
         stride = 1 if len(below) == height else 2
         variance = gain[layer] * box(below)[::stride, ::stride]
@@ -65,6 +67,7 @@ def growth_without_norm(
         at = np.sqrt(variance)[:, :, None] * z
         below, slope = phi(at) ** 2 @ weight, dphi(at) ** 2 @ weight
         slopes.append(slope)
+        squares.append(float(below.mean()))
     gradient, norms = slopes[-1], []
     for layer in range(len(shapes) - 1, -1, -1):
         channels, height, width = shapes[layer]
@@ -72,9 +75,10 @@ def growth_without_norm(
             out = gain[layer + 1] * shapes[layer + 1][0] / channels
             gradient = slopes[layer] * out * box(spread(gradient, height, width))
         norms.append(np.sqrt(channels * gradient.sum()))
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    found = float(growth_of_rows(np.array(norms[::-1])[None], np.array(sizes)[None])[0])
-    return found if np.isfinite(found) and found > 0 else None
+    sizes = np.array([[np.prod(shape) for shape in shapes]], dtype=float)
+    found = float(growth_of_rows(np.array(norms[::-1])[None], sizes)[0])
+    forward = float(growth_of_rows(np.sqrt(squares)[None, ::-1], sizes[:, ::-1])[0])
+    return (found, forward) if np.isfinite(found) and found > 0 else None
 
 
 def padding_factor(

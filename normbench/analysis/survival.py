@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from normbench.analysis.statistics import holm, sign_flip_p
 
@@ -38,7 +38,7 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95)
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.cumsum(events / (at_risk * (at_risk - events)))
         log = np.log(survival)
-        spread = special.ndtri(0.5 + confidence / 2) * np.sqrt(greenwood) / log
+        spread = NormalDist().inv_cdf(0.5 + confidence / 2) * np.sqrt(greenwood) / log
         low, high = survival ** np.exp(-spread), survival ** np.exp(spread)
     sure = (survival == 0) | (survival == 1)
     table = pd.DataFrame(

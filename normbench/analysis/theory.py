@@ -98,7 +98,8 @@ def growth(
     if statistics == "none":
         if spatial:
             assert gains is not None
-            return growth_without_norm(phi, dphi, gains, bias_variance, shapes, input_map)
+            found = growth_without_norm(phi, dphi, gains, bias_variance, shapes, input_map)
+            return None if found is None else found[0]
         gain = weight_gain if first_gain is None else first_gain
         if depth is None or input_mean_square is None:
             return _growth_at_fixed_point(*law)
@@ -197,6 +198,36 @@ def _growth_without_norm(
     if len(part) < 2 or not np.isfinite(part).all():
         return None
     return float(np.exp(-np.polyfit(np.arange(len(part)), part, 1)[0]))
+
+
+def forward_without_norm(
+    phi: Function,
+    *,
+    weight_gain: float,
+    bias_variance: float,
+    first_gain: float | None,
+    depth: int | None,
+    input_mean_square: ArrayLike | None,
+) -> float:
+    """Growth per layer toward the output of the mean square activation, fully connected.
+
+    The arguments as for ``growth``; without an input, from one of mean square 1 over 100 layers.
+    """
+    z, weight = gaussian()
+    start = np.atleast_1d(
+        np.asarray(1.0 if input_mean_square is None else input_mean_square, dtype=np.float64)
+    )
+    q = start * (weight_gain if first_gain is None else first_gain)
+    logs = []
+    for _ in range(depth or 100):
+        square = phi(np.sqrt(q)[:, None] * z) ** 2 @ weight
+        with np.errstate(divide="ignore"):
+            logs.append(np.log(square.mean()))
+        q = weight_gain * square + bias_variance
+    part = np.array(logs)[middle_layers(len(logs))]
+    if len(part) < 2 or not np.isfinite(part).all():
+        return np.nan
+    return float(np.exp(np.polyfit(np.arange(len(part)), part, 1)[0]))
 
 
 def _growth_post(

@@ -108,7 +108,9 @@ class DataConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """What of this section determines the numbers of a run; JSON-able."""
-        return DATASETS[self.dataset].identity(self.model_dump(mode="json"))
+        kept = DATASETS[self.dataset].identity(self.model_dump(mode="json"))
+        digest = DATASETS.source_sha256(self.dataset)
+        return kept if digest is None else {**kept, "source": digest}
 
 
 DATA = TaggedUnion(
@@ -178,6 +180,7 @@ MODEL = TaggedUnion(
     lambda kind: with_options(
         ModelConfig if MODELS[kind].open else BuiltInConfig, "kind", kind, MODELS[kind].Options
     ),
+    MODELS.source_sha256,
 )
 
 
@@ -304,4 +307,5 @@ NORM = TaggedUnion(
     NORMS.names,
     NORMS.canonical,
     lambda kind: with_options(NormConfig, "kind", kind, NORMS[kind].Options),
+    NORMS.source_sha256,
 )

@@ -342,6 +342,8 @@ def _folder(cache: Path, name: str, source: Source, root: Path, files: Sequence[
         "root": str(root.resolve()) if files else "",
         "files": source.stamps(root, files),
     }
+    if (digest := DATASETS.source_sha256(name)) is not None:
+        identity["source"] = digest  # an installed source may be another one after an update
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return cache / "prepared" / f"{name}-{key[:16]}"
 

@@ -286,6 +286,8 @@ class _Writer:
                 "backbone_sha256": event.backbone_sha256,
                 "conditions": event.theory_inputs,
             }
+            if event.swaps is not None:
+                manifest["swaps"] = event.swaps
             if event.own_terms:
                 manifest["own_terms"] = list(event.own_terms)
         self.store.open(config.resolved(), manifest, step)

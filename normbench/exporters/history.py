@@ -88,6 +88,15 @@ def scalars(
     return found
 
 
+def by_step(points: dict[str, list[tuple[int, float]]]) -> dict[int, dict[str, float]]:
+    """step -> tag -> value, in order of the steps, of what ``scalars`` gives."""
+    steps: dict[int, dict[str, float]] = {}
+    for tag, told in points.items():
+        for step, value in told:
+            steps.setdefault(step, {})[tag] = value
+    return dict(sorted(steps.items()))
+
+
 def seconds_at(step: int, curve: pd.DataFrame) -> float:
     """Seconds of training up to ``step``, from the run's rows of ``Results.curves``; else 0."""
     return float(np.interp(step, curve["step"], curve["train_seconds"])) if len(curve) else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.exporters.base import EXPORTERS, Files, needs
-from normbench.exporters.history import identity_of, run_settings, scalars, seconds_at
+from normbench.exporters.history import by_step, identity_of, run_settings, scalars, seconds_at
 from normbench.store import Results
 from normbench.store.files import to_json
 from normbench.store.read import read_probes
@@ -72,14 +72,10 @@ def _history(
     proto: Any, points: dict[str, list[tuple[int, float]]], curve: pd.DataFrame
 ) -> Iterator[Any]:
     """One record a step."""
-    steps: dict[int, dict[str, float]] = {}
-    for tag, told in points.items():
-        for step, value in told:
-            steps.setdefault(step, {})[tag] = value
-    for step in sorted(steps):
+    for step, values in by_step(points).items():
         found = proto.HistoryRecord(step=proto.HistoryStep(num=step))
         seconds = seconds_at(step, curve)
-        known = {"_step": step, "_timestamp": seconds, "_runtime": seconds, **steps[step]}
+        known = {"_step": step, "_timestamp": seconds, "_runtime": seconds, **values}
         for tag, value in known.items():
             found.item.add(nested_key=[tag], value_json=_number(value))
         yield proto.Record(history=found)

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from normbench.components import summary_of, their_frames
+from normbench.constants import NEVER_CALLED
 from normbench.errors import ConfigError, Problem
 from normbench.models.apply import apply, verify
 from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
 from normbench.models.network import Blueprint, Network
-from normbench.models.slots import NEVER_CALLED, Anatomy, examine
+from normbench.models.slots import Anatomy, examine
 from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
 from normbench.norms import NormMethod
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from torch import nn
@@ -39,11 +39,12 @@ class Blueprint:
 class Swap:
     """A norm that was exchanged: its slot, what stood there, what stands there now.
 
-    Both as plain PyTorch writes them, ``nn.GroupNorm(8, 64)``, where PyTorch has the layer.
+    Both as plain PyTorch writes them, ``nn.GroupNorm(8, 64)``, where PyTorch has the layer. before:
+    None where a placeholder stood.
     """
 
     slot: NormSlot
-    before: str
+    before: str | None
     after: str
 
 
@@ -93,6 +94,23 @@ class Network:
         paths = [layer.path for layer in self.layers] + ([self.head] if self.head else [])
         for path in paths:
             draw_product(self.module.get_submodule(path), path, init, self.seed)
+
+    def told_swaps(self) -> dict[str, Any]:
+        """What assembling did, in plain values: what a run's manifest keeps of it.
+
+        swapped: path, before and after of every slot, ``before`` None where a placeholder stood;
+        kept: path, kind and reason of norms that stay; reinitialized: names of parameters;
+        replaces: what the method changes, such as norm and init.
+        """
+        return {
+            "swapped": [
+                {"path": swap.slot.path, "before": swap.before, "after": swap.after}
+                for swap in self.swaps
+            ],
+            "kept": [asdict(kept) for kept in self.kept],
+            "reinitialized": list(self.reinitialized),
+            "replaces": sorted(self.method.replaces),
+        }
 
     def blocks(self) -> dict[str, Residual]:
         """Every residual block by its path, from input to output."""

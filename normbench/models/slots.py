@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from normbench.constants import ASKED_FOR, NEVER_CALLED
 from normbench.models.activations import Linear
 from normbench.models.residual import Residual
 from normbench.models.roles import hidden_matrices, roles
@@ -25,8 +26,6 @@ from normbench.models.trace import (
     is_norm,
 )
 from normbench.norms import NormSlot
-
-NEVER_CALLED = "the forward pass never calls it"
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class _Reader:
     def _reason_to_keep(self, call: Call) -> str | None:
         held = [p for p in self.keep if call.path == p or call.path.startswith(f"{p}.")]
         if held:
-            return "it is to be kept"
+            return ASKED_FOR
         if hasattr(call.module, "parametrizations"):
             return "its own parameters are parametrized"
         own = {id(part) for part in call.module.modules()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,6 +19,7 @@ from normbench.models.slots import Kept, examine
 from normbench.models.trace import Untraceable, is_norm
 from normbench.norms import NORMS, NormMethod, NormPolicy
 from normbench.norms.base import Axes
+from normbench.swapped import arrow, in_pytorch
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,18 @@ class SwapReport:
 
     def lines(self) -> list[str]:
         """One for every slot: ``layer1.0.bn1: nn.BatchNorm2d(64) -> nn.GroupNorm(8, 64)``."""
-        return [f"{swap.slot.path}: {swap.before} -> {swap.after}" for swap in self.swaps]
+        return [f"{swap.slot.path}: {arrow(swap.before, swap.after)}" for swap in self.swaps]
 
     def __str__(self) -> str:
         count = len(self.swaps)
         said = [f"{count} {'norm' if count == 1 else 'norms'} exchanged for {self.norm}"]
-        said += [f"  {line}" for line in in_pytorch(self.swaps)]
+        said += [f"  {line}" for line in in_pytorch((s.before, s.after) for s in self.swaps)]
         if self.kept:
             said += [f"{len(self.kept)} kept"]
             said += [f"  {kept.path} ({kept.kind}): {kept.reason}" for kept in self.kept]
         if self.reinitialized:
             said += [f"other values: {', '.join(self.reinitialized)}"]
         return "\n".join(said)
-
-
-def in_pytorch(swaps: Iterable[Swap]) -> list[str]:
-    """``nn.BatchNorm2d(64) -> nn.GroupNorm(8, 64), 5 times``: each pair once, in order."""
-    counts = Counter((swap.before, swap.after) for swap in swaps)
-    return [
-        f"{before} -> {after}" + (f", {count} times" if count > 1 else "")
-        for (before, after), count in counts.items()
-    ]
 
 
 def swap(

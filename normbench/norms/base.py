@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from normbench.norms.laws import Law
 from normbench.registry import Registry
 
 Floats = npt.NDArray[np.float64]
@@ -273,6 +274,18 @@ class NormMethod:
         where there is nothing to be computed twice.
         """
         return None
+
+    def law(self, slot: NormSlot) -> Law | str:
+        """What theory is told of its layer at ``slot``, or why theory has nothing to say of it.
+
+        By default what the traits say, of a method that does nothing besides.
+        """
+        traits = self.traits
+        if traits.statistics is None or traits.centered is None:
+            return "the norm does not declare what it divides by and whether it centres"
+        if not traits.plain:
+            return "it does more than its traits say, and declares no law of it"
+        return Law(traits.statistics, traits.centered)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         """Why this method makes no sense at ``slot`` with this batch size; None when it does."""

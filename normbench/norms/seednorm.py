@@ -22,6 +22,7 @@ from normbench.norms.base import (
     over_positions,
 )
 from normbench.norms.kernels import rms_norm
+from normbench.norms.laws import Law
 from normbench.norms.reference import along, divided, everything
 
 
@@ -81,6 +82,9 @@ class SeeDNorm(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         whole = slot.has_positions and self.axes(slot) == "chw"
         return SeeDNormLayer(slot, self.policy, (1, 2, 3) if whole else (1,))
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("example", centered=False)  # its direction starts at zero
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

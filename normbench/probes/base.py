@@ -7,7 +7,7 @@ for the device once, when the whole step's values are fetched together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +15,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from normbench.models.network import Network
+from normbench.models.residual import Residual
 from normbench.registry import Registry
 
 EXAMPLES = 128
@@ -33,7 +35,9 @@ class Capture:
     parameters, with their gradients in ``.grad``); weights_before: copies made before the step;
     activated: whether there is an activation function; where there is none, the output of the norm
     or of the layer stands for both. learning_rate: of the step; scale_invariant: as the network has
-    it.
+    it. blocks: of each layer the number of the residual block that it stands in, from 0, or None;
+    for each block streams, what enters it, stream_gradients, dL by that, and identity_shares, the
+    mean square of the skip over that of skip plus branch.
     """
 
     pre_activation_gradients: list[Tensor] = field(default_factory=list)
@@ -44,6 +48,17 @@ class Capture:
     weights_before: list[Tensor] = field(default_factory=list)
     learning_rate: float = math.nan
     scale_invariant: list[bool | None] = field(default_factory=list)
+    blocks: list[int | None] = field(default_factory=list)
+    streams: dict[int, Tensor] = field(default_factory=dict)
+    stream_gradients: dict[int, Tensor] = field(default_factory=dict)
+    identity_shares: dict[int, Tensor] = field(default_factory=dict)
+
+    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor:
+        """For each layer the value of its block, NaN where it has none. [L]"""
+        near = self.activation_outputs[0]
+        missing = torch.full((), math.nan, device=near.device)
+        found = [missing if at is None else values.get(at, missing) for at in self.blocks]
+        return torch.stack([v.float() for v in found or [missing] * len(self.activation_outputs)])
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
@@ -96,7 +111,8 @@ class ProbeRecorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Hooks are in place within this context and gone after it."""
-        capture, handles, layers = self.capture, [], self.network.layers
+        capture, layers = self.capture, self.network.layers
+        handles: list[RemovableHandle] = []
         outputs: dict[str, Tensor] = {}
         gradients: dict[str, Tensor] = {}
         signals: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
@@ -126,6 +142,7 @@ class ProbeRecorder:
         def hook_into(path: str, hook: Callable[..., None]) -> None:
             handles.append(self.network.module.get_submodule(path).register_forward_hook(hook))
 
+        handles += self._watch_blocks()
         for layer in layers:
             hook_into(layer.path, on_layer(layer.path))
         for path in {path for path, _ in wanted}:
@@ -144,6 +161,45 @@ class ProbeRecorder:
             capture.activation_inputs.append(before if layer.activated else after)
             capture.activation_outputs.append(after)
             capture.activated.append(layer.activated)
+
+    def _watch_blocks(self) -> list[RemovableHandle]:
+        capture, blocks = self.capture, self.network.blocks()
+        handles = []
+        paths = list(blocks)
+        for layer in self.network.layers:
+            around = [path for path in paths if layer.path.startswith(f"{path}.")]
+            capture.blocks.append(paths.index(max(around, key=len)) if around else None)
+        for number, block in enumerate(blocks.values()):
+            branches: list[Tensor] = []
+
+            def enters(_: nn.Module, args: tuple[Tensor, ...], at: int = number) -> None:
+                capture.streams.setdefault(at, args[0].detach())
+                if args[0].requires_grad and at not in capture.stream_gradients:
+                    args[0].register_hook(
+                        lambda gradient, at=at: capture.stream_gradients.setdefault(at, gradient)
+                    )
+
+            def ends(
+                _: nn.Module, args: object, output: Tensor, seen: list[Tensor] = branches
+            ) -> None:
+                seen.append(output.detach())
+
+            def sums(
+                _: nn.Module,
+                args: tuple[Tensor, ...],
+                at: int = number,
+                seen: list[Tensor] = branches,
+                of: Residual = block,
+            ) -> None:
+                total = args[0].detach().float()
+                skip = total - of.scale * seen[-1].float()
+                share = skip.square().mean() / total.square().mean()
+                capture.identity_shares.setdefault(at, share)
+
+            handles.append(block.register_forward_pre_hook(enters))
+            handles.append(block.branch_end.register_forward_hook(ends))
+            handles.append(block.after.register_forward_pre_hook(sums))
+        return handles
 
     def after_backward(self, learning_rate: float = math.nan) -> None:
         """Measure what the backward pass left behind, and remember the weights.

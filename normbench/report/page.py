@@ -16,6 +16,7 @@ from normbench.charts.palette import NormStyle
 from normbench.environment import package_version
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
+from normbench.report.exchanged import layer_sections, pytorch_line
 from normbench.report.glossary import GLOSSARY, anchor, entry
 from normbench.report.scripts import library, packed
 from normbench.report.sections import (
@@ -175,6 +176,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             "The answer",
             [*matrix, *_tables(summary(told)), *(charts("curves") if chart_data.keys else [])],
             verdict=told.sentences,
+            notes=[*filter(None, [pytorch_line(comparison, told)])],
             caveats=told.caveats,
             beside=[] if chart_data.keys else charts("forest", "curves"),
             defines=_links(VERDICT_DEFINES),
@@ -245,6 +247,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             "environment",
             "Fairness and environment",
             facts=_facts(environment(comparison)),
+            items=_tables(layer_sections(comparison)),
             closed=True,
         ),
     ]
@@ -287,7 +290,9 @@ def _figures(
 
 
 def _spec(drawn: Drawn) -> dict[str, Any]:
-    spec: dict[str, Any] = drawn.to_dict()
+    # Altair holds every part against its schema, which takes longer than all else a page needs;
+    # that the charts are valid is what their tests are for.
+    spec: dict[str, Any] = drawn.to_dict(validate=False)
     spec.pop("config", None)  # Altair's own; the page has one a scheme
     return spec
 

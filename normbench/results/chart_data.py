@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import curves, propagation, signal
+from normbench.analysis import curves, signal
+from normbench.analysis.expected import expected
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import ChartData
 from normbench.store import Results, RunStore, read_probes
@@ -96,7 +97,7 @@ def growth_at_start(results: Results) -> pd.DataFrame:
     """Growth per layer of the activation gradient at step 0, run by run, beside theory.
 
     norm, <keys>, seed, growth, theory (of the weights that this seed drew), theory_note (why theory
-    is NaN): see ``analysis.propagation.expected``. The input of the network is not stored, so
+    is NaN): see ``analysis.expected``. The input of the network is not stored, so
     without a norm the theory is that of layers far from it.
     """
     columns = ["norm", *results.keys, "seed", "growth", "theory", "theory_note"]
@@ -119,6 +120,7 @@ def _theory(folder: Path) -> tuple[float, str]:
     try:
         # JSON has lists alone, and shapes are what the theory remembers its integrals by.
         shapes = tuple(map(tuple, known["shapes"]))
-        return propagation.expected(**{**known, "shapes": shapes})
+        found = expected(**{**known, "shapes": shapes})
+        return found.growth, found.note
     except (KeyError, TypeError):
         return np.nan, "another normbench trained this, which did not record what theory needs"

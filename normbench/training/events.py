@@ -18,6 +18,7 @@ class Started:
 
     environment: of the machine that trains it, where that is not the driver's. theory_inputs: what
     theory needs to know of the network at step 0: ``training.theory_inputs``, less the input.
+    swaps: which norms were exchanged for what: ``models.network.Network.told_swaps``.
     own_terms: what the method's paper fixes, so that it is not as for other norms, in words.
     """
 
@@ -27,6 +28,7 @@ class Started:
     backbone_sha256: str
     environment: dict[str, Any] | None = None
     theory_inputs: dict[str, Any] | None = None
+    swaps: dict[str, Any] | None = None
     own_terms: tuple[str, ...] = ()
 
 

@@ -143,6 +143,7 @@ class Run:
             self.parameters,
             self.backbone_sha256,
             theory_inputs=dict(vars(self.theory_inputs)),
+            swaps=self.assembled.told_swaps(),
             own_terms=own_terms(self.assembled, self.config.optimizer),
         )
 

@@ -1,6 +1,7 @@
 """The propagation table on made-up measurements with known answers."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -8,20 +9,21 @@ import pytest
 
 from normbench.analysis.propagation import (
     Propagation,
-    expected,
-    expected_cosines,
     landscape_table,
     table,
 )
+from normbench.norms.laws import Law
 
 DEPTH = 20
+LAW = asdict(Law("none", centered=False))
 
 
 def theory_inputs(**changes):
     base = {
-        "standard_layers": True,
-        "statistics": "none",
-        "centered": False,
+        "law": LAW,
+        "no_law": "",
+        "chain": True,
+        "centered_weights": False,
         "placement": "pre",
         "activation": "relu",
         "weight_gain": 2.0,
@@ -140,13 +142,6 @@ def test_what_a_seed_lacks_is_left_out_as_in_the_tables_of_trained_runs():
     assert math.isnan(alone["dead_units"])
 
 
-@pytest.mark.parametrize(
-    "changes", [{"statistics": None}, {"standard_layers": False}, {"input_products": None}]
-)
-def test_where_the_map_does_not_hold_there_is_no_cosine(changes):
-    assert expected_cosines(**theory_inputs(**changes)) is None
-
-
 def test_a_gradient_that_vanished_altogether_has_growth_zero():
     gone = signals(0.5)
     gone["activation_gradient"][8] = 0.0
@@ -199,35 +194,6 @@ def test_sweep_points_keep_their_order_and_values():
     found = make(*rows, points=points)
     assert list(found.columns[:3]) == ["norm", "model.depth", "step"]
     assert list(found["model.depth"]) == [40, 40, 20, 20]
-
-
-BATCH = {"statistics": "batch", "centered": True}
-EXAMPLE = {"statistics": "example", "centered": True}
-
-
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"standard_layers": False}, "plain chains"),
-        ({"statistics": None}, "does not declare"),
-        ({"centered": None}, "does not declare"),
-        ({**BATCH, "activation": "silu"}, "unstable"),
-        ({"activation": "mine"}, "does not know the activation mine"),
-        ({**BATCH, "placement": "post", "batch_size": 4}, "5 or more"),
-        ({**EXAMPLE, "placement": "post", "group_size": 6}, "too rough"),
-        ({**BATCH, "batch_size": 3}, "5 or more"),
-    ],
-)
-def test_where_theory_has_no_value_it_says_why(changes, word):
-    value, reason = expected(**theory_inputs(**changes))
-    assert math.isnan(value)
-    assert word in reason
-
-
-def test_batch_norm_before_relu_has_its_value():
-    value, reason = expected(**theory_inputs(**BATCH, batch_size=100_000))
-    assert value == pytest.approx(np.pi / (np.pi - 1), rel=1e-3)
-    assert reason == ""
 
 
 def test_the_landscape_table_takes_medians_over_what_was_measured():

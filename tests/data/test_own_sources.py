@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -381,3 +382,39 @@ def test_resize_makes_square_images_of_that_side(name, tmp_path):
     assert found.path != before.path
     assert (found.train_labels == before.train_labels).all()
     assert abs(found.mean[0] - before.mean[0]) < 0.02
+
+
+# --- installed by name ---
+
+
+def test_a_function_or_a_source_becomes_a_dataset_by_its_reference(tmp_path):
+    from normbench.data.catalog import Report
+    from normbench.data.sources.function import of_reference
+
+    def make(count=30):
+        """Two kinds of noise."""
+        labels = np.arange(count) % 2
+        images = np.random.default_rng(0).integers(0, 99, (count, 4, 4))
+        return {"x_train": images, "y_train": labels}
+
+    kind = of_reference(make, "somewhere.parts:make")
+    assert kind.__doc__ == "Two kinds of noise."
+    assert [field.name for field in dataclasses.fields(kind)] == [
+        *("resize", "args", "layout", "sha256")
+    ]
+    assert of_reference(kind, "somewhere.parts:Kind") is kind
+    with pytest.raises(TypeError, match="is int, no Source"):
+        of_reference(3, "somewhere.parts:three")
+    (tmp_path / "parts_of_tests.py").write_text(MAKER)
+    reference = f"{tmp_path / 'parts_of_tests.py'}:make"
+    read = of_reference(make, reference)(args={"count": 20}).read(tmp_path, Report())
+    assert len(read.train_images) + len(read.test_images) == 20
+
+
+MAKER = """\
+import numpy as np
+
+def make(count=30):
+    images = np.random.default_rng(0).integers(0, 99, (count, 4, 4))
+    return {"x_train": images, "y_train": np.arange(count) % 2}
+"""

@@ -8,7 +8,7 @@ import pytest
 from scripted import finishes, play, probed
 from tiny import CNN, experiment, only, run_config, trained
 
-from normbench.analysis.propagation import expected
+from normbench.analysis.expected import expected
 from normbench.api import compare
 from normbench.charts.base import CHARTS
 from normbench.training.events import Checkpointed, Started
@@ -30,7 +30,7 @@ def test_theory_is_that_of_the_weights_that_a_run_drew(tmp_path, digits, more):
     for row in found.to_dict("records"):
         norm = config.labels.index(row["norm"])
         known = vars(Run(config.run({}, norm, row["seed"]), digits).theory_inputs)
-        assert row["theory"] == pytest.approx(expected(**known)[0], rel=1e-12)
+        assert row["theory"] == pytest.approx(expected(**known).growth, rel=1e-12)
     assert found.groupby("norm")["theory"].nunique()["none"] == 2
 
 
