@@ -31,7 +31,7 @@ class ChartData:
     survival: ``analysis.survival.kaplan_meier`` by norm and sweep point.
     convergence: the convergence table for the primary target.
     layers: ``analysis.curves.layer_series`` of activation_gradient, activation_out_std,
-        effective_rank and example_cosine.
+        effective_rank, example_cosine and ``analysis.signal.QUANTILES``.
     growth: norm, <keys>, seed, growth (measured at step 0), theory, theory_note.
     families: label -> the family of the norm, in the config's order, of those that a run told of.
     sensitivity: ``analysis.tuning.sensitivity``; tuned_key: what was tuned.
