@@ -160,7 +160,7 @@ def _layer_by_layer(
         return Expected(note=NOT_FINITE)
     # What a batch shares grows without a bound where only its spread is divided by, until no
     # network is wide enough for the map; the gradient hangs on the spread alone.
-    bounded = law["mixture"] is None or law["mixture"][:3:2] != (0.0, 1.0)
+    bounded = law["mixture"] is None or tuple(law["mixture"][:3:2]) != (0.0, 1.0)
     return Expected(found[0], found[1] if bounded else np.nan)
 
 

@@ -53,12 +53,13 @@ class Capture:
     stream_gradients: dict[int, Tensor] = field(default_factory=dict)
     identity_shares: dict[int, Tensor] = field(default_factory=dict)
 
-    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor:
-        """For each layer the value of its block, NaN where it has none. [L]"""
-        near = self.activation_outputs[0]
-        missing = torch.full((), math.nan, device=near.device)
+    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor | None:
+        """For each layer the value of its block, NaN where it is in none; None without blocks."""
+        if not self.streams:
+            return None
+        missing = torch.full((), math.nan, device=next(iter(self.streams.values())).device)
         found = [missing if at is None else values.get(at, missing) for at in self.blocks]
-        return torch.stack([v.float() for v in found or [missing] * len(self.activation_outputs)])
+        return torch.stack([value.float() for value in found])
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
@@ -84,12 +85,13 @@ class Capture:
 
 @dataclass(frozen=True)
 class Probe:
-    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
+    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32; None where the
+    network has nothing of the kind, and then there is none.
 
     when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
     """
 
-    measure: Callable[[Capture], Tensor]
+    measure: Callable[[Capture], Tensor | None]
     when: Literal["backward", "step"] = "backward"
 
 
@@ -221,7 +223,9 @@ class ProbeRecorder:
     def _measure(self, when: str) -> None:
         for name in PROBES:
             if PROBES[name].when == when:
-                self._values[name] = PROBES[name].measure(self.capture)
+                values = PROBES[name].measure(self.capture)
+                if values is not None:
+                    self._values[name] = values
 
 
 def _weight(layer: nn.Module) -> Tensor:
