@@ -21,11 +21,6 @@ from normbench.models.network import Network
 from normbench.models.residual import Residual
 from normbench.registry import Registry
 
-SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
-VALUES = 8192
-"""About how many values of a layer quantiles are taken of: sorting all would take longer than the
-training step."""
-
 EXAMPLES = 128
 """How many examples of a batch are compared with one another: the singular values of more would
 take longer than the training step."""
@@ -58,10 +53,11 @@ class Capture:
     stream_gradients: dict[int, Tensor] = field(default_factory=dict)
     identity_shares: dict[int, Tensor] = field(default_factory=dict)
 
-    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor:
-        """For each layer the value of its block, NaN where it has none. [L]"""
-        near = self.activation_outputs[0]
-        missing = torch.full((), math.nan, device=near.device)
+    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor | None:
+        """For each layer the value of its block, NaN where it is in none; None without blocks."""
+        if not self.streams:
+            return None
+        missing = torch.full((), math.nan, device=next(iter(self.streams.values())).device)
         found = [missing if at is None else values.get(at, missing) for at in self.blocks]
         return torch.stack([value.float() for value in found])
 
@@ -69,17 +65,6 @@ class Capture:
         """dL/dW_l of every layer, NaN where there is none."""
         missing = math.nan
         return [w.grad if w.grad is not None else torch.full_like(w, missing) for w in self.weights]
-
-    @cached_property
-    def input_quantiles(self) -> Tensor:
-        """The quantiles ``SHARES`` of each layer's activation inputs: [L, 5] float32."""
-        shares = torch.tensor(SHARES, device=self.activation_inputs[0].device)
-        found = []
-        for values in self.activation_inputs:
-            # An odd stride, which meets every one of a power of two of units.
-            stride = max(1, values.numel() // VALUES) | 1
-            found.append(torch.quantile(values.flatten()[::stride].float(), shares))
-        return torch.stack(found)
 
     @cached_property
     def grams(self) -> Tensor:
@@ -100,15 +85,14 @@ class Capture:
 
 @dataclass(frozen=True)
 class Probe:
-    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
+    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32; None where the
+    network has nothing of the kind, and then there is none.
 
     when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
-    of_blocks: of residual blocks, so that networks without any do not have it.
     """
 
-    measure: Callable[[Capture], Tensor]
+    measure: Callable[[Capture], Tensor | None]
     when: Literal["backward", "step"] = "backward"
-    of_blocks: bool = False
 
 
 PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
@@ -237,11 +221,11 @@ class ProbeRecorder:
         return dict(zip(names, values, strict=True))
 
     def _measure(self, when: str) -> None:
-        blocks = any(at is not None for at in self.capture.blocks)
         for name in PROBES:
-            probe = PROBES[name]
-            if probe.when == when and (blocks or not probe.of_blocks):
-                self._values[name] = probe.measure(self.capture)
+            if PROBES[name].when == when:
+                values = PROBES[name].measure(self.capture)
+                if values is not None:
+                    self._values[name] = values
 
 
 def _weight(layer: nn.Module) -> Tensor:
