@@ -279,6 +279,21 @@ def test_rank_and_cosine_of_what_has_no_direction_are_missing():
     assert likeness(silent) == pytest.approx((2, 0))
 
 
+@pytest.mark.parametrize("doubles", [True, False])
+def test_a_decomposition_that_does_not_converge_ends_no_run(monkeypatch, doubles):
+    real = torch.linalg.eigvalsh
+
+    def fails(grams: Tensor) -> Tensor:
+        if doubles and grams.dtype == torch.float64:
+            return real(grams)
+        raise torch.linalg.LinAlgError("the algorithm failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigvalsh", fails)
+    rank, cosine = likeness(torch.eye(10, 32))
+    assert cosine == pytest.approx(0)
+    assert rank == pytest.approx(10) if doubles else np.isnan(rank)
+
+
 def test_rank_and_cosine_look_at_the_first_128_examples():
     rng = np.random.default_rng(0)
     output = torch.from_numpy(rng.standard_normal((200, 50), dtype=np.float32)).relu()
