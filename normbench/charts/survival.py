@@ -12,7 +12,7 @@ from normbench.charts.marks import Drawn, add_panels, dash, facet, joined, line_
 @chart(
     "survival",
     title="Not yet at target",
-    place=30,
+    position=30,
     scales=("x",),
     defines=("Kaplan-Meier", "target", "reached"),
 )
