@@ -63,9 +63,9 @@ def command(
     if len(path.parts) > 1 and ExperimentStore.is_at(path):
         path = path.resolve()
         results, what = path.parent, path.name
-    place = results_folder(results)
-    if what.strip("/") and ExperimentStore.is_at(place / what):
-        _show_experiment(place, what.rstrip("/"), json=json)
+    folder = results_folder(results)
+    if what.strip("/") and ExperimentStore.is_at(folder / what):
+        _show_experiment(folder, what.rstrip("/"), json=json)
         return
     try:
         store, run = find_run(results, what)

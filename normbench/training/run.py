@@ -156,14 +156,14 @@ class Run:
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The batch of the update that comes next. The epoch must have been started."""
         assert self.order is not None
-        epoch, place = divmod(self.step, self.per_epoch)
+        epoch, batch = divmod(self.step, self.per_epoch)
         size = self.config.data.batch_size
         return self.data.augmented(
-            self.order[place * size : (place + 1) * size],
+            self.order[batch * size : (batch + 1) * size],
             self.augment,
             seed=self.config.seed,
             epoch=epoch,
-            step=place,
+            step=batch,
         )
 
     def learning_rate(self) -> float:
