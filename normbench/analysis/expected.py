@@ -7,7 +7,7 @@ closed ones of ``analysis.theory``, or ``analysis.chain`` layer by layer.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 from normbench.analysis import correlation, signal, theory
 from normbench.analysis.activations import Pair, composed, functions, gate
 from normbench.analysis.chain import growths, partial_growth
+from normbench.analysis.residual import Blocks, follow
 from normbench.analysis.spatial import growth_without_norm
+from normbench.analysis.stream import Beyond, Setting
 
 _OF_GROWTH = frozenset(inspect.signature(theory.growth).parameters)
 _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
@@ -25,17 +27,20 @@ _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
 _ROUNDING = 1e-6
 
 FLAT = "theory of this norm is of fully connected layers"
+NOT_FINITE = "the map of a layer has no finite value"
 BEFORE = "theory of this norm is of its place before the activation"
 
 
 @dataclass(frozen=True)
 class Expected:
     """growth: of the squared gradient a layer toward the input; forward: of the mean square
-    activation a layer toward the output; note: why they are NaN."""
+    activation a layer toward the output; of a residual network both a block, of what enters it, and
+    blocks what they are fitted to; note: why they are NaN."""
 
     growth: float = np.nan
     forward: float = np.nan
     note: str = ""
+    blocks: Blocks | None = None
 
 
 def expected(
@@ -51,7 +56,7 @@ def expected(
     if law is None:
         return Expected(note=no_law)
     if not chain:
-        return Expected(note="theory knows plain chains of layers, and not this network")
+        return _residual(law, centered_weights, theory_inputs)
     act = functions(activation)
     if act is None:
         return Expected(note=f"theory does not know the activation {activation}")
@@ -61,6 +66,8 @@ def expected(
         or law["raw"]
         or (law["statistics"], law["centered"]) in (("batch", False),)
     )
+    if centered_weights and not flat and not own and law["statistics"] == "none":
+        return _centered_convolutions(act, theory_inputs)
     if own or centered_weights:
         if not flat or not before:
             return Expected(note=BEFORE if flat else FLAT)
@@ -78,6 +85,64 @@ def _flat(theory_inputs: Mapping[str, Any]) -> bool:
     return len(theory_inputs["shapes"][0]) == 1
 
 
+UNKNOWN_NETWORK = (
+    "theory knows plain chains of layers, and residual networks of linear layers or convolutions"
+)
+
+
+def _residual(
+    law: Mapping[str, Any], centered_weights: bool, inputs: Mapping[str, Any]
+) -> Expected:
+    if inputs["outline"] is None:
+        lacking = f", but not {inputs['no_outline']}" if inputs["no_outline"] else ""
+        return Expected(note=UNKNOWN_NETWORK + lacking)
+    channels = inputs["shapes"][0][0]
+    image = len(inputs["shapes"][0]) > 1
+    if image and law["statistics"] == "example" and (inputs["channels"] or channels) < channels:
+        return Expected(note="theory of residual networks is of norms over all channels")
+    products = inputs["input_products"]
+    shared, rough = 0.0, 0.0
+    if products is not None and len(products) > 1:
+        products = np.asarray(products, dtype=float)
+        shared = float(products[~np.eye(len(products), dtype=bool)].mean())
+        apart = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
+        rough = float((apart**2).sum() / np.trace(apart) ** 2) if np.trace(apart) > 0 else 0.0
+    square = inputs["input_map" if image else "input_mean_square"]
+    positions = inputs["shapes"][0][1:] if image else ()
+    if image:
+        # The first layer leaves the size of the network's own images.
+        square = np.ones(positions) if square is None else np.asarray(square, dtype=float)
+        positions, square = square.shape, square.ravel()
+    try:
+        found = follow(
+            inputs["outline"],
+            Setting(
+                dict(law),
+                inputs["batch_size"],
+                centered_weights,
+                rough,
+                inputs["eps"],
+                inputs["group_size"] == inputs["channels"],
+            ),
+            positions,
+            1.0 if square is None else square,
+            shared,
+        )
+    except Beyond as error:
+        return Expected(note=str(error))
+    sizes = block_sizes(inputs["shapes"], inputs["blocks"])[None]
+    growth = signal.growth_of_rows(np.sqrt(found.gradient)[None], sizes)[0]
+    forward = signal.growth_of_rows(np.sqrt(found.entering)[None, ::-1], sizes[:, ::-1])[0]
+    return Expected(float(growth), float(forward), blocks=found)
+
+
+def block_sizes(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None]) -> signal.Floats:
+    """Values of one example that enter each residual block: what the layer before it gives. [B]"""
+    count = 1 + max((b for b in blocks if b is not None), default=-1)
+    firsts = [blocks.index(number) for number in range(count)]
+    return np.array([np.prod(shapes[max(first - 1, 0)]) for first in firsts], dtype=float)
+
+
 def _layer_by_layer(
     law: dict[str, Any], act: Pair, centered_weights: bool, inputs: Mapping[str, Any]
 ) -> Expected:
@@ -92,11 +157,23 @@ def _layer_by_layer(
         },
     )
     if found is None:
-        return Expected(note="the map of a layer has no finite value")
+        return Expected(note=NOT_FINITE)
     # What a batch shares grows without a bound where only its spread is divided by, until no
     # network is wide enough for the map; the gradient hangs on the spread alone.
     bounded = law["mixture"] is None or law["mixture"][:3:2] != (0.0, 1.0)
     return Expected(found[0], found[1] if bounded else np.nan)
+
+
+def _centered_convolutions(act: Pair, inputs: Mapping[str, Any]) -> Expected:
+    found = growth_without_norm(
+        *act,
+        inputs["gains"],
+        inputs["bias_variance"],
+        inputs["shapes"],
+        inputs["input_map"],
+        centered=True,
+    )
+    return Expected(note=NOT_FINITE) if found is None else Expected(*found)
 
 
 def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any]) -> Expected:

@@ -31,8 +31,9 @@ class ChartData:
     survival: ``analysis.survival.kaplan_meier`` by norm and sweep point.
     convergence: the convergence table for the primary target.
     layers: ``analysis.curves.layer_series`` of activation_gradient, activation_out_std,
-        effective_rank and example_cosine.
+        effective_rank, example_cosine and ``analysis.signal.QUANTILES``.
     growth: norm, <keys>, seed, growth (measured at step 0), theory, theory_note.
+    families: label -> the family of the norm, in the config's order, of those that a run told of.
     sensitivity: ``analysis.tuning.sensitivity``; tuned_key: what was tuned.
     """
 
@@ -52,6 +53,7 @@ class ChartData:
     convergence: pd.DataFrame = field(default_factory=pd.DataFrame)
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
     growth: pd.DataFrame = field(default_factory=pd.DataFrame)
+    families: Mapping[str, str] = field(default_factory=dict)
     sensitivity: pd.DataFrame = field(default_factory=pd.DataFrame)
     tuned_key: str | None = None
 

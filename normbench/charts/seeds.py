@@ -7,7 +7,7 @@ import numpy as np
 
 from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import judged
-from normbench.charts.marks import Drawn, add_panels, colour, facet, shape
+from normbench.charts.marks import Drawn, add_panels, colour, facet, norm_axis, shape
 
 MISSED = 1.25  # where a miss stands, in budgets
 
@@ -30,7 +30,7 @@ def seeds(chart_data: ChartData) -> Drawn | None:
     order = chart_data.norms
     if len(panels) == 1 and len(chart_data.best):
         order = list(chart_data.best.sort_values("place")["norm"])
-    x = alt.X("norm:N", title=None, sort=order, axis=alt.Axis(labelAngle=0))
+    x = alt.X("norm:N", title=None, sort=order, axis=norm_axis(chart_data))
     y = alt.Y("value:Q", scale=scale, axis=axis)
     line = (
         alt.Chart()

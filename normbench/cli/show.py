@@ -37,7 +37,7 @@ def command(
     """
     import difflib
 
-    from normbench.bundled import bundled
+    from normbench.bundled import bundled, bundled_for_claims
     from normbench.errors import StoreError
     from normbench.store import ExperimentStore, find_run, results_folder
 
@@ -50,7 +50,11 @@ def command(
         _show_experiment(store.results, store.name, json=json)
         return
     names = [path.stem for path in bundled()]
-    if what in names or Path(what).is_file() or what.endswith((".yaml", ".yml")):
+    if (
+        what in (*names, *bundled_for_claims())
+        or Path(what).is_file()
+        or what.endswith((".yaml", ".yml"))
+    ):
         _show_config(what, set_, data_dir, json=json)
         return
     if set_:

@@ -33,12 +33,13 @@ from normbench.config.grid import (
     expand,
 )
 from normbench.config.run import Data, Model, Norm, Optimizer, RunConfig
-from normbench.config.schema import Section, TaggedUnion
+from normbench.config.schema import Section, TaggedUnion, with_kind
 from normbench.config.training import (
     OPTIMIZER,
     FixedTarget,
     PilotTarget,
     ProbesConfig,
+    ReportConfig,
     RuntimeConfig,
     TrainingConfig,
     VerdictConfig,
@@ -119,6 +120,7 @@ class ExperimentConfig(Section):
     )
     tune: TuneConfig | None = Field(None, description="a grid searched for every norm")
     probes: ProbesConfig = Field(default_factory=ProbesConfig, description="measurements inside")
+    report: ReportConfig = Field(default_factory=ReportConfig, description="the page of results")
     runtime: RuntimeConfig = Field(
         default_factory=RuntimeConfig, description="threads, device, resources"
     )
@@ -211,7 +213,7 @@ class ExperimentConfig(Section):
         given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
         if given.get("seeds") == {}:  # every key of theirs has its default
             given["seeds"] = "auto"
-        return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
+        return {key: with_kind(given[key], whole[key]) for key in whole if key in given}
 
     def _at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:
         tree = self.resolved() | {"sweep": {}, "tune": None}
@@ -380,16 +382,3 @@ def _blame(
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else describe(value).split(" (")[0]
-
-
-def _with_kind(given: Any, whole: Any) -> Any:
-    """A part of a config that lacks its defaults, with what says of which kind it is."""
-    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
-        parts = [_with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
-        return [
-            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
-        ]
-    if not (isinstance(given, dict) and isinstance(whole, dict)):
-        return given
-    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
-    return kind | {key: _with_kind(value, whole.get(key)) for key, value in given.items()}

@@ -122,6 +122,12 @@ class Network:
         found = self.module.named_modules()
         return {path: part for path, part in found if isinstance(part, Residual)}
 
+    def block_of_layers(self) -> tuple[int | None, ...]:
+        """The number, from 0, of the residual block that each layer stands in; None of none. [L]"""
+        paths = list(self.blocks())
+        around = [[p for p in paths if layer.path.startswith(f"{p}.")] for layer in self.layers]
+        return tuple(paths.index(max(found, key=len)) if found else None for found in around)
+
     def norms(self) -> list[nn.Module]:
         """The module at each slot, from input to output."""
         return [self.module.get_submodule(slot.path) for slot in self.slots]

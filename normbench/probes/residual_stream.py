@@ -26,6 +26,6 @@ def block_gradient(capture: Capture) -> Tensor:
     return capture.of_blocks({n: g.float().norm() for n, g in capture.stream_gradients.items()})
 
 
-PROBES.register("identity_share")(Probe(identity_share))
-PROBES.register("block_square")(Probe(block_square))
-PROBES.register("block_gradient")(Probe(block_gradient))
+PROBES.register("identity_share")(Probe(identity_share, of_blocks=True))
+PROBES.register("block_square")(Probe(block_square, of_blocks=True))
+PROBES.register("block_gradient")(Probe(block_gradient, of_blocks=True))

@@ -23,6 +23,7 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
+    quantities += signal.QUANTILES
     return ChartData(
         norms,
         keys,
@@ -33,7 +34,20 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
         loss=curves.bands(runs, results.curves, "train_loss", keys, norms),
         layers=curves.layer_series(probes, runs, quantities, keys, norms),
         growth=growth_at_start(results),
+        families=families(results, norms),
     )
+
+
+def families(results: Results, norms: list[str]) -> dict[str, str]:
+    """label -> family, of every norm whose runs have put it down, in order."""
+    first = results.runs.drop_duplicates("norm").set_index("norm")["run"]
+    found = {}
+    for norm in norms:
+        known = RunStore(results.path / first[norm]).read_manifest() if norm in first else None
+        family = ((known or {}).get("conditions") or {}).get("family")
+        if isinstance(family, str):
+            found[norm] = family
+    return found
 
 
 def judged_rows(best: pd.DataFrame, keys: list[str], rule: VerdictRule) -> pd.DataFrame:

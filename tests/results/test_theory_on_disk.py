@@ -32,6 +32,8 @@ def test_theory_is_that_of_the_weights_that_a_run_drew(tmp_path, digits, more):
         known = vars(Run(config.run({}, norm, row["seed"]), digits).theory_inputs)
         assert row["theory"] == pytest.approx(expected(**known).growth, rel=1e-12)
     assert found.groupby("norm")["theory"].nunique()["none"] == 2
+    kinds = {"none": "no statistics", "batch": "over the batch", "layer": "over an example"}
+    assert compare(config.name, results=tmp_path).chart_data.families == kinds
 
 
 def test_theory_of_batch_norm_is_near_its_closed_form(tmp_path, digits):
