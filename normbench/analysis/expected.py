@@ -26,6 +26,12 @@ _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
 # An energy slope of exactly 1 (all homogeneous activations) comes out of quadrature within this.
 _ROUNDING = 1e-6
 
+_CHANCE = 0.03
+"""Of ln(growth): beyond it the wide limit is no expectation of a network of the given width."""
+
+_CHANCES = (
+    "with this activation and gain chance differences between examples grow from layer to layer"
+)
 FLAT = "theory of this norm is of fully connected layers"
 NOT_FINITE = "the map of a layer has no finite value"
 BEFORE = "theory of this norm is of its place before the activation"
@@ -68,6 +74,12 @@ def expected(
     )
     if centered_weights and not flat and not own and law["statistics"] == "none":
         return _centered_convolutions(act, theory_inputs)
+    over_batch = law["statistics"] == "batch" and (law["mixture"] or (0,))[-1] == 0
+    if centered_weights and (slope := theory.energy_slope(*act)) > 1 + _ROUNDING:
+        # The map of the variance that such weights pass on is that of an example's excess.
+        return Expected(note=f"{_CHANCES}, by {slope:.2f} each where they are small")
+    if own and over_batch and (slope := theory.energy_slope(*act)) > 1 + _ROUNDING:
+        return Expected(note=_unstable(slope))
     if own or centered_weights:
         if not flat or not before:
             return Expected(note=BEFORE if flat else FLAT)
@@ -79,6 +91,13 @@ def expected(
         given = gate(*law["gate"])
         pair = composed(given, act) if before else composed(act, given)
     return _closed(dict(law), pair, flat, theory_inputs)
+
+
+def _unstable(slope: float) -> str:
+    return (
+        "with this activation a few examples take over the batch's variance, and the theory's "
+        f"fixed point is unstable (an example's excess grows by {slope:.2f} a layer)"
+    )
 
 
 def _flat(theory_inputs: Mapping[str, Any]) -> bool:
@@ -160,7 +179,7 @@ def _layer_by_layer(
         return Expected(note=NOT_FINITE)
     # What a batch shares grows without a bound where only its spread is divided by, until no
     # network is wide enough for the map; the gradient hangs on the spread alone.
-    bounded = law["mixture"] is None or law["mixture"][:3:2] != (0.0, 1.0)
+    bounded = law["mixture"] is None or tuple(law["mixture"][:3:2]) != (0.0, 1.0)
     return Expected(found[0], found[1] if bounded else np.nan)
 
 
@@ -188,11 +207,7 @@ def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any])
     if (law["statistics"] == "batch" or alone) and inputs["placement"] == "pre":
         slope = theory.energy_slope(*pair)
         if slope > 1 + _ROUNDING:
-            return Expected(
-                note="with this activation a few examples take over the batch's variance, and the "
-                f"theory's fixed point is unstable (an example's excess grows by {slope:.2f} a "
-                "layer)"
-            )
+            return Expected(note=_unstable(slope))
     if law["partial"]:
         features = inputs["shapes"][len(inputs["shapes"]) // 2][0]
         known |= {"group_size": None, "channels": None}
@@ -204,6 +219,12 @@ def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any])
             )
     else:
         value = theory.growth(phi=pair[0], dphi=pair[1], **known)
+    if law["statistics"] == "none" and flat and value is not None:
+        off = _chance(pair, known, inputs)
+        if abs(off) > _CHANCE:
+            return Expected(
+                note=f"{_CHANCES}: of this width they change the growth by {100 * off:+.0f} %"
+            )
     if value is None:
         size = known["batch_size" if law["statistics"] == "batch" else "group_size"]
         size = law["size"] if law["partial"] else size
@@ -211,6 +232,14 @@ def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any])
             return Expected(note=f"theory needs {theory.LEAST} or more values behind a statistic")
         return Expected(note="the expectation is not finite, or too rough to sample")
     return Expected(value, 1.0 if law["statistics"] != "none" else _forward(pair, flat, known))
+
+
+def _chance(pair: Pair, known: Mapping[str, Any], inputs: Mapping[str, Any]) -> float:
+    if known["input_mean_square"] is None or known["depth"] is None:
+        return 0.0
+    names = ("weight_gain", "bias_variance", "first_gain", "depth", "input_mean_square")
+    width = inputs["shapes"][len(inputs["shapes"]) // 2][0]
+    return theory.chance_without_norm(*pair, **{name: known[name] for name in names}, width=width)
 
 
 def _forward(pair: Pair, flat: bool, known: dict[str, Any]) -> float:

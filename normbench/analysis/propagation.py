@@ -245,16 +245,22 @@ class _Blocks:
     @classmethod
     def of(cls, theory_inputs: Mapping[str, Any]) -> _Blocks | None:
         """None where the network has none."""
-        numbers = [b for b in theory_inputs["blocks"] if b is not None]
-        if not numbers:
+        if all(block is None for block in theory_inputs["blocks"]):
             return None
-        firsts = [theory_inputs["blocks"].index(n) for n in range(max(numbers) + 1)]
-        return cls(firsts, block_sizes(theory_inputs["shapes"], theory_inputs["blocks"])[None])
+        return cls(*blocks_of(theory_inputs))
 
     def take(self, stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
         """A quantity by block. [S, B]"""
         found: signal.Floats = stacked[name][:, self.firsts]
         return found
+
+
+def blocks_of(theory_inputs: Mapping[str, Any]) -> tuple[list[int], signal.Floats]:
+    """(a layer of each residual block [B], values of an example that enter each [1, B])."""
+    blocks = list(theory_inputs["blocks"])
+    count = 1 + max((b for b in blocks if b is not None), default=-1)
+    sizes = block_sizes(theory_inputs["shapes"], blocks)
+    return [blocks.index(number) for number in range(count)], sizes[None]
 
 
 def _forward_growths(stacked: Mapping[str, signal.Floats], blocks: _Blocks | None) -> signal.Floats:

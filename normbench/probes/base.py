@@ -58,10 +58,11 @@ class Capture:
     stream_gradients: dict[int, Tensor] = field(default_factory=dict)
     identity_shares: dict[int, Tensor] = field(default_factory=dict)
 
-    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor:
-        """For each layer the value of its block, NaN where it has none. [L]"""
-        near = self.activation_outputs[0]
-        missing = torch.full((), math.nan, device=near.device)
+    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor | None:
+        """For each layer the value of its block, NaN where it is in none; None without blocks."""
+        if not self.streams:
+            return None
+        missing = torch.full((), math.nan, device=next(iter(self.streams.values())).device)
         found = [missing if at is None else values.get(at, missing) for at in self.blocks]
         return torch.stack([value.float() for value in found])
 
@@ -100,15 +101,14 @@ class Capture:
 
 @dataclass(frozen=True)
 class Probe:
-    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
+    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32; None where the
+    network has nothing of the kind, and then there is none.
 
     when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
-    of_blocks: of residual blocks, so that networks without any do not have it.
     """
 
-    measure: Callable[[Capture], Tensor]
+    measure: Callable[[Capture], Tensor | None]
     when: Literal["backward", "step"] = "backward"
-    of_blocks: bool = False
 
 
 PROBES: Registry[Probe] = Registry("probe", "normbench.probes")
@@ -237,11 +237,11 @@ class ProbeRecorder:
         return dict(zip(names, values, strict=True))
 
     def _measure(self, when: str) -> None:
-        blocks = any(at is not None for at in self.capture.blocks)
         for name in PROBES:
-            probe = PROBES[name]
-            if probe.when == when and (blocks or not probe.of_blocks):
-                self._values[name] = probe.measure(self.capture)
+            if PROBES[name].when == when:
+                values = PROBES[name].measure(self.capture)
+                if values is not None:
+                    self._values[name] = values
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -181,6 +181,15 @@ def test_of_few_features_the_divisor_of_all_is_felt_where_the_activation_has_a_s
     assert many == pytest.approx(of("rms", activation="tanh").growth, rel=0.01)
 
 
+def test_where_chance_is_not_enlarged_a_narrow_network_has_the_value_of_a_wide_one():
+    for activation in ("relu", "tanh", "selu"):
+        narrow, wide = (
+            expected(**inputs(activation=activation, shapes=((width,),) * DEPTH)).growth
+            for width in (256, 4096)
+        )
+        assert narrow == wide > 0
+
+
 @pytest.mark.parametrize("name", NORMS.names())
 def test_every_method_has_a_law_or_says_why_it_has_none(name):
     method = make_method(name)
@@ -199,6 +208,9 @@ def test_every_method_has_a_law_or_says_why_it_has_none(name):
         ({"law": "batch", "centered": True, "placement": "post", "batch_size": 4}, "5 or more"),
         ({"law": "batch", "centered": True, "batch_size": 3}, "5 or more"),
         ({"law": "example", "centered": True, "placement": "post", "group_size": 6}, "too rough"),
+        ({"activation": "gelu", "shapes": ((32,),) * DEPTH}, "chance differences"),
+        ({"law": "batch", "activation": "gelu"}, "unstable"),
+        ({"centered_weights": True, "activation": "silu"}, "chance differences"),
         ({"law": "batch", "placement": "post"}, "before the activation"),
         ({"law": "batch", "shapes": ((8, 4, 4),) * DEPTH}, "fully connected"),
     ],

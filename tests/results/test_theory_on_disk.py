@@ -36,6 +36,18 @@ def test_theory_is_that_of_the_weights_that_a_run_drew(tmp_path, digits, more):
     assert compare(config.name, results=tmp_path).chart_data.families == kinds
 
 
+def test_of_a_residual_network_both_are_per_block_and_batch_norm_has_a_caveat(tmp_path, digits):
+    model = "model={kind: residual_mlp, depth: 5, width: 64}"
+    config = experiment("norms=[layer, batch]", model, "seeds=1")
+    found = growth(tmp_path, config, digits).set_index("norm")
+    layer = found.loc["layer"]
+    # 1 + 1 / (1 + b l) over the three middle blocks, with a branch of about b = 2.
+    assert 1.1 < layer["theory"] < 1.6
+    assert layer["growth"] == pytest.approx(layer["theory"], rel=0.2)
+    assert "nearly the same for all examples" in found.loc["batch"]["theory_note"]
+    assert found.loc["batch"]["growth"] > 1
+
+
 def test_theory_of_batch_norm_is_near_its_closed_form(tmp_path, digits):
     config = experiment("norms=[none, batch]", "model.width=64", "seeds=1")
     found = growth(tmp_path, config, digits).set_index("norm")["theory"]
