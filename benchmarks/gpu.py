@@ -10,8 +10,10 @@ against single runs, compiled against eager, for the norms and the three kinds o
 an hour of a 10-layer MLP, a 9-layer CNN and ResNet-20, of a plain script and of normbench alone, in
 stacks of 8, 32 and 128, in bf16 and compiled, with the share of the rate that bare matrix products
 reach and the accuracies beside it (! where one differs from the plain script's by more than
-chance would). All of it as JSON as well. What takes long is timed over fewer steps, and what there
-is no time for is left out; both are told. Exits with 1 where a check of correctness failed.
+chance would). Both sides compute under the settings that make runs repeatable: deterministic
+kernels, and fp32 without TF32. All of it as JSON as well. What takes long is timed over fewer steps,
+and what there is no time for is left out; both are told. Exits with 1 where a check of correctness
+failed.
 
 ``--device cpu --tiny`` tries its logic out within a minute.
 """
