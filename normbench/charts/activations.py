@@ -22,7 +22,7 @@ from normbench.charts.marks import (
 @chart(
     "activations",
     title="Activation spread",
-    place=60,
+    position=60,
     scales=("y",),
     defines=("activation std", "step"),
 )

@@ -72,7 +72,7 @@ def accuracy(chart_data: ChartData) -> Drawn | None:
 @chart(
     "curves",
     title="Learning curves",
-    place=10,
+    position=10,
     scales=("x",),
     defines=("val %", "step", "target", "ended"),
     view="error rate, on a logarithm",
@@ -105,7 +105,7 @@ def error(chart_data: ChartData) -> Drawn | None:
     )
 
 
-@chart("loss", title="Training loss", place=20, scales=("x", "y"), defines=("step", "ended"))
+@chart("loss", title="Training loss", position=20, scales=("x", "y"), defines=("step", "ended"))
 def loss(chart_data: ChartData) -> Drawn | None:
     """Training loss over steps: the median over seeds, and the range that they span."""
     if chart_data.loss.empty:

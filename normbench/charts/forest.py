@@ -26,7 +26,7 @@ ROW, LOW_ROW = 46, 22  # points a norm, and where there are many
 WORDS = 132  # points at the right for the difference and the verdict
 
 
-@chart("forest", title="Difference to the leader", place=4, defines=("best set", "leader"))
+@chart("forest", title="Difference to the leader", position=4, defines=("best set", "leader"))
 def forest(chart_data: ChartData) -> Drawn | None:
     """Difference of each norm to the leader, with its interval and what it means."""
     table = chart_data.best

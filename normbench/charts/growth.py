@@ -12,7 +12,7 @@ from normbench.charts.marks import Drawn, add_panels, colour, facet, norm_axis, 
 @chart(
     "growth",
     title="Growth per layer against theory",
-    place=50,
+    position=50,
     scales=("y",),
     defines=("growth/layer", "theory"),
 )

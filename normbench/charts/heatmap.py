@@ -19,7 +19,7 @@ from normbench.charts.marks import (
 @chart(
     "gradients",
     title="Gradients by layer and over time",
-    place=40,
+    position=40,
     defines=("first layer", "growth/layer", "step"),
 )
 def gradients(chart_data: ChartData) -> Drawn | None:

@@ -12,7 +12,7 @@ from normbench.charts.marks import Drawn, add_panels, colour, facet, norm_axis, 
 MISSED = 1.25  # where a miss stands, in budgets
 
 
-@chart("seeds", title="Seed by seed", place=32, defines=("seed", "pairs"))
+@chart("seeds", title="Seed by seed", position=32, defines=("seed", "pairs"))
 def seeds(chart_data: ChartData) -> Drawn | None:
     """The judged metric of every run: a point a run, a line a seed."""
     table, metric = chart_data.outcomes, chart_data.metric

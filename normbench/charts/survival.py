@@ -24,7 +24,7 @@ from normbench.charts.marks import (
 @chart(
     "survival",
     title="Not yet at target",
-    place=30,
+    position=30,
     scales=("x",),
     defines=("Kaplan-Meier", "target", "reached"),
 )

@@ -20,7 +20,7 @@ from normbench.charts.marks import (
 )
 
 
-@chart("sweep", title="Accuracy against the swept key", place=80, defines=("val %", "reached"))
+@chart("sweep", title="Accuracy against the swept key", position=80, defines=("val %", "reached"))
 def sweep(chart_data: ChartData) -> Drawn | None:
     """Final validation accuracy at each value of the first swept key."""
     table = chart_data.convergence

@@ -11,7 +11,7 @@ from normbench.charts.marks import Drawn, add_panels, facet, lines_and_points, t
 @chart(
     "sensitivity",
     title="Sensitivity to the tuned value",
-    place=70,
+    position=70,
     scales=("x",),
     defines=("val %", "best"),
 )

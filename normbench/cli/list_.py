@@ -99,7 +99,7 @@ def command(
     from normbench.store.experiment import absolute
 
     unread: list[str] = []
-    place = results_folder(results)
+    folder = results_folder(results)
     if what is What.norms and not (norm or state or every):
         _norms(names, trait, form, json)
         return
@@ -115,11 +115,11 @@ def command(
     if every and names:
         raise typer.BadParameter("--all lists the runs of every experiment; name none")
     if what is What.runs:
-        rows, columns = _runs(place, names, every, norm, state, unread)
+        rows, columns = _runs(folder, names, every, norm, state, unread)
     elif what is What.experiments:
         from normbench.report.listing import experiment_columns, experiment_rows
 
-        rows, columns = experiment_rows(place, time.time(), unread), experiment_columns()
+        rows, columns = experiment_rows(folder, time.time(), unread), experiment_columns()
     else:
         rows, columns = _known(what), [_column(heading) for heading in ("name", "what")]
     if json:
@@ -129,7 +129,7 @@ def command(
         out.print(rich_table(what.value, rows, columns, out.width))
     elif not unread:
         chosen = " of that norm and state" if norm or state else ""
-        typer.echo(f"no {what.value}{chosen} in {absolute(place)}", err=True)
+        typer.echo(f"no {what.value}{chosen} in {absolute(folder)}", err=True)
     if unread:
         raise StoreError("\n".join(unread))
 
@@ -215,18 +215,19 @@ def _column(heading: str) -> Column:
 
 
 def _known(what: What) -> list[dict[str, str]]:
-    from normbench.bundled import bundled
+    from normbench.bundled import bundled, bundled_for_claims
     from normbench.registry import Registry, summary
 
     if what is What.configs:
-        return [{"name": path.stem, "what": _heading(path)} for path in bundled()]
-    place, name = {
+        known = {path.stem: path for path in bundled()} | bundled_for_claims()
+        return [{"name": name, "what": _heading(path)} for name, path in known.items()]
+    module, name = {
         What.norms: ("normbench.norms", "NORMS"),
         What.models: ("normbench.models", "MODELS"),
         What.datasets: ("normbench.data", "DATASETS"),
         What.exporters: ("normbench.exporters", "EXPORTERS"),
     }[what]
-    registry: Registry[Any] = getattr(importlib.import_module(place), name)
+    registry: Registry[Any] = getattr(importlib.import_module(module), name)
     return [{"name": name, "what": summary(registry[name])} for name in registry]
 
 

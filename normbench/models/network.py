@@ -15,6 +15,11 @@ from normbench.models.roles import Role, hidden_matrices
 from normbench.models.slots import Kept, Layer
 from normbench.norms import NormMethod, NormSlot, Rule
 
+NO_MATRIX = (
+    "muon orthogonalizes the matrices of hidden Linear layers, and this network has none (the "
+    "kernels of convolutions, the first layer and the head are AdamW's)"
+)
+
 
 @dataclass(frozen=True)
 class Blueprint:

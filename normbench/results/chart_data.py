@@ -25,6 +25,7 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
+    quantities += signal.QUANTILES
     return ChartData(
         norms,
         keys,
