@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem, optimizer_problem, runtime_problems
+from normbench.config.checks import model_problem, norm_fault, optimizer_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -61,11 +61,9 @@ def _name(name: str) -> str:
 def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
     """The norm, if it makes sense in the network and data of the same config."""
     if {"data", "model", "normalization"} <= info.data.keys():
-        reason = norm_problem(
-            info.data["data"], info.data["model"], info.data["normalization"], norm
-        )
-        if reason:
-            raise config_error(reason)
+        wrong = norm_fault(info.data["data"], info.data["model"], info.data["normalization"], norm)
+        if wrong:
+            raise config_error(wrong.message, wrong.hint)
     return norm
 
 

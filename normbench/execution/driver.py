@@ -183,9 +183,9 @@ def _resume(folder: str, store: ExperimentStore, watch: Observer) -> bytes | Non
     if state is not None and faults:
         watch.note(f"{faults[0]}: {folder} continues from the checkpoint before it")
     if state is None and (faults or run.ended):
-        place = store.set_aside(folder)
+        aside = store.set_aside(folder)
         told = f"{faults[0]}: " if faults and not run.ended else ""  # else it was told
-        watch.note(f"{told}{folder} starts again from step 0; what there was is in {place}")
+        watch.note(f"{told}{folder} starts again from step 0; what there was is in {aside}")
     return state
 
 

@@ -22,78 +22,18 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.laws import Law
-from normbench.norms.slot import Axes, NormPolicy, NormSlot
+from normbench.norms.slot import Axes as Axes
+from normbench.norms.slot import NormPolicy as NormPolicy
+from normbench.norms.slot import NormSlot as NormSlot
+from normbench.norms.traits import Rule as Rule
+from normbench.norms.traits import Statistics as Statistics
+from normbench.norms.traits import Traits as Traits
 from normbench.registry import Registry
 
 Floats = npt.NDArray[np.float64]
-Statistics = Literal["batch", "example", "none"]
 EvalStatistics = Literal["ema", "precise", "batch"]
 """What stands for a batch's statistics in evaluation: see ``training/evaluation``."""
 Part = Literal["norm", "activation", "weight", "residual", "init"]
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What is known of a method. None or empty is unknown: then nothing is said of it.
-
-    statistics: what the mean square that it divides by is taken over, "none" where it divides by
-    none; centered: whether a mean is subtracted first; plain: whether it does nothing besides but
-    an affine, so that what follows from those two alone holds; over: what statistics are over, in
-    words, where these do not say it; batch_dependent: whether in training an example's output
-    depends on the others'; formula: in one line; year, paper: of the source; eps: where it stands,
-    inside or outside of the root, as a bound, or nowhere; parameters: how
-    many, in words, where its layers do not tell; state: what it keeps beside parameters;
-    gradient: how the backward pass is another than the derivative of the forward pass; convention:
-    which variance, the sense of momentum, what of rates, decay and bounds the paper fixes;
-    reference: the authors' code, and how this differs from it.
-    """
-
-    statistics: Statistics | None = None
-    centered: bool | None = None
-    plain: bool = True
-    over: str = ""
-    batch_dependent: bool | None = None
-    formula: str = ""
-    year: int | None = None
-    paper: str = ""
-    eps: Literal["inside", "outside", "clamped", "none"] | None = None
-    parameters: str = ""
-    state: str = "none"
-    train_differs: bool | None = None
-    gradient: str = ""
-    convention: str = ""
-    reference: str = ""
-
-    @property
-    def mixes_examples(self) -> bool:
-        """Whether in training an example's output may depend on the others of its batch."""
-        return self.statistics == "batch" or (
-            self.batch_dependent is not False and (self.batch_dependent or self.statistics is None)
-        )
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the paper fixes for a parameter of a norm.
-
-    rate: factor on the learning rate; low, high: bounds after every update; decay: whether weight
-    decay pulls on it, whatever the config says of norms (None: as that says).
-    """
-
-    rate: float = 1.0
-    low: float | None = None
-    high: float | None = None
-    decay: bool | None = None
-
-    @property
-    def text(self) -> str:
-        """The same in words; empty where nothing is fixed."""
-        parts = [f"{self.rate:g} times the learning rate"] if self.rate != 1 else []
-        parts += [f"at least {self.low:g}"] if self.low is not None else []
-        parts += [f"at most {self.high:g}"] if self.high is not None else []
-        if self.decay is not None:
-            parts.append("weight decay" if self.decay else "no weight decay")
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -143,6 +83,19 @@ class NormMethod:
     def standard_layers(self) -> bool:
         """Whether weights, activations, branches and initial values stay those of the config."""
         return self.replaces <= {"norm"}
+
+    @property
+    def family(self) -> str:
+        """What it takes its statistics over, or what it changes, in a word or two: for panels."""
+        if "residual" in self.replaces:
+            return "residual branches"
+        if "weight" in self.replaces:
+            return "weights"
+        if self.traits.statistics is None and self.traits.batch_dependent is None:
+            return "not declared" if self.replaces else "the network's own"
+        if self.traits.mixes_examples:
+            return "over the batch"
+        return "over an example" if self.traits.statistics == "example" else "no statistics"
 
     def norm(self, slot: NormSlot) -> nn.Module:
         """The module that stands at ``slot``: [N, F] or [N, C, H, W] -> the same shape.

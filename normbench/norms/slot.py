@@ -1,4 +1,4 @@
-"""What every norm of an experiment shares, and a place for a norm in a network."""
+"""A place for a norm in a network, and the policy that every norm of an experiment shares."""
 
 from __future__ import annotations
 

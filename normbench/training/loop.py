@@ -63,8 +63,8 @@ def train_together(
         groups.setdefault(None if state is None else step_of(state), []).append(index)
     for group in groups.values():
         here = [(configs[index], resume[index]) for index in group]
-        for place, event in _train_group(here, dataset, should_stop):
-            yield group[place], event
+        for member, event in _train_group(here, dataset, should_stop):
+            yield group[member], event
 
 
 def _train_group(

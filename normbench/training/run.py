@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order
+from normbench.data import epoch_order
 from normbench.data.batches import Augment, DeviceData
 from normbench.models.assemble import assemble, start_from_data
 from normbench.models.network import Network
@@ -50,6 +50,7 @@ from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
+    from normbench.data import Dataset
 
 
 TRAIN_EXAMPLES = 1000
@@ -101,7 +102,7 @@ class Run:
             drawn = stream(seed, "init", "data").permutation(self.train_indices)[:INIT_EXAMPLES]
             start_from_data(self.assembled, images.batch(drawn)[0], run.seed)
         self.backbone_sha256 = self.assembled.backbone_sha256
-        self.theory_inputs = inputs_at_start(self.assembled, run)
+        self.theory_inputs = inputs_at_start(self.assembled, run.data.batch_size)
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -155,14 +156,14 @@ class Run:
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The batch of the update that comes next. The epoch must have been started."""
         assert self.order is not None
-        epoch, place = divmod(self.step, self.per_epoch)
+        epoch, batch = divmod(self.step, self.per_epoch)
         size = self.config.data.batch_size
         return self.data.augmented(
-            self.order[place * size : (place + 1) * size],
+            self.order[batch * size : (batch + 1) * size],
             self.augment,
             seed=self.config.seed,
             epoch=epoch,
-            step=place,
+            step=batch,
         )
 
     def learning_rate(self) -> float:

@@ -305,6 +305,18 @@ def test_a_name_with_a_suffix_or_slash_is_a_path_and_no_bundled_config(
         find_config(name)
 
 
+def test_the_config_of_a_claim_is_found_by_its_folder_and_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(find_config("claims/warmup")).name == "warmup"
+    with pytest.raises(ConfigError, match="no such config"):
+        find_config("claims/warm-up")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "warmup").write_text("norms: [none, batch]")
+    assert find_config("claims/warmup") == Path("claims/warmup")
+
+
 def test_a_path_goes_before_a_bundled_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("digits.yaml").write_text("")

@@ -21,6 +21,7 @@ from normbench.training import events
 from normbench.training.run import Run
 
 IMAGE, CLASSES, BATCH = (6, 6, 1), 4, 7
+OF_BLOCKS = {"identity_share", "block_square", "block_gradient"}
 SMALL = {"mlp": {"depth": 4, "width": 8}, "cnn": {"depth": 4, "stages": 2, "width": 8}}
 
 
@@ -77,10 +78,6 @@ def expected(network: Network, x: Tensor, y: Tensor) -> dict[str, list[float]]:
         "activation_in_std": [float(a.std()) for a in ins64],
         "activation_out_mean": [float(a.mean()) for a in outs64],
         "activation_out_std": [float(a.std()) for a in outs64],
-        **{
-            f"activation_in_q{q:02}": [float(np.quantile(a, q / 100)) for a in ins64]
-            for q in (5, 25, 50, 75, 95)
-        },
         "dead_units": [float((unit == 0).all(axis=1).mean()) for unit in units],
         "layer_size": [out[0].size for out in outs64],
         "weight_norm": [norm64(w) for w in weights],
@@ -136,10 +133,40 @@ def test_every_quantity_equals_plain_autograd(kind, norm, placement, activation)
     lost = norm != "none" and (placement == "pre" or activation == "relu")
     rate = 0.01 if lost else np.nan
     wanted["effective_rate"] = [rate / norm64(old) ** 2 for old in before]
-    assert found.keys() == wanted.keys() == set(PROBES)
+    assert found.keys() == wanted.keys() == set(PROBES) - OF_BLOCKS
     for name in wanted:
         assert close(found[name], wanted[name]), name
     assert all(value > 0 for value in found["activation_gradient"])
+
+
+@pytest.mark.parametrize("norm", ["batch", "peri_ln", "deepnorm", "layerscale"])
+def test_what_residual_blocks_carry_equals_plain_autograd(norm):
+    options = {"norm": "layer", "start": 0.5} if norm == "layerscale" else {}
+    method = make_method(norm, NormPolicy(), **options)
+    settings = ModelSettings(init="torch_default")
+    sizes = MODELS["residual_mlp"].Options(depth=3, width=8)
+    net = assemble(Blueprint("residual_mlp", sizes, settings), method, IMAGE, CLASSES, 0, BATCH)
+    x, y = batch("mlp")
+    module: Any = copy.deepcopy(net.module)
+    streams, shares = [module.stem(x)], []
+    for block in module.blocks:
+        stream = streams[-1]
+        skip = stream * block.skip_scale
+        total = skip + block.branch_end(block.branch(block.before(stream)))
+        shares.append((skip.square().mean() / total.square().mean()).item())
+        streams.append(block.after(total))
+    logits = module.head(module.activation(module.norm(streams[-1])))
+    gradients = torch.autograd.grad(F.cross_entropy(logits, y), streams[:-1])
+    found = probed(net, x, y, torch.optim.SGD(net.module.parameters(), lr=0.01))
+    wanted = {
+        "identity_share": shares,
+        "block_square": [float(s.detach().square().mean()) for s in streams[:-1]],
+        "block_gradient": [norm64(g) for g in gradients],
+    }
+    assert set(wanted) == OF_BLOCKS
+    for name, values in wanted.items():  # the stem is of no block, each block has two layers
+        assert close(found[name], [np.nan, *np.repeat(values, 2)]), name
+    assert 0 < min(shares) < max(shares)
 
 
 @pytest.mark.parametrize("kind", list(SMALL))
@@ -250,6 +277,21 @@ def test_rank_and_cosine_of_what_has_no_direction_are_missing():
     silent = torch.eye(4, 8)
     silent[2:] = 0  # two examples of which nothing is left are no pair
     assert likeness(silent) == pytest.approx((2, 0))
+
+
+@pytest.mark.parametrize("doubles", [True, False])
+def test_a_decomposition_that_does_not_converge_ends_no_run(monkeypatch, doubles):
+    real = torch.linalg.eigvalsh
+
+    def fails(grams: Tensor) -> Tensor:
+        if doubles and grams.dtype == torch.float64:
+            return real(grams)
+        raise torch.linalg.LinAlgError("the algorithm failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigvalsh", fails)
+    rank, cosine = likeness(torch.eye(10, 32))
+    assert cosine == pytest.approx(0)
+    assert rank == pytest.approx(10) if doubles else np.isnan(rank)
 
 
 def test_rank_and_cosine_look_at_the_first_128_examples():
