@@ -24,7 +24,7 @@ MOST_LAYERS = 3
 @chart(
     "quantiles",
     title="Quantiles of activations over training",
-    place=62,
+    position=62,
     defines=("activation quantiles", "step"),
 )
 def quantiles(chart_data: ChartData) -> Drawn | None:

@@ -21,6 +21,11 @@ from normbench.models.network import Network
 from normbench.models.residual import Residual
 from normbench.registry import Registry
 
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+VALUES = 8192
+"""About how many values of a layer quantiles are taken of: sorting all would take longer than the
+training step."""
+
 EXAMPLES = 128
 """How many examples of a batch are compared with one another: the singular values of more would
 take longer than the training step."""
@@ -65,6 +70,17 @@ class Capture:
         """dL/dW_l of every layer, NaN where there is none."""
         missing = math.nan
         return [w.grad if w.grad is not None else torch.full_like(w, missing) for w in self.weights]
+
+    @cached_property
+    def input_quantiles(self) -> Tensor:
+        """The quantiles ``SHARES`` of each layer's activation inputs: [L, 5] float32."""
+        shares = torch.tensor(SHARES, device=self.activation_inputs[0].device)
+        found = []
+        for values in self.activation_inputs:
+            # An odd stride, which meets every one of a power of two of units.
+            stride = max(1, values.numel() // VALUES) | 1
+            found.append(torch.quantile(values.flatten()[::stride].float(), shares))
+        return torch.stack(found)
 
     @cached_property
     def grams(self) -> Tensor:

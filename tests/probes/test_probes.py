@@ -78,6 +78,10 @@ def expected(network: Network, x: Tensor, y: Tensor) -> dict[str, list[float]]:
         "activation_in_std": [float(a.std()) for a in ins64],
         "activation_out_mean": [float(a.mean()) for a in outs64],
         "activation_out_std": [float(a.std()) for a in outs64],
+        **{
+            f"activation_in_q{q:02}": [float(np.quantile(a, q / 100)) for a in ins64]
+            for q in (5, 25, 50, 75, 95)
+        },
         "dead_units": [float((unit == 0).all(axis=1).mean()) for unit in units],
         "layer_size": [out[0].size for out in outs64],
         "weight_norm": [norm64(w) for w in weights],
