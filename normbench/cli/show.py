@@ -50,7 +50,8 @@ def command(
         _show_experiment(store.results, store.name, json=json)
         return
     names = [path.stem for path in bundled()]
-    if what in (*names, *bundled_for_claims()) or Path(what).is_file() or what.endswith((".yaml", ".yml")):
+    known = what in names or what in bundled_for_claims()
+    if known or Path(what).is_file() or what.endswith((".yaml", ".yml")):
         _show_config(what, set_, data_dir, json=json)
         return
     if set_:
