@@ -31,7 +31,7 @@ from benchmarks.common import write_result
 from normbench.api import load_config, prepare_data
 from normbench.config import RunConfig
 from normbench.data import Dataset
-from normbench.execution.local import allocator
+from normbench.execution.processes import allocator
 from normbench.plan import expand
 from normbench.training import events
 from normbench.training.loop import train

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normbench.analysis.scores import compare_scores
-    from normbench.api import check, claims, cost, export, load_config, probe, report
+    from normbench.api import check, claims, cost, export, load_config, probe, report, theory
     from normbench.interactive import compare, load, recommend, train
     from normbench.models.swap import swap
 
@@ -25,6 +25,7 @@ __all__ = [
     "recommend",
     "report",
     "swap",
+    "theory",
     "train",
 ]
 

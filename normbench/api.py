@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from normbench.report.cost import Costs
     from normbench.results.experiment import ExperimentResult
 
-LANDSCAPE_STEPS = 60
 COST_SHAPES = ("128x256", "128x32x16x16")
 
 
@@ -158,6 +157,7 @@ def probe(
     seeds: int = 3,
     steps: int | None = None,
     landscape: bool = False,
+    gradient: Literal["loss", "independent"] | None = None,
     data_dir: str | Path | None = None,
     progress: Progress = lambda *_: None,
     note: Note = lambda _: None,
@@ -167,58 +167,46 @@ def probe(
     At initialization on one batch of real data, and with ``steps`` again after that many steps of
     training; nothing is stored. seeds: how many, the config's first and those that follow.
     landscape: also the loss around the weights at the start, two points between and the end of
-    ``steps`` (60 unless given). Raises ConfigError, DataError.
+    ``steps`` (60 unless given). gradient: what goes backward at step 0, the loss's gradient or
+    numbers drawn for each example, as theory takes them; None draws them unless ``steps`` follow,
+    whose gradient is the loss's. Raises ConfigError, DataError.
     """
-    import pandas as pd
-
-    from normbench.analysis import propagation
-    from normbench.config.grid import expand
-    from normbench.measure.signals import inspect_all
-    from normbench.plan import PlannedRun
+    from normbench import probing
 
     experiment = load_config(config, overrides=overrides)
-    known, points = experiment.seed_list, experiment.points()
-    plan = [
-        PlannedRun(norm, sweep_point, seed, here.run({}, norm, seed))
-        for sweep_point in points
-        for here in [experiment.at(sweep_point)]
-        for norm in experiment.labels
-        for seed in [*known, *expand(seeds, max(known))][:seeds]
-    ]
-    dataset = prepare_data(experiment, data_dir, progress=progress, note=note)
-    check_fit(plan, dataset)
-    last = _last_step(plan, dataset, steps, landscape)
-    signals, around = inspect_all(
-        [(points.index(dict(run.sweep_point)), run.norm, run.config) for run in plan],
-        dataset,
-        signals_at={0, last},
-        landscape_at={0, last // 4, last // 2, last} if landscape else (),
-        progress=lambda done: progress(done, len(plan), "probing"),
-    )
-    return propagation.Propagation(
-        experiment.name,
-        list(experiment.sweep),
-        propagation.table(pd.DataFrame(signals), points),
-        propagation.landscape_table(pd.DataFrame(around), points) if around else pd.DataFrame(),
+    return probing.measured(
+        experiment,
+        prepare_data(experiment, data_dir, progress=progress, note=note),
+        seeds=seeds,
+        steps=steps,
+        landscape=landscape,
+        gradient=gradient,
+        progress=lambda done, of: progress(done, of, "probing"),
     )
 
 
-def _last_step(
-    plan: Sequence[PlannedRun], dataset: Dataset, steps: int | None, landscape: bool
-) -> int:
-    """How far to train before the last look. Raises ConfigError beyond a run's budget."""
-    from normbench.training.budget import total_steps
+def theory(
+    config: str | Path | ExperimentConfig | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: int = 3,
+    data_dir: str | Path | None = None,
+    progress: Progress = lambda *_: None,
+    note: Note = lambda _: None,
+) -> Propagation:
+    """What theory says of the network under every norm at initialization, measuring nothing.
 
-    budget = min(
-        total_steps(run.config, dataset.examples(run.config.data.validation)) for run in plan
+    The arguments and exceptions are those of ``probe``.
+    """
+    from normbench import probing
+
+    experiment = load_config(config, overrides=overrides)
+    return probing.expected(
+        experiment,
+        prepare_data(experiment, data_dir, progress=progress, note=note),
+        seeds=seeds,
+        progress=lambda done, of: progress(done, of, "working out"),
     )
-    if steps is None:
-        return min(LANDSCAPE_STEPS, budget) if landscape else 0
-    if steps > budget:
-        message = f"the budget is {budget} steps, which --steps {steps} goes beyond"
-        hint = f"a learning rate schedule depends on the budget: --set training.steps={steps}"
-        raise ConfigError([Problem("training", message, hint)])
-    return steps
 
 
 def cost(
@@ -378,8 +366,8 @@ def report(
     from normbench.report.files import write
 
     comparisons = load_each([names] if isinstance(names, str) else names, results)
-    place = Path(out) if out is not None else None
-    files = write(comparisons, form, results_folder(results), place)
+    target = Path(out) if out is not None else None
+    files = write(comparisons, form, results_folder(results), target)
     for comparison in comparisons:
         comparison.require_fairness()
     return files

@@ -235,7 +235,7 @@ def their_frames(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((own, "<frozen"))
+        if not frame.filename.startswith((own, str(Path(importlib.__file__).parent), "<frozen"))
     ]
     theirs = [frame for frame in frames if torch_home not in frame.filename]
     return "".join(traceback.format_list(theirs or frames)).rstrip()

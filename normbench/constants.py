@@ -23,6 +23,10 @@ STATES = (*OUTCOME_STATES, "failed", *UNFINISHED_STATES)
 HALVING_LEFT = 2
 """How many values of a tuned key a search by halving leaves to each norm: both of them race."""
 
+ASKED_FOR = "asked for"
+NEVER_CALLED = "the forward pass never calls it"
+"""Why a norm of a network stays as it is."""
+
 
 @dataclass(frozen=True)
 class Rung:

@@ -33,19 +33,26 @@ class Registry(Generic[T]):
     """The components of one kind, found in the modules of ``package``.
 
     ``kind`` is the word used in messages ("norm"); ``package`` is imported lazily, and so is what
-    other packages offer as entry points of a group of that name. A component may also be named by
-    reference, ``file.py:Name``; adapt: makes a component of what a reference or an entry point
-    leads to, given its reference, or raises TypeError with a sentence.
+    other packages offer as entry points of ``group``, which is named after the package unless
+    given. A component may also be named by reference, ``file.py:Name``; adapt: makes a component of
+    what a reference or an entry point leads to, given its reference, or raises TypeError with a
+    sentence. An entry point that cannot be loaded is told to who asks for it, and to nobody else.
     """
 
     def __init__(
-        self, kind: str, package: str, adapt: Callable[[Any, str], T] = lambda item, _: item
+        self,
+        kind: str,
+        package: str,
+        adapt: Callable[[Any, str], T] = lambda item, _: item,
+        group: str = "",
     ):
         self.kind = kind
         self._adapt = adapt
+        self._installed: dict[str, str | None] = {}
+        self._broken: dict[str, components.NotLoaded] = {}
         self._referenced: dict[tuple[str, str | None], T] = {}
         self._package = package
-        self._group = ".".join(package.split(".")[:2])  # normbench.models, normbench.norms
+        self._group = group or ".".join(package.split(".")[:2])  # normbench.models of models.kinds
         self._items: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
         self._discovered = False
@@ -95,6 +102,8 @@ class Registry(Generic[T]):
             known = {plain_name(word): word for word in (*self._items, *self._aliases)}
             word = known.get(plain_name(name), name)
         word = self._aliases.get(word, word)
+        if word in self._broken and word not in self._items:
+            raise self._broken[word]
         if word not in self._items:
             message = f"unknown {self.kind} {name!r}"
             raise UnknownName(message, suggest(name, self.names()))
@@ -104,6 +113,12 @@ class Registry(Generic[T]):
         if components.is_reference(name):
             return self._load(name)
         return self._items[self.canonical(name)]
+
+    def source_sha256(self, name: str) -> str | None:
+        """SHA-256 (hex) of the file behind a reference or an installed component; else None."""
+        if components.is_reference(name):
+            return components.load(name).sha256
+        return self._installed.get(self.canonical(name))
 
     def _load(self, reference: str) -> T:
         """The component behind a reference, the same object as long as its file is the same."""
@@ -138,10 +153,19 @@ class Registry(Generic[T]):
                 importlib.import_module(f"{self._package}.{module.name}")
             for point in importlib.metadata.entry_points(group=self._group):
                 if point.name not in self:
-                    self.register(point.name)(self._adapt(point.load(), point.value))
+                    self._install(point.name, point.value)
         except BaseException:
             self._discovered = False  # or half a registry would pass for a whole one
             raise
+
+    def _install(self, name: str, reference: str) -> None:
+        """Register what an entry point leads to, ``package.module:Name``."""
+        try:
+            self.register(name)(self._load(reference))
+            self._installed[name] = components.load(reference).sha256
+        except components.NotLoaded as error:
+            message = f"{self.kind} {name!r} is installed, but cannot be loaded: {error.message}"
+            self._broken[name] = components.NotLoaded(message, error.hint)
 
 
 def _place(item: object) -> tuple[str, str]:

@@ -135,6 +135,8 @@ def test_what_an_earlier_version_trained_is_found_in_its_folder(run):
     del values["norm"]["name"], values["runtime"]["cpus"], values["runtime"]["gpus"]
     del values["norm"]["source"], values["model"]["source"]  # it knew no files of one's own
     del values["norm"]["strict"], values["norm"]["weights"]  # nor rules of papers, nor weights
+    del values["norm"]["eval"], values["normalization"]["eval"]  # nor other ways of evaluation
+    del values["optimizer"]["decay_norms"]
     del values["data"]["resize"]  # which no earlier version had
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     earlier = f"none-s0-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,5 +1,6 @@
 """The registry finds a component because its file is there, and helps with a wrong name."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,3 +119,51 @@ def test_every_component_says_what_it_is(registry: Registry):
 def test_every_probe_says_what_it_measures():
     for name in PROBES:
         assert "[L]" in (PROBES[name].measure.__doc__ or ""), name
+
+
+# --- what other packages install ---
+
+
+def installed(site: Path, group: str, source: str, **points: str) -> None:
+    """A package ``elsewhere`` with the module ``parts`` and entry points, name=Name in it."""
+    (site / "elsewhere").mkdir()
+    (site / "elsewhere" / "__init__.py").write_text("")
+    (site / "elsewhere" / "parts.py").write_text(source)
+    about = site / "elsewhere-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    lines = [f"{name} = elsewhere.parts:{target}" for name, target in points.items()]
+    (about / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]) + "\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] == "elsewhere"]:
+        del sys.modules[name]
+
+
+def test_what_another_package_installs_is_a_component_with_the_hash_of_its_file(site, shop: Make):
+    tools = shop(saw=SAW)
+    installed(site, "shop", "class Plane: pass\nclass Other: pass\n", plane="Plane", saw="Other")
+    assert tools.names() == ["plane", "saw"]
+    assert tools["plane"].__name__ == "Plane"
+    assert tools["saw"].__name__ == "Saw"  # a name of ours stays ours
+    file = site / "elsewhere" / "parts.py"
+    assert tools.source_sha256("plane") == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert tools.source_sha256("saw") is None
+
+
+def test_an_installed_component_that_cannot_be_loaded_is_told_to_who_asks_for_it(site, shop: Make):
+    tools = shop(saw=SAW)
+    installed(site, "shop", "raise OSError('no such disk')\n", plane="Plane")
+    assert tools.names() == ["saw"]
+    with pytest.raises(UnknownName) as caught:
+        tools["plane"]
+    assert caught.value.message == (
+        "tool 'plane' is installed, but cannot be loaded: elsewhere.parts raises OSError: no such "
+        "disk"
+    )
+    assert "line 1, in <module>" in caught.value.hint
+    assert "importlib" not in caught.value.hint

@@ -7,7 +7,7 @@ not wait for it. A test holds the two together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,25 @@ def _tanh_slope(z: Array) -> Array:
     return 1 - np.tanh(z) ** 2
 
 
+def _erf(z: Array) -> Array:
+    from scipy.special import erf
+
+    value: Array = erf(z)
+    return value
+
+
+def _erf_slope(z: Array) -> Array:
+    return 2 / np.sqrt(np.pi) * np.exp(-(z**2))
+
+
+def _isru(z: Array) -> Array:
+    return z / np.sqrt(1 + z**2)
+
+
+def _isru_slope(z: Array) -> Array:
+    return (1 + z**2) ** -1.5
+
+
 def _pair(phi: Callable[..., Array], dphi: Callable[..., Array], **given: float) -> Pair:
     return partial(phi, **given), partial(dphi, **given)
 
@@ -90,6 +109,14 @@ _KNOWN: dict[str, Pair] = {
     "sigmoid": (_sigmoid, _sigmoid_slope),
 }
 
+# Those that layers in a norm's place apply to each number: ``norms.laws.Gate``.
+_GATES: dict[str, Pair] = {
+    "tanh": _KNOWN["tanh"],
+    "silu": _KNOWN["silu"],
+    "erf": (_erf, _erf_slope),
+    "isru": (_isru, _isru_slope),
+}
+
 
 def functions(activation: str) -> Pair | None:
     """phi and its derivative (at a kink the one from below); None for a name not known here.
@@ -97,3 +124,30 @@ def functions(activation: str) -> Pair | None:
     The same objects for the same name, so that theory need not integrate twice.
     """
     return _KNOWN.get(activation)
+
+
+@lru_cache(maxsize=64)
+def gate(name: str, inner: float, outer: float) -> Pair:
+    """x -> outer * f(inner * x) and its derivative."""
+    f, slope = _GATES[name]
+
+    def value(x: Array) -> Array:
+        return outer * f(inner * x)
+
+    def derivative(x: Array) -> Array:
+        return outer * inner * slope(inner * x)
+
+    return value, derivative
+
+
+@lru_cache(maxsize=64)
+def composed(first: Pair, then: Pair) -> Pair:
+    """x -> then(first(x)) and its derivative."""
+
+    def value(x: Array) -> Array:
+        return then[0](first[0](x))
+
+    def derivative(x: Array) -> Array:
+        return then[1](first[0](x)) * first[1](x)
+
+    return value, derivative

@@ -18,13 +18,15 @@ class Fairness:
 
     ``compared`` counts the runs whose backbone was held against another run's; where it is 0, the
     two ``identical`` are true of nothing. ``differing`` are the ids of the runs that differ from
-    most others of their seed and sweep point, in the order of the input.
+    most others of their seed and sweep point, in the order of the input. ``own_terms`` says of each
+    norm what its paper fixes, and so is not as for the others.
     """
 
     backbones_identical: bool
     batches_identical: bool
     differing: tuple[str, ...]
     compared: int
+    own_terms: tuple[str, ...] = ()
 
     @property
     def equal_terms(self) -> bool:
@@ -36,7 +38,8 @@ def fairness(runs: pd.DataFrame, keys: Sequence[str]) -> Fairness:
     """Compare the stored hashes across the norms, for each seed and sweep point.
 
     runs: columns run, seed, <keys>, backbone_sha256, batch_order_sha256, epochs_started. A run
-    without a hash (None or NaN: it failed before it started) is left out. Batch orders are compared
+    without a hash (None or NaN: it failed before it started) is left out; norm and own_terms
+    (text) may be lacking. Batch orders are compared
     only between runs that started equally many epochs, since the hash of a run that ended early
     covers fewer. A sweep key that changes the model or the batches rightly changes the hashes, so
     nothing is compared across sweep points.
@@ -58,7 +61,16 @@ def fairness(runs: pd.DataFrame, keys: Sequence[str]) -> Fairness:
         batches_identical=not batches.any(),
         differing=tuple(str(run) for run in runs["run"][backbone | batches]),
         compared=int(compared.sum()),
+        own_terms=_own_terms(runs),
     )
+
+
+def _own_terms(runs: pd.DataFrame) -> tuple[str, ...]:
+    if not {"norm", "own_terms"} <= set(runs.columns):
+        return ()
+    told = runs.loc[runs["own_terms"].fillna("") != "", ["norm", "own_terms"]].drop_duplicates()
+    by_norm = told.groupby("norm", sort=False)["own_terms"].agg(" or ".join)
+    return tuple(f"{norm} ({text})" for norm, text in by_norm.items())
 
 
 def _differing(
@@ -80,7 +92,16 @@ def _differing(
 
 
 def fairness_line(fairness: Fairness) -> str:
-    """One line: identical, or which run differs."""
+    """One line: identical, or which run differs; and what norms bring along."""
+    own = (
+        f"; on the terms of its paper: {', '.join(fairness.own_terms)}"
+        if fairness.own_terms
+        else ""
+    )
+    return _equality(fairness) + own
+
+
+def _equality(fairness: Fairness) -> str:
     if not fairness.compared:
         return "fairness: no two runs share a seed, so nothing could be compared"
     if fairness.equal_terms:

@@ -53,12 +53,18 @@ def sphere(free: int, size: int) -> tuple[Array, Array, Array]:
 
 @lru_cache(maxsize=4)
 def pairs(angles: int) -> tuple[Array, Array, Array, Array]:
-    """Nodes of pairs z_1, z_2 ~ N(0, 1) at ``angles`` correlations cos(theta), theta from 0 to pi.
-
-    Returns cosines [A], z_1 [A, K], z_2 [A, K] and weights [A, K]. In polar coordinates, with the
-    angle split where z_1 or z_2 changes sign, at which an activation may have a kink.
-    """
+    """``pairs_at`` for so many correlations cos(theta), theta from 0 to pi; their cosines first."""
     theta = np.linspace(0, np.pi, angles)
+    return np.cos(theta), *pairs_at(theta)
+
+
+def pairs_at(theta: Array) -> tuple[Array, Array, Array]:
+    """Nodes of pairs z_1, z_2 ~ N(0, 1) at the correlations cos(theta). theta: [A]
+
+    Returns z_1 [A, K], z_2 [A, K] and weights [A, K]. In polar coordinates, with the angle split
+    where z_1 or z_2 changes sign, at which an activation may have a kink.
+    """
+    angles = len(theta)
     x, weight = np.polynomial.legendre.leggauss(24)
     radius = 4.5 * (x + 1)  # to 9 standard deviations
     radial = 4.5 * weight * radius * np.exp(-(radius**2) / 2) / (2 * np.pi)
@@ -71,4 +77,4 @@ def pairs(angles: int) -> tuple[Array, Array, Array, Array]:
     angular = (half * weight).reshape(angles, -1)
     one = (np.cos(angle)[:, :, None] * radius).reshape(angles, -1)
     two = (np.cos(angle - theta[:, None])[:, :, None] * radius).reshape(angles, -1)
-    return np.cos(theta), one, two, (angular[:, :, None] * radial).reshape(angles, -1)
+    return one, two, (angular[:, :, None] * radial).reshape(angles, -1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from normbench.claims.family import sentence
@@ -71,11 +72,13 @@ def ordered(only: Sequence[int] = ()) -> list[tuple[str, Claim]]:
 
 @dataclass(frozen=True)
 class Row:
-    """One statement with what was found."""
+    """One statement with what was found. core_minutes: of training, of the experiments that it
+    rests on, some of which other statements share; missing where it rests on none."""
 
     name: str
     claim: Claim
     evidence: Evidence
+    core_minutes: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Claims:
     setting: what the statements were measured on, in words. notes: what was measured in place of
     the config's own settings. stopped: interrupted before the end, by ``signal``; the rows are
     then those that were complete. failed: training runs that crashed, each with its reason.
+    literature: the rows of claims of the literature, as ``claims.scoreboard`` makes them.
     """
 
     name: str
@@ -95,6 +99,17 @@ class Claims:
     failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
     stopped: bool = False
     signal: int | None = None
+    literature: list[dict[str, Any]] = field(default_factory=list)
+
+    def with_literature(self, more: Claims) -> Claims:
+        """These, and the claims of the literature behind them."""
+        return replace(
+            self,
+            failed=[*self.failed, *more.failed],
+            stopped=more.stopped,
+            signal=more.signal,
+            literature=more.literature,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
@@ -107,7 +122,7 @@ class Claims:
             "failed_runs": [
                 {"run": run.folder, "reason": reason.strip()} for run, reason in self.failed
             ],
-            "claims": [_row(row) for row in self.rows],
+            "claims": [*(_row(row) for row in self.rows), *self.literature],
         }
 
 
@@ -120,6 +135,7 @@ def _row(row: Row) -> dict[str, Any]:
         "short": claim.short,
         "statement": claim.statement,
         "source": claim.source,
+        "core_minutes": row.core_minutes,
         "verdict": judgement.verdict.value,
         "depends_on": list(judgement.depends_on),
         "conditions": judgement.words,
@@ -151,7 +167,8 @@ def examine(context: Context, only: Sequence[int] = ()) -> Claims:
     try:
         context.forecast([study for _, claim in chosen for study in claim.studies])
         for key, claim in chosen:
-            rows.append(Row(key, claim, claim.examine(context)))
+            evidence = claim.examine(context)
+            rows.append(Row(key, claim, evidence, context.core_minutes(claim.studies)))
     except Interrupted as error:
         interrupted = error
     return Claims(

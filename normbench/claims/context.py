@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,12 @@ class Context:
             config = self.planned(name)
             self._studies[name] = None if config is None else self._trained(*config)
         return self._studies[name]
+
+    def core_minutes(self, names: Iterable[str]) -> float:
+        """Minutes of training of these studies, each run on one core; NaN without any."""
+        found = [study for name in names if (study := self._studies.get(name)) is not None]
+        seconds = [float(study.comparison.results.runs["train_seconds"].sum()) for study in found]
+        return sum(seconds) / 60 if found else math.nan
 
     @property
     def base(self) -> Study:

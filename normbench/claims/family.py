@@ -101,6 +101,8 @@ class Judged:
             "ci_low": self.low if finite else math.nan,
             "ci_high": self.high if finite else math.nan,
             "within": self.duel.within,
+            "asks": self.duel.asks,
+            "differences": list(self.duel.differences),
             "p_value": self.p_value,
             "p_adjusted": self.p_adjusted,
             "verdict": self.word,

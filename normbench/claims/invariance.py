@@ -20,7 +20,7 @@ eps breaks every invariance a little; it is taken so small that float32 cannot t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from torch.nn.utils import parametrize
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.verdicts import Piece, judge, unchanged
+from normbench.components import is_reference, short
 from normbench.norms import NORMS, NormMethod, NormPolicy, NormSlot, make_method
 from normbench.report.columns import number
 from normbench.seeding import stream
@@ -130,16 +131,19 @@ def _changes(method: NormMethod, slot: NormSlot, factor: float) -> dict[str, flo
     }
 
 
-def invariance_table(policy: NormPolicy) -> list[dict[str, Any]]:
-    """One row a registered norm: block, the relative changes, and theory where there is one."""
+def invariance_table(policy: NormPolicy, own: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """One row a norm: block, the relative changes, and theory where there is one.
+
+    Of every registered norm, and of ``own``, which are references.
+    """
     rows: list[dict[str, Any]] = []
-    for name in NORMS.names():
+    for name in [*NORMS.names(), *own]:
         found = measure(name, policy)
         if found is None:
             continue
         block, changes = found
         expected = theory(make_method(name, policy)) if block == "linear" else None
-        row = {"norm": name, "block": block, **changes}
+        row = {"norm": short(name), "block": block, **changes}
         row |= {f"{key}_theory": expected[key] if expected else None for key in CHANGES}
         rows.append(row)
     return rows
@@ -148,7 +152,8 @@ def invariance_table(policy: NormPolicy) -> list[dict[str, Any]]:
 def examine(context: Context) -> Evidence:
     """Every change for every norm, in float32."""
     policy = replace(context.config.normalization.policy(), eps=SMALL_EPS)
-    table = invariance_table(policy)
+    kinds = dict.fromkeys(norm.kind for norm in context.config.norms)
+    table = invariance_table(policy, list(filter(is_reference, kinds)))
     rows = {row["norm"]: row for row in table}
     rms = {key: rows["rms"][key] for key in CHANGES}
     expected = theory(make_method("rms", policy))

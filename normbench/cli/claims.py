@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from normbench.cli import options
+from normbench.cli import completion, options
+
+if TYPE_CHECKING:
+    from normbench.claims import Claims
+    from normbench.claims.chosen import Chosen
 
 NAME = "claims"
 
@@ -15,7 +21,16 @@ RUN_FAILED = 1
 
 
 def command(
-    config: options.Config = None,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[CONFIG] [CLAIM]...",
+            help="A config for the article's statements, and names of claims (see --list). "
+            f"{options.CONFIG_HELP} Without: the digits, and all of the article's statements.",
+            show_default=False,
+            autocompletion=completion.configs,
+        ),
+    ] = [],  # noqa: B006 - typer's way to say none
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Small networks on the digits: minutes in place of hours."),
@@ -25,10 +40,28 @@ def command(
         typer.Option(
             "--only",
             metavar="NUMBER",
-            help="Only the statement with this number. Repeatable.",
+            help="Only the claim with this number. Repeatable.",
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    literature: Annotated[
+        bool,
+        typer.Option("--literature", help="The claims of the literature, each by its own config."),
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List all claims and what they rest on.")
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Write the scoreboard's page: of what is asked for, or alone of what is trained.",
+        ),
+    ] = False,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Folder of --report.", show_default="RESULTS/scoreboard"),
+    ] = None,
     verbose: Annotated[
         bool,
         typer.Option("--verbose", "-v", help="Also the evidence and what reproduces it."),
@@ -43,34 +76,36 @@ def command(
     form: options.TableFormat = options.Format.table,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put statements about normalization to the test on your network.
+    """Put statements about normalization to the test, the article's on your network.
 
     Each gets a verdict, on what it depends, and with -v the numbers and the command that reproduces
     them. The same command continues what was interrupted and trains nothing twice.
     """
-    from normbench.api import claims
+    from normbench.claims.chosen import choose, listed
     from normbench.cli.output import print_json
-    from normbench.progress.live import Display
-    from normbench.report.claims import print_claims
+    from normbench.report.claims import print_claims, print_list
 
-    with Display(quiet=quiet) as display:
-        found = claims(
-            config,
-            overrides=set_,
-            quick=quick,
-            only=only,
-            results=results,
-            data_dir=data_dir,
-            jobs=jobs,
-            executor=executor,
-            ray_address=ray_address,
-            watch=display,
-            progress=display.loading,
-            note=display.note,
-            say=(lambda _: None)
-            if quiet
-            else lambda text: display.console.print(text, markup=False),
-        )
+    if list_:
+        print_json({"claims": listed()}) if json else print_list(listed(), form.value)
+        return
+    chosen = choose(words, only, literature=literature)
+    folder = results / "scoreboard" if out is None else out
+    if report and not (words or only or literature or quick or set_):
+        _write(results, folder)
+        return
+    found = _examined(
+        chosen,
+        {
+            "results": results,
+            "data_dir": data_dir,
+            "jobs": jobs,
+            "executor": executor,
+            "ray_address": ray_address,
+        },
+        quick=quick,
+        overrides=set_,
+        quiet=quiet,
+    )
     for run, reason in found.failed:
         typer.echo(f"failed: {run.folder}: {reason}", err=True)
     if found.stopped:
@@ -80,5 +115,67 @@ def command(
         print_json(found.to_dict())
     else:
         print_claims(found.to_dict(), form.value, verbose=verbose)
+    if report:
+        _write(results, folder, found)
     if found.failed:
         raise typer.Exit(RUN_FAILED)
+
+
+def _examined(
+    chosen: Chosen,
+    training: dict[str, Any],
+    *,
+    quick: bool,
+    overrides: Sequence[str],
+    quiet: bool,
+) -> Claims:
+    """The article's statements that were asked for, then the claims of the literature."""
+    from normbench.api import claims, train
+    from normbench.claims.scoreboard import trained
+    from normbench.progress.live import Display
+
+    def nothing(_: str) -> None:
+        pass
+
+    with Display(quiet=quiet) as display:
+
+        def told(text: str) -> None:
+            display.console.print(text, markup=False)
+
+        say = nothing if quiet else told
+        shared = {
+            **training,
+            "watch": display,
+            "progress": display.loading,
+            "note": display.note,
+        }
+        found = None
+        if chosen.article:
+            found = claims(
+                chosen.config,
+                overrides=overrides,
+                quick=quick,
+                only=chosen.article,
+                say=say,
+                **shared,
+            )
+        if chosen.literature and not (found and found.stopped):
+            more = trained(chosen.literature, lambda config: train(config, **shared), say)
+            found = more if found is None else found.with_literature(more)
+    assert found is not None
+    return found
+
+
+def _write(results: Path, folder: Path, found: Claims | None = None) -> None:
+    """Store what is trained, and write the page."""
+    from normbench.claims import scoreboard
+    from normbench.report.scoreboard import PAGE, write
+
+    if found is not None and found.rows:
+        scoreboard.keep_article(found, folder)
+    for why in scoreboard.collect(results, folder):
+        typer.echo(f"not stored: {why}", err=True)
+    rows = scoreboard.rows(folder)
+    write(rows, folder)
+    decided = sum(row["verdict"] != scoreboard.NOT_RUN for row in rows)
+    typer.echo(f"{folder / PAGE}: {len(rows)} claims, {decided} of them run")

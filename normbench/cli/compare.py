@@ -41,21 +41,33 @@ def command(
     metric: Annotated[
         str, typer.Option("--metric", help="The metric of --by: a column of the JSON output.")
     ] = "val_accuracy",
+    swap: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--swap",
+            metavar="NORM",
+            help="What to write for this norm in plain PyTorch, slot by slot.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
     form: options.TableFormat = options.Format.table,
 ) -> None:
     """Print what experiments say that were trained before: the answer, then one table."""
     from normbench.api import compare
     from normbench.cli.chosen import chosen
-    from normbench.cli.tables import print_by, print_comparison, print_side_by_side
+    from normbench.cli.tables import print_by, print_comparison, print_side_by_side, print_swap
 
-    if len(names) > 1 and (by is not None or all_pairs or full or baseline):
-        raise typer.BadParameter("--by, --all-pairs, --full and --baseline go with one experiment")
+    if len(names) > 1 and (by is not None or all_pairs or full or baseline or swap):
+        told = "--by, --all-pairs, --full, --baseline and --swap go with one experiment"
+        raise typer.BadParameter(told)
     stores = chosen(names, results)
     comparisons = [compare(store.name, results=store.results) for store in stores]
     if baseline is not None:
         comparisons = [comparison.against(baseline) for comparison in comparisons]
-    if by is not None:
+    if swap is not None:
+        print_swap(comparisons[0], swap, json=json, form=form)
+    elif by is not None:
         print_by(comparisons[0], by, metric, json=json, form=form)
     elif len(comparisons) > 1:
         print_side_by_side(comparisons, json=json, form=form)

@@ -15,7 +15,7 @@ from pathlib import Path
 import typer
 
 from normbench.atomic import replace_with
-from normbench.bundled import bundled
+from normbench.bundled import bundled, bundled_for_claims
 from normbench.constants import RESULTS
 
 
@@ -67,7 +67,8 @@ def swept(incomplete: str) -> list[str]:
 
 def configs(incomplete: str) -> list[str]:
     """Bundled configs, config files and the folders on the way to one."""
-    return _beginning(incomplete, [path.stem for path in bundled()]) + _files(incomplete)
+    known = [*(path.stem for path in bundled()), *bundled_for_claims()]
+    return _beginning(incomplete, known) + _files(incomplete)
 
 
 def experiments(ctx: typer.Context, incomplete: str) -> list[str]:

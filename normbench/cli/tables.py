@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from normbench.analysis.fairness import fairness_line
 from normbench.cli.options import RESULTS, Format
 from normbench.cli.output import print_json
 from normbench.report.answer import Answer, answer, to_dict
+from normbench.report.exchanged import layer_sections, pytorch_line, slot_sections
 from normbench.report.recommendation import Recommendation
 from normbench.report.sections import Section, by_key, pairs_section, sections, side_by_side
 from normbench.report.summary import long_table, summary
@@ -53,7 +54,7 @@ def print_comparison(
     more = _more(comparison, found, full=full, all_pairs=all_pairs)
     print_sections([*first, *more], form)
     if form is Format.table:
-        _footer(comparison, results)
+        _footer(comparison, found, results)
     comparison.require_fairness()
 
 
@@ -92,23 +93,31 @@ def _more(
     """The tables that are asked for besides the one below the sentences."""
     if full:
         yield from sections(comparison, all_pairs=all_pairs)
+        yield from layer_sections(comparison)
     elif all_pairs:
         tables = (comparison.best if found.tuned_key else None) or comparison.reported
         norms = comparison.reported.norms
         yield pairs_section(tables, comparison.name, norms, all_pairs=True)
 
 
-def _footer(comparison: ExperimentResult, results: Path) -> None:
-    """What was equal, where the results are, and what one would type next."""
+def _footer(comparison: ExperimentResult, found: Answer, results: Path) -> None:
+    """What was equal, what to write, where the results are, and what one would type next."""
     out = console()
     free = ["the norm", *filter(None, [comparison.tuned_key if comparison.best else None])]
     same = f"; data, optimizer and budget by one config, all but {joined(free)}"
-    fair = comparison.fairness
-    out.print(Text(f"{fairness_line(fair)}{same if fair.equal_terms else ''}", style="dim"))
-    place = "" if results == RESULTS else f" --results {results}"
+    equal = comparison.fairness.equal_terms
+    out.print(Text(comparison.fairness_text(same if equal else ""), style="dim"))
+    if line := pytorch_line(comparison, found):
+        out.print(Text(line), soft_wrap=not out.is_terminal)
+    option = "" if results == RESULTS else f" --results {results}"
     lines = [f"results: {comparison.results.path}"]
-    lines += [f"next: normbench compare {comparison.name} --full{place}"]
-    lines += [f"      normbench report {comparison.name}{place}"]
+    lines += [f"next: normbench compare {comparison.name} --full{option}"]
+    lines += [f"      normbench report {comparison.name}{option}"]
+    if line:
+        norm = found.recommended or found.open_leader
+        lines += [
+            f"      normbench compare {comparison.name} --swap {shlex.quote(str(norm))}{option}"
+        ]
     for line in lines:
         out.print(Text(line, style="dim"), soft_wrap=not out.is_terminal)
 
@@ -131,6 +140,28 @@ def print_by(
         print_json({**out, **rows, **({"best": records(best.rows)} if best else {})})
     else:
         print_sections([section, *([best] if best else [])], form)
+
+
+def print_swap(comparison: ExperimentResult, norm: str, *, json: bool, form: Format) -> None:
+    """Print what to write for ``norm`` in plain PyTorch, slot by slot.
+
+    Raises ConfigError, StoreError.
+    """
+    shown = list(slot_sections(comparison, norm))
+    if json:
+        swaps = comparison.swaps
+        assert swaps is not None  # else there are no sections
+        told = swaps.to_dict()
+        own = {
+            "swapped": told["swapped"].get(norm, []),
+            "kept": told["kept"],
+            "reinitialized": told["reinitialized"].get(norm, []),
+        }
+        print_json({"experiment": comparison.name, "norm": norm, **own})
+        return
+    if form is Format.table and shown[0].rows.empty:
+        typer.echo(f"under {norm} the norms stay as they are in the network")
+    print_sections(shown, form)
 
 
 def print_side_by_side(

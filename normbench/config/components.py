@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, WrapValidator, model_validator
 
 from normbench.components import short
-from normbench.config.errors import config_error
+from normbench.config.errors import config_error, config_errors
 from normbench.config.schema import Section, TaggedUnion, option_values, with_options
 from normbench.data.catalog import DATASETS, Source, make_source
 from normbench.errors import suggest
 from normbench.models import ACTIVATIONS, INITS, MODELS, MODULE, Architecture, ModelSettings
 from normbench.models.base import Placement
 from normbench.models.network import Blueprint
-from normbench.norms import NORMS, NormMethod, NormPolicy, make_method
+from normbench.norms import NORMS, EvalStatistics, NormMethod, NormPolicy, make_method
 from normbench.norms.base import Axes, with_weights
 from normbench.registry import UnknownName, plain_name
 
@@ -108,7 +108,9 @@ class DataConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """What of this section determines the numbers of a run; JSON-able."""
-        return DATASETS[self.dataset].identity(self.model_dump(mode="json"))
+        kept = DATASETS[self.dataset].identity(self.model_dump(mode="json"))
+        digest = DATASETS.source_sha256(self.dataset)
+        return kept if digest is None else {**kept, "source": digest}
 
 
 DATA = TaggedUnion(
@@ -178,6 +180,7 @@ MODEL = TaggedUnion(
     lambda kind: with_options(
         ModelConfig if MODELS[kind].open else BuiltInConfig, "kind", kind, MODELS[kind].Options
     ),
+    MODELS.source_sha256,
 )
 
 
@@ -188,6 +191,11 @@ class NormalizationConfig(Section):
     affine: bool = Field(True, description="learn a scale and a shift per feature or channel")
     momentum: float = Field(0.1, gt=0, le=1, description="newest batch in running statistics")
     axes: Axes = Field("chw", description="layer and rms norm on images: over C,H,W or only C")
+    eval: EvalStatistics = Field(
+        "ema",
+        description="in evaluation: ema, running statistics; precise, those of the training split "
+        "under the weights as they are; batch, those of each batch, as in training",
+    )
 
     def policy(self) -> NormPolicy:
         """The same, as the norms take it."""
@@ -238,10 +246,20 @@ class NormConfig(Section):
     weights: Annotated[str | None, AfterValidator(_weights)] = Field(
         None, description="a method of weights beside this norm, such as weight_standardization"
     )
+    eval: EvalStatistics | None = Field(
+        None, description="ema, precise or batch, for this norm; null: as normalization has it"
+    )
 
     source: str | None = Field(
         None, description="SHA-256 of the file that the kind names; filled in"
     )
+
+    @model_validator(mode="after")
+    def _evaluates_otherwise(self) -> Self:
+        if self.eval is not None and NORMS[self.kind].traits.train_differs is False:
+            message = f"{short(self.kind)} keeps no running statistics: it evaluates as it trains"
+            raise config_errors([(("eval",), config_error(message, "remove eval", "key"))])
+        return self
 
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
@@ -259,6 +277,7 @@ class NormConfig(Section):
             if value != getattr(type(options)(), key)
         ]
         changed += [f"weights={self.weights}"] if self.weights else []
+        changed += [f"eval={self.eval}"] if self.eval else []
         changed += ["strict"] if self.strict else []
         kind = short(self.kind)
         return f"{kind}({','.join(changed)})" if changed else kind
@@ -267,6 +286,11 @@ class NormConfig(Section):
         """The ``Options`` of this kind."""
         options = NORMS[self.kind].Options
         return options(**option_values(self, options))
+
+    def sets(self, normalization: NormalizationConfig) -> dict[str, Any]:
+        """All that tells it from another norm of the experiment; JSON-able."""
+        given = self.model_dump(mode="json", exclude={"name"}, serialize_as_any=True)
+        return given | {"eval": self.eval or normalization.eval}
 
     def method(self, normalization: NormalizationConfig) -> NormMethod:
         """The method, bound to its options and the shared policy."""
@@ -283,4 +307,5 @@ NORM = TaggedUnion(
     NORMS.names,
     NORMS.canonical,
     lambda kind: with_options(NormConfig, "kind", kind, NORMS[kind].Options),
+    NORMS.source_sha256,
 )

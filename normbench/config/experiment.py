@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem, runtime_problems
+from normbench.config.checks import model_problem, norm_fault, optimizer_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -33,12 +33,13 @@ from normbench.config.grid import (
     expand,
 )
 from normbench.config.run import Data, Model, Norm, Optimizer, RunConfig
-from normbench.config.schema import Section, TaggedUnion
+from normbench.config.schema import Section, TaggedUnion, with_kind
 from normbench.config.training import (
     OPTIMIZER,
     FixedTarget,
     PilotTarget,
     ProbesConfig,
+    ReportConfig,
     RuntimeConfig,
     TrainingConfig,
     VerdictConfig,
@@ -60,11 +61,9 @@ def _name(name: str) -> str:
 def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
     """The norm, if it makes sense in the network and data of the same config."""
     if {"data", "model", "normalization"} <= info.data.keys():
-        reason = norm_problem(
-            info.data["data"], info.data["model"], info.data["normalization"], norm
-        )
-        if reason:
-            raise config_error(reason)
+        wrong = norm_fault(info.data["data"], info.data["model"], info.data["normalization"], norm)
+        if wrong:
+            raise config_error(wrong.message, wrong.hint)
     return norm
 
 
@@ -121,6 +120,7 @@ class ExperimentConfig(Section):
     )
     tune: TuneConfig | None = Field(None, description="a grid searched for every norm")
     probes: ProbesConfig = Field(default_factory=ProbesConfig, description="measurements inside")
+    report: ReportConfig = Field(default_factory=ReportConfig, description="the page of results")
     runtime: RuntimeConfig = Field(
         default_factory=RuntimeConfig, description="threads, device, resources"
     )
@@ -213,7 +213,7 @@ class ExperimentConfig(Section):
         given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
         if given.get("seeds") == {}:  # every key of theirs has its default
             given["seeds"] = "auto"
-        return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
+        return {key: with_kind(given[key], whole[key]) for key in whole if key in given}
 
     def _at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:
         tree = self.resolved() | {"sweep": {}, "tune": None}
@@ -242,7 +242,9 @@ class ExperimentConfig(Section):
 
     @field_validator("norms")
     @classmethod
-    def _distinct_labels(cls, norms: tuple[NormConfig, ...]) -> tuple[NormConfig, ...]:
+    def _distinct_labels(
+        cls, norms: tuple[NormConfig, ...], info: ValidationInfo
+    ) -> tuple[NormConfig, ...]:
         if not norms:
             raise config_error("needs at least one norm, got an empty list")
         counts = Counter(norm.label for norm in norms)
@@ -254,12 +256,9 @@ class ExperimentConfig(Section):
                 hint = f"tell them apart with a name: {{kind: {norm.kind}, name: ...}}"
                 wrong.append(((index,), config_error(message, hint)))
             seen.add(norm.label)
+        shared = info.data.get("normalization", NormalizationConfig())
         for index, norm in enumerate(norms):
-            same = [
-                other.label
-                for other in norms[:index]
-                if (other.kind, other.options()) == (norm.kind, norm.options())
-            ]
+            same = [o.label for o in norms[:index] if o.sets(shared) == norm.sets(shared)]
             if same and norm.label not in same:
                 message = f"the same norm as {same[0]!r}, under another name"
                 wrong.append(((index,), config_error(message, "remove one, or change an option")))
@@ -329,6 +328,8 @@ class ExperimentConfig(Section):
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
         if impossible := runtime_problems(self):
             raise config_errors(impossible)
+        if unfit := optimizer_problem(self):
+            raise config_errors([unfit])
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:
             grid["tune", self.tune.key] = self.tune.values
@@ -381,16 +382,3 @@ def _blame(
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else describe(value).split(" (")[0]
-
-
-def _with_kind(given: Any, whole: Any) -> Any:
-    """A part of a config that lacks its defaults, with what says of which kind it is."""
-    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
-        parts = [_with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
-        return [
-            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
-        ]
-    if not (isinstance(given, dict) and isinstance(whole, dict)):
-        return given
-    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
-    return kind | {key: _with_kind(value, whole.get(key)) for key, value in given.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from normbench.bundled import bundled
+from normbench.bundled import bundled, bundled_for_claims
 from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
 from normbench.config.defaults import SHORT, complete, experiment_name
@@ -50,6 +50,8 @@ def load(
             except ConfigError as error:
                 problems += error.problems
     _anchor(document.tree, Path())  # what overrides brought counts from the current folder
+    if (given := document.origins.get(("model", "path"))) is not None:
+        document.origins[("model", "kind")] = given
     _forget_baseline(document)
     experiment = None
     stem = experiment_name(source.stem) if isinstance(source, Path) else ""
@@ -74,7 +76,15 @@ def _data_base(document: Document, source: Path | str) -> Path:
     which is nobody's file.
     """
     overridden = document.origins.keys() & {("data",), ("data", "path"), ("data", "dataset")}
-    if overridden or not isinstance(source, Path) or source in bundled():
+    if (
+        overridden
+        or not isinstance(source, Path)
+        or source
+        in (
+            *bundled(),
+            *bundled_for_claims().values(),
+        )
+    ):
         return Path.cwd()
     return source.absolute().parent
 
@@ -86,7 +96,8 @@ def _anchor(tree: dict[str, Any], base: Path) -> None:
         if isinstance(value, str):
             return anchored(value, base)
         if isinstance(value, dict):
-            if "kind" not in value and is_reference(str(value.get("path", ""))):
+            replaced = "kind" not in value or is_reference(str(value["kind"]))
+            if replaced and is_reference(str(value.get("path", ""))):
                 value["kind"] = value.pop("path")
             if isinstance(value.get("kind"), str):
                 value["kind"] = anchored(value["kind"], base)
@@ -130,12 +141,14 @@ def find_config(name: str | Path | None) -> Path:
     """The file meant by a path, or by the name of a bundled config; None means ``digits``.
 
     What has a suffix or a slash is a path, and never means a bundled config: whoever mistypes the
-    name of a file of their own must not get another experiment. Raises ConfigError with the nearest
-    names.
+    name of a file of their own must not get another experiment. Only ``claims/NAME`` is the config
+    of a claim, where no such file is. Raises ConfigError with the nearest names.
     """
     wanted = Path(name or "digits")
     if name and wanted.exists() and not wanted.is_dir():  # a pipe is as good as a file
         return wanted
+    if str(name) in bundled_for_claims():
+        return bundled_for_claims()[str(name)]
     known = {path.stem: path for path in bundled()}
     if len(wanted.parts) == 1 and str(name or "digits") in known:
         return known[wanted.name]

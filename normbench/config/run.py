@@ -60,8 +60,19 @@ Optimizer = Annotated[
 _EVAL_BATCH_SIZE = TrainingConfig.model_fields["eval_batch_size"].default
 
 
-_LATER = ("strict", "weights")
-"""Keys of a norm that hash to nothing at their defaults: earlier runs were made without them."""
+_LATER: dict[str, tuple[type[Section], tuple[str, ...]]] = {
+    "norm": (NormConfig, ("strict", "weights", "eval")),
+    "normalization": (NormalizationConfig, ("eval",)),
+    "optimizer": (OptimizerConfig, ("decay_norms",)),
+}
+"""Keys of sections that hash to nothing at their defaults: earlier runs were made without them."""
+
+
+def _less_later(section: str, values: dict[str, Any]) -> None:
+    model, keys = _LATER[section]
+    for key in keys:
+        if values[key] == model.model_fields[key].default:
+            del values[key]
 
 
 class RunConfig(Section):
@@ -111,9 +122,7 @@ class RunConfig(Section):
     def method_sha256(self) -> str:
         """SHA-256 (hex) of the norm's kind and options: what stays of it under another label."""
         norm = self.norm.model_dump(mode="json", exclude={"name"}, serialize_as_any=True)
-        for key in _LATER:
-            if norm[key] == NormConfig.model_fields[key].default:
-                del norm[key]
+        _less_later("norm", norm)
         return hashlib.sha256(json.dumps(norm, sort_keys=True).encode()).hexdigest()
 
     def _hash(self, without: Collection[str], *, as_written: bool = False) -> str:
@@ -124,9 +133,8 @@ class RunConfig(Section):
             section["kind"] = relocated(section["kind"])
             if section["source"] is None:  # as before there were any
                 del section["source"]
-        for key in _LATER:
-            if values["norm"][key] == NormConfig.model_fields[key].default:
-                del values["norm"][key]  # likewise
+        for name in _LATER:
+            _less_later(name, values[name])  # likewise
         if not as_written:
             # A value in its place, not nothing: so other configs hash to what they always did.
             values["training"]["eval_batch_size"] = _EVAL_BATCH_SIZE

@@ -25,7 +25,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.components import is_reference, load
 from normbench.config.errors import FILLED_IN, Path, config_error, config_errors, describe, plain
 from normbench.errors import suggest
 from normbench.registry import UnknownName
@@ -57,7 +56,8 @@ class TaggedUnion(Generic[S]):
     """The classes of one section, by the value of its key ``tag``.
 
     noun: the word in messages; names: the known kinds; canonical: the kind behind a name or alias,
-    raising UnknownName; build: the class of a kind.
+    raising UnknownName; build: the class of a kind; source: the hash of the file behind a kind,
+    None for one of ours.
     """
 
     def __init__(
@@ -67,8 +67,9 @@ class TaggedUnion(Generic[S]):
         names: Callable[[], Iterable[str]],
         canonical: Callable[[str], str],
         build: Callable[[str], type[S]],
+        source: Callable[[str], str | None] = lambda _: None,
     ):
-        self.noun, self.tag = noun, tag
+        self.noun, self.tag, self.source = noun, tag, source
         self.names, self.canonical, self.member = names, canonical, build
 
     def validate(self, value: Any, default: str | None = None) -> S:
@@ -94,15 +95,14 @@ class TaggedUnion(Generic[S]):
             wrong = ((self.tag,), config_error(error.message, error.hint))
             raise config_errors([wrong, *self._others(value, name)]) from None
         values = {**value, self.tag: kind}
-        if is_reference(kind):
-            values["source"] = self._source(kind, value.get("source"))
+        if (digest := self.source(kind)) is not None:
+            values["source"] = self._unchanged(kind, digest, value.get("source"))
         return self.member(kind).model_validate(values)
 
-    def _source(self, reference: str, known: Any) -> str | None:
-        """The hash of what a reference leads to, which must be the one that a config names."""
-        digest = load(reference).sha256
+    def _unchanged(self, kind: str, digest: str, known: Any) -> str:
+        """The hash of the file behind a kind, which must be the one that a config names."""
         if known is not None and known != digest:
-            message = f"{reference} is not the file it was: its hash differs"
+            message = f"{kind} is not the file it was: its hash differs"
             hint = "an edited file makes new runs; start the command again, or undo the change"
             raise config_errors([((self.tag,), config_error(message, hint))])
         return digest
@@ -173,3 +173,16 @@ def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
 def option_values(section: Section, options: type) -> dict[str, Any]:
     """The values of the fields of ``options`` in ``section``."""
     return {item.name: getattr(section, item.name) for item in dataclasses.fields(options)}
+
+
+def with_kind(given: Any, whole: Any) -> Any:
+    """A part of a config that lacks its defaults, with what says of which kind it is."""
+    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
+        parts = [with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
+        return [
+            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
+        ]
+    if not (isinstance(given, dict) and isinstance(whole, dict)):
+        return given
+    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
+    return kind | {key: with_kind(value, whole.get(key)) for key, value in given.items()}

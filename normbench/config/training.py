@@ -16,9 +16,14 @@ from normbench.registry import UnknownName, plain_name
 class OptimizerConfig(Section):
     """How weights are updated, the same for every norm."""
 
-    kind: str = Field("sgd", description="sgd, adam or adamw")
+    kind: str = Field("sgd", description="sgd, adam, adamw, lion or muon")
     lr: float = Field(gt=0, examples=[0.05], description="learning rate, after warmup")
-    weight_decay: float = Field(0.0, ge=0, description="0 is none; decoupled for adamw")
+    weight_decay: float = Field(
+        0.0, ge=0, description="0 is none; decoupled for adamw, lion and muon"
+    )
+    decay_norms: bool = Field(
+        False, description="whether it pulls on what norms learn as well, and not on weights alone"
+    )
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant", description="the learning rate after warmup: kept, or lowered to 0 at the end"
     )
@@ -68,10 +73,47 @@ class AdamWConfig(AdamConfig):
     kind: str = Field("adamw", description="always adamw")
 
 
+class LionConfig(OptimizerConfig):
+    """Lion, the sign of a momentum: Chen et al. 2023, arXiv:2302.06675."""
+
+    kind: str = Field("lion", description="always lion")
+    betas: tuple[Beta, Beta] = Field(
+        (0.9, 0.99), strict=False, description="share of the momentum in an update; its decay"
+    )
+
+
+class MuonConfig(OptimizerConfig):
+    """Muon on the matrices of hidden layers, AdamW on the rest: Jordan et al. 2024; Liu et al.
+    2025, arXiv:2502.16982."""
+
+    kind: str = Field("muon", description="always muon")
+    momentum: float = Field(0.95, ge=0, lt=1, description="of the matrices' gradients")
+    nesterov: bool = Field(True, description="look ahead along the momentum")
+    match: Literal["adamw", "none"] = Field(
+        "adamw",
+        description="adamw: updates of the size of AdamW's, so that one lr serves both; none: as "
+        "first published, with lr for matrices and adamw_lr for the rest",
+    )
+    adamw_lr: float | None = Field(None, gt=0, description="lr of AdamW's part; null: lr")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), strict=False, description="of AdamW's part")
+    eps: float = Field(1e-8, gt=0, description="of AdamW's part")
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        import torch
+
+        if not hasattr(torch.optim, "Muon"):
+            message = f"muon needs PyTorch 2.9 or later, and this is {torch.__version__}"
+            raise config_errors([(("kind",), config_error(message, "take  kind: adamw"))])
+        return self
+
+
 _OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
     "sgd": SgdConfig,
     "adam": AdamConfig,
     "adamw": AdamWConfig,
+    "lion": LionConfig,
+    "muon": MuonConfig,
 }
 
 
@@ -225,6 +267,14 @@ class ProbesConfig(Section):
             message = "steps and every are both given; the schedule is one of them"
             raise config_errors([(("every",), config_error(message, "remove one", "key"))])
         return self
+
+
+class ReportConfig(Section):
+    """What the page of the results shows besides. It changes no run."""
+
+    misclassified: int = Field(
+        0, ge=0, le=100, description="test images of each norm that come out wrong, as pictures"
+    )
 
 
 def _device(name: str) -> str:

@@ -157,7 +157,15 @@ class Source(ABC):
         return {**kept, "path": ""} if cls.own else kept
 
 
-DATASETS: Registry[type[Source]] = Registry("dataset", "normbench.data.sources")
+def _of_reference(target: Any, reference: str) -> type[Source]:
+    from normbench.data.sources.function import of_reference  # is built on this file
+
+    return of_reference(target, reference)
+
+
+DATASETS: Registry[type[Source]] = Registry(
+    "dataset", "normbench.data.sources", _of_reference, group="normbench.datasets"
+)
 
 
 def make_source(name: str, options: Mapping[str, Any] | None = None) -> Source:

@@ -1,4 +1,4 @@
-"""Norms and models that the caller registered, on their way to the processes that train.
+"""Norms, models and datasets that the caller registered, on their way to the processes that train.
 
 A worker finds what stands in this package by itself. What a script or a notebook defined, it cannot
 import, so it is sent: by value from ``__main__``, by reference from a module.
@@ -11,12 +11,17 @@ from typing import Any
 
 import cloudpickle
 
+from normbench.data.catalog import DATASETS
 from normbench.errors import ConfigError, Problem
 from normbench.models import MODELS
 from normbench.norms import NORMS
 from normbench.registry import Registry
 
-_REGISTRIES: dict[str, Registry[Any]] = {"normbench.norms": NORMS, "normbench.models": MODELS}
+_REGISTRIES: dict[str, Registry[Any]] = {
+    "normbench.norms": NORMS,
+    "normbench.models": MODELS,
+    "normbench.datasets": DATASETS,
+}
 
 
 def pack() -> bytes | None:

@@ -188,9 +188,9 @@ def _resume(folder: str, store: ExperimentStore, watch: Observer) -> bytes | Non
     if state is not None and faults:
         watch.note(f"{faults[0]}: {folder} continues from the checkpoint before it")
     if state is None and (faults or run.ended):
-        place = store.set_aside(folder)
+        aside = store.set_aside(folder)
         told = f"{faults[0]}: " if faults and not run.ended else ""  # else it was told
-        watch.note(f"{told}{folder} starts again from step 0; what there was is in {place}")
+        watch.note(f"{told}{folder} starts again from step 0; what there was is in {aside}")
     return state
 
 
@@ -292,6 +292,10 @@ class _Writer:
                 "backbone_sha256": event.backbone_sha256,
                 "conditions": event.theory_inputs,
             }
+            if event.swaps is not None:
+                manifest["swaps"] = event.swaps
+            if event.own_terms:
+                manifest["own_terms"] = list(event.own_terms)
         self.store.open(config.resolved(), manifest, step)
 
     def _line(self, journal: str, kind: str, event: events.Event) -> None:

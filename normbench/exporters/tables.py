@@ -36,6 +36,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "backbone_sha256": "of the initial weights outside the norm layers",
         "batch_order_sha256": "of the batch order consumed",
         "epochs_started": "epochs begun",
+        "own_terms": "what the norm's paper fixes, so that it is not as for other norms",
     },
     "curves": _RUN
     | {
@@ -73,7 +74,10 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 """table -> column -> meaning and unit. Sweep keys stand after ``norm`` in each table."""
 
-_TEXT = ("run", "norm", "role", "state", "reason", "backbone_sha256", "batch_order_sha256")
+_TEXT = (
+    *("run", "norm", "role", "state", "reason"),
+    *("backbone_sha256", "batch_order_sha256", "own_terms"),
+)
 
 
 def tables(results: Results) -> dict[str, pd.DataFrame]:

@@ -5,10 +5,15 @@ What is inspected is a run of its own, trained as far as asked for and thrown aw
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from normbench.measure.landscape import (
     Eigenvalue,
@@ -35,6 +40,12 @@ STEP_LENGTHS = (0.5, 1.0, 2.0, 4.0)
 NOISE_BATCHES = 8
 HESSIAN_PRODUCTS = 50
 HESSIAN_TOLERANCE = 1e-2
+
+Gradient = Literal["loss", "independent"]
+"""What is sent backward at step 0: the loss's gradient, or numbers drawn for each example."""
+
+OF_GRADIENT = ("activation_gradient", "weight_gradient", "block_gradient")
+"""The quantities that differ between the two."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,11 @@ def inspect(
     *,
     signals_at: Collection[int] = (0,),
     landscape_at: Collection[int] = (),
+    gradient: Gradient = "loss",
 ) -> Inspection:
     """Train the run up to the last of these steps, and look at it there.
 
+    gradient: whether the gradients at step 0 are those of the loss, or ``independent_gradients``.
     Steps count updates; each is at most the run's budget. Raises ConfigError when the data cannot
     serve the config.
     """
@@ -88,14 +101,44 @@ def inspect(
             found.loss_landscape[step] = loss_landscape(run)
         run.first_loss_step = step  # the losses before it are not needed
         recorder = ProbeRecorder(run.assembled) if step in signals_at else None
+        drawn = independent_gradients(run) if gradient == "independent" and not step else {}
         run.update(recorder)
         if not math.isfinite(float(run.losses[0])):
             found.loss_landscape.pop(step, None)
             found.diverged_at = step
             break
         if recorder:
-            found.signals[step] = recorder.after_step()
+            found.signals[step] = recorder.after_step() | drawn
     return found
+
+
+def independent_gradients(run: Run) -> dict[str, list[float]]:
+    """The signals of the gradient, where numbers drawn for each example enter the head backward.
+
+    The loss's gradient at the start is nearly the same for all examples of a class, and batch norm
+    takes what examples share away: in a residual network, whose skips pass it on, the growth would
+    be another than that of the layers. Behind the head, which may start at zero. The run stays as
+    it is.
+    """
+    network = copy.deepcopy(run.assembled)
+    inputs: list[Tensor] = []
+
+    def keep(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs.append(args[0])
+
+    if network.head is not None:
+        network.module.get_submodule(network.head).register_forward_pre_hook(keep)
+    recorder = ProbeRecorder(network)
+    x, _ = run.next_batch()
+    with recorder.recording(), run.autocast():
+        logits = network.module(x)
+        at = inputs[-1] if inputs else logits
+        rng = stream(run.config.seed, "output gradient")
+        drawn = torch.from_numpy(rng.standard_normal(tuple(at.shape), dtype=np.float32))
+        at.backward(drawn.to(at))
+    recorder.after_backward()
+    found = recorder.after_step()
+    return {name: found[name] for name in OF_GRADIENT if name in found}
 
 
 def inspect_all(
@@ -104,12 +147,14 @@ def inspect_all(
     *,
     signals_at: Collection[int],
     landscape_at: Collection[int],
+    gradient: Gradient = "loss",
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Inspect runs one after another: what was measured of their signals and loss.
 
     runs: (index of the sweep point, norm's label, config). Each measurement carries point, norm,
-    seed and step; the rest is as ``analysis.propagation`` takes it. progress: the runs done so far.
+    seed and step, those of signals also the gradient; the rest is as ``analysis.propagation`` takes
+    it. progress: the runs done so far.
     """
     signals: list[dict[str, Any]] = []
     around: list[dict[str, Any]] = []
@@ -117,11 +162,21 @@ def inspect_all(
         for done, (sweep_point, norm, config) in enumerate(runs):
             progress(done)
             compute_on(config.runtime)
-            found = inspect(config, dataset, signals_at=signals_at, landscape_at=landscape_at)
+            found = inspect(
+                config,
+                dataset,
+                signals_at=signals_at,
+                landscape_at=landscape_at,
+                gradient=gradient,
+            )
             label = {"point": sweep_point, "norm": norm, "seed": config.seed}
             known = {"theory_inputs": vars(found.theory_inputs)}
             for step in sorted(signals_at):
-                measurement = {"step": step, "signals": found.signals.get(step)}
+                measurement = {
+                    "step": step,
+                    "gradient": "loss" if step else gradient,
+                    "signals": found.signals.get(step),
+                }
                 signals.append({**label, **known, **measurement})
             for step in sorted(landscape_at):
                 measurement = _flat(found.loss_landscape.get(step))

@@ -80,7 +80,8 @@ def _exchange(
     if isinstance(layer, nn.Identity):
         fresh = isinstance(given, NormSite) or (slot.producer is not None and slot.calls == 1)
         layer = layer if fresh else _Copy()
-    before, after = written(given, slot), written(layer, slot)
+    before = None if isinstance(given, NormSite) else written(given, slot)
+    after = written(layer, slot)
     own = layer.norm if isinstance(layer, FeaturesFirst | Rows) else layer
     if not isinstance(own, nn.Identity | Norm):  # ours see to it themselves
         layer.register_forward_hook(_in_the_type_of_its_input)

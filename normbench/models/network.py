@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from torch import nn
@@ -11,9 +11,14 @@ from torch import nn
 from normbench.models.base import MODELS, Architecture, ModelSettings
 from normbench.models.init import draw_product
 from normbench.models.residual import Residual
-from normbench.models.roles import Role
+from normbench.models.roles import Role, hidden_matrices
 from normbench.models.slots import Kept, Layer
 from normbench.norms import NormMethod, NormSlot, Rule
+
+NO_MATRIX = (
+    "muon orthogonalizes the matrices of hidden Linear layers, and this network has none (the "
+    "kernels of convolutions, the first layer and the head are AdamW's)"
+)
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,12 @@ class Blueprint:
 class Swap:
     """A norm that was exchanged: its slot, what stood there, what stands there now.
 
-    Both as plain PyTorch writes them, ``nn.GroupNorm(8, 64)``, where PyTorch has the layer.
+    Both as plain PyTorch writes them, ``nn.GroupNorm(8, 64)``, where PyTorch has the layer. before:
+    None where a placeholder stood.
     """
 
     slot: NormSlot
-    before: str
+    before: str | None
     after: str
 
 
@@ -83,16 +89,44 @@ class Network:
         """The Linear or Conv of each hidden layer, from input to output."""
         return [self.module.get_submodule(layer.path) for layer in self.layers]
 
+    def hidden_matrices(self) -> frozenset[str]:
+        """Names of the weights that are matrices, less those of the first layer and the head."""
+        first = self.layers[0].path if self.layers else None
+        return hidden_matrices(self.module, self.roles, first, self.head)
+
     def redraw(self, init: str) -> None:
         """Draw the weights of every hidden layer and the head anew, each from its own stream."""
         paths = [layer.path for layer in self.layers] + ([self.head] if self.head else [])
         for path in paths:
             draw_product(self.module.get_submodule(path), path, init, self.seed)
 
+    def told_swaps(self) -> dict[str, Any]:
+        """What assembling did, in plain values: what a run's manifest keeps of it.
+
+        swapped: path, before and after of every slot, ``before`` None where a placeholder stood;
+        kept: path, kind and reason of norms that stay; reinitialized: names of parameters;
+        replaces: what the method changes, such as norm and init.
+        """
+        return {
+            "swapped": [
+                {"path": swap.slot.path, "before": swap.before, "after": swap.after}
+                for swap in self.swaps
+            ],
+            "kept": [asdict(kept) for kept in self.kept],
+            "reinitialized": list(self.reinitialized),
+            "replaces": sorted(self.method.replaces),
+        }
+
     def blocks(self) -> dict[str, Residual]:
         """Every residual block by its path, from input to output."""
         found = self.module.named_modules()
         return {path: part for path, part in found if isinstance(part, Residual)}
+
+    def block_of_layers(self) -> tuple[int | None, ...]:
+        """The number, from 0, of the residual block that each layer stands in; None of none. [L]"""
+        paths = list(self.blocks())
+        around = [[p for p in paths if layer.path.startswith(f"{p}.")] for layer in self.layers]
+        return tuple(paths.index(max(found, key=len)) if found else None for found in around)
 
     def norms(self) -> list[nn.Module]:
         """The module at each slot, from input to output."""

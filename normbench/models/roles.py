@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from torch import nn
@@ -33,6 +33,21 @@ def roles(
             for name, _ in network.get_submodule(path).named_parameters():
                 found[_join(path, name)] = role  # type: ignore[assignment]
     return found
+
+
+def hidden_matrices(
+    network: nn.Module, found: Mapping[str, Role], first: str | None, head: str | None
+) -> frozenset[str]:
+    """Names of the weights that are matrices, less those of the first layer and the head.
+
+    found: ``roles`` of the network; first, head: paths.
+    """
+    ends = tuple(f"{path}." for path in (first, head) if path)
+    return frozenset(
+        name
+        for name, parameter in network.named_parameters()
+        if found[name] == "weight" and parameter.ndim == 2 and not name.startswith(ends)
+    )
 
 
 def _of_product(module: nn.Module) -> dict[str, Role]:

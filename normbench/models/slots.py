@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from normbench.constants import ASKED_FOR, NEVER_CALLED
 from normbench.models.activations import Linear
 from normbench.models.residual import Residual
+from normbench.models.roles import hidden_matrices, roles
 from normbench.models.trace import (
     ACTIVATIONS,
     PRODUCTS,
@@ -24,8 +26,6 @@ from normbench.models.trace import (
     is_norm,
 )
 from normbench.norms import NormSlot
-
-NEVER_CALLED = "the forward pass never calls it"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ class Anatomy:
     """What a forward pass tells of a network.
 
     residuals: how many blocks with a residual branch of a known kind; held: layer -> why another
-    way of holding its weight cannot be put there; draws: whether a training step takes random
-    numbers from PyTorch's generator.
+    way of holding its weight cannot be put there; matrices: names of the weights that are
+    matrices, less those of the first layer and the head; draws: whether a training step takes
+    random numbers from PyTorch's generator.
     """
 
     slots: tuple[NormSlot, ...]
@@ -73,6 +74,7 @@ class Anatomy:
     output: tuple[int, ...]
     residuals: int = 0
     held: Mapping[str, str] = field(default_factory=dict)
+    matrices: frozenset[str] = frozenset()
     draws: bool = False
 
 
@@ -112,7 +114,9 @@ class _Reader:
         activations = frozenset(c.path for c in self.calls if isinstance(c.module, ACTIVATIONS))
         layers, residuals = self._layers(head), len(self.branches)
         held = self._held(layers)
-        return Anatomy(slots, layers, kept, activations, head, shape, residuals, held)
+        found = roles(self.module, [slot.path for slot in slots], activations)
+        matrices = hidden_matrices(self.module, found, layers[0].path if layers else None, head)
+        return Anatomy(slots, layers, kept, activations, head, shape, residuals, held, matrices)
 
     def _slots(self) -> tuple[tuple[NormSlot, ...], tuple[Kept, ...]]:
         slots: dict[str, NormSlot] = {}
@@ -163,7 +167,7 @@ class _Reader:
     def _reason_to_keep(self, call: Call) -> str | None:
         held = [p for p in self.keep if call.path == p or call.path.startswith(f"{p}.")]
         if held:
-            return "it is to be kept"
+            return ASKED_FOR
         if hasattr(call.module, "parametrizations"):
             return "its own parameters are parametrized"
         own = {id(part) for part in call.module.modules()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from normbench.components import UnknownName, short
 from normbench.errors import ConfigError, Problem, suggest
 from normbench.models.apply import apply, verify
-from normbench.models.assemble import problem_of
+from normbench.models.assemble import problem_of, start_from_data
 from normbench.models.base import Architecture, ModelSettings
 from normbench.models.foreign import Foreign, ForeignOptions
 from normbench.models.network import Blueprint, Network, Swap
@@ -20,6 +19,7 @@ from normbench.models.slots import Kept, examine
 from normbench.models.trace import Untraceable, is_norm
 from normbench.norms import NORMS, NormMethod, NormPolicy
 from normbench.norms.base import Axes
+from normbench.swapped import arrow, in_pytorch
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,18 @@ class SwapReport:
 
     def lines(self) -> list[str]:
         """One for every slot: ``layer1.0.bn1: nn.BatchNorm2d(64) -> nn.GroupNorm(8, 64)``."""
-        return [f"{swap.slot.path}: {swap.before} -> {swap.after}" for swap in self.swaps]
+        return [f"{swap.slot.path}: {arrow(swap.before, swap.after)}" for swap in self.swaps]
 
     def __str__(self) -> str:
         count = len(self.swaps)
         said = [f"{count} {'norm' if count == 1 else 'norms'} exchanged for {self.norm}"]
-        said += [f"  {line}" for line in in_pytorch(self.swaps)]
+        said += [f"  {line}" for line in in_pytorch((s.before, s.after) for s in self.swaps)]
         if self.kept:
             said += [f"{len(self.kept)} kept"]
             said += [f"  {kept.path} ({kept.kind}): {kept.reason}" for kept in self.kept]
         if self.reinitialized:
             said += [f"other values: {', '.join(self.reinitialized)}"]
         return "\n".join(said)
-
-
-def in_pytorch(swaps: Iterable[Swap]) -> list[str]:
-    """``nn.BatchNorm2d(64) -> nn.GroupNorm(8, 64), 5 times``: each pair once, in order."""
-    counts = Counter((swap.before, swap.after) for swap in swaps)
-    return [
-        f"{before} -> {after}" + (f", {count} times" if count > 1 else "")
-        for (before, after), count in counts.items()
-    ]
 
 
 def swap(
@@ -80,9 +71,10 @@ def swap(
     norm: a name, ``file.py:Name`` or ``package.module:Name``; options: of that method, such as
     ``groups=16``. example: a batch that the module can be called with, two examples or more, on its
     device. keep: paths of norms that stay, or of modules that hold them. eps, affine, momentum,
-    axes: of every new norm, as in a config. A new norm starts as its method starts it, on the
-    device and in the type of the one before; make the optimizer afterwards, so that it knows the
-    new parameters. Raises ConfigError, and then nothing has been changed.
+    axes: of every new norm, as in a config. A new norm starts as its method starts it (one that
+    goes by data, by the example), on the device and in the type of the one before; make the
+    optimizer afterwards, so that it knows the new parameters. Raises ConfigError, and then nothing
+    has been changed.
     """
     method = _method(norm, NormPolicy(eps, affine, momentum, axes), options)
     blueprint = _Given("module", ForeignOptions(keep=list(keep)), ModelSettings())
@@ -113,6 +105,8 @@ def swap(
         old = given[path]
         module.get_submodule(path).to(_home(old, example)).train(old.training)
     verify(network, before)
+    if method.starts_from_data:
+        start_from_data(network, example, 0)
     return SwapReport(module, short(norm), network.swaps, network.kept, network.reinitialized)
 
 

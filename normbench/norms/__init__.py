@@ -2,6 +2,7 @@
 
 from normbench.norms.base import (
     NORMS,
+    EvalStatistics,
     Norm,
     NormMethod,
     NormPolicy,
@@ -14,6 +15,7 @@ from normbench.norms.base import (
 
 __all__ = [
     "NORMS",
+    "EvalStatistics",
     "Norm",
     "NormMethod",
     "NormPolicy",

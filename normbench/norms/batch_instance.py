@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Rule, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, along, centred, divided, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against
 
@@ -60,6 +61,9 @@ class BatchInstanceNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return BatchInstanceNormLayer(slot, self.policy)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("batch", centered=True)  # the gate starts at 1
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

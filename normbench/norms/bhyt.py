@@ -21,6 +21,7 @@ from normbench.norms.base import (
     high,
 )
 from normbench.norms.kernels import rms_norm
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, divided, everything
 
 
@@ -82,6 +83,11 @@ class BHyT(NormMethod):
         whole = slot.has_positions and self.axes(slot) == "chw"
         dims = (1, 2, 3) if whole else (1,)
         return BHyTLayer(slot, self.policy, dims, self.options.stretch, self.options.kappa)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law(
+            "example", centered=False, gate=("tanh", self.options.stretch / self.options.kappa, 1.0)
+        )
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -11,16 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import Floats, NormMethod, NormSlot, make_method
+from normbench.norms.laws import Law
 
 if TYPE_CHECKING:
     from normbench.models.residual import Residual
 
 
 class Scalar(nn.Module):
-    """y = x * multiplier + shift, one number each, or either alone (None)."""
+    """y = x * multiplier + shift, one number each, or either alone (None).
+
+    factor: what it multiplies by at the start, for theory; so in all modules that only do that.
+    """
 
     def __init__(self, multiplier: float | None = None, shift: float | None = None):
         super().__init__()
+        self.factor = 1.0 if multiplier is None else multiplier
         self.multiplier = None if multiplier is None else nn.Parameter(torch.tensor(multiplier))
         self.shift = None if shift is None else nn.Parameter(torch.tensor(shift))
 
@@ -61,6 +66,9 @@ class BranchMethod(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         return nn.Identity()
 
+    def law(self, slot: NormSlot) -> Law:
+        return Law("none", centered=False)
+
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
@@ -88,6 +96,9 @@ class PlacementMethod(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return self.inner.norm(slot)
+
+    def law(self, slot: NormSlot) -> Law | str:
+        return self.inner.law(slot)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -127,16 +127,8 @@ def _options(cls: type[NormMethod]) -> str:
 
 
 def _rules(cls: type[NormMethod]) -> str:
-    said = []
-    for name, rule in cls.rules.items():
-        parts = [f"{rule.rate:g} times the learning rate"] if rule.rate != 1 else []
-        if rule.low is not None:
-            parts.append(f"at least {rule.low:g}")
-        if rule.high is not None:
-            parts.append(f"at most {rule.high:g}")
-        parts += ["no weight decay"] if rule.decay is False else []
-        said.append(f"{name}: {', '.join(parts)}")
-    return "; ".join(said) + (" (strict: true turns these off)" if said else "")
+    said = "; ".join(f"{name}: {rule.text}" for name, rule in cls.rules.items())
+    return f"{said} (strict: true turns these off)" if said else ""
 
 
 def markdown() -> str:

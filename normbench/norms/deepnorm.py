@@ -43,6 +43,9 @@ class DeepNorm(PlacementMethod):
         to_post(block)
         block.skip_scale = place.depth**0.25
 
+    def why_reinitialized(self) -> str:
+        return "branches times beta, smaller with depth"
+
     @torch.no_grad()
     def reinitialize(self, network: Network) -> None:
         blocks = network.blocks().values()

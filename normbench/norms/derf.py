@@ -22,6 +22,7 @@ from normbench.norms.base import (
     Traits,
     high,
 )
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine
 
 
@@ -67,6 +68,9 @@ class Derf(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return DynamicErfLayer(slot, self.policy, self.options.alpha)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("none", centered=False, gate=("erf", self.options.alpha, 1.0))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -22,6 +22,7 @@ from normbench.norms.base import (
     Traits,
     high,
 )
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine
 
 LEAST = 1e-3
@@ -73,6 +74,10 @@ class DyISRU(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return DynamicISRULayer(slot, self.policy, self.options.spread or float(slot.features))
+
+    def law(self, slot: NormSlot) -> Law:
+        spread = self.options.spread or float(slot.features)
+        return Law("none", False, gate=("isru", spread**-0.5, slot.features**0.5))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -21,6 +21,7 @@ from normbench.norms.base import (
     Traits,
     high,
 )
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine
 
 
@@ -68,6 +69,9 @@ class DyT(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return DynamicTanhLayer(slot, self.policy, self.options.alpha)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("none", centered=False, gate=("tanh", self.options.alpha, 1.0))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, along, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against
 
@@ -63,6 +64,9 @@ class EvoNormB0(BatchMethod):
 
     def activation(self, slot: NormSlot, given: nn.Module) -> nn.Module:
         return nn.Identity()
+
+    def law(self, slot: NormSlot) -> Law | str:
+        return "theory has no law of a maximum of two statistics"
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -20,6 +20,7 @@ from normbench.norms.base import (
     high,
     over_positions,
 )
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, along, in_groups
 
 
@@ -84,6 +85,9 @@ class EvoNormS0(NormMethod):
 
     def group_size(self, slot: NormSlot) -> int:
         return slot.features // self.groups(slot) * slot.positions
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("example", centered=True, gate=("silu", 1.0, 1.0), raw=True)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

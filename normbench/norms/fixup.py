@@ -55,6 +55,9 @@ class Fixup(BranchMethod):
             block.before = behind(block.before, Scalar(shift=0.0))
         block.branch_end = behind(block.branch_end, Scalar(1.0, 0.0))
 
+    def why_reinitialized(self) -> str:
+        return "branches small by depth, their last layers and the head zero"
+
     @torch.no_grad()
     def reinitialize(self, network: Network) -> None:
         blocks = list(network.blocks().values())

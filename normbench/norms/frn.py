@@ -18,6 +18,7 @@ from normbench.norms.base import (
     high,
     over_positions,
 )
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, positions
 
 LEARNED_EPS = 1e-4
@@ -92,6 +93,9 @@ class FilterResponseNorm(NormMethod):
 
     def group_size(self, slot: NormSlot) -> int:
         return slot.positions
+
+    def law(self, slot: NormSlot) -> Law | str:
+        return "theory has no law of a mean square over the positions of one channel"
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

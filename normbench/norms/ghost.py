@@ -10,6 +10,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, centred, divided, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against
 
@@ -88,6 +89,9 @@ class GhostBatchNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return GhostBatchNormLayer(slot, self.policy, self.options.size, self.options.interleaved)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("batch", centered=True, size=self.options.size)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, centred, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against, move
 
@@ -65,6 +66,9 @@ class L1BatchNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return L1BatchNormLayer(slot, self.policy)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("batch", centered=True)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

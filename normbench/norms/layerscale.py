@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Branch, NormMethod, NormSlot, Traits, make_method
 from normbench.norms.branches import behind, features_behind
+from normbench.norms.laws import Law
 
 if TYPE_CHECKING:
     from normbench.models.residual import Residual
@@ -20,7 +21,7 @@ class FeatureScale(nn.Module):
 
     def __init__(self, features: int, feature_dim: int, start: float):
         super().__init__()
-        self.feature_dim = feature_dim
+        self.feature_dim, self.factor = feature_dim, start
         self.weight = nn.Parameter(torch.full((features,), start))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,6 +72,9 @@ class LayerScale(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return self.inner.norm(slot)
+
+    def law(self, slot: NormSlot) -> Law | str:
+        return self.inner.law(slot)
 
     def residual(self, block: Residual, place: Branch) -> None:
         slot = next(iter(place.slots.values()))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import along, centred, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against
 
@@ -51,6 +52,9 @@ class MeanOnlyBatchNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return MeanOnlyNormLayer(slot, self.policy)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("none", centered=True, mixture=(1.0, 0.0, 0.0, 0.0))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from normbench.norms.base import NORMS, Floats, NormMethod, NormSlot, Traits, make_method
+from normbench.norms.laws import Law
 
 
 @NORMS.register("none", aliases=("identity",))
@@ -41,6 +42,11 @@ class Original(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         assert slot.default is not None
         return make_method(slot.default, self.policy).norm(slot)
+
+    def law(self, slot: NormSlot) -> Law | str:
+        if not slot.default:
+            return "theory is not told what the network's own norms do"
+        return make_method(slot.default, self.policy).law(slot)
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if slot.default is None:

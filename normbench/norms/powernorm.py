@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from normbench.norms.base import NORMS, Floats, Norm, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, kept, positions
 from normbench.norms.running import BatchMethod, against, move
 
@@ -119,6 +120,9 @@ class PowerNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return PowerNormLayer(slot, self.policy, self.options.momentum, self.options.warmup)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("batch", centered=False)  # that of the batch, while it warms up
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -20,6 +20,7 @@ from normbench.norms.base import (
     Traits,
     high,
 )
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, everything
 
 
@@ -70,13 +71,21 @@ class PartialRMSNorm(NormMethod):
     )
 
     def norm(self, slot: NormSlot) -> nn.Module:
-        count = max(1, int(slot.features * self.options.share))
         whole = slot.has_positions and self.axes(slot) == "chw"
-        return PartialRMSNormLayer(slot, self.policy, count, (1, 2, 3) if whole else (1,))
+        return PartialRMSNormLayer(
+            slot, self.policy, self.count(slot), (1, 2, 3) if whole else (1,)
+        )
+
+    def count(self, slot: NormSlot) -> int:
+        """How many of the features, the first, the mean square is taken of."""
+        return max(1, int(slot.features * self.options.share))
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("example", False, size=self.count(slot), partial=True)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True
     ) -> Floats:
-        few = np.take(x, range(max(1, int(slot.features * self.options.share))), axis=1)
+        few = np.take(x, range(self.count(slot)), axis=1)
         over = everything(x, self.axes(slot))
         return affine(x / np.sqrt((few**2).mean(over, keepdims=True) + self.policy.eps), values)

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against, move
 
@@ -106,6 +107,9 @@ class BatchRenorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return BatchRenormLayer(slot, self.policy, self.options)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("batch", centered=True)  # the bounds start at 1 and 0
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

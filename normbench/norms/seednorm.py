@@ -22,6 +22,7 @@ from normbench.norms.base import (
     over_positions,
 )
 from normbench.norms.kernels import rms_norm
+from normbench.norms.laws import Law
 from normbench.norms.reference import along, divided, everything
 
 
@@ -66,14 +67,24 @@ class SeeDNorm(NormMethod):
         paper="arXiv:2510.22777",
         eps="inside",
         train_differs=False,
-        convention="decay on alpha and beta where norms are decayed, not on gamma; no shift",
+        convention="weight decay on alpha and beta, as its paper has it, and none on gamma; no "
+        "shift",
         reference="no authors' code; swiss-ai/Megatron-LM torch_norm.py: equal at equal eps",
     )
-    rules = MappingProxyType({"weight": Rule(decay=False)})
+    rules = MappingProxyType(
+        {
+            "alpha": Rule(decay=True),
+            "direction": Rule(decay=True),
+            "weight": Rule(decay=False),
+        }
+    )
 
     def norm(self, slot: NormSlot) -> nn.Module:
         whole = slot.has_positions and self.axes(slot) == "chw"
         return SeeDNormLayer(slot, self.policy, (1, 2, 3) if whole else (1,))
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("example", centered=False)  # its direction starts at zero
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from normbench.norms.base import NORMS, Floats, NormMethod, NormSlot, Traits
+from normbench.norms.laws import Law
 
 if TYPE_CHECKING:
     from normbench.models.network import Network
@@ -45,6 +46,12 @@ class SELU(NormMethod):
 
     def reinitialize(self, network: Network) -> None:
         network.redraw("lecun_normal")
+
+    def why_reinitialized(self) -> str:
+        return "the variance of LeCun, at which its fixed point holds"
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("none", centered=False)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

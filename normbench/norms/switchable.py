@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against
 
@@ -70,6 +71,11 @@ class SwitchableNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return SwitchableNormLayer(slot, self.policy)
+
+    def law(self, slot: NormSlot) -> Law | str:
+        if slot.positions > 1:
+            return "it mixes statistics over the positions of a channel, of which theory is of none"
+        return Law("batch", centered=True, mixture=(0.5, 0.5, 0.5, 0.5))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Floats, NormPolicy, NormSlot, Traits, high
+from normbench.norms.laws import Law
 from normbench.norms.reference import affine, centred, kept, positions
 from normbench.norms.running import BatchMethod, RunningNorm, against
 
@@ -53,6 +54,9 @@ class VarianceOnlyBatchNorm(BatchMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return VarianceOnlyNormLayer(slot, self.policy)
+
+    def law(self, slot: NormSlot) -> Law:
+        return Law("batch", centered=False, mixture=(0.0, 0.0, 1.0, 0.0))
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

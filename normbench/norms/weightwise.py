@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from normbench.norms.base import Floats, NormMethod, NormSlot
+from normbench.norms.laws import Law
 
 
 class WeightMethod(NormMethod):
@@ -16,6 +17,9 @@ class WeightMethod(NormMethod):
 
     def norm(self, slot: NormSlot) -> nn.Module:
         return nn.Identity()
+
+    def law(self, slot: NormSlot) -> Law | str:
+        return Law("none", centered=False)
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -7,7 +7,7 @@ for the device once, when the whole step's values are fetched together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +15,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from normbench.models.network import Network
+from normbench.models.residual import Residual
 from normbench.registry import Registry
+
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+VALUES = 8192
+"""About how many values of a layer quantiles are taken of: sorting all would take longer than the
+training step."""
 
 EXAMPLES = 128
 """How many examples of a batch are compared with one another: the singular values of more would
@@ -33,7 +40,9 @@ class Capture:
     parameters, with their gradients in ``.grad``); weights_before: copies made before the step;
     activated: whether there is an activation function; where there is none, the output of the norm
     or of the layer stands for both. learning_rate: of the step; scale_invariant: as the network has
-    it.
+    it. blocks: of each layer the number of the residual block that it stands in, from 0, or None;
+    for each block streams, what enters it, stream_gradients, dL by that, and identity_shares, the
+    mean square of the skip over that of skip plus branch.
     """
 
     pre_activation_gradients: list[Tensor] = field(default_factory=list)
@@ -44,11 +53,34 @@ class Capture:
     weights_before: list[Tensor] = field(default_factory=list)
     learning_rate: float = math.nan
     scale_invariant: list[bool | None] = field(default_factory=list)
+    blocks: list[int | None] = field(default_factory=list)
+    streams: dict[int, Tensor] = field(default_factory=dict)
+    stream_gradients: dict[int, Tensor] = field(default_factory=dict)
+    identity_shares: dict[int, Tensor] = field(default_factory=dict)
+
+    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor | None:
+        """For each layer the value of its block, NaN where it is in none; None without blocks."""
+        if not self.streams:
+            return None
+        missing = torch.full((), math.nan, device=next(iter(self.streams.values())).device)
+        found = [missing if at is None else values.get(at, missing) for at in self.blocks]
+        return torch.stack([value.float() for value in found])
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
         missing = math.nan
         return [w.grad if w.grad is not None else torch.full_like(w, missing) for w in self.weights]
+
+    @cached_property
+    def input_quantiles(self) -> Tensor:
+        """The quantiles ``SHARES`` of each layer's activation inputs: [L, 5] float32."""
+        shares = torch.tensor(SHARES, device=self.activation_inputs[0].device)
+        found = []
+        for values in self.activation_inputs:
+            # An odd stride, which meets every one of a power of two of units.
+            stride = max(1, values.numel() // VALUES) | 1
+            found.append(torch.quantile(values.flatten()[::stride].float(), shares))
+        return torch.stack(found)
 
     @cached_property
     def grams(self) -> Tensor:
@@ -69,12 +101,13 @@ class Capture:
 
 @dataclass(frozen=True)
 class Probe:
-    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
+    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32; None where the
+    network has nothing of the kind, and then there is none.
 
     when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
     """
 
-    measure: Callable[[Capture], Tensor]
+    measure: Callable[[Capture], Tensor | None]
     when: Literal["backward", "step"] = "backward"
 
 
@@ -96,7 +129,8 @@ class ProbeRecorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Hooks are in place within this context and gone after it."""
-        capture, handles, layers = self.capture, [], self.network.layers
+        capture, layers = self.capture, self.network.layers
+        handles: list[RemovableHandle] = []
         outputs: dict[str, Tensor] = {}
         gradients: dict[str, Tensor] = {}
         signals: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
@@ -126,6 +160,7 @@ class ProbeRecorder:
         def hook_into(path: str, hook: Callable[..., None]) -> None:
             handles.append(self.network.module.get_submodule(path).register_forward_hook(hook))
 
+        handles += self._watch_blocks()
         for layer in layers:
             hook_into(layer.path, on_layer(layer.path))
         for path in {path for path, _ in wanted}:
@@ -144,6 +179,42 @@ class ProbeRecorder:
             capture.activation_inputs.append(before if layer.activated else after)
             capture.activation_outputs.append(after)
             capture.activated.append(layer.activated)
+
+    def _watch_blocks(self) -> list[RemovableHandle]:
+        capture, blocks = self.capture, self.network.blocks()
+        handles = []
+        capture.blocks = list(self.network.block_of_layers())
+        for number, block in enumerate(blocks.values()):
+            branches: list[Tensor] = []
+
+            def enters(_: nn.Module, args: tuple[Tensor, ...], at: int = number) -> None:
+                capture.streams.setdefault(at, args[0].detach())
+                if args[0].requires_grad and at not in capture.stream_gradients:
+                    args[0].register_hook(
+                        lambda gradient, at=at: capture.stream_gradients.setdefault(at, gradient)
+                    )
+
+            def ends(
+                _: nn.Module, args: object, output: Tensor, seen: list[Tensor] = branches
+            ) -> None:
+                seen.append(output.detach())
+
+            def sums(
+                _: nn.Module,
+                args: tuple[Tensor, ...],
+                at: int = number,
+                seen: list[Tensor] = branches,
+                of: Residual = block,
+            ) -> None:
+                total = args[0].detach().float()
+                skip = total - of.scale * seen[-1].float()
+                share = skip.square().mean() / total.square().mean()
+                capture.identity_shares.setdefault(at, share)
+
+            handles.append(block.register_forward_pre_hook(enters))
+            handles.append(block.branch_end.register_forward_hook(ends))
+            handles.append(block.after.register_forward_pre_hook(sums))
+        return handles
 
     def after_backward(self, learning_rate: float = math.nan) -> None:
         """Measure what the backward pass left behind, and remember the weights.
@@ -168,7 +239,9 @@ class ProbeRecorder:
     def _measure(self, when: str) -> None:
         for name in PROBES:
             if PROBES[name].when == when:
-                self._values[name] = PROBES[name].measure(self.capture)
+                values = PROBES[name].measure(self.capture)
+                if values is not None:
+                    self._values[name] = values
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -23,10 +23,23 @@ def effective_rank(capture: Capture) -> Tensor:
     known = torch.isfinite(grams).all(-1).all(-1)
     # The decomposition raises an error on what is not finite.
     safe = torch.where(known[:, None, None], grams, torch.eye(grams.shape[-1]).to(grams))
-    squares = torch.linalg.eigvalsh(safe).clamp(min=0)  # s_i^2, of which rounding makes -1e-7
+    squares = _eigenvalues(safe).clamp(min=0)  # s_i^2, of which rounding makes -1e-7
     shares = squares / squares.sum(-1, keepdim=True)
     entropy = -torch.xlogy(shares, shares).sum(-1)
     return torch.where(known, entropy.exp(), torch.nan)
+
+
+def _eigenvalues(grams: Tensor) -> Tensor:
+    """[L, N, N] -> [L, N]; NaN where the decomposition does not converge in float64 either.
+
+    It may fail in single precision on examples that are all but alike; a probe ends no run.
+    """
+    for kind in (grams.dtype, torch.float64):
+        try:
+            return torch.linalg.eigvalsh(grams.to(kind)).to(grams.dtype)
+        except torch.linalg.LinAlgError:
+            continue
+    return torch.full_like(grams[..., 0], torch.nan)
 
 
 def example_cosine(capture: Capture) -> Tensor:

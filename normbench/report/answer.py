@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from normbench.analysis.rule import VerdictRule
+from normbench.analysis.rule import TOO_FEW, VerdictRule
 from normbench.report import sentences, turns
 from normbench.report.columns import Row, judged
 from normbench.report.fates import caveats, fates
@@ -67,6 +67,20 @@ class Answer:
         first = self.rows[(self.rows["place"] == 0) & self.rows["value"].notna()]["norm"].unique()
         return str(first[0]) if len(first) == 1 else None
 
+    @property
+    def recommended(self) -> str | None:
+        """The norm that the sentences say to use; None where they name none, or several."""
+        if self.keys:
+            return self.best_set[0] if len(self.best_set) == 1 else None
+        return sentences.recommended(self.rows.to_dict("records"))
+
+    @property
+    def open_leader(self) -> str | None:
+        """The leader, where the seeds were enough for a verdict and others may be the best too."""
+        others = self.rows[(self.rows["place"] > 0) & self.rows["value"].notna()]["verdict"]
+        told = len(others) > 0 and not others.str.startswith(TOO_FEW).all()
+        return self.leader if told and self.recommended is None else None
+
     def to_dict(self) -> dict[str, Any]:
         """The ``verdict`` object of ``--json``."""
         return {
@@ -75,6 +89,7 @@ class Answer:
             "exploratory": self.exploratory,
             "best_set": self.best_set,
             "leader": self.leader,
+            "recommended": self.recommended,
             "tuned_key": self.tuned_key or None,
             "sentences": list(self.sentences),
             "caveats": list(self.caveats),

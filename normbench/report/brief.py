@@ -84,8 +84,8 @@ def _table(section: Section) -> str:
     head = line("th", [column.heading for column in section.columns])
     rows = cells(section.rows, section.columns)
     body = "".join(
-        line("td", row, ";font-weight:bold" if place in section.bold else "")
-        for place, row in enumerate(rows)
+        line("td", row, ";font-weight:bold" if index in section.bold else "")
+        for index, row in enumerate(rows)
     )
     note = f"<small>{html.escape(section.note)}</small>" if section.note else ""
     return (

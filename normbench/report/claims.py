@@ -40,7 +40,9 @@ def print_claims(found: Mapping[str, Any], form: str = "table", *, verbose: bool
         print(plain_table(_frame(rows), _columns(), form), end="")
         return
     out = console()
+    article = any("from" not in row for row in rows)
     where = "small, on the digits" if found["quick"] else "as configured"
+    where = where if article else "each by its own config"
     out.print(Text(f"{found['experiment']}: statements about normalization, {where}", "bold"))
     if found["setting"]:
         out.print(Text(found["setting"], "dim"))
@@ -57,6 +59,33 @@ def print_claims(found: Mapping[str, Any], form: str = "table", *, verbose: bool
     for command, letter in letters.items():
         # A command is for copying: it is not folded, so a line stays a line.
         out.print(Text(f"{letter}  {command}"), soft_wrap=True)
+
+
+def print_list(rows: Sequence[Mapping[str, Any]], form: str = "table") -> None:
+    """Print every claim: number, name, what it says, who says so, and what it rests on."""
+
+    def rests(row: Mapping[str, Any]) -> str:
+        words = [*(row["configs"] or ["your config"]), *(["needs a GPU"] if row["gpu"] else [])]
+        return ", ".join(words)
+
+    columns = [
+        Column("", lambda row: str(row["number"])),
+        Column("name", lambda row: str(row["name"]), left=True),
+        Column("claim", lambda row: str(row["short"]), weight=2, left=True),
+        Column("source", lambda row: str(row["source"]) or "the article", weight=1, left=True),
+        Column("rests on", rests, weight=1, left=True),
+    ]
+    frame = pd.DataFrame(rows)
+    if form != "table":
+        print(plain_table(frame, columns, form), end="")
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_lines=False)
+    table.add_column("", justify="right")
+    for heading, ratio in (("name", None), ("claim", 4), ("source", 3), ("rests on", 3)):
+        table.add_column(heading, ratio=ratio, overflow="fold", no_wrap=ratio is None)
+    for row in rows:
+        table.add_row(*(Text(column.text(row)) for column in columns))
+    console().print(table)
 
 
 def command_letters(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:

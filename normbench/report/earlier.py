@@ -47,7 +47,7 @@ def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    was, has = flatten_config(before), flatten_config(now)
+    was, has = _flat(before), _flat(now)
     keys = [key for key in {**was, **has} if was.get(key) != has.get(key)]
     shown = [
         f"the file of {key.removesuffix('.source')} was edited"
@@ -56,3 +56,18 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         for key in keys[:MOST_KEYS]
     ]
     return "; ".join(shown) + (f"; {len(keys) - MOST_KEYS} keys more" if keys[MOST_KEYS:] else "")
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys -> values; of norms what is given of each, and their sources apart."""
+    flat = flatten_config(config)
+    told = []
+    for norm in config.get("norms") or ():
+        kind = norm.get("kind")
+        if norm.get("source"):
+            flat[f"norm {kind}.source"] = norm["source"]
+        given = {k: v for k, v in norm.items() if k not in ("kind", "source")}
+        given = {k: v for k, v in given.items() if v is not None and v is not False}
+        told.append(" ".join([str(kind), *(f"{key}={value}" for key, value in given.items())]))
+    flat["norms"] = ", ".join(told)
+    return flat

@@ -50,10 +50,23 @@ def which(rows: Rows, rule: VerdictRule, kernel: str) -> list[str]:
         second = min(others, key=lambda row: abs(row["difference"]))
         return [_alone(leader, second, rule), *_behind(name, worse, second, rule)]
     if all(row["verdict"] == SIMILAR for row in inside):
-        first = _cheapest([leader, *inside], rule, kernel)
+        first = _similar([leader, *inside], rule, kernel)
     else:
         first = _open_set(leader, inside, rule)
     return [first, *_behind(name, worse, None, rule)]
+
+
+def recommended(rows: Rows) -> str | None:
+    """The norm that ``which`` says to use; None where it says no more than which may be best."""
+    known = [row for row in rows if not math.isnan(row["value"])]
+    others = known[1:]
+    if not others or all(row["verdict"].startswith(TOO_FEW) for row in others):
+        return None
+    inside = [row for row in others if row["in_set"] or row["verdict"] == SIMILAR]
+    if any(row["verdict"] != SIMILAR for row in inside):
+        return None
+    chosen = _cheapest([known[0], *inside]) if inside else known[0]
+    return str(chosen["norm"])
 
 
 def _alone(leader: Row, second: Row, rule: VerdictRule) -> str:
@@ -101,22 +114,28 @@ def _behind(leader: str, worse: Rows, told: Row | None, rule: VerdictRule) -> li
     return [f"{'Also worse' if told else 'Worse'} than {leader}: {', '.join(parts)}."]
 
 
-def _cheapest(inside: Rows, rule: VerdictRule, kernel: str) -> str:
-    """All in the set are similar to the leader: the one to use is the cheapest."""
+def _cheapest(inside: Rows) -> Row:
+    """The leader, where its steps cost no more than those of the cheapest, or are not known."""
     leader = inside[0]
-    timed = [row for row in inside if _time(row) > 0]
-    least = min(timed, key=_time) if len(timed) == len(inside) else leader
-    level = len(timed) == len(inside) and _time(leader) <= (1 + SAME_COST) * _time(least)
-    chosen = leader if level else least
+    if any(_time(row) == 0 for row in inside):
+        return leader
+    least = min(inside, key=_time)
+    return leader if _time(leader) <= (1 + SAME_COST) * _time(least) else least
+
+
+def _similar(inside: Rows, rule: VerdictRule, kernel: str) -> str:
+    """All in the set are similar to the leader: the one to use is the cheapest."""
+    timed = all(_time(row) > 0 for row in inside)
+    chosen = _cheapest(inside)
     margin = _margin(rule)
     names = norms(row["norm"] for row in inside)
     text = (
         f"Use {quoted(chosen['norm'])}: {names} are similar in {NOUNS[rule.metric]} "
         f"({_values(inside, rule)}; all within {margin} of the leader, at {_seeds(inside)})"
     )
-    if len(timed) < len(inside):
+    if not timed:
         return f"{text}, and it leads."
-    if level:
+    if chosen is inside[0]:
         return (
             f"{text}; it leads, and none is cheaper by more than 5 % ({_times(inside)}; {kernel})."
         )

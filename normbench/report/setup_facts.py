@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normbench.analysis.fairness import fairness_line
 from normbench.report.columns import count, percent
 from normbench.results.experiment import ExperimentResult
 from normbench.store import RunStore
@@ -53,7 +52,7 @@ def environment(comparison: ExperimentResult) -> Facts:
     folders = list(dict.fromkeys(comparison.results.runs["run"]))
     manifests = [RunStore(comparison.results.path / folder).known_manifest() for folder in folders]
     known = [manifest for manifest in manifests if manifest]
-    facts = [("fairness", fairness_line(comparison.fairness).removeprefix("fairness: "))]
+    facts = [("fairness", comparison.fairness_text().removeprefix("fairness: "))]
     for word in ("normbench", "python", "packages", "system", "processor", "cores"):
         facts += _counted(word, [m.get("environment", {}).get(word) for m in known])
     for word in ("device", "threads"):

@@ -21,6 +21,7 @@ from normbench.errors import ConfigError, Problem, StoreError, suggest
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
 from normbench.results.records import records, verdicts
+from normbench.results.swaps import NormSwaps, swaps_of
 from normbench.results.tables import ResultTables as ResultTables
 from normbench.results.tables import contenders, looks_of
 from normbench.store import Results
@@ -268,6 +269,16 @@ class ExperimentResult:
         grid = runs["tuned"].where((runs["role"] == "tune") | by_value)
         return fairness(runs.assign(grid=grid), [*self.results.keys, "role", "grid"])
 
+    def fairness_text(self, more: str = "") -> str:
+        """One line: what was equal, or which run differs, ``more``, which norms were exchanged."""
+        line = f"{fairness_line(self.fairness)}{more}"
+        return f"{line}; {self.swaps.text(self.fairness.own_terms)}" if self.swaps else line
+
+    @cached_property
+    def swaps(self) -> NormSwaps | None:
+        """Which norms were exchanged for what; None for runs of an earlier normbench."""
+        return swaps_of(self.results)
+
     @property
     def at_own_best(self) -> bool:
         """Whether each norm is judged at its own best tuned value: once all those runs ended."""
@@ -357,6 +368,8 @@ class ExperimentResult:
                 "batches_identical": self.fairness.batches_identical,
                 "runs_compared": self.fairness.compared,
                 "differing": list(self.fairness.differing),
+                **(self.swaps.to_dict() if self.swaps else {}),
+                "own_terms": list(self.fairness.own_terms),
             },
             "convergence": records(tables.convergence),
             "gradients": records(tables.gradients),

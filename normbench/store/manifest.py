@@ -35,6 +35,30 @@ _CHECKPOINT = s.typed_dict_schema(
         "journals": s.typed_dict_field(s.dict_schema(s.str_schema(), _LENGTH)),
     }
 )
+_SWAPS = s.typed_dict_schema(
+    {
+        "swapped": s.typed_dict_field(
+            s.list_schema(
+                s.typed_dict_schema(
+                    {
+                        "path": s.typed_dict_field(_TEXT),
+                        "before": s.typed_dict_field(s.nullable_schema(_TEXT)),
+                        "after": s.typed_dict_field(_TEXT),
+                    }
+                )
+            )
+        ),
+        "kept": s.typed_dict_field(
+            s.list_schema(
+                s.typed_dict_schema(
+                    {word: s.typed_dict_field(_TEXT) for word in ("path", "kind", "reason")}
+                )
+            )
+        ),
+        "reinitialized": s.typed_dict_field(s.list_schema(_TEXT)),
+        "replaces": s.typed_dict_field(s.list_schema(_TEXT)),
+    }
+)
 
 
 def _record(fields: dict[str, CoreSchema], *required: str) -> SchemaValidator:
@@ -73,6 +97,8 @@ _MANIFEST = _record(
         "checkpoint_step": s.nullable_schema(_WHOLE),
         "checkpoints": s.list_schema(_CHECKPOINT),
         "changes": s.list_schema(_LABEL),
+        "swaps": s.nullable_schema(_SWAPS),
+        "own_terms": s.list_schema(_LABEL),
         **dict.fromkeys(("steps", "steps_done", "diverged_at"), s.nullable_schema(_WHOLE)),
         **dict.fromkeys(
             (

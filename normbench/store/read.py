@@ -55,7 +55,8 @@ class Results:
     rules: what carried the verdicts, the first one before any result: ``verdict`` as the config had
     it, and ``seeds``, the most that had been compared when it was chosen.
     environments: run -> versions and machine as its manifest has them, and ``data``: the dataset
-    and its fingerprint.
+    and its fingerprint. swaps: run -> which norms were exchanged for what, as its manifest has it;
+    runs of an earlier normbench are not in it.
     reasons: why a run failed, or what is damaged. unsealed: runs of an earlier normbench, which
     kept no sums of their files. changed: run -> the other ground that it was continued on. notes:
     what is wrong with files that are no run of the tables.
@@ -76,6 +77,7 @@ class Results:
     changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     rules: tuple[Mapping[str, Any], ...] = ()
+    swaps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def only(self, mask: pd.Series) -> Results:
         """The same experiment with the runs of ``mask`` alone."""
@@ -90,6 +92,7 @@ class Results:
             probes=self.probes[self.probes["run"].isin(kept)],
             reasons={run: reason for run, reason in self.reasons.items() if run in kept},
             environments={run: here for run, here in self.environments.items() if run in kept},
+            swaps={run: told for run, told in self.swaps.items() if run in kept},
             unsealed=self.unsealed & kept,
             changed={run: told for run, told in self.changed.items() if run in kept},
         )
@@ -127,6 +130,7 @@ def read_results(
     changed: dict[str, tuple[str, ...]] = {}
     reasons: dict[str, str] = {}
     environments: dict[str, dict[str, Any]] = {}
+    swaps: dict[str, dict[str, Any]] = {}
     known: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -150,6 +154,9 @@ def read_results(
                     here = {**read.manifest.get("environment", {}), "data": read.manifest["data"]}
                     # Runs by the thousand come from a few environments.
                     environments[run.name] = known.setdefault(repr(here), here)
+                if read.manifest.get("swaps"):
+                    told = read.manifest["swaps"]
+                    swaps[run.name] = known.setdefault(repr(told), told)
                 for event in read.probes:
                     probed.append({"run": run.name, **_probe(event)})
                 if read.manifest.get("changes"):
@@ -173,6 +180,7 @@ def read_results(
         changed,
         tuple(notes),
         tuple(plan.get("rules") or ()),
+        swaps,
     )
 
 
@@ -291,6 +299,7 @@ def _outcome(manifest: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[st
         "backbone_sha256": manifest.get("backbone_sha256"),
         "batch_order_sha256": manifest.get("batch_order_sha256"),
         "epochs_started": _number(manifest.get("epochs_started")),
+        "own_terms": "; ".join(manifest.get("own_terms") or ()) or None,
     }
 
 

@@ -18,6 +18,8 @@ class Started:
 
     environment: of the machine that trains it, where that is not the driver's. theory_inputs: what
     theory needs to know of the network at step 0: ``training.theory_inputs``, less the input.
+    swaps: which norms were exchanged for what: ``models.network.Network.told_swaps``.
+    own_terms: what the method's paper fixes, so that it is not as for other norms, in words.
     """
 
     step: int
@@ -26,6 +28,8 @@ class Started:
     backbone_sha256: str
     environment: dict[str, Any] | None = None
     theory_inputs: dict[str, Any] | None = None
+    swaps: dict[str, Any] | None = None
+    own_terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,15 @@ class Tested:
     """The test set, seen once, after the last update.
 
     val_accuracy_precise: the validation accuracy with statistics of the training split in place of
-    the running averages; NaN where a network keeps none.
+    the running averages; NaN where a network keeps none. misclassified: (index into the test part,
+    class it is taken for) of some of those that come out wrong: see ``Run.misclassified``.
     """
 
     step: int
     test_loss: float
     test_accuracy: float
     val_accuracy_precise: float = math.nan
+    misclassified: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def train_together(
         groups.setdefault(None if state is None else step_of(state), []).append(index)
     for group in groups.values():
         here = [(configs[index], resume[index]) for index in group]
-        for place, event in _train_group(here, dataset, should_stop):
-            yield group[place], event
+        for member, event in _train_group(here, dataset, should_stop):
+            yield group[member], event
 
 
 def _train_group(
@@ -175,9 +175,11 @@ def _train_to_end(
 
     for index, run in active.items():
         precise = run.precise_accuracy()
-        loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
+        with run.evaluation():
+            loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
+            wrong = run.misclassified()
         if math.isfinite(loss):
-            yield index, events.Tested(run.step, loss, accuracy, precise)
+            yield index, events.Tested(run.step, loss, accuracy, precise, wrong)
         else:
             yield index, events.Diverged(run.step)
         yield index, _finished(run)
@@ -207,7 +209,9 @@ def _told_of_evaluation(run: Run) -> Iterator[events.Event]:
     if diverged is None:
         losses = run.logged_losses()
         train_loss = losses.double().mean().item() if len(losses) else None
-        loss, accuracy = run.evaluate(run.data, run.validation_indices)
+        with run.evaluation():
+            loss, accuracy = run.evaluate(run.data, run.validation_indices)
+            train_accuracy = run.train_accuracy()
         if math.isfinite(loss):
             run.first_loss_step = run.step
             yield events.Evaluated(
@@ -218,7 +222,7 @@ def _told_of_evaluation(run: Run) -> Iterator[events.Event]:
                 loss,
                 accuracy,
                 run.clock.train_seconds,
-                run.train_accuracy(),
+                train_accuracy,
             )
             return
         diverged = run.step

@@ -6,57 +6,144 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from normbench.config import AdamConfig, AdamWConfig, OptimizerConfig, SgdConfig
-from normbench.models.network import Network
+from normbench.errors import ConfigError, Problem
+from normbench.models.network import NO_MATRIX, Network
+from normbench.models.roles import Role
 from normbench.norms import Rule
+from normbench.training.update_rules import Both, Lion
+
+if TYPE_CHECKING:
+    from normbench.config import AdamConfig, LionConfig, MuonConfig, OptimizerConfig, SgdConfig
 
 Group = dict[str, Any]
 
+LONGEST = 200
+"""Letters of a sentence in a manifest."""
+
+
+class Optimizer(Protocol):
+    """What of an optimizer of PyTorch's training uses."""
+
+    @property
+    def param_groups(self) -> list[Group]: ...
+    @property
+    def state(self) -> Any: ...
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
+    def step(self) -> Any: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+def is_decayed(role: Role, rule: Rule, settings: OptimizerConfig) -> bool:
+    """Whether weight decay pulls on a parameter.
+
+    On the weights of Linear and Conv layers, and with ``decay_norms`` on those of norms, whatever
+    their shape; but where the method's paper says whether, as it says.
+    """
+    if rule.decay is not None:
+        return rule.decay
+    return role == "weight" or (role == "norm" and settings.decay_norms)
+
 
 def parameter_groups(
-    network: Network, parameters: Mapping[str, Tensor], weight_decay: float
+    network: Network, parameters: Mapping[str, Tensor], settings: OptimizerConfig
 ) -> list[Group]:
     """``parameters`` by name, of one run or of a stack, by how they are updated.
 
-    Weight decay pulls on the weights of Linear and Conv layers alone, so that a norm's own
-    parameters, which differ between norms, are never pulled towards zero, whatever their shape.
-    ``rate`` is the factor on the learning rate that a method's paper fixes.
+    ``rate`` is the factor on the learning rate that a method's paper fixes; ``matrix`` tells the
+    weights that muon orthogonalizes. Raises ConfigError where muon finds none.
     """
-    groups: dict[tuple[float, bool], list[Tensor]] = {(1.0, True): [], (1.0, False): []}
+    groups: dict[tuple[float, bool, bool], list[Tensor]] = {
+        (1.0, True, False): [],
+        (1.0, False, False): [],
+    }
+    muon = settings.kind == "muon"
+    matrices = network.hidden_matrices() if muon else frozenset()
+    if muon and not matrices:
+        raise ConfigError([Problem("optimizer.kind", NO_MATRIX)])
     for name, parameter in parameters.items():
         rule = network.rules.get(name, Rule())
-        groups.setdefault((rule.rate, network.roles[name] == "weight"), []).append(parameter)
+        decayed = is_decayed(network.roles[name], rule, settings)
+        groups.setdefault((rule.rate, decayed, name in matrices), []).append(parameter)
     return [
-        {"params": group, "weight_decay": weight_decay if decayed else 0.0, "rate": rate}
-        for (rate, decayed), group in groups.items()
+        {
+            "params": group,
+            "weight_decay": settings.weight_decay if decayed else 0.0,
+            "rate": rate,
+            **({"matrix": True} if matrix else {}),
+        }
+        for (rate, decayed, matrix), group in groups.items()
         if group
     ]
 
 
-def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of the config, fused. To be stepped in eager mode: it stands outside of what
-    is compiled.
+def own_terms(network: Network, settings: OptimizerConfig) -> tuple[str, ...]:
+    """What the method's paper fixes, so that it is not as for other norms, in words.
+
+    Initial values of the backbone, and by parameter rate, bounds, and decay where this optimizer
+    would do otherwise.
+    """
+    told = []
+    if names := network.reinitialized:
+        of = names[0] if len(names) == 1 else f"{len(names)} parameters"
+        because = network.method.why_reinitialized()
+        told.append(f"other values at the start of {of}{f': {because}' if because else ''}")
+    alike: dict[str, dict[str, None]] = {}  # what is fixed -> of which parameters, each once
+    for name, rule in network.rules.items():
+        plain = is_decayed(network.roles[name], Rule(), settings)
+        acts = settings.weight_decay > 0 and rule.decay not in (None, plain)
+        if text := (rule if acts else replace(rule, decay=None)).text:
+            alike.setdefault(text, {})[name.rpartition(".")[2]] = None
+    told += [f"{' and '.join(names)} with {text}" for text, names in alike.items()]
+    return tuple(" ".join(text.split())[:LONGEST] for text in told)
+
+
+def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> Optimizer:
+    """The optimizer of the config, fused where PyTorch has that. To be stepped in eager mode: it
+    stands outside of what is compiled.
     """
     listed = list(groups)
-    if isinstance(settings, SgdConfig):
+    if settings.kind == "sgd":
+        sgd = cast("SgdConfig", settings)
         return _eager(torch.optim.SGD)(
-            listed,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            fused=True,
+            listed, lr=sgd.lr, momentum=sgd.momentum, nesterov=sgd.nesterov, fused=True
         )
-    assert isinstance(settings, AdamConfig)
-    cls = torch.optim.AdamW if isinstance(settings, AdamWConfig) else torch.optim.Adam
-    return _eager(cls)(listed, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+    if settings.kind == "lion":
+        lion = cast("LionConfig", settings)
+        return _eager(Lion)(listed, lr=lion.lr, betas=lion.betas)
+    if settings.kind == "muon":
+        return _muon(listed, cast("MuonConfig", settings))
+    adam = cast("AdamConfig", settings)
+    cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
+    return _eager(cls)(listed, lr=adam.lr, betas=adam.betas, eps=adam.eps, fused=True)
 
 
-def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _muon(groups: Sequence[Group], settings: MuonConfig) -> Optimizer:
+    muon = _eager(torch.optim.Muon)(
+        [group for group in groups if group.get("matrix")],
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        adjust_lr_fn="match_rms_adamw" if settings.match == "adamw" else "original",
+    )
+    factor = 1.0 if settings.adamw_lr is None else settings.adamw_lr / settings.lr
+    adamw = _eager(torch.optim.AdamW)(
+        [{**g, "rate": g["rate"] * factor} for g in groups if not g.get("matrix")],
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        fused=True,
+    )
+    return Both({"muon": muon, "adamw": adamw})
+
+
+def set_rates(optimizer: Optimizer, rate: float) -> None:
     """The learning rate of the update that comes next, in every group by its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("rate", 1.0)  # an earlier checkpoint has none

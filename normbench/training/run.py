@@ -9,31 +9,40 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from operator import sub
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order
+from normbench.data import epoch_order
 from normbench.data.batches import Augment, DeviceData
-from normbench.models.assemble import assemble
+from normbench.models.assemble import assemble, start_from_data
 from normbench.models.network import Network
+from normbench.norms import EvalStatistics
 from normbench.probes import ProbeRecorder
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.budget import evaluation_steps, steps_per_epoch, total_steps
 from normbench.training.clock import Clock
+from normbench.training.evaluation import (
+    batches_as_in_training,
+    evaluation,
+    keepers,
+    precise_batches,
+    precise_over,
+)
 from normbench.training.optimizers import (
     apply_bounds,
     full_rate,
     learning_rate,
     make_optimizer,
+    own_terms,
     parameter_groups,
     set_rates,
 )
@@ -41,13 +50,18 @@ from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
+    from normbench.data import Dataset
 
 
 TRAIN_EXAMPLES = 1000
 """The most of the training split that an evaluation looks at; as many as validate, if fewer."""
 
-PRECISE_EXAMPLES, PRECISE_BATCH = 4096, 256
-"""Of the training split, for statistics in place of the running ones, and how many at a time."""
+
+TEST_EXAMPLES, MISTAKES = 1000, 100
+"""Of the test part, among which mistakes are looked for, and how many are kept."""
+
+INIT_EXAMPLES = 256
+"""Of the training split, for initial values that go by data."""
 
 
 def make_network(run: RunConfig, dataset: Dataset) -> Network:
@@ -83,15 +97,21 @@ class Run:
         self.steps = total_steps(run, len(self.train_indices))
 
         self.assembled = make_network(run, dataset)
+        if self.assembled.method.starts_from_data:
+            images = DeviceData.of(dataset, "train", layout=self.assembled.layout)
+            drawn = stream(seed, "init", "data").permutation(self.train_indices)[:INIT_EXAMPLES]
+            start_from_data(self.assembled, images.batch(drawn)[0], run.seed)
         self.backbone_sha256 = self.assembled.backbone_sha256
-        self.theory_inputs = inputs_at_start(self.assembled, run)
+        self.theory_inputs = inputs_at_start(self.assembled, run.data.batch_size)
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.keeps = bool(keepers(self.network))
+        self.eval_statistics: EvalStatistics = run.norm.eval or run.normalization.eval
+        self.evaluated_with: EvalStatistics | None = None  # while it is evaluated
         self.scheduled = [m for m in self.network.modules() if hasattr(m, "on_progress")]
         parameters = dict(self.network.named_parameters())
-        decay = run.optimizer.weight_decay
-        groups = parameter_groups(self.assembled, parameters, decay)
+        groups = parameter_groups(self.assembled, parameters, run.optimizer)
         self.optimizer = make_optimizer(groups, run.optimizer)
         self.full_rate = full_rate(run.optimizer, run.data.batch_size)
         self.clock = Clock(self.device)
@@ -127,6 +147,8 @@ class Run:
             self.parameters,
             self.backbone_sha256,
             theory_inputs=dict(vars(self.theory_inputs)),
+            swaps=self.assembled.told_swaps(),
+            own_terms=own_terms(self.assembled, self.config.optimizer),
         )
 
     # -- the update ---------------------------------------------------------------------------
@@ -134,14 +156,14 @@ class Run:
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The batch of the update that comes next. The epoch must have been started."""
         assert self.order is not None
-        epoch, place = divmod(self.step, self.per_epoch)
+        epoch, batch = divmod(self.step, self.per_epoch)
         size = self.config.data.batch_size
         return self.data.augmented(
-            self.order[place * size : (place + 1) * size],
+            self.order[batch * size : (batch + 1) * size],
             self.augment,
             seed=self.config.seed,
             epoch=epoch,
-            step=place,
+            step=batch,
         )
 
     def learning_rate(self) -> float:
@@ -197,53 +219,91 @@ class Run:
 
     # -- evaluation ---------------------------------------------------------------------------
 
+    @contextmanager
+    def evaluation(self, statistics: EvalStatistics | None = None) -> Iterator[None]:
+        """Evaluation mode, with the statistics of the config or those asked for.
+
+        Within another one, that one's. Afterwards training goes on as if nobody had looked.
+        """
+        if self.evaluated_with is not None:
+            yield
+            return
+        self.evaluated_with = (statistics or self.eval_statistics) if self.keeps else "ema"
+        try:
+            with (
+                self.clock.evaluating(),
+                torch.no_grad(),
+                evaluation(self.network, self.evaluated_with, self._gather),
+            ):
+                yield
+        finally:
+            self.evaluated_with = None
+
     def evaluate(self, data: DeviceData, indices: np.ndarray) -> tuple[float, float]:
         """Mean loss and accuracy over ``indices``, in evaluation mode, without augmentation."""
-        self.network.eval()
-        loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.float64, device=self.device)
-        with self.clock.evaluating(), torch.no_grad():
-            for x, y in data.eval_batches(indices, self.config.training.eval_batch_size):
+        with self.evaluation():
+            loss = torch.zeros((), dtype=torch.float64, device=self.device)
+            correct = torch.zeros((), dtype=torch.float64, device=self.device)
+            for _, x, y in self._evaluated(data, indices):
                 with self.autocast():
                     logits = self.network(x)
                 loss += F.cross_entropy(logits.float(), y, reduction="sum")
                 correct += (logits.argmax(1) == y).sum()
             total_loss, right = torch.stack([loss, correct]).tolist()
-        self.network.train()
         return total_loss / len(indices), right / len(indices)
+
+    def misclassified(self) -> tuple[tuple[int, int], ...]:
+        """(index, class it is taken for) of test images that come out wrong.
+
+        The first ``MISTAKES`` of those among ``TEST_EXAMPLES``, drawn once for all runs on these
+        data, so that in a dataset sorted by class they are of all classes.
+        """
+        few = stream(0, "misclassified").permutation(len(self.test_data))[:TEST_EXAMPLES]
+        found: dict[int, int] = {}
+        with self.evaluation():
+            for indices, x, y in self._evaluated(self.test_data, np.sort(few)):
+                with self.autocast():
+                    taken = self.network(x).argmax(1)
+                wrong = (taken != y).cpu().numpy()
+                found |= zip(
+                    indices[wrong].tolist(), taken.cpu().numpy()[wrong].tolist(), strict=True
+                )
+        return tuple((int(i), found[i]) for i in few.tolist() if i in found)[:MISTAKES]
 
     def train_accuracy(self) -> float:
         """Accuracy over a fixed part of the training split, as ``evaluate`` has it."""
         return self.evaluate(self.data, self.watched_indices)[1]
 
     def precise_accuracy(self) -> float:
-        """Validation accuracy with the statistics of the training split; NaN without running ones.
-
-        Mean and unbiased variance are averaged over batches of the training split as it is, with
-        the weights as they are, where the running ones still hold those of earlier weights and of
-        augmented images: Wu & Johnson 2021, arXiv:2105.07576, section 3. Restores the running ones.
-        """
-        keepers = [m for m in self.network.modules() if getattr(m, "running_var", None) is not None]
-        if not keepers:
+        """Validation accuracy with ``precise`` statistics; NaN of a network that keeps none."""
+        if not self.keeps:
             return math.nan
-        before = [(m, m.momentum, [b.clone() for b in m.buffers()]) for m in keepers]
-        size = max(PRECISE_BATCH, self.config.data.batch_size)
-        drawn = stream(self.config.seed, "precise").permutation(self.train_indices)
-        few = drawn[:PRECISE_EXAMPLES]
-        batches = [few[i : i + size] for i in range(0, max(len(few) - size, 0) + 1, size)]
-        self.network.eval()
-        with self.clock.evaluating(), torch.no_grad(), self.autocast():
-            for number, indices in enumerate(batches, 1):
-                for module in keepers:
-                    module.train()
-                    module.momentum = 1 / number  # type: ignore[assignment]
-                self.network(self.data.batch(indices)[0])
-        _, accuracy = self.evaluate(self.data, self.validation_indices)
-        for module, momentum, buffers in before:
-            module.momentum = momentum
-            for buffer, value in zip(module.buffers(), buffers, strict=True):
-                buffer.copy_(value)
-        return accuracy
+        with self.evaluation("precise"):
+            return self.evaluate(self.data, self.validation_indices)[1]
+
+    def _gather(self, network: nn.Module) -> None:
+        size, seed = self.config.data.batch_size, self.config.seed
+
+        def forward(indices: np.ndarray) -> None:
+            with self.autocast():
+                network(self.data.batch(indices)[0])
+
+        batches = precise_batches(self.train_indices, size, seed)
+        precise_over(network, (partial(forward, batch) for batch in batches))
+
+    def _evaluated(
+        self, data: DeviceData, indices: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+        """All of ``indices`` in batches: which, images and labels."""
+        if self.evaluated_with == "batch":
+            for batch in batches_as_in_training(
+                indices, self.config.data.batch_size, self.config.seed
+            ):
+                yield batch, *data.batch(batch)
+            return
+        size = self.config.training.eval_batch_size
+        for at, (x, y) in enumerate(data.eval_batches(indices, size)):
+            yield indices[at * size : (at + 1) * size], x, y
 
     def logged_losses(self) -> Tensor:
         """Losses of the updates since the last evaluation, on the CPU. Waits for the device."""

@@ -108,9 +108,9 @@ class VmapStepper:
             run.losses = losses
         self.config = runs[0].config
         self.assembled = runs[0].assembled
-        decay = self.config.optimizer.weight_decay
-        groups = parameter_groups(self.assembled, self.parameters, decay)
-        self.optimizer = make_optimizer(groups, self.config.optimizer)
+        settings = self.config.optimizer
+        groups = parameter_groups(self.assembled, self.parameters, settings)
+        self.optimizer = make_optimizer(groups, settings)
         products = [n for n, r in self.assembled.roles.items() if r in ("weight", "bias")]
         self._in_bf16 = products if self.config.training.precision == "bf16" else []
         for network in networks if self._in_bf16 else ():

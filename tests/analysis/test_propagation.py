@@ -1,6 +1,7 @@
 """The propagation table on made-up measurements with known answers."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -8,20 +9,25 @@ import pytest
 
 from normbench.analysis.propagation import (
     Propagation,
-    expected,
-    expected_cosines,
     landscape_table,
     table,
 )
+from normbench.norms.laws import Law
 
 DEPTH = 20
+LAW = asdict(Law("none", centered=False))
 
 
 def theory_inputs(**changes):
     base = {
-        "standard_layers": True,
-        "statistics": "none",
-        "centered": False,
+        "law": LAW,
+        "no_law": "",
+        "chain": True,
+        "blocks": (None,) * DEPTH,
+        "outline": None,
+        "no_outline": "",
+        "eps": 0.0,
+        "centered_weights": False,
         "placement": "pre",
         "activation": "relu",
         "weight_gain": 2.0,
@@ -140,19 +146,50 @@ def test_what_a_seed_lacks_is_left_out_as_in_the_tables_of_trained_runs():
     assert math.isnan(alone["dead_units"])
 
 
-@pytest.mark.parametrize(
-    "changes", [{"statistics": None}, {"standard_layers": False}, {"input_products": None}]
-)
-def test_where_the_map_does_not_hold_there_is_no_cosine(changes):
-    assert expected_cosines(**theory_inputs(**changes)) is None
-
-
 def test_a_gradient_that_vanished_altogether_has_growth_zero():
     gone = signals(0.5)
     gone["activation_gradient"][8] = 0.0
     (row,) = make(measurement(seen=gone), measurement(seen=signals(1.0))).to_dict("records")
     assert (row["growth_per_layer"], row["depth_for_1e4"]) == (0, 0)
     assert row["verdict"] == "vanishes"
+
+
+def residual(growth: float, **changes):
+    """A stem and 6 blocks of two layers each, whose entering gradient grows by ``growth``."""
+    blocks = (None, *np.repeat(range(6), 2).tolist())
+    entering = np.repeat(growth ** (-np.arange(6) / 2), 2)
+    seen = {
+        "activation_gradient": [1.0] * 13,
+        "weight_gradient": [1.0] * 13,
+        "dead_units": [0.0] * 13,
+        "block_gradient": [math.nan, *entering],
+        "block_square": [math.nan, *np.repeat(2.0 ** np.arange(6), 2)],
+        "identity_share": [math.nan, *np.repeat(np.linspace(0.5, 0.9, 6), 2)],
+    }
+    # Within the blocks twice as wide.
+    shapes = ((256,), *((512,), (256,)) * 6)
+    return measurement(seen=seen, chain=False, blocks=blocks, shapes=shapes, **changes)
+
+
+def test_a_residual_network_is_read_block_by_block():
+    (row,) = make(residual(1.5)).to_dict("records")
+    assert row["per"] == "block"
+    assert row["growth_per_layer"] == pytest.approx(1.5)
+    assert row["forward_growth_per_layer"] == pytest.approx(2.0)
+    assert row["factor_over_depth"] == pytest.approx(1.5**5)
+    np.testing.assert_allclose(row["identity_share"], np.linspace(0.5, 0.9, 6))
+    assert math.isnan(row["depth_for_1e4"])
+    # 4 middle blocks of 6, so 3 steps, and the width of the stream.
+    assert row["theory_se"] == pytest.approx(math.sqrt(5 / (256 * 3)))
+    assert "theory knows" in row["theory_note"]
+
+
+@pytest.mark.parametrize(
+    ("growth", "verdict"), [(1.5, "preserves"), (20, "explodes"), (0.05, "vanishes")]
+)
+def test_a_residual_network_is_judged_by_its_own_depth(growth, verdict):
+    (row,) = make(residual(growth)).to_dict("records")
+    assert row["verdict"] == verdict
 
 
 def test_layers_are_medians_over_seeds_from_the_input():
@@ -199,35 +236,6 @@ def test_sweep_points_keep_their_order_and_values():
     found = make(*rows, points=points)
     assert list(found.columns[:3]) == ["norm", "model.depth", "step"]
     assert list(found["model.depth"]) == [40, 40, 20, 20]
-
-
-BATCH = {"statistics": "batch", "centered": True}
-EXAMPLE = {"statistics": "example", "centered": True}
-
-
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"standard_layers": False}, "plain chains"),
-        ({"statistics": None}, "does not declare"),
-        ({"centered": None}, "does not declare"),
-        ({**BATCH, "activation": "silu"}, "unstable"),
-        ({"activation": "mine"}, "does not know the activation mine"),
-        ({**BATCH, "placement": "post", "batch_size": 4}, "5 or more"),
-        ({**EXAMPLE, "placement": "post", "group_size": 6}, "too rough"),
-        ({**BATCH, "batch_size": 3}, "5 or more"),
-    ],
-)
-def test_where_theory_has_no_value_it_says_why(changes, word):
-    value, reason = expected(**theory_inputs(**changes))
-    assert math.isnan(value)
-    assert word in reason
-
-
-def test_batch_norm_before_relu_has_its_value():
-    value, reason = expected(**theory_inputs(**BATCH, batch_size=100_000))
-    assert value == pytest.approx(np.pi / (np.pi - 1), rel=1e-3)
-    assert reason == ""
 
 
 def test_the_landscape_table_takes_medians_over_what_was_measured():

@@ -52,13 +52,44 @@ def test_json_holds_every_norm_with_every_layer_and_leaves_no_results(probe, tmp
         assert set(ROW) <= row.keys()
         assert row["ratio"] == pytest.approx(row["growth_per_layer"] / row["theory"])
         assert [layer["layer"] for layer in row["layers"]] == [1, 2, 3]
-        keys = {"layer", "example_cosine_theory", *PROBES}
+        of_blocks = {"identity_share", "block_square", "block_gradient"}
+        keys = {"layer", "example_cosine_theory", *PROBES} - of_blocks
         assert all(layer.keys() == keys for layer in row["layers"])
         assert row["z"] == pytest.approx(math.log(row["ratio"]) / row["theory_se"])
         assert row["effective_rank"] == row["layers"][-1]["effective_rank"]
         assert row["factor_over_depth"] == pytest.approx(row["growth_per_layer"] ** 2)
         assert row["seeds"] == len(row["growth_by_seed"]) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+
+
+def test_theory_alone_says_what_it_says_beside_a_measurement(probe):
+    norms = ("--set", "norms=[none, batch, dyt, mean_only]", "--seeds", "2")
+    code, out, _ = probe("tiny.yaml", "--theory", "--json", *norms)
+    assert code == 0
+    alone = rows(out)
+    _, out, _ = probe("tiny.yaml", "--json", *norms)
+    assert [row["norm"] for row in alone] == ["none", "batch", "dyt", "mean_only"]
+    for row, beside in zip(alone, rows(out), strict=True):
+        for name in ("theory", "forward_theory", "theory_se", "example_cosine_theory"):
+            assert row[name] == beside[name]
+        assert row["theory"] > 0
+        assert "growth_per_layer" not in row
+    _, out, _ = probe("tiny.yaml", "--theory", *norms)
+    assert max(map(len, out.splitlines())) <= 80
+    assert "backward" in out
+
+
+def test_a_probe_says_which_gradient_it_sent(probe):
+    few = ("--seeds", "1", "--set", "norms=[none]")
+    sent = {}
+    for words in ((), ("--gradient", "loss"), ("--steps", "2"), ("--gradient", "independent")):
+        (row, *_) = rows(probe("tiny.yaml", "--json", *few, *words)[1])
+        sent[words] = (row["gradient"], row["growth_per_layer"])
+    assert sent[()] == sent["--gradient", "independent"]
+    assert sent["--steps", "2"] == sent["--gradient", "loss"]
+    assert sent[()][0] == "independent" != sent["--gradient", "loss"][0] == "loss"
+    assert sent[()][1] != sent["--gradient", "loss"][1]
+    assert "independently for each example" in " ".join(probe("tiny.yaml", *few)[1].split())
 
 
 def test_steps_show_the_growth_at_both_ends(probe):
@@ -178,6 +209,7 @@ def test_csv_holds_plain_numbers(probe):
         (("--set", "data.batch_size=5000"), ("data.batch_size",)),
         (("--set", "model.dept=3"), ("depth",)),
         (("--seeds", "0"), ("--seeds",)),
+        (("--theory", "--landscape"), ("--theory", "measures nothing")),
     ],
 )
 def test_a_mistake_ends_with_2_and_a_remedy(probe, arguments, words):

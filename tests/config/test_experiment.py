@@ -311,6 +311,12 @@ def test_one_norm_under_two_names_is_a_mistake(tree: Tree) -> None:
         make(tree, norms=twins)
 
 
+@pytest.mark.parametrize("own", [{"weights": "weight_standardization"}, {"strict": True}])
+def test_a_norm_with_another_method_of_weights_beside_it_is_another_norm(tree: Tree, own) -> None:
+    twins = [{"kind": "batch", "name": "a"}, {"kind": "batch", "name": "b", **own}]
+    assert make(tree, norms=twins).labels == ["a", "b"]
+
+
 # --- what a run reserves on a cluster ---
 
 

@@ -52,8 +52,8 @@ BAD = [
     ("groups: 4", "groups: 5", "3:22  norms[2]: 5 groups do not divide 32 channels evenly"),
     ("groups: 4", "groups: 0", "3:44  norms[2].groups: must be at least 1, got 0"),
     ("groups: 4", "group: 4",
-     "3:36  norms[2].group: unknown key 'group'\n    did you mean 'groups'?  known: groups, kind, "
-     "name, strict, weights"),
+     "3:36  norms[2].group: unknown key 'group'\n    did you mean 'groups'?  known: eval, groups, "
+     "kind, name, strict, weights"),
     ("groups: 4", "name: a/b", "3:42  norms[2].name: 'a/b' cannot be a label\n"
      "    up to 40 letters, digits, spaces and . _ ( ) = + -, the first a letter or digit"),
     ("batch", "instance", "3:15  norms[1]: instance norm takes its statistics over the positions "
@@ -68,7 +68,7 @@ BAD = [
     ("lr: 0.1", "lr: .inf", "4:17  optimizer.lr: must be a finite number, got inf"),
     ("lr: 0.1", "lr: 1e400", "4:17  optimizer.lr: must be a finite number, got inf"),
     ("lr: 0.1", "lr: 1, betas: [0.9, 0.99]", "4:20  optimizer.betas: betas has no meaning for "
-     "optimizer 'sgd'; it belongs to adam, adamw"),
+     "optimizer 'sgd'; it belongs to adam, adamw, lion, muon"),
     ("lr: 0.1", "lr: 1, kind: adam, betas: [0.9, 1]",
      "4:45  optimizer.betas[1]: must be a number below 1, got 1"),
     ("lr: 0.1", "lr: 1, nesterov: true, momentum: 0",
@@ -104,7 +104,7 @@ BAD = [
      "7:12  seeds[1]: a seed must be a whole number of 0 or more, got 'x' (a string)"),
     ("seeds: 3", "seeds: 3\nmodle: 1", "8:1  modle: unknown key 'modle'\n"
      "    did you mean 'model'?  known: baseline, data, model, name, normalization, norms, "
-     "optimizer, probes, runtime, seeds, sweep, target, training, tune, verdict"),
+     "optimizer, probes, report, runtime, seeds, sweep, target, training, tune, verdict"),
     ("seeds: 3", "seeds: 3\nbaseline: rms", "8:11  baseline: 'rms' is none of the norms of this "
      "config\n    known: batch, group(groups=4), none"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: mnits}", "8:17  data.dataset: unknown dataset 'mnits'\n"
@@ -303,6 +303,18 @@ def test_a_name_with_a_suffix_or_slash_is_a_path_and_no_bundled_config(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="no such config"):
         find_config(name)
+
+
+def test_the_config_of_a_claim_is_found_by_its_folder_and_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(find_config("claims/warmup")).name == "warmup"
+    with pytest.raises(ConfigError, match="no such config"):
+        find_config("claims/warm-up")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "warmup").write_text("norms: [none, batch]")
+    assert find_config("claims/warmup") == Path("claims/warmup")
 
 
 def test_a_path_goes_before_a_bundled_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
-"""Data of one's own: an npz file, what a function returns, a saved Hugging Face dataset."""
+"""Data of one's own: an npz file, what a function returns, a folder with its parts."""
 
 from __future__ import annotations
 
-import importlib.util
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -297,50 +297,6 @@ def test_the_frames_of_an_error_are_the_users_own(tmp_path):
     assert "normbench/data" not in text
 
 
-# --- Hugging Face ---
-
-
-def saved(folder: Path, splits: dict[str, tuple[Any, Any]], **options: Any) -> Dataset:
-    own.save(splits, folder / "saved")
-    return prepare("huggingface", options={"path": str(folder / "saved"), **options})
-
-
-def test_the_splits_of_a_saved_dataset_are_taken_as_they_are(tmp_path):
-    parts = {"train": (IMAGES, LABELS), "validation": (IMAGES[:6], LABELS[:6])}
-    found = saved(tmp_path, {**parts, "test": (IMAGES[:4], LABELS[:4])})
-    assert found.classes == ("c", "d")
-    assert (found.train_images[:20, :, :, 0] == IMAGES).all()
-    assert (found.validation, len(found.test_labels)) == (6, 4)
-
-
-def test_withheld_labels_leave_the_test_to_be_cut(tmp_path):
-    found = saved(tmp_path, {"train": (IMAGES, LABELS), "test": (IMAGES[:4], [-1] * 4)})
-    assert (len(found.train_labels), len(found.test_labels)) == (16, 4)
-
-
-def test_columns_and_splits_that_are_not_there_are_told(tmp_path):
-    with pytest.raises(DataError, match=r"no column 'picture'\n    data\.image names it"):
-        saved(tmp_path, {"train": (IMAGES, LABELS)}, image="picture")
-    with pytest.raises(DataError, match="has no split train"):
-        saved(tmp_path / "b", {"tran": (IMAGES, LABELS)})
-
-
-def test_pictures_of_a_saved_dataset_are_resized(tmp_path):
-    mixed = [IMAGES[0], *IMAGES[1:, :4]]
-    with pytest.raises(DataError, match=r"data\.resize"):
-        saved(tmp_path, {"train": (mixed, LABELS)})
-    assert saved(tmp_path / "b", {"train": (mixed, LABELS)}, resize=4).image_shape == (4, 4, 1)
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("datasets") is not None, reason="the extra datasets is installed"
-)
-def test_without_the_extra_the_error_says_what_to_install(tmp_path):
-    (tmp_path / "state.json").touch()
-    with pytest.raises(DataError, match=r"pip install 'normbench\[datasets\]'"):
-        prepare("huggingface", options={"path": str(tmp_path)})
-
-
 # --- a folder with a validation part ---
 
 
@@ -381,3 +337,39 @@ def test_resize_makes_square_images_of_that_side(name, tmp_path):
     assert found.path != before.path
     assert (found.train_labels == before.train_labels).all()
     assert abs(found.mean[0] - before.mean[0]) < 0.02
+
+
+# --- installed by name ---
+
+
+def test_a_function_or_a_source_becomes_a_dataset_by_its_reference(tmp_path):
+    from normbench.data.catalog import Report
+    from normbench.data.sources.function import of_reference
+
+    def make(count=30):
+        """Two kinds of noise."""
+        labels = np.arange(count) % 2
+        images = np.random.default_rng(0).integers(0, 99, (count, 4, 4))
+        return {"x_train": images, "y_train": labels}
+
+    kind = of_reference(make, "somewhere.parts:make")
+    assert kind.__doc__ == "Two kinds of noise."
+    assert [field.name for field in dataclasses.fields(kind)] == [
+        *("resize", "args", "layout", "sha256")
+    ]
+    assert of_reference(kind, "somewhere.parts:Kind") is kind
+    with pytest.raises(TypeError, match="is int, no Source"):
+        of_reference(3, "somewhere.parts:three")
+    (tmp_path / "parts_of_tests.py").write_text(MAKER)
+    reference = f"{tmp_path / 'parts_of_tests.py'}:make"
+    read = of_reference(make, reference)(args={"count": 20}).read(tmp_path, Report())
+    assert len(read.train_images) + len(read.test_images) == 20
+
+
+MAKER = """\
+import numpy as np
+
+def make(count=30):
+    images = np.random.default_rng(0).integers(0, 99, (count, 4, 4))
+    return {"x_train": images, "y_train": np.arange(count) % 2}
+"""

@@ -8,6 +8,7 @@ import threading
 import pytest
 from torch import nn
 
+from normbench.data.catalog import DATASETS
 from normbench.errors import ConfigError
 from normbench.execution import components
 from normbench.norms import NORMS, NormMethod
@@ -45,6 +46,20 @@ def test_a_norm_of_the_script_arrives_by_value_under_all_its_names(defined):
     components.unpack(packed)
     assert NORMS.canonical("zelle") == "cell"
     assert isinstance(NORMS["cell"](None, None).norm(None), nn.Identity)
+
+
+def test_a_dataset_of_the_script_arrives_as_well():
+    body = {"__module__": "__main__", "__qualname__": "Own", "label": "own"}
+    DATASETS.register("own")(type("Own", (), body))
+    try:
+        packed = components.pack()
+    finally:
+        DATASETS._forget("own")
+    components.unpack(packed)
+    try:
+        assert DATASETS["own"].label == "own"
+    finally:
+        DATASETS._forget("own")
 
 
 def test_a_worker_that_knows_it_already_keeps_what_it_has(defined):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from normbench.measure.signals import inspect, inspect_all, theory_inputs
 from normbench.norms import NormPolicy, NormSlot, make_method
+from normbench.seeding import stream
 from normbench.training.events import Probed
 from normbench.training.run import Run, make_network
 
@@ -37,6 +38,29 @@ def test_the_signals_at_the_start_equal_plain_autograd(norm, digits):
     norms = [g.norm().item() for g in gradients]
     assert found["activation_gradient"] == norms[:3]
     assert found["weight_gradient"] == norms[3:]
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_independent_gradients_enter_at_the_head_and_leave_the_run_alone(norm, digits):
+    config = run_config(norm=norm)
+    found = inspect(config, digits, signals_at={0, 3}, gradient="independent").signals
+    plain = inspect(config, digits, signals_at={0, 3}).signals
+    network = make_network(config, digits)
+    x, _ = start(config, digits).next_batch()
+    outputs, inputs = [], []
+    for product in network.products():
+        product.register_forward_hook(lambda m, i, z: outputs.append(z))
+    network.module.head.register_forward_pre_hook(lambda m, i: inputs.append(i[0]))
+    network.module(x)
+    rng = stream(config.seed, "output gradient")
+    drawn = torch.from_numpy(rng.standard_normal(tuple(inputs[0].shape), dtype=np.float32))
+    gradients = torch.autograd.grad(inputs[0], outputs, drawn)
+    assert found[0]["activation_gradient"] == pytest.approx([g.norm().item() for g in gradients])
+    assert found[0]["weight_gradient"] != plain[0]["weight_gradient"]
+    np.testing.assert_equal(found[3], plain[3])
+    others = found[0].keys() - {"activation_gradient", "weight_gradient"}
+    for name in others:
+        np.testing.assert_equal(found[0][name], plain[0][name])
 
 
 @pytest.mark.parametrize("more", [(), CNN])
@@ -72,8 +96,10 @@ def test_the_theory_inputs_are_those_of_the_network(digits):
     found = theory_inputs(run)
     assert found.weight_gain == pytest.approx(2.0, rel=0.02)
     assert found.first_gain == pytest.approx(2.0, rel=0.05)
-    assert (found.statistics, found.centered, found.placement) == ("batch", True, "pre")
-    assert (found.batch_size, found.depth, found.standard_layers) == (32, 3, True)
+    assert (found.law["statistics"], found.law["centered"]) == ("batch", True)
+    assert (found.no_law, found.placement, found.activation) == ("", "pre", "relu")
+    assert (found.batch_size, found.depth, found.chain) == (32, 3, True)
+    assert not found.centered_weights
     assert found.shapes == ((256,),) * 3
     assert found.gains[0] == found.first_gain
     assert np.mean(found.gains[1:]) == pytest.approx(found.weight_gain)
@@ -100,6 +126,19 @@ def test_uniform_biases_have_a_variance(digits):
     found = theory_inputs(start(config, digits))
     assert found.bias_variance == pytest.approx(1 / (3 * 64), rel=0.2)
     assert found.weight_gain == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_the_theory_inputs_are_of_the_weights_and_the_activation_as_a_method_leaves_them(digits):
+    def of(norm):
+        return theory_inputs(start(run_config("model.width=256", norm=norm), digits))
+
+    selu, unit = of("selu"), of({"kind": "weight_norm", "init": "unit"})
+    assert (selu.activation, selu.law["statistics"]) == ("selu", "none")
+    assert selu.weight_gain == pytest.approx(1.0, rel=0.02)
+    assert unit.weight_gain == pytest.approx(1.0, rel=1e-6)
+    assert not unit.centered_weights
+    assert of("scaled_weight_standardization").centered_weights
+    assert of("evonorm_s0").activation == "identity"
 
 
 FEATURES, IMAGES = NormSlot.of(32), NormSlot.of(32, 5, 6)

@@ -140,7 +140,7 @@ def test_norms_are_kept_where_the_config_says_so(plan):
     anatomy = found(plan(InPlace, keep=["norm1", "norm2"]))
     assert [slot.path for slot in anatomy.slots] == ["norm0"]
     assert {k.path: k.reason for k in anatomy.kept} == dict.fromkeys(
-        ("norm1", "norm2"), "it is to be kept"
+        ("norm1", "norm2"), "asked for"
     )
 
 

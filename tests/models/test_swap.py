@@ -17,9 +17,9 @@ from normbench.models.base import ModelSettings
 from normbench.models.network import Blueprint
 from normbench.models.plain import plain
 from normbench.models.slots import examine
-from normbench.models.swap import in_pytorch
 from normbench.norms import NORMS, NormPolicy, NormSlot, make_method
 from normbench.norms.layouts import layer_at
+from normbench.swapped import in_pytorch
 
 
 class Net(nn.Module):
@@ -76,7 +76,7 @@ def test_the_report_says_what_changed_how_often_and_what_was_kept():
         "2 norms exchanged for layer",
         "  nn.BatchNorm2d(16) -> nn.GroupNorm(1, 16), 2 times",
         "2 kept",
-        "  deep.4 (BatchNorm2d): it is to be kept",
+        "  deep.4 (BatchNorm2d): asked for",
         "  unused (LayerNorm): the forward pass never calls it",
     ]
 
@@ -203,7 +203,7 @@ def test_a_layer_of_pytorch_is_written_as_it_was_made(text):
 
 def test_of_what_pytorch_has_not_there_is_no_line_but_the_layers_own_name():
     report = nb.swap(Net(), "rms", example=images())
-    (first, *_) = in_pytorch(report.swaps)
+    (first, *_) = in_pytorch((s.before, s.after) for s in report.swaps)
     assert re.fullmatch(r"nn\.BatchNorm2d\(16\) -> RMSNormLayer\(16, .*\), 2 times", first)
 
 

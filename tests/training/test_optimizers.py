@@ -98,7 +98,7 @@ def stepped(text: str, times: int = 1) -> list[tuple[torch.Tensor, torch.Tensor,
     known = SimpleNamespace(rules={}, roles=roles(net, ["1"], []))
     settings = run_config(f"optimizer={text}").optimizer
     named = dict(net.named_parameters())
-    optimizer = make_optimizer(parameter_groups(known, named, settings.weight_decay), settings)
+    optimizer = make_optimizer(parameter_groups(known, named, settings), settings)
     for _ in range(times):
         optimizer.step()
     gradients = [p.grad.double() for p in net.parameters() if p.grad is not None]
@@ -202,7 +202,7 @@ def groups(network: Network, *overrides: str) -> dict[str, dict[str, Any]]:
     """The optimizer's group of every parameter by name."""
     parameters = dict(network.module.named_parameters())
     settings = run_config(*overrides).optimizer
-    listed = parameter_groups(network, parameters, settings.weight_decay)
+    listed = parameter_groups(network, parameters, settings)
     optimizer = make_optimizer(listed, settings)
     set_rates(optimizer, 1.0)
     names = {id(parameter): name for name, parameter in parameters.items()}

@@ -35,24 +35,15 @@ _RETURNS = (
 )
 
 
-@DATASETS.register("function")
 @dataclass(frozen=True)
-class Function(Source):
-    """Your own code: a function that returns arrays, a dictionary of them, or torch Datasets.
+class Made(Source):
+    """What a function returns: arrays, a dictionary of them, or torch Datasets.
 
-    It is called once, with ``args``; what it returns is decoded and cached until the file or the
-    arguments change. What else it reads is not looked at: give it as an argument. Images and
-    labels are as those of the dataset npz; an example of a torch Dataset is (image, label).
+    reference: where it is, ``file.py:name`` or ``package.module:name``.
     """
 
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            examples=["my_data.py:make"],
-            description="file.py:name or package.module:name of the function; its code is run",
-        ),
-    ]
+    reference: ClassVar[str]
+
     args: Annotated[dict[str, Any], Field(description="what the function is called with")] = field(
         default_factory=dict
     )
@@ -66,43 +57,31 @@ class Function(Source):
 
     own: ClassVar[bool] = True
 
-    def root(self, data_root: Path) -> Path:
-        if not is_file_reference(self.path):
-            return data_root
-        return Path(anchored(self.path, Path.cwd()).rpartition(":")[0]).parent
-
     def files(self, root: Path) -> list[Path]:
-        if not is_reference(self.path):
-            raise DataError(f"{self.path!r} is no reference; write file.py:name or module:name")
-        if not is_file_reference(self.path):
-            return []
-        path = root / Path(self.path.rpartition(":")[0]).name
-        if not path.is_file():
-            load_or_tell(f"{path}:{short(self.path)}")  # which says what is near
-        return [path]
+        return []
 
     @property
     def pinned_down(self) -> bool:
         return self.sha256 is not None  # a module's hash is known once it is imported
 
     def unread(self, root: Path) -> str:
-        return f"not read yet, since that runs {self.path}"
+        return f"not read yet, since that runs {self.reference}"
 
     def stamps(self, root: Path, files: Sequence[Path]) -> list[tuple[str, int, int]]:
         """The content of the file, not its time: the same code makes the same data."""
-        digest = self.sha256 or source_sha256(self.path) or load_or_tell(self.path).sha256
+        digest = self.sha256 or source_sha256(self.reference) or load_or_tell(self.reference).sha256
         return [(str(digest), 0, 0)]
 
     def read(self, root: Path, report: Report) -> RawDataset:
-        component = load_or_tell(self.path)
+        component = load_or_tell(self.reference)
         if self.sha256 is not None and component.sha256 != self.sha256:
             raise DataError(
-                f"{self.path} is not the code that this config was made with: its SHA-256 is "
+                f"{self.reference} is not the code that this config was made with: its SHA-256 is "
                 f"{str(component.sha256)[:16]}…, expected {self.sha256[:16]}…"
             )
         if not callable(component.target):
             kind = type(component.target).__name__
-            raise DataError(f"{self.path} is of type {kind}, not a function")
+            raise DataError(f"{self.reference} is of type {kind}, not a function")
         try:
             with contextlib.redirect_stdout(sys.stderr):  # our stdout is for results
                 made = component.target(**self.args)
@@ -110,12 +89,12 @@ class Function(Source):
         except DataError:
             raise
         except (Exception, SystemExit) as error:
-            raise _raised(self.path, error) from error
+            raise _raised(self.reference, error) from error
         if isinstance(parts, Mapping):
             return from_names(
                 parts,
                 name="function",
-                place=self.path,
+                origin=self.reference,
                 layout=self.layout,
                 resize=self.resize,
             )
@@ -125,7 +104,7 @@ class Function(Source):
             validation,
             test,
             name="function",
-            place=self.path,
+            origin=self.reference,
             classes=_classes_of(made),
             layout=self.layout,
             resize=self.resize,
@@ -140,7 +119,7 @@ class Function(Source):
         if _is_dataset(made):
             return self._decoded(made, "the dataset", report), None, None
         if not isinstance(made, (tuple, list)):
-            raise DataError(f"{self.path} returned {type(made).__name__}; {_RETURNS}")
+            raise DataError(f"{self.reference} returned {type(made).__name__}; {_RETURNS}")
         if made and all(map(_is_dataset, made)) and len(made) <= 3:
             names = ["training", *["validation", "test"][3 - len(made) :]]
             parts = [
@@ -152,7 +131,7 @@ class Function(Source):
         if len(made) == 2 and all(isinstance(pair, tuple) and len(pair) == 2 for pair in made):
             made = [*made[0], *made[1]]  # as Keras returns them
         if len(made) not in (2, 4):
-            raise DataError(f"{self.path} returned {len(made)} values; {_RETURNS}")
+            raise DataError(f"{self.reference} returned {len(made)} values; {_RETURNS}")
         keys = ("x_train", "y_train", "x_test", "y_test")
         return {name: _plain(value) for name, value in zip(keys, made, strict=False)}
 
@@ -165,7 +144,9 @@ class Function(Source):
             example = dataset[index]
             if not isinstance(example, (tuple, list)) or len(example) < 2:
                 kind = type(example).__name__
-                raise DataError(f"{self.path}: an example of {where} is {kind}, not (image, label)")
+                raise DataError(
+                    f"{self.reference}: an example of {where} is {kind}, not (image, label)"
+                )
             image, label = example[:2]
             if hasattr(image, "convert"):  # Pillow's
                 pictures = True
@@ -183,6 +164,45 @@ class Function(Source):
             (where, where),
             "hwc" if pictures else None,
         )
+
+
+@DATASETS.register("function")
+@dataclass(frozen=True)
+class Function(Made):
+    """Your own code: a function that returns arrays, a dictionary of them, or torch Datasets.
+
+    It is called once, with ``args``; what it returns is decoded and cached until the file or the
+    arguments change. What else it reads is not looked at: give it as an argument. Images and
+    labels are as those of the dataset npz; an example of a torch Dataset is (image, label).
+    """
+
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            examples=["my_data.py:make"],
+            description="file.py:name or package.module:name of the function; its code is run",
+        ),
+    ] = field(kw_only=True)
+
+    @property
+    def reference(self) -> str:  # type: ignore[override]
+        return self.path
+
+    def root(self, data_root: Path) -> Path:
+        if not is_file_reference(self.path):
+            return data_root
+        return Path(anchored(self.path, Path.cwd()).rpartition(":")[0]).parent
+
+    def files(self, root: Path) -> list[Path]:
+        if not is_reference(self.path):
+            raise DataError(f"{self.path!r} is no reference; write file.py:name or module:name")
+        if not is_file_reference(self.path):
+            return []
+        path = root / Path(self.path.rpartition(":")[0]).name
+        if not path.is_file():
+            load_or_tell(f"{path}:{short(self.path)}")  # which says what is near
+        return [path]
 
     @classmethod
     def recognizes(cls, path: str, base: Path) -> bool:
@@ -211,6 +231,31 @@ class Function(Source):
         kept = super().identity(options)
         path = options["path"]
         return {**kept, "path": short(path) if is_file_reference(path) else path}
+
+
+def of_reference(target: Any, reference: str) -> type[Source]:
+    """The source behind an entry point: itself a ``Source``, or a function as ``Function`` takes.
+
+    Raises TypeError for what is neither.
+    """
+    if isinstance(target, type) and issubclass(target, Source):
+        return target
+    if not callable(target):
+        raise TypeError(f"is {type(target).__name__}, no Source and no function that returns data")
+    about = target.__doc__ or f"What {reference} returns."
+    own = {"reference": reference, "__doc__": about, "__module__": target.__module__}
+    return dataclass(frozen=True)(type("Installed", (_Installed,), own))
+
+
+class _Installed(Made):
+    """A function that an installed package offers by name."""
+
+    @classmethod
+    def pinned(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """With the hash of its file, where none is given."""
+        if options.get("sha256") is not None:
+            return dict(options)
+        return {**options, "sha256": load(cls.reference).sha256}
 
 
 def load_or_tell(reference: str) -> Any:

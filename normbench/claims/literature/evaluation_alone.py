@@ -1,0 +1,51 @@
+"""Singh & Shrivastava: much of batch norm's loss at small batches is evaluation alone.
+
+The rule, fixed before the run: at 2 images a batch, what statistics of the whole training set give
+back at evaluation (validation accuracy with them less that with running statistics) is more than a
+quarter of what batch norm lost from 32 images a batch. Amended after the run: only where it lost at
+all.
+"""
+
+from __future__ import annotations
+
+from normbench.claims.asks import Ask, Of
+from normbench.claims.published import LITERATURE, Published
+
+SIZE = "data.batch_size"
+
+LITERATURE.register("evaluation-alone")(
+    Published(
+        21,
+        "a good part of batch norm's loss at small batches is evaluation only",
+        "A good part (here: a quarter) of what batch norm loses at small batches is lost at "
+        "evaluation, by its running statistics, and not in training.",
+        "Singh & Shrivastava 2019, arXiv:1904.06031; Wu & Johnson 2021, arXiv:2105.07576",
+        "corrected statistics at evaluation bring back most of the accuracy at 2 images a batch",
+        ["small-batches"],
+        [
+            Ask(
+                "a quarter of the loss",
+                Of("batch", metric="val_accuracy_precise"),
+                Of("batch", metric="val_accuracy"),
+                "val_accuracy",
+                0.005,
+                beyond=(Of("batch", {SIZE: 32}), Of("batch")),
+                share=0.25,
+                points=[{SIZE: 2}],
+            )
+        ],
+        "more passes over the images (two are 71 updates of 32 images, and 1,136 of 2), so that a "
+        "large batch has time to catch up; another momentum of the running statistics",
+        presumes=[
+            Ask(
+                "batch norm loses from 32 images a batch to 2",
+                Of("batch", {SIZE: 32}),
+                Of("batch", {SIZE: 2}),
+                "val_accuracy",
+                0.005,
+            )
+        ],
+        amended="a share of a loss says nothing where nothing was lost: that batch norm loses at "
+        "all became a condition when the first results showed no loss",
+    )
+)
