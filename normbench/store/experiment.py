@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 from pydantic_core import from_json
 
-from normbench.atomic import replace_with, sync_folder
+from normbench.atomic import clear_leftovers, replace_with, sync_folder
 from normbench.constants import SCHEMA
 from normbench.errors import StoreError, suggest
 from normbench.plain import shown
@@ -73,6 +73,7 @@ class ExperimentStore:
                     f"{self.path} is in use by another normbench process{self._holder()}\n"
                     "    wait for it, or give this experiment another name with --set name=..."
                 ) from error
+            clear_leftovers(self.path)
             # Beside the lock, which goes with its process: what is left of one that died, or of a
             # machine that did, is overwritten here.
             since = datetime.now().astimezone().isoformat(" ", "seconds")
