@@ -366,8 +366,8 @@ def report(
     from normbench.report.files import write
 
     comparisons = load_each([names] if isinstance(names, str) else names, results)
-    place = Path(out) if out is not None else None
-    files = write(comparisons, form, results_folder(results), place)
+    target = Path(out) if out is not None else None
+    files = write(comparisons, form, results_folder(results), target)
     for comparison in comparisons:
         comparison.require_fairness()
     return files

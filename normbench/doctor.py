@@ -242,21 +242,21 @@ def _data(places: Places) -> Found:
     for name in DATASETS.names():
         if (found := state(name, places.data_dir)) is None:
             continue
-        word, place, missing = found
+        word, root, missing = found
         if word != "absent":
-            yield "ok", f"{name}: {word}" + (f" in {place}" if word == "found" else "")
-        elif is_read_only(place):
-            text = f"{name}: not in {place}, which cannot be written to"
+            yield "ok", f"{name}: {word}" + (f" in {root}" if word == "found" else "")
+        elif is_read_only(root):
+            text = f"{name}: not in {root}, which cannot be written to"
             yield (
                 "note",
                 text,
                 f"name another folder with --data-dir or {DATA_VARIABLE}",
             )
         elif missing:
-            text = f"{name}: {missing} of its files are missing in {place}"
+            text = f"{name}: {missing} of its files are missing in {root}"
             yield "note", text, "`normbench train` fetches them"
         else:
-            yield "ok", f"{name}: not in {place}; fetched when first trained on"
+            yield "ok", f"{name}: not in {root}; fetched when first trained on"
 
 
 @_check
@@ -312,12 +312,12 @@ def _disk(places: Places) -> Found:
     from normbench.data.places import cache_root
 
     notes: list[str] = []
-    for what, place in (("results", places.results), ("cache", cache_root(notes.append))):
-        here = place.absolute()
+    for what, folder in (("results", places.results), ("cache", cache_root(notes.append))):
+        here = folder.absolute()
         while not here.exists():
             here = here.parent
         free = shutil.disk_usage(here).free
-        text = f"{free / 1e9:.1f} GB free for the {what} in {place}"
+        text = f"{free / 1e9:.1f} GB free for the {what} in {folder}"
         if free < TOO_LITTLE_DISK:
             yield "problem", text, "make room: `normbench rm` deletes results"
         elif free < LITTLE_DISK:

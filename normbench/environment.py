@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -22,14 +23,16 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
 def package_version(name: str) -> str | None:
-    """The installed version of a distribution, without importing it."""
+    """The installed version of a distribution, without importing it; looked up once a process."""
     try:
         return version(name)
     except PackageNotFoundError:
         return None
 
 
+@cache
 def processor() -> str:
     """The processor's model name where the system tells it."""
     try:

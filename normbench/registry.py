@@ -97,8 +97,10 @@ class Registry(Generic[T]):
         if components.is_reference(name):
             self._load(name)
             return name
-        known = {plain_name(word): word for word in (*self._items, *self._aliases)}
-        word = name if name in self else known.get(plain_name(name), name)
+        word = name
+        if name not in self:
+            known = {plain_name(word): word for word in (*self._items, *self._aliases)}
+            word = known.get(plain_name(name), name)
         word = self._aliases.get(word, word)
         if word in self._broken and word not in self._items:
             raise self._broken[word]

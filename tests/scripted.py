@@ -84,6 +84,7 @@ def probed(step: int, **quantities: list[float]) -> events.Probed:
         "weight_gradient": [1.0, 1.0, 1.0],
         "activation_in_mean": [0.0] * LAYERS,
         "activation_in_std": [1.0] * LAYERS,
+        **{f"activation_in_q{q:02}": [(q - 50) / 30] * LAYERS for q in (5, 25, 50, 75, 95)},
         "activation_out_mean": [0.5] * LAYERS,
         "activation_out_std": [0.6] * LAYERS,
         "dead_units": [0.0, 0.25, 0.5],

@@ -168,60 +168,51 @@ def results(tmp_path_factory, digits) -> Path:
     return root
 
 
-def loaded_by_verb(*words: object, folder: Path) -> set[str]:
-    """All modules in a fresh interpreter in ``folder`` after ``normbench WORDS``."""
+def loaded_by_verbs(*verbs: str, folder: Path) -> dict[str, set[str]]:
+    """All modules in a fresh interpreter in ``folder`` after each ``normbench VERB``, in turn."""
     code = (
-        "import sys\nfrom normbench.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "print('LOADED', *sys.modules)"
+        "import sys\nfrom normbench.cli import main\nfor verb in sys.argv[1:]:\n"
+        "    sys.argv = ['normbench', *verb.split()]\n"
+        "    try:\n        main()\n    except SystemExit as end:\n"
+        "        assert not end.code, verb\n    print('\\nLOADED', *sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)],
+        [sys.executable, "-c", code, *verbs],
         capture_output=True,
         text=True,
         cwd=folder,
         env=dict(os.environ, PYTHONPATH=str(PACKAGE.parent)),
     )
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.rpartition("LOADED")[2].split())
+    told = [line.split() for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    return dict(zip(verbs, map(set, told), strict=True))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["compare", "tiny"],
-        ["report", "tiny", "--out", "page.html"],
-        ["report", "tiny", "--format", "svg", "--out", "charts"],
-        ["list", "runs"],
-        ["list", "experiments"],
-        ["show", "tiny/batch-s0"],
-    ],
-    ids=" ".join,
-)
-def test_what_answers_from_results_loads_no_torch(words, results, tmp_path):
-    found = loaded_by_verb(*words, "--results", results, folder=tmp_path)
-    assert not found & {"torch", "torchvision", "sklearn"}
-    if words[-1] == "tiny":  # the tables
-        assert not found & {"scipy.stats", "altair"}
+def test_what_answers_from_results_loads_no_torch(results):
+    # What one verb has loaded stays, so the tables, which need least, come first.
+    after = loaded_by_verbs(
+        "compare tiny --results .",
+        "list runs --results .",
+        "list experiments --results .",
+        "show tiny/batch-s0 --results .",
+        "report tiny --out page.html --results .",
+        "report tiny --format svg --out charts --results .",
+        folder=results,
+    )
+    assert not after["compare tiny --results ."] & {"scipy.stats", "altair"}
+    for verb, found in after.items():
+        assert not found & {"torch", "torchvision", "sklearn"}, verb
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["validate", "digits"],
-        ["show", "digits"],
-        ["list", "norms"],
-        ["init", "mine.yaml", "--yes"],
-    ],
-    ids=" ".join,
-)
-def test_what_needs_the_schema_loads_torch_at_most(words, tmp_path):
-    found = loaded_by_verb(*words, folder=tmp_path)
-    assert not found & {"pandas", "scipy", "sklearn", "altair", "torchvision", "torch._dynamo"}
-
-
-def test_the_bundled_configs_are_listed_without_torch(tmp_path):
-    assert not loaded_by_verb("list", "configs", folder=tmp_path) & {"torch", "pandas"}
+def test_what_needs_the_schema_loads_torch_at_most(tmp_path):
+    heavy = {"pandas", "scipy", "sklearn", "altair", "torchvision", "torch._dynamo"}
+    after = loaded_by_verbs(
+        "list configs", "list norms", "validate digits", "show digits", "init mine.yaml --yes",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert not after["list configs"] & {"torch", "pandas"}
+    for verb, found in after.items():
+        assert not found & heavy, verb
 
 
 def test_what_a_notebook_uses_is_in_the_package_itself():

@@ -7,7 +7,7 @@ closed ones of ``analysis.theory``, or ``analysis.chain`` layer by layer.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 from normbench.analysis import correlation, signal, theory
 from normbench.analysis.activations import Pair, composed, functions, gate
 from normbench.analysis.chain import growths, partial_growth
+from normbench.analysis.residual import Blocks, follow
 from normbench.analysis.spatial import growth_without_norm
+from normbench.analysis.stream import Beyond, Setting
 
 _OF_GROWTH = frozenset(inspect.signature(theory.growth).parameters)
 _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
@@ -24,18 +26,27 @@ _OF_COSINES = frozenset(inspect.signature(correlation.mean_cosines).parameters)
 # An energy slope of exactly 1 (all homogeneous activations) comes out of quadrature within this.
 _ROUNDING = 1e-6
 
+_CHANCE = 0.03
+"""Of ln(growth): beyond it the wide limit is no expectation of a network of the given width."""
+
+_CHANCES = (
+    "with this activation and gain chance differences between examples grow from layer to layer"
+)
 FLAT = "theory of this norm is of fully connected layers"
+NOT_FINITE = "the map of a layer has no finite value"
 BEFORE = "theory of this norm is of its place before the activation"
 
 
 @dataclass(frozen=True)
 class Expected:
     """growth: of the squared gradient a layer toward the input; forward: of the mean square
-    activation a layer toward the output; note: why they are NaN."""
+    activation a layer toward the output; of a residual network both a block, of what enters it, and
+    blocks what they are fitted to; note: why they are NaN."""
 
     growth: float = np.nan
     forward: float = np.nan
     note: str = ""
+    blocks: Blocks | None = None
 
 
 def expected(
@@ -51,7 +62,7 @@ def expected(
     if law is None:
         return Expected(note=no_law)
     if not chain:
-        return Expected(note="theory knows plain chains of layers, and not this network")
+        return _residual(law, centered_weights, theory_inputs)
     act = functions(activation)
     if act is None:
         return Expected(note=f"theory does not know the activation {activation}")
@@ -61,6 +72,14 @@ def expected(
         or law["raw"]
         or (law["statistics"], law["centered"]) in (("batch", False),)
     )
+    if centered_weights and not flat and not own and law["statistics"] == "none":
+        return _centered_convolutions(act, theory_inputs)
+    over_batch = law["statistics"] == "batch" and (law["mixture"] or (0,))[-1] == 0
+    if centered_weights and (slope := theory.energy_slope(*act)) > 1 + _ROUNDING:
+        # The map of the variance that such weights pass on is that of an example's excess.
+        return Expected(note=f"{_CHANCES}, by {slope:.2f} each where they are small")
+    if own and over_batch and (slope := theory.energy_slope(*act)) > 1 + _ROUNDING:
+        return Expected(note=_unstable(slope))
     if own or centered_weights:
         if not flat or not before:
             return Expected(note=BEFORE if flat else FLAT)
@@ -74,8 +93,73 @@ def expected(
     return _closed(dict(law), pair, flat, theory_inputs)
 
 
+def _unstable(slope: float) -> str:
+    return (
+        "with this activation a few examples take over the batch's variance, and the theory's "
+        f"fixed point is unstable (an example's excess grows by {slope:.2f} a layer)"
+    )
+
+
 def _flat(theory_inputs: Mapping[str, Any]) -> bool:
     return len(theory_inputs["shapes"][0]) == 1
+
+
+UNKNOWN_NETWORK = (
+    "theory knows plain chains of layers, and residual networks of linear layers or convolutions"
+)
+
+
+def _residual(
+    law: Mapping[str, Any], centered_weights: bool, inputs: Mapping[str, Any]
+) -> Expected:
+    if inputs["outline"] is None:
+        lacking = f", but not {inputs['no_outline']}" if inputs["no_outline"] else ""
+        return Expected(note=UNKNOWN_NETWORK + lacking)
+    channels = inputs["shapes"][0][0]
+    image = len(inputs["shapes"][0]) > 1
+    if image and law["statistics"] == "example" and (inputs["channels"] or channels) < channels:
+        return Expected(note="theory of residual networks is of norms over all channels")
+    products = inputs["input_products"]
+    shared, rough = 0.0, 0.0
+    if products is not None and len(products) > 1:
+        products = np.asarray(products, dtype=float)
+        shared = float(products[~np.eye(len(products), dtype=bool)].mean())
+        apart = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
+        rough = float((apart**2).sum() / np.trace(apart) ** 2) if np.trace(apart) > 0 else 0.0
+    square = inputs["input_map" if image else "input_mean_square"]
+    positions = inputs["shapes"][0][1:] if image else ()
+    if image:
+        # The first layer leaves the size of the network's own images.
+        square = np.ones(positions) if square is None else np.asarray(square, dtype=float)
+        positions, square = square.shape, square.ravel()
+    try:
+        found = follow(
+            inputs["outline"],
+            Setting(
+                dict(law),
+                inputs["batch_size"],
+                centered_weights,
+                rough,
+                inputs["eps"],
+                inputs["group_size"] == inputs["channels"],
+            ),
+            positions,
+            1.0 if square is None else square,
+            shared,
+        )
+    except Beyond as error:
+        return Expected(note=str(error))
+    sizes = block_sizes(inputs["shapes"], inputs["blocks"])[None]
+    growth = signal.growth_of_rows(np.sqrt(found.gradient)[None], sizes)[0]
+    forward = signal.growth_of_rows(np.sqrt(found.entering)[None, ::-1], sizes[:, ::-1])[0]
+    return Expected(float(growth), float(forward), blocks=found)
+
+
+def block_sizes(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None]) -> signal.Floats:
+    """Values of one example that enter each residual block: what the layer before it gives. [B]"""
+    count = 1 + max((b for b in blocks if b is not None), default=-1)
+    firsts = [blocks.index(number) for number in range(count)]
+    return np.array([np.prod(shapes[max(first - 1, 0)]) for first in firsts], dtype=float)
 
 
 def _layer_by_layer(
@@ -92,11 +176,23 @@ def _layer_by_layer(
         },
     )
     if found is None:
-        return Expected(note="the map of a layer has no finite value")
+        return Expected(note=NOT_FINITE)
     # What a batch shares grows without a bound where only its spread is divided by, until no
     # network is wide enough for the map; the gradient hangs on the spread alone.
-    bounded = law["mixture"] is None or law["mixture"][:3:2] != (0.0, 1.0)
+    bounded = law["mixture"] is None or tuple(law["mixture"][:3:2]) != (0.0, 1.0)
     return Expected(found[0], found[1] if bounded else np.nan)
+
+
+def _centered_convolutions(act: Pair, inputs: Mapping[str, Any]) -> Expected:
+    found = growth_without_norm(
+        *act,
+        inputs["gains"],
+        inputs["bias_variance"],
+        inputs["shapes"],
+        inputs["input_map"],
+        centered=True,
+    )
+    return Expected(note=NOT_FINITE) if found is None else Expected(*found)
 
 
 def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any]) -> Expected:
@@ -111,11 +207,7 @@ def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any])
     if (law["statistics"] == "batch" or alone) and inputs["placement"] == "pre":
         slope = theory.energy_slope(*pair)
         if slope > 1 + _ROUNDING:
-            return Expected(
-                note="with this activation a few examples take over the batch's variance, and the "
-                f"theory's fixed point is unstable (an example's excess grows by {slope:.2f} a "
-                "layer)"
-            )
+            return Expected(note=_unstable(slope))
     if law["partial"]:
         features = inputs["shapes"][len(inputs["shapes"]) // 2][0]
         known |= {"group_size": None, "channels": None}
@@ -127,6 +219,12 @@ def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any])
             )
     else:
         value = theory.growth(phi=pair[0], dphi=pair[1], **known)
+    if law["statistics"] == "none" and flat and value is not None:
+        off = _chance(pair, known, inputs)
+        if abs(off) > _CHANCE:
+            return Expected(
+                note=f"{_CHANCES}: of this width they change the growth by {100 * off:+.0f} %"
+            )
     if value is None:
         size = known["batch_size" if law["statistics"] == "batch" else "group_size"]
         size = law["size"] if law["partial"] else size
@@ -134,6 +232,14 @@ def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any])
             return Expected(note=f"theory needs {theory.LEAST} or more values behind a statistic")
         return Expected(note="the expectation is not finite, or too rough to sample")
     return Expected(value, 1.0 if law["statistics"] != "none" else _forward(pair, flat, known))
+
+
+def _chance(pair: Pair, known: Mapping[str, Any], inputs: Mapping[str, Any]) -> float:
+    if known["input_mean_square"] is None or known["depth"] is None:
+        return 0.0
+    names = ("weight_gain", "bias_variance", "first_gain", "depth", "input_mean_square")
+    width = inputs["shapes"][len(inputs["shapes"]) // 2][0]
+    return theory.chance_without_norm(*pair, **{name: known[name] for name in names}, width=width)
 
 
 def _forward(pair: Pair, flat: bool, known: dict[str, Any]) -> float:

@@ -65,7 +65,7 @@ def through(
         return _mixed(q, c, then, law["mixture"], batch)
     if law["statistics"] == "batch":
         if not law["centered"]:
-            return _by_feature(q, c, then)
+            return by_feature(q, c, then)
         divisor = q - c
         return None if divisor <= 0 else gaussians(1.0, 0.0, then, 1 / divisor)
     if law["statistics"] == "example":
@@ -121,7 +121,7 @@ def _mixed(
     return gaussians((q - c + left) / divisor, left / divisor, act, factor)
 
 
-def _by_feature(q: float, c: float, act: Pair) -> Passed | None:
+def by_feature(q: float, c: float, act: Pair) -> Passed | None:
     """Each feature over its own root mean square in the batch, c s^2 + q - c."""
     if not 0 <= c < q:
         c = max(c, 0.0)

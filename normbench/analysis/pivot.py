@@ -35,7 +35,7 @@ def pivot(table: pd.DataFrame, metric: str, by: str, keys: Sequence[str] = ()) -
     column, values = sweep_points(table, [by])
     row_key = ["norm", *others]
     rows = table[row_key].drop_duplicates()
-    rank = {norm: place for place, norm in enumerate(dict.fromkeys(table["norm"]))}
+    rank = {norm: index for index, norm in enumerate(dict.fromkeys(table["norm"]))}
     point, _ = sweep_points(rows, others)
     rows = rows.assign(_point=point, _norm=rows["norm"].map(rank))
     rows = rows.sort_values(["_point", "_norm"])[row_key]

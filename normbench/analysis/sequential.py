@@ -303,10 +303,10 @@ def race(
     standing = replay(point_of(outcome, names, METRICS[rule.metric], order), rule, looks, points)
     last = standing.look
     need = {}
-    for place, name in enumerate(names):
-        if place in standing.racing and not standing.ended:
+    for index, name in enumerate(names):
+        if index in standing.racing and not standing.ended:
             need[name] = looks.seeds[last + 1]
         else:
-            need[name] = looks.seeds[standing.decided.get(place, last)]
-    racing = tuple(names[place] for place in sorted(standing.racing))
+            need[name] = looks.seeds[standing.decided.get(index, last)]
+    racing = tuple(names[index] for index in sorted(standing.racing))
     return Race(last, racing, need, standing.ended)

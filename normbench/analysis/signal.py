@@ -20,7 +20,9 @@ PROBE_COLUMNS = (
     *("run", "step", "activation_gradient", "weight_gradient", "activation_out_std"),
     *("dead_units", "update_ratio"),
 )
-LATER = ("layer_size", "effective_rank", "example_cosine")
+QUANTILES = tuple(f"activation_in_q{q:02}" for q in (5, 25, 50, 75, 95))
+"""Of the activation function's input, as the probes name them."""
+LATER = ("layer_size", "effective_rank", "example_cosine", *QUANTILES)
 """Quantities that an older normbench did not probe: missing there."""
 TABLE_COLUMNS = (
     # the command line contract's
@@ -195,7 +197,10 @@ def _summarize(used: pd.DataFrame) -> pd.DataFrame:
     gradient = _stack(used["activation_gradient"])
     weight = _stack(used["weight_gradient"])
     spread = _stack(used["activation_out_std"])
-    rank, cosine, sizes = (_later(used, name, gradient.shape) for name in LATER[-2:] + LATER[:1])
+    rank, cosine, sizes = (
+        _later(used, name, gradient.shape)
+        for name in ("effective_rank", "example_cosine", "layer_size")
+    )
     growth = growth_of_rows(gradient, sizes)
     run = pd.DataFrame(
         {

@@ -43,29 +43,37 @@ def growth_without_norm(
     bias: float,
     shapes: Sequence[tuple[int, ...]],
     input_map: ArrayLike | None,
+    *,
+    centered: bool = False,
 ) -> tuple[float, float] | None:
     """Growth per layer of an un-normalized chain of zero-padded 3x3 convolutions: of the squared
     gradient toward the input, and of the mean square activation toward the output.
 
     gains: [L], fan_in * var(W); shapes: [L] of (C, H, W); input_map: [H, W], mean square of the
-    input at each position, by default 1. The variance of each layer is followed upward, then the
-    squared gradient downward from average pooling over positions, and the growth is fitted as the
-    measured one. In the inside of one stage the limit of what padding takes is
+    input at each position, by default 1; centered: the weights of each output sum to zero, over
+    channels and kernel, which takes the mean over features away.
+
+    The variance of each layer is followed upward, then the squared gradient downward from average
+    pooling over positions, and the growth is fitted as the measured one. In the inside of one stage
+    the limit of what padding takes is
     ((1 + 2 cos(pi / (H + 1))) / 3)^2 a layer.
     """
     z, weight = gaussian()
     gain = np.asarray(gains, dtype=np.float64)
     _, height, width = shapes[0]
     below = np.ones((height, width)) if input_map is None else np.asarray(input_map, dtype=float)
+    mean = np.zeros_like(below)  # of the input it is not known
     slopes: list[Array] = []
     squares: list[float] = []
     for layer, (_, height, width) in enumerate(shapes):
         stride = 1 if len(below) == height else 2
-        variance = gain[layer] * box(below)[::stride, ::stride]
+        taken = box(mean) ** 2 * centered
+        variance = gain[layer] * (box(below) - taken)[::stride, ::stride]
         variance += bias
         assert variance.shape == (height, width)
         at = np.sqrt(variance)[:, :, None] * z
-        below, slope = phi(at) ** 2 @ weight, dphi(at) ** 2 @ weight
+        values = phi(at)
+        below, mean, slope = values**2 @ weight, values @ weight, dphi(at) ** 2 @ weight
         slopes.append(slope)
         squares.append(float(below.mean()))
     gradient, norms = slopes[-1], []

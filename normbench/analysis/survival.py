@@ -31,9 +31,9 @@ def kaplan_meier(steps: ArrayLike, reached: ArrayLike, confidence: float = 0.95)
     Raises ValueError for no runs or a time that is not finite.
     """
     time, event = _survival_arrays(steps, reached)
-    times, place = np.unique(time, return_inverse=True)
+    times, moment = np.unique(time, return_inverse=True)
     at_risk = len(time) - np.searchsorted(np.sort(time), times)
-    events = np.bincount(place, weights=event, minlength=len(times))
+    events = np.bincount(moment, weights=event, minlength=len(times))
     survival = np.cumprod(1 - events / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood = np.cumsum(events / (at_risk * (at_risk - events)))
@@ -84,10 +84,10 @@ def logrank(
 
 def _logrank_scores(time: Floats, event: NDArray[np.bool_]) -> Floats:
     """Event less the Nelson-Aalen cumulative hazard of all runs at each run's time: [n] -> [n]."""
-    moments, place = np.unique(time, return_inverse=True)
-    events = np.bincount(place, event)
+    moments, moment = np.unique(time, return_inverse=True)
+    events = np.bincount(moment, event)
     at_risk = len(time) - np.searchsorted(np.sort(time), moments, side="left")
-    return event - np.cumsum(events / at_risk)[place]
+    return event - np.cumsum(events / at_risk)[moment]
 
 
 def _survival_arrays(steps: ArrayLike, reached: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
@@ -114,14 +114,14 @@ def with_logrank(
     known = known[[*columns, "restricted_steps", "reached"]]
     groups = {tuple(name): part for name, part in known.groupby(columns, dropna=False)}
     p = np.full(len(table), np.nan)
-    for place, row in enumerate(table[columns].itertuples(index=False, name=None)):
+    for index, row in enumerate(table[columns].itertuples(index=False, name=None)):
         own, other = groups.get(row), groups.get((*row[:-1], baseline))
         if row[-1] == baseline or own is None or other is None:
             continue
         seeds = own.index.intersection(other.index)
         if len(seeds):
             own, other = (part.loc[seeds] for part in (own, other))
-            p[place] = logrank(
+            p[index] = logrank(
                 own["restricted_steps"],
                 own["reached"],
                 other["restricted_steps"],

@@ -190,7 +190,15 @@ def _growth_without_norm(
         with np.errstate(divide="ignore"):
             steps.append(np.log(gain * (dphi(at) ** 2 @ weight)))
         q = gain * (phi(at) ** 2 @ weight) + bias
-    # Toward the input from layer l + 1 to l the factor is that of layer l. Sum over the batch.
+    return _fitted_over_examples(steps)
+
+
+def _fitted_over_examples(steps: list[Array]) -> float | None:
+    """Growth fitted to the sum over examples; steps [L][examples]: ln of a layer's factor.
+
+    Toward the input from layer l + 1 to l the factor is that of layer l.
+    """
+    depth = len(steps)
     logs = np.cumsum(np.array(steps)[::-1], axis=0)[::-1]
     top = logs.max(axis=1, keepdims=True)
     total = top[:, 0] + np.log(np.exp(logs - top).mean(axis=1))
@@ -228,6 +236,49 @@ def forward_without_norm(
     if len(part) < 2 or not np.isfinite(part).all():
         return np.nan
     return float(np.exp(np.polyfit(np.arange(len(part)), part, 1)[0]))
+
+
+def chance_without_norm(
+    phi: Function,
+    dphi: Function,
+    *,
+    weight_gain: float,
+    bias_variance: float,
+    first_gain: float | None,
+    depth: int,
+    input_mean_square: ArrayLike,
+    width: int,
+) -> float:
+    """ln of the growth with chance over that without it, of a fully connected chain without a norm.
+
+    In a layer of n units an example's mean square varies by chance, by E[phi^4] / E[phi^2]^2 - 1
+    over n. Where the map of mean squares carries a deviation on enlarged, a few examples come to
+    hold most of the batch's gradient, and the growth is theirs. 0 for homogeneous activations. The
+    arguments as for ``growth``; width: units of a layer.
+    """
+    at = np.array([0.5, 1.0, 2.0])
+    if np.allclose(phi(2 * at), 2 * phi(at)) and np.allclose(phi(-2 * at), 2 * phi(-at)):
+        return 0.0
+    z, weight = gaussian()
+    gain = weight_gain if first_gain is None else first_gain
+    some = np.atleast_1d(np.asarray(input_mean_square, dtype=np.float64))
+    start = gain * np.resize(some, max(len(some), 128)) + bias_variance
+    found = []
+    for noise in (0.0, 1.0):
+        q, steps = start, []
+        rng = stream(0, "theory", "chance")
+        for _ in range(depth):
+            values, slopes = phi(np.sqrt(q)[:, None] * z) ** 2, dphi(np.sqrt(q)[:, None] * z) ** 2
+            square, slope = values @ weight, slopes @ weight
+            spreads = values**2 @ weight / square**2 - 1, 3 * (slopes**2 @ weight) / slope**2 - 1
+            drawn = [
+                noise * np.sqrt(v / width) * rng.standard_normal(len(q)) - noise * v / width / 2
+                for v in spreads
+            ]
+            steps.append(np.log(weight_gain * slope) + drawn[1])
+            q = weight_gain * square * np.exp(drawn[0]) + bias_variance
+        found.append(np.log(_fitted_over_examples(steps) or np.nan))
+    return float(found[1] - found[0])
 
 
 def _growth_post(

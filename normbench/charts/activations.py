@@ -15,13 +15,14 @@ from normbench.charts.marks import (
     facet,
     layers_left_out,
     lines_and_points,
+    told_outstanding,
 )
 
 
 @chart(
     "activations",
     title="Activation spread",
-    place=60,
+    position=60,
     scales=("y",),
     defines=("activation std", "step"),
 )
@@ -65,7 +66,8 @@ def by_layer(
     )
     about = [alt.Tooltip("norm:N"), alt.Tooltip("step:Q"), alt.Tooltip("layer:Q")]
     marks = lines_and_points(chart_data, x, y, [*about, *tooltips, alt.Tooltip("runs:Q")], size=40)
-    description = f"{text}{absent}{note}{layers_left_out(chart_data.layers, steps=False)}"
+    left_out = layers_left_out(chart_data.layers, steps=False)
+    description = f"{text}{absent}{note}{left_out}{told_outstanding(chart_data)}"
     return facet(marks, shown, order, description)
 
 

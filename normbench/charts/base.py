@@ -31,8 +31,9 @@ class ChartData:
     survival: ``analysis.survival.kaplan_meier`` by norm and sweep point.
     convergence: the convergence table for the primary target.
     layers: ``analysis.curves.layer_series`` of activation_gradient, activation_out_std,
-        effective_rank and example_cosine.
+        effective_rank, example_cosine and ``analysis.signal.QUANTILES``.
     growth: norm, <keys>, seed, growth (measured at step 0), theory, theory_note.
+    families: label -> the family of the norm, in the config's order, of those that a run told of.
     sensitivity: ``analysis.tuning.sensitivity``; tuned_key: what was tuned.
     """
 
@@ -52,6 +53,7 @@ class ChartData:
     convergence: pd.DataFrame = field(default_factory=pd.DataFrame)
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
     growth: pd.DataFrame = field(default_factory=pd.DataFrame)
+    families: Mapping[str, str] = field(default_factory=dict)
     sensitivity: pd.DataFrame = field(default_factory=pd.DataFrame)
     tuned_key: str | None = None
 
@@ -64,16 +66,16 @@ class Chart:
     """One registered chart.
 
     about: one line, what it shows; draw: the chart with a description in words, or None when there
-    is nothing to draw; place: its position in the reading order; scales: the axes ("x", "y") that
-    may be read on a linear or a logarithmic scale; defines: what it shows, as the glossary names
-    it; views: other ways to draw the same, by what they are called, ``view`` being the name of the
-    first.
+    is nothing to draw; position: where it stands in the reading order; scales: the axes ("x", "y")
+    that may be read on a linear or a logarithmic scale; defines: what it shows, as the glossary
+    names it; views: other ways to draw the same, by what they are called, ``view`` being the name
+    of the first.
     """
 
     title: str
     about: str
     draw: Draw
-    place: int
+    position: int
     scales: tuple[str, ...] = ()
     defines: tuple[str, ...] = ()
     view: str = ""
@@ -87,7 +89,7 @@ def chart(
     name: str,
     *,
     title: str,
-    place: int,
+    position: int,
     scales: tuple[str, ...] = (),
     defines: tuple[str, ...] = (),
     view: str = "",
@@ -97,7 +99,9 @@ def chart(
 
     def add(draw: Draw) -> Draw:
         about = summary(draw)
-        CHARTS.register(name)(Chart(title, about, draw, place, scales, defines, view, views or {}))
+        CHARTS.register(name)(
+            Chart(title, about, draw, position, scales, defines, view, views or {})
+        )
         return draw
 
     return add
@@ -105,4 +109,4 @@ def chart(
 
 def chart_order() -> list[str]:
     """The names of all charts in reading order."""
-    return sorted(CHARTS.names(), key=lambda name: (CHARTS[name].place, name))
+    return sorted(CHARTS.names(), key=lambda name: (CHARTS[name].position, name))

@@ -11,7 +11,7 @@ from normbench.charts.marks import Drawn, add_panels, colour, facet
 WORDS = 130  # points at the right for the numbers
 
 
-@chart("cost", title="Time per step", place=90, defines=("time/step",))
+@chart("cost", title="Time per step", position=90, defines=("time/step",))
 def cost(chart_data: ChartData) -> Drawn | None:
     """Training time per step by norm: the median over runs, as in the tables, and the range."""
     table = chart_data.outcomes

@@ -11,17 +11,24 @@ import numpy as np
 import pandas as pd
 
 from normbench.charts.base import ChartData, chart
+from normbench.charts.family import by_family
 from normbench.charts.judged import floor, ticks
 from normbench.charts.marks import (
     HEIGHT,
+    MANY,
     Drawn,
     add_panels,
+    apart,
     colour,
     dash,
     facet,
+    faint,
     line_colour,
     listed,
+    outstanding,
+    pointer,
     shape,
+    told_outstanding,
 )
 
 LABEL = 15  # points between the names at the lines' ends, at least
@@ -65,11 +72,11 @@ def accuracy(chart_data: ChartData) -> Drawn | None:
 @chart(
     "curves",
     title="Learning curves",
-    place=10,
+    position=10,
     scales=("x",),
     defines=("val %", "step", "target", "ended"),
     view="error rate, on a logarithm",
-    views={"accuracy": accuracy},
+    views={"accuracy": accuracy, "accuracy by family": by_family},
 )
 def error(chart_data: ChartData) -> Drawn | None:
     """Validation error rate (1 − accuracy) over steps: the median over seeds, and their range."""
@@ -98,7 +105,7 @@ def error(chart_data: ChartData) -> Drawn | None:
     )
 
 
-@chart("loss", title="Training loss", place=20, scales=("x", "y"), defines=("step", "ended"))
+@chart("loss", title="Training loss", position=20, scales=("x", "y"), defines=("step", "ended"))
 def loss(chart_data: ChartData) -> Drawn | None:
     """Training loss over steps: the median over seeds, and the range that they span."""
     if chart_data.loss.empty:
@@ -131,7 +138,8 @@ def _curves(
     bands = bands.assign(kind=np.where(alone, "none", "band"))
     shown = bands if seeds.empty else pd.concat([bands, seeds.assign(kind="seed")])
     shown, panels, note = add_panels(shown, keys)
-    names = _names(shown, chart_data.norms, view) if len(panels) == 1 else pd.DataFrame()
+    few = outstanding(chart_data) or chart_data.norms
+    names = _names(shown, few, view) if len(panels) == 1 else pd.DataFrame()
     marks = _marks(chart_data, shown, view, names)
     description = "Lines are medians over seeds, bands reach from the lowest to the highest seed. "
     thin = [norm for norm in chart_data.norms if norm in set(bands.loc[alone, "norm"])]
@@ -140,7 +148,7 @@ def _curves(
         description += (
             f"Not every seed of {listed(thin)} learned{where}: its seeds are thin lines. "
         )
-    description += f"{told} {last}".strip() + note
+    description += f"{told} {last}".strip() + told_outstanding(chart_data) + note
     fields = ["median", "low", "high", "value"]
     computed = {
         f"{name}_shown": f"isValid(datum.{name}) ? "
@@ -168,7 +176,8 @@ def _marks(
     chart_data: ChartData, shown: pd.DataFrame, view: _View, names: pd.DataFrame
 ) -> list[alt.Chart]:
     named = len(names) > 0
-    room = 30 + CHARACTER * max(map(len, chart_data.norms)) if named else 0
+    few = outstanding(chart_data)
+    room = 30 + CHARACTER * max(map(len, few or chart_data.norms)) if named else 0
     where: dict[str, Any] = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
     x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", grid=False),
               scale=alt.Scale(nice=False, **where))  # fmt: skip
@@ -177,7 +186,7 @@ def _marks(
     axis = alt.Axis(title=view.title, format=view.format, **(at if view.log else {}))
     kind: Any = "log" if view.log else "linear"
     scale = alt.Scale(type=kind, domain=[low, high], nice=False, clamp=view.log)
-    colours = colour(chart_data, legend=None) if named else line_colour(chart_data)
+    colours = line_colour(chart_data, legend=not named)
     dashes = dash(chart_data, legend=None) if named else dash(chart_data)
 
     def of(field: str) -> alt.Y:
@@ -192,13 +201,25 @@ def _marks(
         alt.Tooltip("runs:Q"),
     ]
     # A row is of a band or of a seed, and null in the fields of the other.
-    line = alt.Chart().mark_line(strokeWidth=2.5, invalid=GAPS)
+    line = alt.Chart().mark_line(strokeWidth=alt.Undefined if few else 2.5, invalid=GAPS)
+    area = alt.Chart().mark_area(opacity=0.14, invalid=GAPS)
+    median = line.encode(
+        x=x,
+        y=of("median"),
+        color=colours,
+        strokeDash=dashes,
+        detail="norm:N",
+        **faint(chart_data, "strokeWidth", 2.5, 1),
+        **faint(chart_data, "opacity", 1, 0.6),
+    )
+    above = alt.FieldOneOfPredicate(field="norm", oneOf=few)
     marks = [
-        alt.Chart()
-        .mark_area(opacity=0.14, invalid=GAPS)
-        .encode(x=x, y=of("low"), y2="high_shown:Q", color=colours),
+        (area.transform_filter(above) if few else area).encode(
+            x=x, y=of("low"), y2="high_shown:Q", color=colours
+        ),
         *_rule(view, named=named),
-        line.encode(x=x, y=of("median"), color=colours, strokeDash=dashes),
+        median,
+        *([median.transform_filter(above)] if few else []),
     ]
     if (shown["kind"] == "seed").any():
         by_seed = [*tooltip[:2], alt.Tooltip("value_shown:Q", format=".4g", title="value")]
@@ -210,13 +231,16 @@ def _marks(
                 y=of("value"),
                 color=colours,
                 strokeDash=dashes,
-                detail="seed:N",
+                detail=["seed:N", "norm:N"],
                 tooltip=by_seed,
+                **faint(chart_data, "opacity", 0.75, 0.25),
             )
         )
     # Invisible points, wide enough to be hit, carry the tooltip.
     wide = alt.Chart().mark_point(size=90, opacity=0, filled=True, invalid=GAPS)
-    marks.append(wide.encode(x=x, y=of("median"), color=colours, tooltip=tooltip))
+    marks.append(wide.encode(x=x, y=of("median"), color=colours, detail="norm:N", tooltip=tooltip))
+    if few:
+        marks[-1] = marks[-1].add_params(pointer())
     if named:
         y = alt.Y("at:Q", axis=axis, scale=scale)
         data = alt.InlineData(values=names.to_dict("records"))
@@ -226,7 +250,7 @@ def _marks(
         marks += [
             alt.Chart(data)
             .mark_point(size=60, filled=True, opacity=1)
-            .encode(x=left, y=y, color=colours, shape=shapes),
+            .encode(x=left, y=y, color=colour(chart_data, legend=None), shape=shapes),
             alt.Chart(data)
             .mark_text(align="left", baseline="middle", fontSize=12)
             .encode(x=beside, y=y, text="norm:N"),
@@ -273,41 +297,18 @@ def _medians(own: pd.DataFrame) -> pd.Series:
     return own.groupby("step")["value"].median()
 
 
-def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
-    """Ascending places moved as little as needed to be ``gap`` apart, within 0 to ``height``."""
-    groups: list[list[float]] = []  # [centre, members]
-    for place in places:
-        groups.append([place, 1])
-        while (
-            len(groups) > 1
-            and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2
-        ):
-            (b, n), (a, m) = groups.pop(), groups.pop()
-            groups.append([(a * m + b * n) / (m + n), m + n])
-    found = [
-        centre + gap * (place - (count - 1) / 2)
-        for centre, count in groups
-        for place in range(int(count))
-    ]
-    if found:
-        move = min(0.0, height - found[-1])
-        found = [place + move for place in found]
-        for at, place in enumerate(found):
-            least = 0.0 if at == 0 else found[at - 1] + gap
-            found[at] = max(place, least)
-    return found
-
-
 def _lowest(values: pd.Series | None) -> float:
     found = np.inf if values is None else values.min()
     return float(found) if np.isfinite(found) else 1.0
 
 
 def _last(frame: pd.DataFrame, text: Callable[[float], str]) -> str:
-    """How each norm's curve ends; nothing for a sweep, where that would be a table."""
+    """How each norm's curve ends; nothing for a sweep or many norms, where that is a table."""
     if frame.empty or frame.duplicated(["norm", "step"]).any():
         return ""
     ends = frame.sort_values("step").groupby("norm", sort=False)["median"].last()
+    if len(ends) > MANY:
+        return ""
     told = [
         f"{norm} {text(ends[norm]) if np.isfinite(ends[norm]) else 'diverged'}"
         for norm in dict.fromkeys(frame["norm"])

@@ -11,13 +11,22 @@ import pandas as pd
 from normbench.analysis.rule import mark
 from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import FAR, Judged, judged
-from normbench.charts.marks import PANEL_WIDTH, WIDTH, Drawn, add_panels, colour, shape, source
+from normbench.charts.marks import (
+    MANY,
+    PANEL_WIDTH,
+    WIDTH,
+    Drawn,
+    add_panels,
+    colour,
+    shape,
+    source,
+)
 
-ROW = 46  # points a norm
+ROW, LOW_ROW = 46, 22  # points a norm, and where there are many
 WORDS = 132  # points at the right for the difference and the verdict
 
 
-@chart("forest", title="Difference to the leader", place=4, defines=("best set", "leader"))
+@chart("forest", title="Difference to the leader", position=4, defines=("best set", "leader"))
 def forest(chart_data: ChartData) -> Drawn | None:
     """Difference of each norm to the leader, with its interval and what it means."""
     table = chart_data.best
@@ -38,10 +47,22 @@ def forest(chart_data: ChartData) -> Drawn | None:
     # In panels each has the axis that its own numbers need.
     scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
     axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
-    y = alt.Y("norm:N", title=None, sort=order if single else chart_data.norms)
-    layers = _marks(chart_data, scale, axis, y, look, single=single, far=bool(shown["far"].any()))
+    y = alt.Y("norm:N", title=None, sort=order if single or len(order) > MANY else chart_data.norms,
+              axis=alt.Axis(labelLimit=220))  # fmt: skip
+    if many_rows := single and len(order) > MANY:
+        shown["told"] = shown["told"] + "  " + shown["words"]
+    layers = _marks(
+        chart_data,
+        scale,
+        axis,
+        y,
+        look,
+        single=single,
+        far=bool(shown["far"].any()),
+        one_line=many_rows,
+    )
     data = source(shown.drop(columns="panel") if single else shown)
-    height = ROW * len(order) if single else 26 * len(order)
+    height = (LOW_ROW if many_rows else ROW) * len(order) if single else 26 * len(order)
     description = _described(look, shown, note, single=single)
     if single:
         return alt.layer(*layers, data=data).properties(
@@ -122,6 +143,7 @@ def _marks(
     *,
     single: bool,
     far: bool,
+    one_line: bool,
 ) -> list[alt.Chart]:
     def at(field: str) -> alt.X:
         return alt.X(f"{field}:Q", axis=axis, scale=scale)
@@ -155,6 +177,10 @@ def _marks(
     ]  # fmt: skip
     if not far:
         found.pop()
+    if single and one_line:
+        right = alt.value({"expr": f"width - {WORDS - 8}"})
+        told = alt.Chart().mark_text(align="left", fontSize=11)
+        return [*found, told.encode(x=right, y=y, text="told:N")]
     if single:
         right = alt.value({"expr": f"width - {WORDS - 12}"})
         told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)

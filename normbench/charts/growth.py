@@ -6,13 +6,13 @@ import altair as alt
 import numpy as np
 
 from normbench.charts.base import ChartData, chart
-from normbench.charts.marks import Drawn, add_panels, colour, facet, shape
+from normbench.charts.marks import Drawn, add_panels, colour, facet, norm_axis, shape
 
 
 @chart(
     "growth",
     title="Growth per layer against theory",
-    place=50,
+    position=50,
     scales=("y",),
     defines=("growth/layer", "theory"),
 )
@@ -24,7 +24,7 @@ def growth(chart_data: ChartData) -> Drawn | None:
     shown, panels, note = add_panels(frame, chart_data.keys)
     # No logarithm of what has vanished altogether.
     shown["growth"] = shown["growth"].where(shown["growth"] > 0, np.nan)
-    x = alt.X("norm:N", title=None, sort=chart_data.norms, axis=alt.Axis(labelAngle=0))
+    x = alt.X("norm:N", title=None, sort=chart_data.norms, axis=norm_axis(chart_data))
     axis = alt.Axis(title="growth per layer", format="~g")
     scale = alt.Scale(type="log", nice=False, padding=14)
     one = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(1))

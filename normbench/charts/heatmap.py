@@ -19,7 +19,7 @@ from normbench.charts.marks import (
 @chart(
     "gradients",
     title="Gradients by layer and over time",
-    place=40,
+    position=40,
     defines=("first layer", "growth/layer", "step"),
 )
 def gradients(chart_data: ChartData) -> Drawn | None:
@@ -67,9 +67,11 @@ def gradients(chart_data: ChartData) -> Drawn | None:
         f"not drawn.{note}{layers_left_out(chart_data.layers)}"
     )
     data = source(shown.drop(columns="norm"))
-    one = alt.layer(cell, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    small = len(order) > 12
+    width, height = (130, 90) if small else (PANEL_WIDTH, PANEL_HEIGHT)
+    one = alt.layer(cell, data=data).properties(width=width, height=height)
     facet = alt.Facet("panel:N", title=None, sort=order, header=alt.Header(labelFontSize=12))
-    panes = one.facet(facet=facet, columns=2).properties(description=description)
+    panes = one.facet(facet=facet, columns=4 if small else 2).properties(description=description)
     panes = panes.resolve_axis(x="independent")
     # Sweep points differ in their budgets, and so in the steps that are probed.
     return panes.resolve_scale(x="independent") if chart_data.keys else panes

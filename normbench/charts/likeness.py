@@ -12,7 +12,7 @@ from normbench.charts.marks import Drawn
 @chart(
     "likeness",
     title="Effective rank of a batch",
-    place=65,
+    position=65,
     scales=("y",),
     defines=("effective rank", "example cosine", "step"),
 )

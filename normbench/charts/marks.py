@@ -26,6 +26,11 @@ Drawn = alt.LayerChart | alt.FacetChart
 
 PIXELS_PER_POINT = 2.0
 
+MANY = 8
+"""Norms beyond which a chart of lines lets a few stand out, and greys the others."""
+
+GREY = "#8a939e"
+
 _INK = {"light": "#1f2328", "dark": "#e6e8eb"}
 _GRID = {"light": "#dfe3e8", "dark": "#353b44"}
 
@@ -43,23 +48,90 @@ def source(frame: pd.DataFrame) -> alt.InlineData:
     return alt.InlineData(values=finite(rows))
 
 
+def outstanding(chart_data: ChartData) -> list[str]:
+    """The norms that stand out where there are many: those that lead, and the baseline.
+
+    In the config's order; none where all have room.
+    """
+    if len(chart_data.norms) <= MANY:
+        return []
+    best = chart_data.best
+    leaders = best.loc[best["place"] == 0, "norm"].value_counts().index[:3] if len(best) else []
+    chosen = {*leaders, chart_data.baseline}
+    return [norm for norm in chart_data.norms if norm in chosen]
+
+
+def told_outstanding(chart_data: ChartData) -> str:
+    """Words that say which norms stand out; none where all do."""
+    few = outstanding(chart_data)
+    if not few:
+        return ""
+    rest = len(chart_data.norms) - len(few)
+    return (
+        f" In colour {'is' if len(few) == 1 else 'are'} {listed(few)}, of those that lead and the "
+        f"baseline; the other {rest} norms are grey, and coloured under the pointer."
+    )
+
+
+def pointer() -> alt.Parameter:
+    """The norm that the pointer is on. For one layer of a chart; the others ask for it by name."""
+    return alt.selection_point(
+        name="pointed", on="pointerover", clear="pointerout", fields=["norm"], empty=False
+    )
+
+
+def standing_out(chart_data: ChartData) -> alt.LogicalOrPredicate:
+    """Of the norms that stand out, and of the one that the pointer is on."""
+    chosen = alt.FieldOneOfPredicate(field="norm", oneOf=outstanding(chart_data))
+    pointed = alt.ParameterPredicate(param="pointed", empty=False)
+    return alt.LogicalOrPredicate(**{"or": [chosen, pointed]})
+
+
 def colour(chart_data: ChartData, **options: Any) -> alt.Color:
     """A norm's colour. The range is the theme's, so that one chart serves light and dark pages."""
     return alt.Color("norm:N", title=None, scale=alt.Scale(domain=chart_data.norms), **options)
 
 
-def line_colour(chart_data: ChartData, norms: Sequence[str] = ()) -> alt.Color:
-    """The same, with strokes in the legend: a norm's dash shows there. norms: those in it."""
-    shown = list(norms) or list(chart_data.norms)
-    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
-    return colour(chart_data, legend=legend)
+def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: bool = True) -> Any:
+    """The same, with strokes in the legend: a norm's dash shows there. norms: those in it.
+
+    Among many norms grey for those that do not stand out, who are not in the legend either.
+    """
+    few = outstanding(chart_data)
+    shown = [norm for norm in list(norms) or chart_data.norms if not few or norm in few]
+    keys = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
+    own = colour(chart_data, legend=keys if legend else None)
+    return alt.condition(standing_out(chart_data), own, alt.value(GREY)) if few else own
 
 
-def dash(chart_data: ChartData, **options: Any) -> alt.StrokeDash:
-    """A norm's dash."""
+def all_dashes(chart_data: ChartData, **options: Any) -> alt.StrokeDash:
+    """Every norm's dash."""
     look = norm_styles(chart_data.norms)
     scale = alt.Scale(domain=chart_data.norms, range=[list(look[n].dash) for n in chart_data.norms])
-    return alt.StrokeDash("norm:N", title=None, scale=scale, **options)
+    return alt.StrokeDash("norm:N", title=None, scale=scale, **{"legend": None, **options})
+
+
+def dash(chart_data: ChartData, **options: Any) -> Any:
+    """A norm's dash; among many none for those that do not stand out."""
+    few = outstanding(chart_data)
+    legend = alt.Legend(values=few) if few else alt.Undefined
+    own = all_dashes(chart_data, **{"legend": legend, **options})
+    return alt.condition(standing_out(chart_data), own, alt.value([1, 0])) if few else own
+
+
+def faint(chart_data: ChartData, channel: str, strong: float, weak: float) -> dict[str, Any]:
+    """{channel: a number for norms that stand out, and one for the others}; nothing for few."""
+    if not outstanding(chart_data):
+        return {}
+    found = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
+    return {channel: found}
+
+
+def norm_axis(chart_data: ChartData) -> alt.Axis:
+    """A horizontal axis of norms, whose names stand upright where there are many."""
+    if len(chart_data.norms) <= MANY:
+        return alt.Axis(labelAngle=0)
+    return alt.Axis(labelAngle=-50, labelOverlap=False, labelLimit=190)
 
 
 def shape(chart_data: ChartData, **options: Any) -> alt.Shape:
@@ -118,20 +190,70 @@ def layers_left_out(layers: pd.DataFrame, *, steps: bool = True) -> str:
 def lines_and_points(
     chart_data: ChartData, x: alt.X, y: alt.Y, tooltip: list[alt.Tooltip], size: int = 60
 ) -> list[alt.Chart]:
-    """A line a norm and its points, which tell their values; size: of a point, in square pixels."""
+    """A line a norm and its points, which tell their values; size: of a point, in square pixels.
+
+    Among many norms those that stand out are drawn once more, above the others.
+    """
+    few = outstanding(chart_data)
+    colours: Any = colour(chart_data)
+    if few:
+        own = colour(chart_data, legend=alt.Legend(values=few))
+        colours = alt.condition(standing_out(chart_data), own, alt.value(GREY))
     line = (
         alt.Chart()
-        .mark_line(strokeWidth=2)
+        .mark_line(strokeWidth=alt.Undefined if few else 2)
         .encode(
-            x=x, y=y, color=colour(chart_data), strokeDash=dash(chart_data), shape=shape(chart_data)
+            x=x,
+            y=y,
+            color=colours,
+            strokeDash=dash(chart_data, legend=None) if few else dash(chart_data),
+            detail="norm:N",
+            **({} if few else {"shape": shape(chart_data)}),
+            **faint(chart_data, "strokeWidth", 2.5, 1),
+            **faint(chart_data, "opacity", 1, 0.5),
         )
     )
     point = (
         alt.Chart()
         .mark_point(filled=True, size=size)
-        .encode(x=x, y=y, color=colour(chart_data), shape=shape(chart_data), tooltip=tooltip)
+        .encode(
+            x=x,
+            y=y,
+            color=colours,
+            shape=shape(chart_data, legend=None) if few else shape(chart_data),
+            tooltip=tooltip,
+            **faint(chart_data, "opacity", 1, 0.25),
+        )
     )
-    return [line, point]
+    if not few:
+        return [line, point]
+    above = line.transform_filter(alt.FieldOneOfPredicate(field="norm", oneOf=few))
+    return [line, above, point.add_params(pointer())]
+
+
+def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
+    """Ascending places moved as little as needed to be ``gap`` apart, within 0 to ``height``."""
+    groups: list[list[float]] = []  # [centre, members]
+    for place in places:
+        groups.append([place, 1])
+        while (
+            len(groups) > 1
+            and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2
+        ):
+            (b, n), (a, m) = groups.pop(), groups.pop()
+            groups.append([(a * m + b * n) / (m + n), m + n])
+    found = [
+        centre + gap * (place - (count - 1) / 2)
+        for centre, count in groups
+        for place in range(int(count))
+    ]
+    if found:
+        move = min(0.0, height - found[-1])
+        found = [place + move for place in found]
+        for at, place in enumerate(found):
+            least = 0.0 if at == 0 else found[at - 1] + gap
+            found[at] = max(place, least)
+    return found
 
 
 def facet(

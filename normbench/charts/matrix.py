@@ -17,7 +17,7 @@ PALE, DEEP = "#eaf1fb", "#0b4a9e"  # black and white text stand out on either by
 LIGHT_TEXT = 0.5  # the shade from which on text is white
 
 
-@chart("matrix", title="Each norm along the sweep", place=3, defines=("best set", "leader"))
+@chart("matrix", title="Each norm along the sweep", position=3, defines=("best set", "leader"))
 def matrix(chart_data: ChartData) -> Drawn | None:
     """The judged metric of each norm at each swept value, and how it stands to the best there."""
     table = chart_data.best

@@ -7,12 +7,12 @@ import numpy as np
 
 from normbench.charts.base import ChartData, chart
 from normbench.charts.judged import judged
-from normbench.charts.marks import Drawn, add_panels, colour, facet, shape
+from normbench.charts.marks import Drawn, add_panels, colour, facet, norm_axis, shape
 
 MISSED = 1.25  # where a miss stands, in budgets
 
 
-@chart("seeds", title="Seed by seed", place=32, defines=("seed", "pairs"))
+@chart("seeds", title="Seed by seed", position=32, defines=("seed", "pairs"))
 def seeds(chart_data: ChartData) -> Drawn | None:
     """The judged metric of every run: a point a run, a line a seed."""
     table, metric = chart_data.outcomes, chart_data.metric
@@ -30,7 +30,7 @@ def seeds(chart_data: ChartData) -> Drawn | None:
     order = chart_data.norms
     if len(panels) == 1 and len(chart_data.best):
         order = list(chart_data.best.sort_values("place")["norm"])
-    x = alt.X("norm:N", title=None, sort=order, axis=alt.Axis(labelAngle=0))
+    x = alt.X("norm:N", title=None, sort=order, axis=norm_axis(chart_data))
     y = alt.Y("value:Q", scale=scale, axis=axis)
     line = (
         alt.Chart()

@@ -6,13 +6,25 @@ import altair as alt
 import pandas as pd
 
 from normbench.charts.base import ChartData, chart
-from normbench.charts.marks import Drawn, add_panels, dash, facet, joined, line_colour, listed
+from normbench.charts.marks import (
+    Drawn,
+    add_panels,
+    dash,
+    facet,
+    faint,
+    joined,
+    line_colour,
+    listed,
+    outstanding,
+    pointer,
+    told_outstanding,
+)
 
 
 @chart(
     "survival",
     title="Not yet at target",
-    place=30,
+    position=30,
     scales=("x",),
     defines=("Kaplan-Meier", "target", "reached"),
 )
@@ -39,7 +51,14 @@ def survival(chart_data: ChartData) -> Drawn | None:
     line = (
         alt.Chart()
         .mark_line(interpolate="step-after", strokeWidth=2)
-        .encode(x=x, y=y, color=line_colour(chart_data, drawn), strokeDash=dash(chart_data))
+        .encode(
+            x=x,
+            y=y,
+            color=line_colour(chart_data, drawn),
+            strokeDash=dash(chart_data),
+            detail="norm:N",
+            **faint(chart_data, "opacity", 1, 0.5),
+        )
     )
     point = (
         alt.Chart()
@@ -54,14 +73,19 @@ def survival(chart_data: ChartData) -> Drawn | None:
                 alt.Tooltip("survival:Q", format=".0%", title="not yet at target"),
                 alt.Tooltip("at_risk:Q", title="runs still on the way"),
             ],
+            **faint(chart_data, "opacity", 1, 0.3),
         )
     )
+    layers = [line, point]
+    if few := outstanding(chart_data):
+        above = line.transform_filter(alt.FieldOneOfPredicate(field="norm", oneOf=few))
+        layers = [line, above, point.add_params(pointer())]
     description = (
         f"Each line starts at 100 % of a norm's runs and falls as they reach "
         f"{100 * chart_data.target:.1f} % validation accuracy; a line that stays up has runs that "
-        f"missed it within the budget.{never}"
+        f"missed it within the budget.{never}{told_outstanding(chart_data)}"
     )
-    return facet([line, point], shown, panels, description + note, x="independent")
+    return facet(layers, shown, panels, description + note, x="independent")
 
 
 def _never(lines: pd.DataFrame, chart_data: ChartData) -> str:

@@ -7,10 +7,20 @@ import numpy as np
 
 from normbench.analysis.groups import sweep_points
 from normbench.charts.base import ChartData, chart
-from normbench.charts.marks import Drawn, add_panels, colour, facet, lines_and_points
+from normbench.charts.marks import (
+    Drawn,
+    add_panels,
+    colour,
+    facet,
+    faint,
+    line_colour,
+    lines_and_points,
+    outstanding,
+    told_outstanding,
+)
 
 
-@chart("sweep", title="Accuracy against the swept key", place=80, defines=("val %", "reached"))
+@chart("sweep", title="Accuracy against the swept key", position=80, defines=("val %", "reached"))
 def sweep(chart_data: ChartData) -> Drawn | None:
     """Final validation accuracy at each value of the first swept key."""
     table = chart_data.convergence
@@ -31,7 +41,13 @@ def sweep(chart_data: ChartData) -> Drawn | None:
         alt.Chart()
         .mark_rule(opacity=0.6)
         .encode(
-            x=x, y=alt.Y("low:Q", axis=axis, scale=scale), y2="high:Q", color=colour(chart_data)
+            x=x,
+            y=alt.Y("low:Q", axis=axis, scale=scale),
+            y2="high:Q",
+            color=line_colour(chart_data, legend=False)
+            if outstanding(chart_data)
+            else colour(chart_data),
+            **faint(chart_data, "opacity", 0.6, 0.2),
         )
     )
     tooltip = [
@@ -44,6 +60,6 @@ def sweep(chart_data: ChartData) -> Drawn | None:
     marks = lines_and_points(chart_data, x, y, tooltip)
     description = (
         f"Means over seeds by {key}, with one standard deviation either way; a diverged run counts "
-        f"as chance.{note}"
+        f"as chance.{note}{told_outstanding(chart_data)}"
     )
     return facet([bar, *marks], shown, panels, description)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import altair as alt
 
 from normbench.charts.base import ChartData, chart
-from normbench.charts.marks import Drawn, add_panels, facet, lines_and_points
+from normbench.charts.marks import Drawn, add_panels, facet, lines_and_points, told_outstanding
 
 
 @chart(
     "sensitivity",
     title="Sensitivity to the tuned value",
-    place=70,
+    position=70,
     scales=("x",),
     defines=("val %", "best"),
 )
@@ -44,6 +44,6 @@ def sensitivity(chart_data: ChartData) -> Drawn | None:
     marks = lines_and_points(chart_data, x, y, tooltip)
     description = (
         "Means over the tuning seeds, a diverged run at chance. The broader a line's high part, "
-        f"the less the norm minds the value.{note}"
+        f"the less the norm minds the value.{note}{told_outstanding(chart_data)}"
     )
     return facet(marks, shown, panels, description)

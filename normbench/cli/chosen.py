@@ -25,8 +25,8 @@ def chosen(names: Sequence[str], results: Path) -> list[ExperimentStore]:
         return [locate(results, name) for name in names]
     store = latest(results)
     if store is None:
-        place = absolute(results_folder(results))
-        raise StoreError(f"no experiment in {place}\n    {NO_EXPERIMENT}")
+        folder = absolute(results_folder(results))
+        raise StoreError(f"no experiment in {folder}\n    {NO_EXPERIMENT}")
     count = len(experiments(store.results))
     which = "the only experiment" if count == 1 else f"the latest of {count} experiments"
     typer.echo(f"{store.name}: {which} in {absolute(store.results)}", err=True)

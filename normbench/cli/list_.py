@@ -28,6 +28,7 @@ class What(StrEnum):
     """What can be listed."""
 
     norms = "norms"
+    theory = "theory"
     models = "models"
     datasets = "datasets"
     exporters = "exporters"
@@ -83,7 +84,9 @@ def command(
     ] = [],  # noqa: B006
     form: Annotated[
         options.Format,
-        typer.Option("--format", help="With norms: markdown prints the page of the documentation."),
+        typer.Option(
+            "--format", help="With norms and theory: markdown prints the page of the documentation."
+        ),
     ] = options.Format.table,
     results: options.Results = options.RESULTS,
     json: options.Json = False,
@@ -96,22 +99,27 @@ def command(
     from normbench.store.experiment import absolute
 
     unread: list[str] = []
-    place = results_folder(results)
+    folder = results_folder(results)
     if what is What.norms and not (norm or state or every):
         _norms(names, trait, form, json)
         return
+    if what is What.theory and not (names or norm or state or every or trait):
+        _theory(form, json)
+        return
     if trait or form is not options.Format.table:
-        raise typer.BadParameter("--trait and --format go with `list norms`")
+        raise typer.BadParameter(
+            "--trait and --format go with `list norms` (--format with `list theory` as well)"
+        )
     if what is not What.runs and (names or norm or state or every):
         raise typer.BadParameter("experiments, --all, --norm and --state go with `list runs`")
     if every and names:
         raise typer.BadParameter("--all lists the runs of every experiment; name none")
     if what is What.runs:
-        rows, columns = _runs(place, names, every, norm, state, unread)
+        rows, columns = _runs(folder, names, every, norm, state, unread)
     elif what is What.experiments:
         from normbench.report.listing import experiment_columns, experiment_rows
 
-        rows, columns = experiment_rows(place, time.time(), unread), experiment_columns()
+        rows, columns = experiment_rows(folder, time.time(), unread), experiment_columns()
     else:
         rows, columns = _known(what), [_column(heading) for heading in ("name", "what")]
     if json:
@@ -121,9 +129,29 @@ def command(
         out.print(rich_table(what.value, rows, columns, out.width))
     elif not unread:
         chosen = " of that norm and state" if norm or state else ""
-        typer.echo(f"no {what.value}{chosen} in {absolute(place)}", err=True)
+        typer.echo(f"no {what.value}{chosen} in {absolute(folder)}", err=True)
     if unread:
         raise StoreError("\n".join(unread))
+
+
+def _theory(form: options.Format, json: bool) -> None:
+    """What theory says of every method, or the documentation's page of it."""
+    from normbench.cli.output import print_json
+    from normbench.report import theory
+    from normbench.report.tables import console, rich_table
+
+    if form is options.Format.markdown:
+        typer.echo(theory.markdown(), nl=False)
+        return
+    if form is not options.Format.table:
+        raise typer.BadParameter("`list theory` is a table, or a page of markdown")
+    rows = theory.rows()
+    if json:
+        print_json({"theory": rows})
+        return
+    columns = [_column(key) for key in theory.HEADINGS]
+    out = console()
+    out.print(rich_table("theory", rows, columns, out.width))
 
 
 def _norms(names: list[str], traits: list[str], form: options.Format, json: bool) -> None:
@@ -193,13 +221,13 @@ def _known(what: What) -> list[dict[str, str]]:
     if what is What.configs:
         known = {path.stem: path for path in bundled()} | bundled_for_claims()
         return [{"name": name, "what": _heading(path)} for name, path in known.items()]
-    place, name = {
+    module, name = {
         What.norms: ("normbench.norms", "NORMS"),
         What.models: ("normbench.models", "MODELS"),
         What.datasets: ("normbench.data", "DATASETS"),
         What.exporters: ("normbench.exporters", "EXPORTERS"),
     }[what]
-    registry: Registry[Any] = getattr(importlib.import_module(place), name)
+    registry: Registry[Any] = getattr(importlib.import_module(module), name)
     return [{"name": name, "what": summary(registry[name])} for name in registry]
 
 

@@ -50,8 +50,11 @@ def command(
         _show_experiment(store.results, store.name, json=json)
         return
     names = [path.stem for path in bundled()]
-    known = what in names or what in bundled_for_claims()
-    if known or Path(what).is_file() or what.endswith((".yaml", ".yml")):
+    if (
+        what in (*names, *bundled_for_claims())
+        or Path(what).is_file()
+        or what.endswith((".yaml", ".yml"))
+    ):
         _show_config(what, set_, data_dir, json=json)
         return
     if set_:
@@ -60,9 +63,9 @@ def command(
     if len(path.parts) > 1 and ExperimentStore.is_at(path):
         path = path.resolve()
         results, what = path.parent, path.name
-    place = results_folder(results)
-    if what.strip("/") and ExperimentStore.is_at(place / what):
-        _show_experiment(place, what.rstrip("/"), json=json)
+    folder = results_folder(results)
+    if what.strip("/") and ExperimentStore.is_at(folder / what):
+        _show_experiment(folder, what.rstrip("/"), json=json)
         return
     try:
         store, run = find_run(results, what)

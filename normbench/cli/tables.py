@@ -109,14 +109,14 @@ def _footer(comparison: ExperimentResult, found: Answer, results: Path) -> None:
     out.print(Text(comparison.fairness_text(same if equal else ""), style="dim"))
     if line := pytorch_line(comparison, found):
         out.print(Text(line), soft_wrap=not out.is_terminal)
-    place = "" if results == RESULTS else f" --results {results}"
+    option = "" if results == RESULTS else f" --results {results}"
     lines = [f"results: {comparison.results.path}"]
-    lines += [f"next: normbench compare {comparison.name} --full{place}"]
-    lines += [f"      normbench report {comparison.name}{place}"]
+    lines += [f"next: normbench compare {comparison.name} --full{option}"]
+    lines += [f"      normbench report {comparison.name}{option}"]
     if line:
         norm = found.recommended or found.open_leader
         lines += [
-            f"      normbench compare {comparison.name} --swap {shlex.quote(str(norm))}{place}"
+            f"      normbench compare {comparison.name} --swap {shlex.quote(str(norm))}{option}"
         ]
     for line in lines:
         out.print(Text(line, style="dim"), soft_wrap=not out.is_terminal)

@@ -16,7 +16,8 @@ from normbench.config.components import (
 from normbench.config.errors import Path, config_error
 from normbench.config.training import MuonConfig
 from normbench.errors import ConfigError, Problem
-from normbench.models.assemble import anatomy, problem_of, step_problem
+from normbench.models.assemble import anatomy, layer_problem, problem_of, step_problem
+from normbench.models.network import NO_MATRIX
 
 if TYPE_CHECKING:
     from normbench.config.experiment import ExperimentConfig
@@ -28,17 +29,20 @@ def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
 
 
 def model_problem(
-    data: DataConfig, model: ModelConfig, shape: tuple[int, int, int] | None = None
+    data: DataConfig,
+    model: ModelConfig,
+    shape: tuple[int, int, int] | None = None,
+    num_classes: int | None = None,
 ) -> Problem | None:
     """Why this network cannot work on these images, with its author's frames; None when it can.
 
-    shape: of an image, where the files have told.
+    shape: of an image, num_classes: both where the files have told.
     """
     shape = shape or image_shape(data)
     if shape is None:
         return None
     try:
-        anatomy(model.blueprint(), shape)
+        anatomy(model.blueprint(), shape, num_classes)
     except ConfigError as error:
         problem = error.problems[0]
         if f"{shape[0]}x{shape[1]}" in problem.message and not problem.hint:
@@ -52,17 +56,26 @@ def norm_problem(
     data: DataConfig, model: ModelConfig, normalization: NormalizationConfig, norm: NormConfig
 ) -> str | None:
     """Why this norm makes no sense somewhere in this network; None when it does."""
-    shape = image_shape(data)
-    if shape is None or model_problem(data, model):
+    found = norm_fault(data, model, normalization, norm)
+    return found.message if found else None
+
+
+def norm_fault(
+    data: DataConfig,
+    model: ModelConfig,
+    normalization: NormalizationConfig,
+    norm: NormConfig,
+    shape: tuple[int, int, int] | None = None,
+) -> Problem | None:
+    """The same, with the frames of a layer that the user wrote. shape: as of ``model_problem``."""
+    shape = shape or image_shape(data)
+    if shape is None or model_problem(data, model, shape):
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
-    return problem_of(blueprint, anatomy(blueprint, shape), method, data.batch_size)
-
-
-NO_MATRIX = (
-    "muon orthogonalizes the matrices of hidden Linear layers, and this network has none (the "
-    "kernels of convolutions, the first layer and the head are AdamW's)"
-)
+    found = anatomy(blueprint, shape)
+    if reason := problem_of(blueprint, found, method, data.batch_size):
+        return Problem("norms", reason)
+    return layer_problem(found, method)
 
 
 def optimizer_problem(experiment: ExperimentConfig) -> tuple[Path, PydanticCustomError] | None:

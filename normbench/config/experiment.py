@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_problem, optimizer_problem, runtime_problems
+from normbench.config.checks import model_problem, norm_fault, optimizer_problem, runtime_problems
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -33,12 +33,13 @@ from normbench.config.grid import (
     expand,
 )
 from normbench.config.run import Data, Model, Norm, Optimizer, RunConfig
-from normbench.config.schema import Section, TaggedUnion
+from normbench.config.schema import Section, TaggedUnion, with_kind
 from normbench.config.training import (
     OPTIMIZER,
     FixedTarget,
     PilotTarget,
     ProbesConfig,
+    ReportConfig,
     RuntimeConfig,
     TrainingConfig,
     VerdictConfig,
@@ -60,11 +61,9 @@ def _name(name: str) -> str:
 def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
     """The norm, if it makes sense in the network and data of the same config."""
     if {"data", "model", "normalization"} <= info.data.keys():
-        reason = norm_problem(
-            info.data["data"], info.data["model"], info.data["normalization"], norm
-        )
-        if reason:
-            raise config_error(reason)
+        wrong = norm_fault(info.data["data"], info.data["model"], info.data["normalization"], norm)
+        if wrong:
+            raise config_error(wrong.message, wrong.hint)
     return norm
 
 
@@ -121,6 +120,7 @@ class ExperimentConfig(Section):
     )
     tune: TuneConfig | None = Field(None, description="a grid searched for every norm")
     probes: ProbesConfig = Field(default_factory=ProbesConfig, description="measurements inside")
+    report: ReportConfig = Field(default_factory=ReportConfig, description="the page of results")
     runtime: RuntimeConfig = Field(
         default_factory=RuntimeConfig, description="threads, device, resources"
     )
@@ -213,7 +213,7 @@ class ExperimentConfig(Section):
         given |= {key: given.get(key, {}) for key in ("data", "model", "norms", "optimizer")}
         if given.get("seeds") == {}:  # every key of theirs has its default
             given["seeds"] = "auto"
-        return {key: _with_kind(given[key], whole[key]) for key in whole if key in given}
+        return {key: with_kind(given[key], whole[key]) for key in whole if key in given}
 
     def _at(self, sweep_point: Mapping[str, Any]) -> ExperimentConfig:
         tree = self.resolved() | {"sweep": {}, "tune": None}
@@ -382,16 +382,3 @@ def _blame(
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else describe(value).split(" (")[0]
-
-
-def _with_kind(given: Any, whole: Any) -> Any:
-    """A part of a config that lacks its defaults, with what says of which kind it is."""
-    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
-        parts = [_with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
-        return [
-            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
-        ]
-    if not (isinstance(given, dict) and isinstance(whole, dict)):
-        return given
-    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
-    return kind | {key: _with_kind(value, whole.get(key)) for key, value in given.items()}

@@ -25,6 +25,7 @@ FEWEST_TUNE_SEEDS = 3
 
 _FIXED = (
     *("name", "norms", "baseline", "target", "verdict", "seeds", "sweep", "tune", "probes"),
+    "report",
     "runtime",
 )
 

@@ -50,6 +50,8 @@ def load(
             except ConfigError as error:
                 problems += error.problems
     _anchor(document.tree, Path())  # what overrides brought counts from the current folder
+    if (given := document.origins.get(("model", "path"))) is not None:
+        document.origins[("model", "kind")] = given
     _forget_baseline(document)
     experiment = None
     stem = experiment_name(source.stem) if isinstance(source, Path) else ""
@@ -94,7 +96,8 @@ def _anchor(tree: dict[str, Any], base: Path) -> None:
         if isinstance(value, str):
             return anchored(value, base)
         if isinstance(value, dict):
-            if "kind" not in value and is_reference(str(value.get("path", ""))):
+            replaced = "kind" not in value or is_reference(str(value["kind"]))
+            if replaced and is_reference(str(value.get("path", ""))):
                 value["kind"] = value.pop("path")
             if isinstance(value.get("kind"), str):
                 value["kind"] = anchored(value["kind"], base)

@@ -173,3 +173,16 @@ def with_options(base: type[S], tag: str, kind: str, options: type) -> type[S]:
 def option_values(section: Section, options: type) -> dict[str, Any]:
     """The values of the fields of ``options`` in ``section``."""
     return {item.name: getattr(section, item.name) for item in dataclasses.fields(options)}
+
+
+def with_kind(given: Any, whole: Any) -> Any:
+    """A part of a config that lacks its defaults, with what says of which kind it is."""
+    if isinstance(given, list) and isinstance(whole, list) and len(given) == len(whole):
+        parts = [with_kind(one, all_) for one, all_ in zip(given, whole, strict=True)]
+        return [
+            one["kind"] if isinstance(one, dict) and [*one] == ["kind"] else one for one in parts
+        ]
+    if not (isinstance(given, dict) and isinstance(whole, dict)):
+        return given
+    kind = {key: whole[key] for key in ("kind", "dataset") if key in whole}
+    return kind | {key: with_kind(value, whole.get(key)) for key, value in given.items()}

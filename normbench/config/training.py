@@ -269,6 +269,14 @@ class ProbesConfig(Section):
         return self
 
 
+class ReportConfig(Section):
+    """What the page of the results shows besides. It changes no run."""
+
+    misclassified: int = Field(
+        0, ge=0, le=100, description="test images of each norm that come out wrong, as pictures"
+    )
+
+
 def _device(name: str) -> str:
     kind, colon, index = name.partition(":")
     if name == "cpu" or (kind == "cuda" and (not colon or (index.isascii() and index.isdigit()))):

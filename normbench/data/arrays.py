@@ -54,12 +54,12 @@ def assembled(
     test: Part | None,
     *,
     name: str,
-    place: str,
+    origin: str,
     classes: Sequence[Any] | None = None,
     layout: Layout = "auto",
     resize: int | None = None,
 ) -> RawDataset:
-    """The dataset of these parts. Raises DataError, which begins with ``place``.
+    """The dataset of these parts. Raises DataError, which begins with ``origin``.
 
     name: of the source; without a test part, a fixed stratified fifth of the training images is
     drawn from the stream of that name. classes: their names, in the order of their numbers.
@@ -86,7 +86,7 @@ def assembled(
         own = next(pairs) if validation is not None else None
         return joined(first, own, next(pairs, None), known, name)
     except DataError as error:
-        raise DataError(f"{place}: {error}") from None
+        raise DataError(f"{origin}: {error}") from None
 
 
 def _of_one_kind(parts: Sequence[Part], images: list[Images]) -> list[Images]:

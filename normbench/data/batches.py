@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from normbench.data.catalog import Images
-from normbench.data.prepared import Dataset
 from normbench.seeding import stream
+
+if TYPE_CHECKING:
+    from normbench.data.catalog import Images
+    from normbench.data.prepared import Dataset
 
 Layout = Literal["flat", "image"]
 Indices = npt.NDArray[np.int64] | Tensor

@@ -19,22 +19,22 @@ EXPECTED = (
 
 
 def from_names(
-    arrays: Mapping[str, Any], *, name: str, place: str, layout: Layout, resize: int | None
+    arrays: Mapping[str, Any], *, name: str, origin: str, layout: Layout, resize: int | None
 ) -> RawDataset:
     """The dataset of a mapping of arrays; see ``assembled``. Raises DataError."""
     style = next((style for style in _STYLES if style[0].format("train") in arrays), None)
     if style is None:
         found = suggest("x_train", list(arrays)) or "known: nothing"
-        raise DataError(f"{place}: no x_train in it; {EXPECTED}\n    {found}")
+        raise DataError(f"{origin}: no x_train in it; {EXPECTED}\n    {found}")
     known = {template.format(part) for part in _PARTS for template in style}
     if odd := sorted(arrays.keys() - known - {_CLASSES}):
-        raise DataError(f"{place}: nothing is known of {odd[0]!r}; {EXPECTED}")
+        raise DataError(f"{origin}: nothing is known of {odd[0]!r}; {EXPECTED}")
     parts: dict[str, Part] = {}
     for part in _PARTS:
         x, y = (template.format(part) for template in style)
         if (x in arrays) != (y in arrays):
             there, lacks = (x, y) if x in arrays else (y, x)
-            raise DataError(f"{place}: {there} without {lacks}; {EXPECTED}")
+            raise DataError(f"{origin}: {there} without {lacks}; {EXPECTED}")
         if x in arrays:
             parts[part] = Part(arrays[x], arrays[y], (x, y))
     return assembled(
@@ -42,7 +42,7 @@ def from_names(
         parts.get("val"),
         parts.get("test"),
         name=name,
-        place=place,
+        origin=origin,
         classes=arrays.get(_CLASSES),
         layout=layout,
         resize=resize,

@@ -348,19 +348,19 @@ def _folder(cache: Path, name: str, source: Source, root: Path, files: Sequence[
     return cache / "prepared" / f"{name}-{key[:16]}"
 
 
-def _check(raw: RawDataset, place: Path) -> None:
+def _check(raw: RawDataset, origin: Path) -> None:
     for part, images, labels in (
         ("training", raw.train_images, raw.train_labels),
         ("test", raw.test_images, raw.test_labels),
     ):
         if len(images) != len(labels):
-            raise DataError(f"{place}: {len(images)} {part} images but {len(labels)} labels")
+            raise DataError(f"{origin}: {len(images)} {part} images but {len(labels)} labels")
         if len(images) == 0 or images.size == 0:
-            raise DataError(f"{place}: no {part} images")
+            raise DataError(f"{origin}: no {part} images")
         if labels.min() < 0 or labels.max() >= len(raw.classes):
-            raise DataError(f"{place}: a {part} label is not one of {len(raw.classes)} classes")
+            raise DataError(f"{origin}: a {part} label is not one of {len(raw.classes)} classes")
     if raw.train_images.shape[1:] != raw.test_images.shape[1:]:
-        raise DataError(f"{place}: training and test images differ in shape")
+        raise DataError(f"{origin}: training and test images differ in shape")
 
 
 def _write(name: str, raw: RawDataset, folder: Path) -> None:

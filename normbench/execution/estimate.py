@@ -36,9 +36,9 @@ def estimate(plan: Sequence[PlannedRun], dataset: Dataset, jobs: int) -> pd.Data
     rows: list[dict[str, Any]] = []
     crashes: dict[str, str] = {}
     with kept():
-        for place, runs in enumerate(kinds.values()):
+        for index, runs in enumerate(kinds.values()):
             try:
-                rows.append(_row(runs[0], len(runs), dataset, timed=place < TIMED_KINDS))
+                rows.append(_row(runs[0], len(runs), dataset, timed=index < TIMED_KINDS))
             except NormbenchError:
                 raise
             except Exception as error:  # of a norm or a network, which may be the user's

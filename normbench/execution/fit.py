@@ -39,7 +39,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
     Too few images for the split or a batch, a warmup longer than the budget, no such device;
     here: whether it is this machine's devices that count.
     """
-    from normbench.config.checks import model_problem
+    from normbench.config.checks import image_shape, model_problem, norm_fault
     from normbench.seeding import stream
     from normbench.training.budget import total_steps
 
@@ -57,9 +57,20 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
                 left[validation] = len(train)
         except ValueError as error:
             raise ConfigError([Problem("data.validation", str(error))]) from None
-        if wrong := model_problem(config.data, config.model, dataset.image_shape):
+        if wrong := model_problem(
+            config.data, config.model, dataset.image_shape, dataset.num_classes
+        ):
             raise ConfigError([wrong])
         steps = total_steps(config, left[validation])
         if warmup >= steps:
             message = f"must be below the {steps} steps of the budget, got {warmup}"
             raise ConfigError([Problem("optimizer.warmup_steps", message)])
+    under = {repr((run.sweep_point, run.tuned, run.norm)): run for run in plan}
+    for run in under.values():
+        config = run.config
+        if image_shape(config.data) is not None:
+            continue  # checked with the config
+        parts = (config.data, config.model, config.normalization, config.norm)
+        if wrong := norm_fault(*parts, dataset.image_shape):
+            message = f"{run.norm}: {wrong.message}"
+            raise ConfigError([Problem("norms", message, wrong.hint)])

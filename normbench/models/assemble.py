@@ -25,6 +25,7 @@ from normbench.models.network import Blueprint, Network
 from normbench.models.slots import Anatomy, examine
 from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
 from normbench.norms import NormMethod
+from normbench.norms.layouts import layer_at
 
 
 def assemble(
@@ -138,6 +139,27 @@ def problem_of(
     return None
 
 
+def layer_problem(anatomy: Anatomy, method: NormMethod) -> Problem | None:
+    """Why a layer that another wrote does not work where it would stand, with the frames of its
+    code; None where it does, and for methods of this package, which their tests hold.
+    """
+    ours = type(method).__module__.startswith("normbench.") and not hasattr(method, "layer_class")
+    for slot in () if ours else anatomy.slots:
+        if not method.replaces and slot.default is None:
+            continue
+        sizes = "x".join(map(str, slot.shape))
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                y = layer_at(method, slot)(torch.ones(2, *slot.shape))
+        except Exception as error:
+            told = f"its layer for {slot.path}, of {sizes}, raises {summary_of(error)}"
+            return Problem("norms", told, their_frames(error))
+        if not isinstance(y, Tensor) or y.shape != (2, *slot.shape):
+            gives = "x".join(map(str, y.shape[1:])) if isinstance(y, Tensor) else type(y).__name__
+            return Problem("norms", f"its layer for {slot.path} gives {gives} for {sizes}")
+    return None
+
+
 def step_problem(
     draws: bool, method: NormMethod, *, stacked: bool, compiled: bool
 ) -> tuple[str, str] | None:
@@ -160,7 +182,7 @@ def _anatomy(key: str, plan: _Plan) -> Anatomy:
     # Another's constructor may look at values, which there are none of on the meta device.
     on = nullcontext() if plan.blueprint.architecture.open else torch.device("meta")
     with on:
-        module = _built(plan.blueprint, plan.image_shape, plan.num_classes, 0)
+        module = _built(plan.blueprint, plan.image_shape, plan.num_classes or CLASSES, 0)
     return _examined(plan.blueprint, module, plan.image_shape, plan.num_classes)
 
 
@@ -168,7 +190,7 @@ def _anatomy(key: str, plan: _Plan) -> Anatomy:
 class _Plan:
     blueprint: Blueprint
     image_shape: ImageShape
-    num_classes: int
+    num_classes: int | None
 
     def __hash__(self) -> int:
         return 0  # the key beside it says all
@@ -177,8 +199,17 @@ class _Plan:
         return isinstance(other, _Plan)
 
 
-def anatomy(blueprint: Blueprint, image_shape: ImageShape, num_classes: int = 10) -> Anatomy:
-    """What such a network looks like inside, without drawing its weights. Raises ConfigError."""
+CLASSES = 10
+"""Of a network that is looked at before the data have told how many there are."""
+
+
+def anatomy(
+    blueprint: Blueprint, image_shape: ImageShape, num_classes: int | None = None
+) -> Anatomy:
+    """What such a network looks like inside, without drawing its weights. Raises ConfigError.
+
+    num_classes: None while it is not known; then nothing is said of how many logits there are.
+    """
     plan = _Plan(blueprint, image_shape, num_classes)
     # The architecture itself as well: an edited file makes another one.
     return _anatomy(repr((blueprint, id(blueprint.architecture), image_shape, num_classes)), plan)
@@ -203,7 +234,7 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
 
 
 def _examined(
-    blueprint: Blueprint, module: nn.Module, image_shape: ImageShape, num_classes: int
+    blueprint: Blueprint, module: nn.Module, image_shape: ImageShape, num_classes: int | None
 ) -> Anatomy:
     height, width, channels = image_shape
     flat = blueprint.architecture.layout == "flat"
@@ -217,8 +248,10 @@ def _examined(
     except Untraceable as error:
         cause = error.__cause__
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
-        larger = "images can be made larger with  data.resize: 64"
-        hint = "\n".join(filter(None, (larger, frames)))
+        remedy = "images can be made larger with  data.resize: 64"
+        if "channels" in str(cause):
+            remedy = f"the images have {channels} channels; its constructor may take image_shape"
+        hint = "\n".join(filter(None, (remedy, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
     if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
         _check_logits(found.output, num_classes, "")
@@ -238,18 +271,16 @@ def _examined(
     return replace(found, draws=trained.draws, kept=kept)
 
 
-def _check_logits(shape: tuple[int, ...], num_classes: int, when: str) -> None:
-    """Raise ConfigError unless this is the shape of two examples' logits."""
+def _check_logits(shape: tuple[int, ...], num_classes: int | None, when: str) -> None:
+    """Raise ConfigError unless this is the shape of two examples' logits, of so many classes."""
     if not shape:
         message = f"the network does not return logits [N, classes]{when}"
         hint = "name where in its tuple or dict they are:  output: 0"
         raise ConfigError([Problem("model", message, hint)])
-    if shape != (2, num_classes):
+    if len(shape) != 2 or shape[0] != 2 or num_classes not in (None, shape[1]):
         sizes = "x".join(map(str, shape[1:])) or "no"
-        message = (
-            f"the network gives {sizes} numbers an image{when}, and the data have {num_classes} "
-            "classes"
-        )
+        have = f"the data have {num_classes} classes" if num_classes else "[N, classes] is needed"
+        message = f"the network gives {sizes} numbers an image{when}, and {have}"
         hint = "let its constructor take num_classes, or give the number in model.args"
         raise ConfigError([Problem("model", message, hint)])
 

@@ -47,11 +47,14 @@ class Architecture:
     each option) and ``layout`` (what a batch looks like: "flat" [N, F] or "image" [N, C, H, W]).
 
     open: whether the network is another's, which the config's activation, bias and placement do not
-    reach, and whose parameters its own constructor draws.
+    reach, and whose parameters its own constructor draws. in_order: whether its parts are called
+    one after another, in the order in which they were made, which theory of residual networks
+    takes for granted.
     """
 
     layout: ClassVar[Literal["flat", "image"]] = "image"
     open: ClassVar[bool] = False
+    in_order: ClassVar[bool] = False
     Options: ClassVar[type] = NoOptions
 
     @classmethod

@@ -15,6 +15,11 @@ from normbench.models.roles import Role, hidden_matrices
 from normbench.models.slots import Kept, Layer
 from normbench.norms import NormMethod, NormSlot, Rule
 
+NO_MATRIX = (
+    "muon orthogonalizes the matrices of hidden Linear layers, and this network has none (the "
+    "kernels of convolutions, the first layer and the head are AdamW's)"
+)
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -116,6 +121,12 @@ class Network:
         """Every residual block by its path, from input to output."""
         found = self.module.named_modules()
         return {path: part for path, part in found if isinstance(part, Residual)}
+
+    def block_of_layers(self) -> tuple[int | None, ...]:
+        """The number, from 0, of the residual block that each layer stands in; None of none. [L]"""
+        paths = list(self.blocks())
+        around = [[p for p in paths if layer.path.startswith(f"{p}.")] for layer in self.layers]
+        return tuple(paths.index(max(found, key=len)) if found else None for found in around)
 
     def norms(self) -> list[nn.Module]:
         """The module at each slot, from input to output."""

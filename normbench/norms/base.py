@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,148 +22,18 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.laws import Law
+from normbench.norms.slot import Axes as Axes
+from normbench.norms.slot import NormPolicy as NormPolicy
+from normbench.norms.slot import NormSlot as NormSlot
+from normbench.norms.traits import Rule as Rule
+from normbench.norms.traits import Statistics as Statistics
+from normbench.norms.traits import Traits as Traits
 from normbench.registry import Registry
 
 Floats = npt.NDArray[np.float64]
-Axes = Literal["chw", "c"]
-Statistics = Literal["batch", "example", "none"]
 EvalStatistics = Literal["ema", "precise", "batch"]
 """What stands for a batch's statistics in evaluation: see ``training/evaluation``."""
 Part = Literal["norm", "activation", "weight", "residual", "init"]
-
-
-@dataclass(frozen=True)
-class NormPolicy:
-    """The policy that every norm of an experiment shares; there are no per-layer defaults.
-
-    eps: added to the (mean) square before the root; affine: learn a scale (and, where the method
-    has one, a shift) per feature or channel; momentum: weight of the newest batch in running
-    statistics; axes: what one example's statistics on images run over, all of C,H,W or only C.
-    """
-
-    eps: float = 1e-5
-    affine: bool = True
-    momentum: float = 0.1
-    axes: Axes = "chw"
-
-
-@dataclass(frozen=True)
-class NormSlot:
-    """A place for a norm in a network, found by a forward pass (``models/slots``).
-
-    path: its address; features: how many are normalized each by itself; shape: of one example
-    there, (F,), (C, H, W) or (L, C); feature_dim: where the features stand in [N, *shape], 1 or -1;
-    producer: path of the Linear or Conv whose output enters, None where something else does;
-    activation: path of the module that follows, None where a function or nothing does; branch: path
-    of the residual block it is part of; calls: in one forward pass; default: the norm that the
-    architecture's authors put there, of a placeholder.
-    """
-
-    path: str
-    features: int
-    shape: tuple[int, ...]
-    feature_dim: int = 1
-    producer: str | None = None
-    activation: str | None = None
-    branch: str | None = None
-    calls: int = 1
-    default: str | None = None
-
-    @classmethod
-    def of(cls, *shape: int) -> NormSlot:
-        """A slot for [N, F] or [N, C, *positions], of no network: for a layer by itself."""
-        return cls("norm", shape[0], shape)
-
-    @property
-    def positions(self) -> int:
-        """Positions of each feature in one example: H*W, L; 1 for [N, F]."""
-        return math.prod(self.shape) // self.features
-
-    @property
-    def has_positions(self) -> bool:
-        """Whether an example is more than a vector of features."""
-        return len(self.shape) > 1
-
-    @property
-    def layer_shape(self) -> tuple[int, ...]:
-        """One example as a method's layer sees it: (F,) or (C, H, W)."""
-        if not self.has_positions:
-            return self.shape
-        rest = self.shape[1:] if self.feature_dim == 1 else self.shape[:-1]
-        return self.features, rest[0], math.prod(rest[1:])
-
-    def of_one_token(self) -> NormSlot:
-        """The same place, seen from a single token."""
-        return dataclasses.replace(self, shape=(self.features,), feature_dim=1)
-
-    @property
-    def is_tokens(self) -> bool:
-        """Whether the features stand last, as in a sequence of tokens [N, L, C]."""
-        return self.has_positions and self.feature_dim == -1
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What is known of a method. None or empty is unknown: then nothing is said of it.
-
-    statistics: what the mean square that it divides by is taken over, "none" where it divides by
-    none; centered: whether a mean is subtracted first; plain: whether it does nothing besides but
-    an affine, so that what follows from those two alone holds; over: what statistics are over, in
-    words, where these do not say it; batch_dependent: whether in training an example's output
-    depends on the others'; formula: in one line; year, paper: of the source; eps: where it stands,
-    inside or outside of the root, as a bound, or nowhere; parameters: how
-    many, in words, where its layers do not tell; state: what it keeps beside parameters;
-    gradient: how the backward pass is another than the derivative of the forward pass; convention:
-    which variance, the sense of momentum, what of rates, decay and bounds the paper fixes;
-    reference: the authors' code, and how this differs from it.
-    """
-
-    statistics: Statistics | None = None
-    centered: bool | None = None
-    plain: bool = True
-    over: str = ""
-    batch_dependent: bool | None = None
-    formula: str = ""
-    year: int | None = None
-    paper: str = ""
-    eps: Literal["inside", "outside", "clamped", "none"] | None = None
-    parameters: str = ""
-    state: str = "none"
-    train_differs: bool | None = None
-    gradient: str = ""
-    convention: str = ""
-    reference: str = ""
-
-    @property
-    def mixes_examples(self) -> bool:
-        """Whether in training an example's output may depend on the others of its batch."""
-        return self.statistics == "batch" or (
-            self.batch_dependent is not False and (self.batch_dependent or self.statistics is None)
-        )
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the paper fixes for a parameter of a norm.
-
-    rate: factor on the learning rate; low, high: bounds after every update; decay: whether weight
-    decay pulls on it, whatever the config says of norms (None: as that says).
-    """
-
-    rate: float = 1.0
-    low: float | None = None
-    high: float | None = None
-    decay: bool | None = None
-
-    @property
-    def text(self) -> str:
-        """The same in words; empty where nothing is fixed."""
-        parts = [f"{self.rate:g} times the learning rate"] if self.rate != 1 else []
-        parts += [f"at least {self.low:g}"] if self.low is not None else []
-        parts += [f"at most {self.high:g}"] if self.high is not None else []
-        if self.decay is not None:
-            parts.append("weight decay" if self.decay else "no weight decay")
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -214,6 +83,19 @@ class NormMethod:
     def standard_layers(self) -> bool:
         """Whether weights, activations, branches and initial values stay those of the config."""
         return self.replaces <= {"norm"}
+
+    @property
+    def family(self) -> str:
+        """What it takes its statistics over, or what it changes, in a word or two: for panels."""
+        if "residual" in self.replaces:
+            return "residual branches"
+        if "weight" in self.replaces:
+            return "weights"
+        if self.traits.statistics is None and self.traits.batch_dependent is None:
+            return "not declared" if self.replaces else "the network's own"
+        if self.traits.mixes_examples:
+            return "over the batch"
+        return "over an example" if self.traits.statistics == "example" else "no statistics"
 
     def norm(self, slot: NormSlot) -> nn.Module:
         """The module that stands at ``slot``: [N, F] or [N, C, H, W] -> the same shape.

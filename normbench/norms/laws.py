@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from normbench.norms.traits import Statistics
+
 Gate = tuple[Literal["tanh", "erf", "isru", "silu"], float, float]
 """(f, inner, outer): the function outer * f(inner * x)."""
 
@@ -28,7 +30,7 @@ class Law:
     what comes out, or with ``raw`` to what goes in, before it is divided.
     """
 
-    statistics: Literal["batch", "example", "none"]
+    statistics: Statistics
     centered: bool
     size: int | None = None
     partial: bool = False

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from normbench.norms.base import NORMS, Traits
+from normbench.norms.base import NORMS, NormSlot, Traits
+from normbench.norms.laws import Law
 from normbench.norms.weightwise import WeightMethod, inputs_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class WeightNorm(WeightMethod):
     @property
     def starts_from_data(self) -> bool:
         return bool(self.options.init == "data")
+
+    def law(self, slot: NormSlot) -> Law | str:
+        if self.starts_from_data:
+            return "theory has no law of weights and biases that go together, as data set them"
+        return super().law(slot)
 
     def why_reinitialized(self) -> str:
         if self.options.init == "data":

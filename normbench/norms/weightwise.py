@@ -18,7 +18,7 @@ class WeightMethod(NormMethod):
     def norm(self, slot: NormSlot) -> nn.Module:
         return nn.Identity()
 
-    def law(self, slot: NormSlot) -> Law:
+    def law(self, slot: NormSlot) -> Law | str:
         return Law("none", centered=False)
 
     def reference(

@@ -21,6 +21,11 @@ from normbench.models.network import Network
 from normbench.models.residual import Residual
 from normbench.registry import Registry
 
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+VALUES = 8192
+"""About how many values of a layer quantiles are taken of: sorting all would take longer than the
+training step."""
+
 EXAMPLES = 128
 """How many examples of a batch are compared with one another: the singular values of more would
 take longer than the training step."""
@@ -53,17 +58,29 @@ class Capture:
     stream_gradients: dict[int, Tensor] = field(default_factory=dict)
     identity_shares: dict[int, Tensor] = field(default_factory=dict)
 
-    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor:
-        """For each layer the value of its block, NaN where it has none. [L]"""
-        near = self.activation_outputs[0]
-        missing = torch.full((), math.nan, device=near.device)
+    def of_blocks(self, values: Mapping[int, Tensor]) -> Tensor | None:
+        """For each layer the value of its block, NaN where it is in none; None without blocks."""
+        if not self.streams:
+            return None
+        missing = torch.full((), math.nan, device=next(iter(self.streams.values())).device)
         found = [missing if at is None else values.get(at, missing) for at in self.blocks]
-        return torch.stack([v.float() for v in found or [missing] * len(self.activation_outputs)])
+        return torch.stack([value.float() for value in found])
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
         missing = math.nan
         return [w.grad if w.grad is not None else torch.full_like(w, missing) for w in self.weights]
+
+    @cached_property
+    def input_quantiles(self) -> Tensor:
+        """The quantiles ``SHARES`` of each layer's activation inputs: [L, 5] float32."""
+        shares = torch.tensor(SHARES, device=self.activation_inputs[0].device)
+        found = []
+        for values in self.activation_inputs:
+            # An odd stride, which meets every one of a power of two of units.
+            stride = max(1, values.numel() // VALUES) | 1
+            found.append(torch.quantile(values.flatten()[::stride].float(), shares))
+        return torch.stack(found)
 
     @cached_property
     def grams(self) -> Tensor:
@@ -84,12 +101,13 @@ class Capture:
 
 @dataclass(frozen=True)
 class Probe:
-    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32.
+    """A quantity: ``measure`` maps a capture to one value a layer, [L] float32; None where the
+    network has nothing of the kind, and then there is none.
 
     when: "backward", before gradients are clipped or used, or "step", after the optimizer's step.
     """
 
-    measure: Callable[[Capture], Tensor]
+    measure: Callable[[Capture], Tensor | None]
     when: Literal["backward", "step"] = "backward"
 
 
@@ -165,10 +183,7 @@ class ProbeRecorder:
     def _watch_blocks(self) -> list[RemovableHandle]:
         capture, blocks = self.capture, self.network.blocks()
         handles = []
-        paths = list(blocks)
-        for layer in self.network.layers:
-            around = [path for path in paths if layer.path.startswith(f"{path}.")]
-            capture.blocks.append(paths.index(max(around, key=len)) if around else None)
+        capture.blocks = list(self.network.block_of_layers())
         for number, block in enumerate(blocks.values()):
             branches: list[Tensor] = []
 
@@ -224,7 +239,9 @@ class ProbeRecorder:
     def _measure(self, when: str) -> None:
         for name in PROBES:
             if PROBES[name].when == when:
-                self._values[name] = PROBES[name].measure(self.capture)
+                values = PROBES[name].measure(self.capture)
+                if values is not None:
+                    self._values[name] = values
 
 
 def _weight(layer: nn.Module) -> Tensor:

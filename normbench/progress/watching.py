@@ -124,9 +124,9 @@ def _positive(table: pd.DataFrame) -> list[float]:
     return list(np.where(np.isfinite(error), np.maximum(error, least), np.nan))
 
 
-def _at(frame: pd.DataFrame, place: dict[str, Any]) -> pd.DataFrame:
+def _at(frame: pd.DataFrame, where: dict[str, Any]) -> pd.DataFrame:
     keep = np.ones(len(frame), dtype=bool)
-    for key, value in place.items():
+    for key, value in where.items():
         keep &= (frame[key].astype(str) == str(value)).to_numpy()
     return frame[keep]
 
@@ -155,6 +155,6 @@ def _latest(
     """At most so many sweep points, the ones that were evaluated last; how many are left out."""
     if len(rows) <= most:
         return rows, 0
-    begun = [place for place, row in enumerate(rows) if len(_at(table, row))]
+    begun = [index for index, row in enumerate(rows) if len(_at(table, row))]
     last = begun[-most:] or list(range(most))
-    return [rows[place] for place in last], len(rows) - len(last)
+    return [rows[index] for index in last], len(rows) - len(last)

@@ -145,6 +145,10 @@ GLOSSARY = {
         "alike."
     ),
     "activation std": "Standard deviation of the activation function's output over a batch.",
+    "activation quantiles": (
+        "Of the values that enter the activation function of a layer, over a batch and all units: "
+        "below the 5 % quantile lie 5 % of them, below the median half."
+    ),
     "fairness": (
         "For every seed, SHA-256 hashes of the initial weights outside the norm layers, and of "
         "the batches that were drawn, are compared across the norms."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import jinja2
@@ -12,12 +12,14 @@ import pandas as pd
 
 from normbench.charts.base import CHARTS, ChartData, chart_order
 from normbench.charts.marks import Drawn, theme
-from normbench.charts.palette import NormStyle
 from normbench.environment import package_version
+from normbench.plain import shown, shown_within
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.exchanged import layer_sections, pytorch_line
 from normbench.report.glossary import GLOSSARY, anchor, entry
+from normbench.report.misclassified import mistakes
+from normbench.report.parts import Cell, Figure, Heading, Link, Part, Table
 from normbench.report.scripts import library, packed
 from normbench.report.sections import (
     Section,
@@ -39,81 +41,6 @@ GROWTH_NOTE = (
     "own spread is not stored"
 )
 VERDICT_DEFINES = ("best set", "leader", "verdict", "target", "ended")
-
-
-@dataclass(frozen=True)
-class Link:
-    """A name of the glossary and the id of its entry; None for a word that has none."""
-
-    text: str
-    anchor: str | None
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A column's heading; anchor: of its definition."""
-
-    text: str
-    anchor: str | None
-    left: bool
-
-
-@dataclass(frozen=True)
-class Cell:
-    """look: of the norm that the text names."""
-
-    text: str
-    look: NormStyle | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as the template takes it."""
-
-    caption: str
-    headings: list[Heading]
-    rows: list[list[Cell]]
-    note: str
-    defines: list[Link]
-    bold: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart as the template takes it.
-
-    views: how it can be drawn, when in more than one way; scales: the axes that can be switched,
-    and how they are.
-    """
-
-    id: str
-    title: str
-    about: str
-    description: str
-    views: list[str]
-    scales: list[dict[str, str]]
-    defines: list[Link]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One step of the story.
-
-    verdict: its sentences; beside: charts that stand side by side where there is room; code: the
-    config; closed: folded away until it is opened.
-    """
-
-    id: str
-    title: str
-    items: Sequence[Table | Figure] = ()
-    facts: list[tuple[Link, str]] = field(default_factory=list)
-    verdict: Sequence[str] = ()
-    caveats: Sequence[str] = ()
-    notes: Sequence[str] = ()
-    defines: Sequence[Link] = ()
-    beside: Sequence[Figure] = ()
-    code: str = ""
-    closed: bool = False
 
 
 def render(comparisons: Sequence[ExperimentResult]) -> str:
@@ -141,7 +68,7 @@ def render(comparisons: Sequence[ExperimentResult]) -> str:
         differing=_differing(differing, [c.name for c in comparisons]) if differing else None,
         experiments=experiments,
         glossary=[{"name": n, "text": t, "anchor": anchor(n)} for n, t in GLOSSARY.items()],
-        specs=specs,
+        specs=shown_within(specs),
         library=library(),
     )
 
@@ -150,6 +77,8 @@ def _template() -> jinja2.Template:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("normbench.report"),
         autoescape=True,
+        # Markup is what the template itself and the library are made of.
+        finalize=lambda value: shown(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -199,7 +128,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
                 *_tables([gradients]),
                 *charts("growth"),
                 *_tables([_growth(chart_data)]),
-                *charts("activations", "likeness"),
+                *charts("activations", "quantiles", "likeness"),
             ],
             notes=_theory_notes(chart_data),
         ),
@@ -231,6 +160,8 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             ]
         ]
         found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
+    grids, said = mistakes(comparison)
+    found.append(Part("mistakes", "What comes out wrong", grids=grids, notes=said))
     found.append(Part("cost", "What it costs", charts("cost")))
     found.append(Part("further", "Further charts", charts(*list(figures))))
     text, note = as_yaml(comparison)
@@ -251,7 +182,9 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             closed=True,
         ),
     ]
-    return [replace(p, id=prefix + p.id) for p in found if p.items or p.facts or p.verdict]
+    # Where pictures were asked for and there are none, their place says why.
+    shown = [p for p in found if p.items or p.facts or p.verdict or (p.id == "mistakes" and said)]
+    return [replace(p, id=prefix + p.id) for p in shown]
 
 
 def _named(comparison: ExperimentResult, *, own: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,21 +24,23 @@ from normbench.results.records import records
 from normbench.store import SCHEMA
 
 GROWTH_NOTE = (
-    "growth: of the squared norm of dL/dz per layer toward the input within "
-    "a CNN's stages (1 preserves, below 1 vanishes, above 1 explodes), ± over seeds; z: how many "
-    "of theory's standard errors the ratio is off; undecided: growth ± 2 standard errors crosses a "
-    "border; all layers: the factor over this network's depth; 1e4 in: layers until it is 1e4, the "
-    "norm's 100; rank: effective rank of the last layer's activations over the batch, 1 if all "
-    "examples are alike; forward: growth of the mean square activation toward the output, in "
-    "brackets theory's; cosine: mean between two examples there, in brackets theory's; W growth: "
-    "the growth of dL/dW; by layer: norm of dL/dz, or standard deviation of the activations, from "
-    "the input"
+    "growth: of the squared norm of dL/dz per layer toward the input within a CNN's stages, in a "
+    "residual network per block, of what enters it (1 preserves, below 1 vanishes, above 1 "
+    "explodes; a residual network by its own depth), ± over seeds; z: how many of theory's "
+    "standard errors the ratio is off; undecided: growth ± 2 standard errors crosses a border; "
+    "skip: mean square of a block's skip over that of skip plus branch, first block to last; all "
+    "layers: the factor over this network's depth; 1e4 in: layers until it is 1e4, the norm's 100; "
+    "rank: effective rank of the last layer's activations over the batch, 1 if all examples are "
+    "alike; forward: growth of the mean square activation toward the output; cosine: mean between "
+    "two examples at the last layer; W growth: the growth of dL/dW; by layer: norm of dL/dz, or "
+    "standard deviation of the activations, from the input; in brackets: theory"
 )
 THEORY_NOTE = (
-    "backward: factor on the squared gradient a layer toward the input; forward: on the mean "
-    "square activation a layer toward the output; sd: of ln(growth) as it would be measured, from "
-    "width, depth and seeds; all layers: the factor over this network's depth; 1e4 in: layers "
-    "until it is 1e4; cosine: between two examples at the last layer"
+    "backward: factor on the squared gradient a layer toward the input, in a residual network a "
+    "block; forward: on the mean square activation toward the output; sd: of ln(growth) as it is "
+    "measured, from width, depth and seeds; skip: mean square of a block's skip over that of skip "
+    "plus branch, first block to last; all layers: the factor over this network's depth; 1e4 in: "
+    "layers until it is 1e4; cosine: between two examples at the last layer"
 )
 LANDSCAPE_NOTE = (
     "medians over seeds, along the gradient at 0.5 to 4 learning rates: range of the loss, how far "
@@ -84,7 +87,7 @@ def sections(propagation: Propagation) -> list[Section]:
         Section(
             f"{propagation.experiment}: signals {when}, {seeds} seed{plural}",
             rows,
-            _columns(keys, trained),
+            _columns(keys, trained, rows),
             "\n".join([GROWTH_NOTE, *_gradient_notes(table), *_theory_notes(propagation)]),
             norms,
         ),
@@ -115,6 +118,7 @@ def _theory_section(propagation: Propagation) -> Section:
             Column("verdict", lambda row: row["verdict"], left=True),
             Column("all layers", lambda row: number(row["factor_over_depth"], 2), weight=1),
             Column("1e4 in", lambda row: _layers(row["depth_for_1e4"]), weight=3),
+            *_skip_column(table, lambda row: _ends(row["identity_share_theory"])),
             Column("cosine", lambda row: number(row["example_cosine_theory"]), weight=2),
         ],
         "\n".join([THEORY_NOTE, *_theory_notes(propagation)]),
@@ -132,7 +136,7 @@ def _gradient_notes(table: pd.DataFrame) -> list[str]:
     return ["gradients: of the loss, whose examples are alike at initialization"]
 
 
-def _columns(keys: list[str], trained: bool) -> list[Column]:
+def _columns(keys: list[str], trained: bool, rows: pd.DataFrame) -> list[Column]:
     step = [Column("step", lambda row: count(row["step"]))] if trained else []
     return [
         norm_column(),
@@ -143,6 +147,7 @@ def _columns(keys: list[str], trained: bool) -> list[Column]:
         Column("ratio", lambda row: _or_empty(row["ratio"])),
         Column("z", lambda row: "" if math.isnan(row["z"]) else f"{row['z']:+.1f}"),
         Column("verdict", _verdict, left=True),
+        *_skip_column(rows, _skips),
         Column("forward", _forward, weight=2),
         Column("all layers", lambda row: number(row["factor_over_depth"], 2), weight=1),
         Column("1e4 in", lambda row: _layers(row["depth_for_1e4"]), weight=3),
@@ -230,6 +235,20 @@ def _cosine(row: Row) -> str:
     )
 
 
+def _skip_column(table: pd.DataFrame, text: Callable[[Row], str]) -> list[Column]:
+    """The identity share, where there are residual blocks."""
+    return [Column("skip", text)] if (table["per"] == "block").any() else []
+
+
+def _skips(row: Row) -> str:
+    theory = _ends(row["identity_share_theory"])
+    return _ends(row["identity_share"]) + (f" ({theory})" if theory else "")
+
+
+def _ends(values: np.ndarray) -> str:
+    return f"{values[0]:.2f}–{values[-1]:.2f}" if len(values) else ""
+
+
 def _forward(row: Row) -> str:
     measured, theory = row["forward_growth_per_layer"], row["forward_theory"]
     beside = "" if math.isnan(theory) else f" ({_fixed(theory)})"
@@ -251,6 +270,8 @@ def _fixed(value: float) -> str:
 
 
 def _layers(value: float) -> str:
+    if math.isnan(value):
+        return ""
     return number(value) if not math.isfinite(value) or value >= 1e4 else f"{value:.0f}"
 
 

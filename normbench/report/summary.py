@@ -69,7 +69,7 @@ def long_table(answer: Answer) -> Section:
 
 def _one_table(answer: Answer) -> Section:
     rows = answer.rows
-    first = [place for place, row in enumerate(rows["place"]) if row == 0]
+    first = [index for index, row in enumerate(rows["place"]) if row == 0]
     return Section(
         answer.experiment,
         rows,

@@ -74,12 +74,12 @@ def _table(
         side: JustifyMethod = "left" if column.left else "right"
         table.add_column(column.heading, justify=side, overflow="fold", width=width)
     previous: str | None = None
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         first, *others = (
             _cell(text, column, styles) for text, column in zip(row, columns, strict=True)
         )
         name = Text("") if row[0] == previous else first
-        table.add_row(name, *others, style="bold" if place in bold else None)
+        table.add_row(name, *others, style="bold" if index in bold else None)
         previous = row[0]
     return table
 
@@ -206,9 +206,9 @@ def _latex(headings: list[str], rows: Cells, columns: Sequence[Column]) -> str:
     spec = "".join("l" if columns[i].left else "r" for i in kept)
     out = io.StringIO()
     out.write(f"\\begin{{tabular}}{{{spec}}}\n\\hline\n")
-    for place, line in enumerate([headings, *rows]):
+    for index, line in enumerate([headings, *rows]):
         texts = ("".join(_LATEX.get(c, c) for c in line[i]) for i in kept)
-        out.write(" & ".join(texts) + " \\\\\n" + ("\\hline\n" if place == 0 else ""))
+        out.write(" & ".join(texts) + " \\\\\n" + ("\\hline\n" if index == 0 else ""))
     out.write("\\hline\n\\end{tabular}\n")
     return out.getvalue()
 

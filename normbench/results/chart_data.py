@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from normbench.analysis import curves, signal
+from normbench.analysis import curves, propagation, signal
 from normbench.analysis.expected import expected
 from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import ChartData
@@ -23,6 +25,7 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
     probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
+    quantities += signal.QUANTILES
     return ChartData(
         norms,
         keys,
@@ -33,7 +36,20 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
         loss=curves.bands(runs, results.curves, "train_loss", keys, norms),
         layers=curves.layer_series(probes, runs, quantities, keys, norms),
         growth=growth_at_start(results),
+        families=families(results, norms),
     )
+
+
+def families(results: Results, norms: list[str]) -> dict[str, str]:
+    """label -> family, of every norm whose runs have put it down, in order."""
+    first = results.runs.drop_duplicates("norm").set_index("norm")["run"]
+    found = {}
+    for norm in norms:
+        known = RunStore(results.path / first[norm]).read_manifest() if norm in first else None
+        family = ((known or {}).get("conditions") or {}).get("family")
+        if isinstance(family, str):
+            found[norm] = family
+    return found
 
 
 def judged_rows(best: pd.DataFrame, keys: list[str], rule: VerdictRule) -> pd.DataFrame:
@@ -98,7 +114,8 @@ def growth_at_start(results: Results) -> pd.DataFrame:
 
     norm, <keys>, seed, growth, theory (of the weights that this seed drew), theory_note (why theory
     is NaN): see ``analysis.expected``. The input of the network is not stored, so
-    without a norm the theory is that of layers far from it.
+    without a norm the theory is that of layers far from it. Of residual networks both are per
+    block.
     """
     columns = ["norm", *results.keys, "seed", "growth", "theory", "theory_note"]
     probes = results.probes
@@ -108,19 +125,44 @@ def growth_at_start(results: Results) -> pd.DataFrame:
     rows = []
     for row in start.to_dict("records"):
         labels = [row[name] for name in ("norm", *results.keys, "seed")]
-        size = np.atleast_1d(row.get("layer_size", np.nan))  # an older normbench did not probe it
-        growth = signal.growth_of_rows(row["activation_gradient"][None], size[None])[0]
-        rows.append([*labels, growth, *_theory(results.path / row["run"])])
+        known = _conditions(results.path / row["run"])
+        rows.append([*labels, _growth(row, known), *_theory(known)])
     return pd.DataFrame(rows, columns=columns)
 
 
-def _theory(folder: Path) -> tuple[float, str]:
-    """What theory expects of the network of a run on disk, and why where it has no value."""
+def _growth(row: Mapping[str, Any], known: Mapping[str, Any]) -> float:
+    """The growth of one run's probe at step 0."""
+    entering = row.get("block_gradient")
+    if known.get("blocks") and isinstance(entering, np.ndarray) and entering.ndim:
+        firsts, sizes = propagation.blocks_of(known)
+        return float(signal.growth_of_rows(entering[None, firsts], sizes)[0])
+    size = np.atleast_1d(row.get("layer_size", np.nan))  # an older normbench did not probe it
+    return float(signal.growth_of_rows(row["activation_gradient"][None], size[None])[0])
+
+
+def _conditions(folder: Path) -> dict[str, Any]:
+    """What a run on disk has put down of its network for theory; empty where it is not told so."""
     known = (RunStore(folder).read_manifest() or {}).get("conditions") or {}
     try:
         # JSON has lists alone, and shapes are what the theory remembers its integrals by.
-        shapes = tuple(map(tuple, known["shapes"]))
-        found = expected(**{**known, "shapes": shapes})
+        return {**known, "shapes": tuple(map(tuple, known["shapes"]))}
+    except (KeyError, TypeError):
+        return {}
+
+
+SHARED = (
+    "the loss's gradient at the start is nearly the same for all examples, which batch norm takes "
+    "away and a skip hands on: normbench probe draws one for each"
+)
+
+
+def _theory(known: Mapping[str, Any]) -> tuple[float, str]:
+    """What theory expects of the network of a run on disk, and why where it has no value."""
+    try:
+        found = expected(**known)
+        residual = any(block is not None for block in known["blocks"])
+        if residual and known["law"] and known["law"]["statistics"] == "batch":
+            return np.nan, SHARED
         return found.growth, found.note
     except (KeyError, TypeError):
         return np.nan, "another normbench trained this, which did not record what theory needs"

@@ -272,7 +272,7 @@ class ExperimentResult:
     def fairness_text(self, more: str = "") -> str:
         """One line: what was equal, or which run differs, ``more``, which norms were exchanged."""
         line = f"{fairness_line(self.fairness)}{more}"
-        return f"{line}; {self.swaps.text}" if self.swaps else line
+        return f"{line}; {self.swaps.text(self.fairness.own_terms)}" if self.swaps else line
 
     @cached_property
     def swaps(self) -> NormSwaps | None:

@@ -39,9 +39,12 @@ class NormSwaps:
         """The slots under one norm."""
         return self.slots[self.slots["norm"] == norm]
 
-    @property
-    def text(self) -> str:
-        """What was swapped, what was kept and why, and what else a method changed, in one line."""
+    def text(self, told_already: Sequence[str] = ()) -> str:
+        """What was swapped, what was kept and why, and what else a method changed, in one line.
+
+        told_already: sentences on norms, ``fixup (other values ...)``; of what starts elsewhere
+        under these nothing is said again.
+        """
         paths = list(dict.fromkeys(self.slots["path"]))
         told = []
         if paths:
@@ -60,6 +63,8 @@ class NormSwaps:
                 f"not called: {named}" if reason == NEVER_CALLED else f"kept {named} ({reason})"
             )
         for norm, names in self.reinitialized.items():
+            if any(text.startswith(f"{norm} (other values") for text in told_already):
+                continue
             told.append(f"re-initialized by {norm}: {_first(names)}")
         return shown("; ".join(told))
 

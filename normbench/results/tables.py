@@ -124,9 +124,9 @@ class ResultTables:
         order = range(self.looks.seeds[-1])
         return {
             tuple(values): sequential.race(
-                self.primary[code == place], self.norms, self.rule, self.looks, order, len(points)
+                self.primary[code == index], self.norms, self.rule, self.looks, order, len(points)
             )
-            for place, values in enumerate(points.to_numpy(dtype=object).tolist())
+            for index, values in enumerate(points.to_numpy(dtype=object).tolist())
         }
 
     @cached_property
@@ -152,15 +152,15 @@ class ResultTables:
             self.rule if metric in (None, self.rule.metric) else VerdictRule.of({"metric": metric})
         )
         parts = []
-        for place, target in enumerate(self.targets):
+        for index, target in enumerate(self.targets):
             table = comparison.compare(
                 self.outcomes[self.outcomes["target"] == target],
                 self.norms if norms is None else norms,
                 baseline or self.baseline,
                 self.results.keys,
-                rule=None if place else rule,
+                rule=None if index else rule,
                 # Only the time to target differs from one target to the next.
-                metrics=comparison.DEFAULT_METRICS[: 1 if place else None],
+                metrics=comparison.DEFAULT_METRICS[: 1 if index else None],
                 all_pairs=all_pairs,
                 looks=self.looks.seeds if self.looks else (),
             )

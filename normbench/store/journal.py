@@ -48,6 +48,7 @@ _METRICS = s.tagged_union_schema(
             "test",
             dict.fromkeys(("test_loss", "test_accuracy"), _NUMBER),
             val_accuracy_precise=_NUMBER,
+            misclassified=s.list_schema(s.list_schema(_STEP, min_length=2, max_length=2)),
         ),
         "diverged": _event("diverged", {}),
     },

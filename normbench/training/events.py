@@ -102,13 +102,15 @@ class Tested:
     """The test set, seen once, after the last update.
 
     val_accuracy_precise: the validation accuracy with statistics of the training split in place of
-    the running averages; NaN where a network keeps none.
+    the running averages; NaN where a network keeps none. misclassified: (index into the test part,
+    class it is taken for) of some of those that come out wrong: see ``Run.misclassified``.
     """
 
     step: int
     test_loss: float
     test_accuracy: float
     val_accuracy_precise: float = math.nan
+    misclassified: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

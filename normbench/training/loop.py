@@ -63,8 +63,8 @@ def train_together(
         groups.setdefault(None if state is None else step_of(state), []).append(index)
     for group in groups.values():
         here = [(configs[index], resume[index]) for index in group]
-        for place, event in _train_group(here, dataset, should_stop):
-            yield group[place], event
+        for member, event in _train_group(here, dataset, should_stop):
+            yield group[member], event
 
 
 def _train_group(
@@ -175,9 +175,11 @@ def _train_to_end(
 
     for index, run in active.items():
         precise = run.precise_accuracy()
-        loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
+        with run.evaluation():
+            loss, accuracy = run.evaluate(run.test_data, np.arange(len(run.test_data)))
+            wrong = run.misclassified()
         if math.isfinite(loss):
-            yield index, events.Tested(run.step, loss, accuracy, precise)
+            yield index, events.Tested(run.step, loss, accuracy, precise, wrong)
         else:
             yield index, events.Diverged(run.step)
         yield index, _finished(run)

@@ -7,25 +7,19 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from normbench.config import (
-    AdamConfig,
-    AdamWConfig,
-    LionConfig,
-    MuonConfig,
-    OptimizerConfig,
-    SgdConfig,
-)
-from normbench.config.checks import NO_MATRIX
 from normbench.errors import ConfigError, Problem
-from normbench.models.network import Network
+from normbench.models.network import NO_MATRIX, Network
 from normbench.models.roles import Role
 from normbench.norms import Rule
 from normbench.training.update_rules import Both, Lion
+
+if TYPE_CHECKING:
+    from normbench.config import AdamConfig, LionConfig, MuonConfig, OptimizerConfig, SgdConfig
 
 Group = dict[str, Any]
 
@@ -69,8 +63,9 @@ def parameter_groups(
         (1.0, True, False): [],
         (1.0, False, False): [],
     }
-    matrices = network.hidden_matrices() if isinstance(settings, MuonConfig) else frozenset()
-    if isinstance(settings, MuonConfig) and not matrices:
+    muon = settings.kind == "muon"
+    matrices = network.hidden_matrices() if muon else frozenset()
+    if muon and not matrices:
         raise ConfigError([Problem("optimizer.kind", NO_MATRIX)])
     for name, parameter in parameters.items():
         rule = network.rules.get(name, Rule())
@@ -114,21 +109,19 @@ def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> Optimi
     stands outside of what is compiled.
     """
     listed = list(groups)
-    if isinstance(settings, SgdConfig):
+    if settings.kind == "sgd":
+        sgd = cast("SgdConfig", settings)
         return _eager(torch.optim.SGD)(
-            listed,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            fused=True,
+            listed, lr=sgd.lr, momentum=sgd.momentum, nesterov=sgd.nesterov, fused=True
         )
-    if isinstance(settings, LionConfig):
-        return _eager(Lion)(listed, lr=settings.lr, betas=settings.betas)
-    if isinstance(settings, MuonConfig):
-        return _muon(listed, settings)
-    assert isinstance(settings, AdamConfig)
-    cls = torch.optim.AdamW if isinstance(settings, AdamWConfig) else torch.optim.Adam
-    return _eager(cls)(listed, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+    if settings.kind == "lion":
+        lion = cast("LionConfig", settings)
+        return _eager(Lion)(listed, lr=lion.lr, betas=lion.betas)
+    if settings.kind == "muon":
+        return _muon(listed, cast("MuonConfig", settings))
+    adam = cast("AdamConfig", settings)
+    cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
+    return _eager(cls)(listed, lr=adam.lr, betas=adam.betas, eps=adam.eps, fused=True)
 
 
 def _muon(groups: Sequence[Group], settings: MuonConfig) -> Optimizer:

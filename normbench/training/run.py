@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.data import Dataset, epoch_order
+from normbench.data import epoch_order
 from normbench.data.batches import Augment, DeviceData
 from normbench.models.assemble import assemble, start_from_data
 from normbench.models.network import Network
@@ -50,11 +50,15 @@ from normbench.training.theory_inputs import inputs_at_start
 
 if TYPE_CHECKING:
     from normbench.config import RunConfig
+    from normbench.data import Dataset
 
 
 TRAIN_EXAMPLES = 1000
 """The most of the training split that an evaluation looks at; as many as validate, if fewer."""
 
+
+TEST_EXAMPLES, MISTAKES = 1000, 100
+"""Of the test part, among which mistakes are looked for, and how many are kept."""
 
 INIT_EXAMPLES = 256
 """Of the training split, for initial values that go by data."""
@@ -98,7 +102,7 @@ class Run:
             drawn = stream(seed, "init", "data").permutation(self.train_indices)[:INIT_EXAMPLES]
             start_from_data(self.assembled, images.batch(drawn)[0], run.seed)
         self.backbone_sha256 = self.assembled.backbone_sha256
-        self.theory_inputs = inputs_at_start(self.assembled, run)
+        self.theory_inputs = inputs_at_start(self.assembled, run.data.batch_size)
         self.network = self.assembled.module.to(self.device)
         if self.assembled.layout == "image":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -152,14 +156,14 @@ class Run:
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The batch of the update that comes next. The epoch must have been started."""
         assert self.order is not None
-        epoch, place = divmod(self.step, self.per_epoch)
+        epoch, batch = divmod(self.step, self.per_epoch)
         size = self.config.data.batch_size
         return self.data.augmented(
-            self.order[place * size : (place + 1) * size],
+            self.order[batch * size : (batch + 1) * size],
             self.augment,
             seed=self.config.seed,
             epoch=epoch,
-            step=place,
+            step=batch,
         )
 
     def learning_rate(self) -> float:
@@ -240,13 +244,31 @@ class Run:
         with self.evaluation():
             loss = torch.zeros((), dtype=torch.float64, device=self.device)
             correct = torch.zeros((), dtype=torch.float64, device=self.device)
-            for x, y in self._evaluated(data, indices):
+            for _, x, y in self._evaluated(data, indices):
                 with self.autocast():
                     logits = self.network(x)
                 loss += F.cross_entropy(logits.float(), y, reduction="sum")
                 correct += (logits.argmax(1) == y).sum()
             total_loss, right = torch.stack([loss, correct]).tolist()
         return total_loss / len(indices), right / len(indices)
+
+    def misclassified(self) -> tuple[tuple[int, int], ...]:
+        """(index, class it is taken for) of test images that come out wrong.
+
+        The first ``MISTAKES`` of those among ``TEST_EXAMPLES``, drawn once for all runs on these
+        data, so that in a dataset sorted by class they are of all classes.
+        """
+        few = stream(0, "misclassified").permutation(len(self.test_data))[:TEST_EXAMPLES]
+        found: dict[int, int] = {}
+        with self.evaluation():
+            for indices, x, y in self._evaluated(self.test_data, np.sort(few)):
+                with self.autocast():
+                    taken = self.network(x).argmax(1)
+                wrong = (taken != y).cpu().numpy()
+                found |= zip(
+                    indices[wrong].tolist(), taken.cpu().numpy()[wrong].tolist(), strict=True
+                )
+        return tuple((int(i), found[i]) for i in few.tolist() if i in found)[:MISTAKES]
 
     def train_accuracy(self) -> float:
         """Accuracy over a fixed part of the training split, as ``evaluate`` has it."""
@@ -269,13 +291,19 @@ class Run:
         batches = precise_batches(self.train_indices, size, seed)
         precise_over(network, (partial(forward, batch) for batch in batches))
 
-    def _evaluated(self, data: DeviceData, indices: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.evaluated_with != "batch":
-            yield from data.eval_batches(indices, self.config.training.eval_batch_size)
+    def _evaluated(
+        self, data: DeviceData, indices: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+        """All of ``indices`` in batches: which, images and labels."""
+        if self.evaluated_with == "batch":
+            for batch in batches_as_in_training(
+                indices, self.config.data.batch_size, self.config.seed
+            ):
+                yield batch, *data.batch(batch)
             return
-        size, seed = self.config.data.batch_size, self.config.seed
-        for batch in batches_as_in_training(indices, size, seed):
-            yield data.batch(batch)
+        size = self.config.training.eval_batch_size
+        for at, (x, y) in enumerate(data.eval_batches(indices, size)):
+            yield indices[at * size : (at + 1) * size], x, y
 
     def logged_losses(self) -> Tensor:
         """Losses of the updates since the last evaluation, on the CPU. Waits for the device."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,7 @@ from normbench.models.activations import ACTIVATIONS
 from normbench.models.base import Placement
 from normbench.models.network import Network
 from normbench.norms import NormSlot
-
-if TYPE_CHECKING:
-    from normbench.config import RunConfig
+from normbench.training.outline import Operation, Unknown, outline
 
 Floats = NDArray[np.float64]
 
@@ -26,20 +24,24 @@ Floats = NDArray[np.float64]
 class TheoryInputs:
     """A network at step 0 as theory sees it; see ``analysis.propagation.expected``.
 
-    law: that of the norm (``norms.laws.Law``), as a mapping; None where there is none, and then
-    no_law is why. chain: whether the network is a plain chain of blocks. activation: the function
+    family: of the method, see ``NormMethod.family``; law: that of the norm (``norms.laws.Law``), as
+    a mapping; None where there is none, and then no_law is why. chain: whether the network is a
+    plain chain of blocks; activation: the function
     that stands after the norms, by name. gains: fan_in * mean(W^2) of each hidden layer;
     weight_gain, first_gain: of those after the first, averaged, and of the first;
     centered_weights: each output's weights sum to zero; bias_variance: mean square of the biases
     after the first; batch_size: values behind one statistic of a batch (examples times positions);
-    group_size: of one example, from so many channels; shapes: of one example at each layer, (F,)
-    or (C, H, W).
+    blocks: of each layer the number of the residual block that it stands in; eps: the experiment's;
+    outline: of a network of such blocks, see ``training.outline``, or None, and then no_outline is
+    what theory does not know of it; group_size: values of one example, from so many channels;
+    shapes: of one example at each layer, (F,) or (C, H, W).
     Of the first batch, None where the input is not known, as first_gain and depth then are:
     input_mean_square [B], of each example; input_map [H, W], at each position of images;
     input_products [N, N], mean product of two examples, for at most the examples that probes
     compare.
     """
 
+    family: str
     law: dict[str, Any] | None
     no_law: str
     chain: bool
@@ -49,6 +51,10 @@ class TheoryInputs:
     centered_weights: bool
     bias_variance: float
     batch_size: int
+    blocks: tuple[int | None, ...]
+    eps: float
+    outline: tuple[Operation, ...] | None
+    no_outline: str
     group_size: int | None
     channels: int | None
     shapes: tuple[tuple[int, ...], ...]
@@ -73,14 +79,21 @@ class TheoryInputs:
         )
 
 
-def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
-    """Of a network at step 0, without its input."""
+def inputs_at_start(network: Network, batch_size: int) -> TheoryInputs:
+    """Of a network at step 0, without its input. batch_size: in examples."""
     method, slots, products = network.method, network.slots, network.products()
     middle = slots[len(slots) // 2] if slots else NormSlot.of(1)
     law = method.law(middle)
+    blocks, operations, unknown = network.block_of_layers(), None, ""
+    if any(block is not None for block in blocks):
+        try:
+            operations = outline(network)
+        except Unknown as error:
+            unknown = str(error)
     gains = tuple(_gain(product) for product in products)
     biases = [_mean_square(bias) for p in products[1:] if isinstance(bias := p.bias, Tensor)]
     return TheoryInputs(
+        family=method.family,
         law=None if isinstance(law, str) else asdict(law),
         no_law=law if isinstance(law, str) else "",
         chain=isinstance(network.module, Chain),
@@ -89,7 +102,11 @@ def inputs_at_start(network: Network, config: RunConfig) -> TheoryInputs:
         weight_gain=float(np.mean(gains[1:] or gains or math.nan)),
         centered_weights=bool(products[1:]) and all(map(_sums_to_zero, products[1:])),
         bias_variance=float(np.mean(biases)) if biases else 0.0,
-        batch_size=config.data.batch_size * middle.positions,
+        batch_size=batch_size * middle.positions,
+        blocks=blocks,
+        eps=method.policy.eps,
+        outline=operations,
+        no_outline=unknown,
         group_size=method.group_size(middle),
         channels=method.group_size(NormSlot.of(middle.features, 1, 1)),
         shapes=tuple(layer.shape for layer in network.layers),

@@ -26,6 +26,10 @@ def inputs(law="none", *, centered=False, changes=None, **others):
         "law": None if law is None else asdict(law),
         "no_law": "" if law else "it says nothing",
         "chain": True,
+        "blocks": (None,) * DEPTH,
+        "outline": None,
+        "no_outline": "",
+        "eps": 0.0,
         "placement": "pre",
         "activation": "relu",
         "weight_gain": 2.0,
@@ -177,6 +181,15 @@ def test_of_few_features_the_divisor_of_all_is_felt_where_the_activation_has_a_s
     assert many == pytest.approx(of("rms", activation="tanh").growth, rel=0.01)
 
 
+def test_where_chance_is_not_enlarged_a_narrow_network_has_the_value_of_a_wide_one():
+    for activation in ("relu", "tanh", "selu"):
+        narrow, wide = (
+            expected(**inputs(activation=activation, shapes=((width,),) * DEPTH)).growth
+            for width in (256, 4096)
+        )
+        assert narrow == wide > 0
+
+
 @pytest.mark.parametrize("name", NORMS.names())
 def test_every_method_has_a_law_or_says_why_it_has_none(name):
     method = make_method(name)
@@ -195,6 +208,9 @@ def test_every_method_has_a_law_or_says_why_it_has_none(name):
         ({"law": "batch", "centered": True, "placement": "post", "batch_size": 4}, "5 or more"),
         ({"law": "batch", "centered": True, "batch_size": 3}, "5 or more"),
         ({"law": "example", "centered": True, "placement": "post", "group_size": 6}, "too rough"),
+        ({"activation": "gelu", "shapes": ((32,),) * DEPTH}, "chance differences"),
+        ({"law": "batch", "activation": "gelu"}, "unstable"),
+        ({"centered_weights": True, "activation": "silu"}, "chance differences"),
         ({"law": "batch", "placement": "post"}, "before the activation"),
         ({"law": "batch", "shapes": ((8, 4, 4),) * DEPTH}, "fully connected"),
     ],

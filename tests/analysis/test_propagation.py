@@ -23,6 +23,10 @@ def theory_inputs(**changes):
         "law": LAW,
         "no_law": "",
         "chain": True,
+        "blocks": (None,) * DEPTH,
+        "outline": None,
+        "no_outline": "",
+        "eps": 0.0,
         "centered_weights": False,
         "placement": "pre",
         "activation": "relu",
@@ -148,6 +152,44 @@ def test_a_gradient_that_vanished_altogether_has_growth_zero():
     (row,) = make(measurement(seen=gone), measurement(seen=signals(1.0))).to_dict("records")
     assert (row["growth_per_layer"], row["depth_for_1e4"]) == (0, 0)
     assert row["verdict"] == "vanishes"
+
+
+def residual(growth: float, **changes):
+    """A stem and 6 blocks of two layers each, whose entering gradient grows by ``growth``."""
+    blocks = (None, *np.repeat(range(6), 2).tolist())
+    entering = np.repeat(growth ** (-np.arange(6) / 2), 2)
+    seen = {
+        "activation_gradient": [1.0] * 13,
+        "weight_gradient": [1.0] * 13,
+        "dead_units": [0.0] * 13,
+        "block_gradient": [math.nan, *entering],
+        "block_square": [math.nan, *np.repeat(2.0 ** np.arange(6), 2)],
+        "identity_share": [math.nan, *np.repeat(np.linspace(0.5, 0.9, 6), 2)],
+    }
+    # Within the blocks twice as wide.
+    shapes = ((256,), *((512,), (256,)) * 6)
+    return measurement(seen=seen, chain=False, blocks=blocks, shapes=shapes, **changes)
+
+
+def test_a_residual_network_is_read_block_by_block():
+    (row,) = make(residual(1.5)).to_dict("records")
+    assert row["per"] == "block"
+    assert row["growth_per_layer"] == pytest.approx(1.5)
+    assert row["forward_growth_per_layer"] == pytest.approx(2.0)
+    assert row["factor_over_depth"] == pytest.approx(1.5**5)
+    np.testing.assert_allclose(row["identity_share"], np.linspace(0.5, 0.9, 6))
+    assert math.isnan(row["depth_for_1e4"])
+    # 4 middle blocks of 6, so 3 steps, and the width of the stream.
+    assert row["theory_se"] == pytest.approx(math.sqrt(5 / (256 * 3)))
+    assert "theory knows" in row["theory_note"]
+
+
+@pytest.mark.parametrize(
+    ("growth", "verdict"), [(1.5, "preserves"), (20, "explodes"), (0.05, "vanishes")]
+)
+def test_a_residual_network_is_judged_by_its_own_depth(growth, verdict):
+    (row,) = make(residual(growth)).to_dict("records")
+    assert row["verdict"] == verdict
 
 
 def test_layers_are_medians_over_seeds_from_the_input():

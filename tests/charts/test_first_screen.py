@@ -16,9 +16,8 @@ from tiny import experiment
 from normbench.analysis.rule import MARKS
 from normbench.api import compare
 from normbench.charts.base import CHARTS, ChartData
-from normbench.charts.curves import apart
 from normbench.charts.judged import JUDGED, floor, ticks
-from normbench.charts.marks import with_theme
+from normbench.charts.marks import apart, with_theme
 from normbench.data import Dataset
 from normbench.results.chart_data import about, judged_rows
 from normbench.results.experiment import ExperimentResult

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -55,11 +56,9 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def results(tmp_path: Path, digits) -> Path:
-    """``results/tiny``: of two seeds each, batch finished, none diverged, rms failed; layer's first
-    was interrupted and its second not begun.
-    """
+@pytest.fixture(scope="session")
+def ended_in_every_way(tmp_path_factory: pytest.TempPathFactory, digits) -> Path:
+    """What ``results`` is a copy of."""
 
     def script(run: PlannedRun):
         return {
@@ -69,6 +68,14 @@ def results(tmp_path: Path, digits) -> Path:
             "layer": None if run.seed else stops(4),
         }[run.norm]
 
-    folder = tmp_path / "results"
+    folder = tmp_path_factory.mktemp("ended")
     play(folder, experiment("norms=[none, batch, layer, rms]"), digits, script)
     return folder
+
+
+@pytest.fixture
+def results(tmp_path: Path, ended_in_every_way: Path) -> Path:
+    """``results/tiny``: of two seeds each, batch finished, none diverged, rms failed; layer's first
+    was interrupted and its second not begun.
+    """
+    return Path(shutil.copytree(ended_in_every_way, tmp_path / "results"))

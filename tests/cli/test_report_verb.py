@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 
 import pytest
@@ -19,9 +20,17 @@ from normbench.store import SCHEMA
 CURVE = {0: 0.1, 5: 0.4, 12: 0.7}
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, digits):
+    """The folder of results and what is read there; each test has a copy."""
+    root = tmp_path_factory.mktemp("made")
+    return root, put(root, digits)
+
+
 @pytest.fixture
-def made(tmp_path, digits):
-    return put(tmp_path / "results", digits)
+def made(tmp_path, whole):
+    shutil.copytree(whole[0], tmp_path / "results")
+    return whole[1]
 
 
 def test_the_page_stands_in_the_experiments_folder_and_its_path_is_all_that_is_printed(

@@ -15,7 +15,7 @@ from normbench.seeding import stream
 
 def made(x: Any, y: Any, **options: Any) -> RawDataset:
     train = Part(x, y, ("x_train", "y_train"))
-    return assembled(train, None, None, **{"name": "npz", "place": "mine.npz", **options})
+    return assembled(train, None, None, **{"name": "npz", "origin": "mine.npz", **options})
 
 
 def images(*shape: int, kind: str = "uint8") -> np.ndarray:
@@ -78,7 +78,7 @@ def test_bytes_stay_bytes_and_all_other_numbers_keep_their_unit(values, kind, be
 def test_the_parts_of_whole_numbers_become_one_kind():
     test = Part(images(4, 5, 6, kind="int64"), [0, 1, 0, 1], ("x_test", "y_test"))
     train = Part(images(20, 5, 6).astype(int) * 2, LABELS, ("x_train", "y_train"))
-    found = assembled(train, None, test, name="npz", place="mine.npz")
+    found = assembled(train, None, test, name="npz", origin="mine.npz")
     assert found.test_images.dtype == found.train_images.dtype == np.float32
     assert (found.test_images[..., 0] == test.images).all()
 
@@ -158,7 +158,7 @@ def test_parts_that_do_not_fit_together_are_refused():
     ):
         test = Part(x, y, ("x_test", "y_test"))
         with pytest.raises(DataError, match=words):
-            assembled(train, None, test, name="npz", place="mine.npz")
+            assembled(train, None, test, name="npz", origin="mine.npz")
 
 
 def test_resizing_cuts_the_centre_square_and_keeps_a_flat_image_flat():

@@ -89,9 +89,23 @@ def tables(root: Path) -> dict[str, Any]:
     return {"tables": found.to_dict(), "best": found.judged.best_set.to_json(), "plan": plan}
 
 
-def test_a_norm_outside_the_best_set_gets_no_more_seeds(tmp_path, digits):
-    watch = Seen()
-    found, _ = carry(tmp_path, digits, *RACE, watch=watch)
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory, digits) -> tuple[Path, ExperimentResult, Seen]:
+    """The race, carried out once without an interruption."""
+    root, watch = tmp_path_factory.mktemp("raced"), Seen()
+    found, _ = carry(root, digits, *RACE, watch=watch)
+    return root, found, watch
+
+
+@pytest.fixture(scope="module")
+def tuned_tables(tmp_path_factory, digits) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("tuned")
+    carry(root, digits, *RACE, TUNE, of=tuned)
+    return tables(root)
+
+
+def test_a_norm_outside_the_best_set_gets_no_more_seeds(raced):
+    _, found, watch = raced
     assert seeds(found) == {"none": 8, "batch": 16, "layer": 16}
     ended = found.reported.races[()]
     assert (ended.ended, ended.racing) == ("at the last look", ("batch", "layer"))
@@ -138,14 +152,13 @@ def test_every_sweep_point_has_a_race_of_its_own(tmp_path, digits):
 
 
 @pytest.mark.parametrize("after", [0, 23, 27, 37])
-def test_an_interrupted_race_goes_on_to_the_same_runs_and_tables(tmp_path, digits, after):
-    carry(tmp_path / "whole", digits, *RACE)
-    first, some = carry(tmp_path / "parts", digits, *RACE, after=after)
+def test_an_interrupted_race_goes_on_to_the_same_runs_and_tables(tmp_path, digits, raced, after):
+    first, some = carry(tmp_path, digits, *RACE, after=after)
     assert first.outcome is not None
     assert first.outcome.stopped
-    again, rest = carry(tmp_path / "parts", digits, *RACE)
+    again, rest = carry(tmp_path, digits, *RACE)
     assert not {task.key for task in some} & {task.key for task in rest}
-    assert tables(tmp_path / "parts") == tables(tmp_path / "whole")
+    assert tables(tmp_path) == tables(raced[0])
     assert again.peeked == ""
 
 
@@ -157,9 +170,8 @@ def test_a_failed_run_does_not_hold_the_race_up(tmp_path, digits):
     assert seeds(found) == {"none": 8, "batch": 16, "layer": 16}
 
 
-def test_the_record_holds_the_looks(tmp_path, digits):
-    carry(tmp_path, digits, *RACE)
-    plan = json.loads((tmp_path / "tiny" / "experiment.json").read_text())
+def test_the_record_holds_the_looks(raced):
+    plan = json.loads((raced[0] / "tiny" / "experiment.json").read_text())
     assert plan["looked_at"] == [16]
     assert plan["looks"]["seeds"] == [8, 12, 16]
     assert sum(plan["looks"]["alpha"]) == pytest.approx(0.05)
@@ -197,11 +209,12 @@ def test_the_race_is_at_own_best_values_and_the_shared_value_keeps_the_first_see
 
 
 @pytest.mark.parametrize("after", [30, 45])
-def test_an_interrupted_race_of_tuned_norms_goes_on_to_the_same_tables(tmp_path, digits, after):
-    carry(tmp_path / "whole", digits, *RACE, TUNE, of=tuned)
-    carry(tmp_path / "parts", digits, *RACE, TUNE, of=tuned, after=after)
-    carry(tmp_path / "parts", digits, *RACE, TUNE, of=tuned)
-    assert tables(tmp_path / "parts") == tables(tmp_path / "whole")
+def test_an_interrupted_race_of_tuned_norms_goes_on_to_the_same_tables(
+    tmp_path, digits, tuned_tables, after
+):
+    carry(tmp_path, digits, *RACE, TUNE, of=tuned, after=after)
+    carry(tmp_path, digits, *RACE, TUNE, of=tuned)
+    assert tables(tmp_path) == tuned_tables
 
 
 def test_a_sweep_and_a_tuning_give_the_own_best_at_every_point(tmp_path, digits):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from tiny import experiment
 
 from normbench.api import compare
 from normbench.errors import StoreError
+from normbench.execution import Task
 from normbench.execution.experiment import so_far
 from normbench.report.answer import answer
 from normbench.report.sections import sections
+from normbench.results.experiment import ExperimentResult
 from normbench.seeding import stream
 from normbench.store import ExperimentStore
 
@@ -42,9 +46,29 @@ def of_role(comparison, role: str) -> dict[tuple[str, float], int]:
     return runs[runs["role"] == role].groupby(["norm", "tuned"]).size().to_dict()
 
 
-def test_every_norm_has_the_same_number_of_tuning_runs_and_two_values_race(tmp_path, digits):
-    watch = Seen()
-    found, tasks = carry(tmp_path, digits, *HALVED, of=accuracy, watch=watch)
+@dataclass
+class Whole:
+    """The experiment, carried out once without an interruption."""
+
+    root: Path
+    found: ExperimentResult
+    tasks: list[Task]
+    watch: Seen
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, digits) -> Whole:
+    root, watch = tmp_path_factory.mktemp("whole"), Seen()
+    return Whole(root, *carry(root, digits, *HALVED, of=accuracy, watch=watch), watch)
+
+
+@pytest.fixture(scope="module")
+def whole_tables(whole) -> dict[str, Any]:
+    return tables(whole.root)
+
+
+def test_every_norm_has_the_same_number_of_tuning_runs_and_two_values_race(whole):
+    found, tasks, watch = whole.found, whole.tasks, whole.watch
     tuning = of_role(found, "tune")
     assert {tuning[norm, GRID[own]] for norm, own in OWN.items()} == {4}
     for norm in OWN:
@@ -60,8 +84,8 @@ def test_every_norm_has_the_same_number_of_tuning_runs_and_two_values_race(tmp_p
     assert watch.findings[6].startswith("look 1, out: none at ")
 
 
-def test_a_norm_stands_by_its_contender_in_front(tmp_path, digits):
-    found, _ = carry(tmp_path, digits, *HALVED, of=accuracy)
+def test_a_norm_stands_by_its_contender_in_front(whole):
+    found = whole.found
     assert found.chosen == {(norm, ()): GRID[own] for norm, own in OWN.items()}
     best = found.judged.best_set.set_index("norm")
     assert best["in_set"].to_dict() == {"none": False, "batch": True, "layer": True}
@@ -93,9 +117,8 @@ def test_a_norm_is_in_as_long_as_either_value_may_be_best(tmp_path, digits):
     assert out == [("batch at 0.3", 8)]
 
 
-def test_what_is_said_and_shown_is_of_own_best_values_alone(tmp_path, digits):
-    carry(tmp_path, digits, *HALVED, of=accuracy)
-    found = compare("tiny", results=tmp_path)
+def test_what_is_said_and_shown_is_of_own_best_values_alone(whole):
+    found = compare("tiny", results=whole.root)
     told = answer(found)
     assert told.sentences[0].startswith("With each norm at its own best optimizer.lr: ")
     assert not any("shared" in text for text in told.sentences)
@@ -109,13 +132,14 @@ def test_what_is_said_and_shown_is_of_own_best_values_alone(tmp_path, digits):
     assert set(json.loads(json.dumps(found.to_dict()))["tuned"]) >= {"chosen", "sensitivity"}
 
 
-@pytest.mark.parametrize("after", [10, 32, 45, 70, 92])
-def test_an_interrupted_search_goes_on_to_the_same_runs_and_tables(tmp_path, digits, after):
-    carry(tmp_path / "whole", digits, *HALVED, of=accuracy)
-    _, some = carry(tmp_path / "parts", digits, *HALVED, of=accuracy, after=after)
-    _, rest = carry(tmp_path / "parts", digits, *HALVED, of=accuracy)
+@pytest.mark.parametrize("after", [10, 45, 92])  # in the first round, the second, and the race
+def test_an_interrupted_search_goes_on_to_the_same_runs_and_tables(
+    tmp_path, digits, whole_tables, after
+):
+    _, some = carry(tmp_path, digits, *HALVED, of=accuracy, after=after)
+    _, rest = carry(tmp_path, digits, *HALVED, of=accuracy)
     assert not {task.key for task in some} & {task.key for task in rest}
-    assert tables(tmp_path / "parts") == tables(tmp_path / "whole")
+    assert tables(tmp_path) == whole_tables
 
 
 def test_while_it_searches_nothing_can_be_compared_yet(tmp_path, digits):
@@ -135,10 +159,11 @@ def test_what_is_known_so_far_is_replayed_from_what_is_on_disk(tmp_path, digits)
 
 
 def test_a_sweep_searches_at_every_point(tmp_path, digits):
-    found, _ = carry(tmp_path, digits, *HALVED[:2], "seeds=2", HALVED[3], SWEEP, of=accuracy)
+    two = "norms=[none, batch]"
+    found, _ = carry(tmp_path, digits, two, HALVED[1], "seeds=2", HALVED[3], SWEEP, of=accuracy)
     assert {at[1] for at in found.searches} == {(3,), (4,)}
     assert found.chosen["batch", (3,)] == found.chosen["batch", (4,)] == 0.3
-    assert len(found.judged.best_set) == 6
+    assert len(found.judged.best_set) == 4
 
 
 SWEEP = "sweep={model.depth: [3, 4]}"

@@ -69,8 +69,15 @@ def test_the_grid_lies_around_the_rate_of_the_config():
     assert grid_around(0.05, 3) == [0.016, 0.05, 0.16]
 
 
-def test_it_names_the_norm_that_leads_at_its_own_best_rate(tmp_path, digits):
-    found, tasks, wanted = recommend(tmp_path, digits, "400 runs")
+@pytest.fixture(scope="module")
+def clear(tmp_path_factory, digits):
+    """The results' folder, the recommendation, its runs and its config, where one norm leads."""
+    root = tmp_path_factory.mktemp("clear")
+    return root, *recommend(root, digits, "400 runs")
+
+
+def test_it_names_the_norm_that_leads_at_its_own_best_rate(clear):
+    root, found, tasks, wanted = clear
     assert len(wanted.tune.values) == 7
     first, *_ = found.sentences
     assert first.startswith("With each norm at its own best optimizer.lr: use layer: ")
@@ -81,14 +88,14 @@ def test_it_names_the_norm_that_leads_at_its_own_best_rate(tmp_path, digits):
     assert found.spent == f"{len(tasks)} runs"
     assert len(tasks) <= 400
     # An ordinary experiment, that other verbs read.
-    again = compare("tiny-recommend", results=tmp_path)
+    again = compare("tiny-recommend", results=root)
     assert answer(again).sentences == found.sentences
 
 
-def test_its_config_reproduces_the_comparison(tmp_path, digits):
+def test_its_config_reproduces_the_comparison(tmp_path, digits, clear):
     from normbench.config import load
 
-    found, tasks, wanted = recommend(tmp_path, digits, "400 runs")
+    _, found, tasks, wanted = clear
     again = load(found.path.read_text(), [])
     assert again.resolved() == wanted.resolved()
     executor = ScriptedExecutor(lambda task: finishes({0: 0.1, 12: accuracy(task.config)}))
@@ -100,7 +107,7 @@ def test_its_config_reproduces_the_comparison(tmp_path, digits):
     assert answer(rerun).sentences == found.sentences
 
 
-@pytest.mark.parametrize("budget", [18, 40, 63, 90, 130, 200])
+@pytest.mark.parametrize("budget", [18, 40, 63, 90, 130])
 def test_it_never_spends_more_than_the_budget_and_always_compares(tmp_path, digits, budget):
     found, tasks, _ = recommend(tmp_path, digits, f"{budget} runs")
     assert len(tasks) <= budget
@@ -146,8 +153,8 @@ def test_a_larger_budget_goes_on_with_the_same_design(tmp_path, digits):
 
 
 def test_a_changed_config_or_a_fresh_start_is_designed_anew(tmp_path, digits):
-    _, _, wanted = recommend(tmp_path, digits, "150 runs", of_=alike)
-    _, _, fresh = recommend(tmp_path, digits, "400 runs", of_=alike, fresh=True)
+    _, _, wanted = recommend(tmp_path, digits, "63 runs", of_=alike)
+    _, _, fresh = recommend(tmp_path, digits, "90 runs", of_=alike, fresh=True)
     assert fresh.seed_list != wanted.seed_list
     _, _, other = recommend(tmp_path, digits, "63 runs", "model.depth=4", of_=alike)
     assert len(other.tune.values) == 3

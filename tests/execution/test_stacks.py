@@ -74,8 +74,10 @@ def test_worker_processes_tell_the_same(tmp_path, digits, undisturbed):
     assert journals(tmp_path / "tiny") == undisturbed
 
 
-@pytest.mark.parametrize("place", [1, 7, 12, 20, 31, 45, 60])
-@pytest.mark.parametrize("checkpoints", ["every", "last"])
+@pytest.mark.parametrize(
+    ("checkpoints", "place"),
+    [*(("every", place) for place in (1, 7, 20, 45, 60)), ("last", 12), ("last", 31)],
+)
 def test_after_a_crash_anywhere_the_same_command_ends_in_the_same_bytes(
     tmp_path, digits, undisturbed, monkeypatch, place, checkpoints
 ):
@@ -96,7 +98,7 @@ def test_after_a_crash_anywhere_the_same_command_ends_in_the_same_bytes(
     assert journals(tmp_path / "tiny") == undisturbed
 
 
-@pytest.mark.parametrize("missed", [2, 3, 4, 5])
+@pytest.mark.parametrize("missed", [2, 5])
 def test_a_crash_between_a_checkpoint_and_its_manifest_loses_nothing(
     tmp_path, digits, undisturbed, monkeypatch, missed
 ):

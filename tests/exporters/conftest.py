@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,18 @@ from tiny import experiment
 from normbench.store import Results, read_results
 
 
-@pytest.fixture
-def root(tmp_path, digits) -> Path:
-    """The results folder of the mixed experiment."""
-    results = tmp_path / "results"
+@pytest.fixture(scope="session")
+def played(tmp_path_factory, digits) -> Path:
+    """What ``root`` is a copy of."""
+    results = tmp_path_factory.mktemp("mixed")
     play(results, experiment(*OVERRIDES), digits, script)
     return results
+
+
+@pytest.fixture
+def root(tmp_path, played) -> Path:
+    """The results folder of the mixed experiment."""
+    return Path(shutil.copytree(played, tmp_path / "results"))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tiny import SHORT_EPOCHS, only, record, run_config, state, trained
 
 from normbench.data import Dataset
 from normbench.errors import ConfigError
+from normbench.norms import NORMS
 from normbench.training import events
 from normbench.training.loop import train_together
 
@@ -110,6 +111,38 @@ def _fits(case: Case) -> bool:
 
 
 CASES = dict(_cases())
+
+METHODS = "methods"
+"""The result of every other method, all in one file: the last losses of three updates."""
+HOSTS = (
+    MODELS["mlp"],
+    MODELS["cnn"],
+    ("model={kind: residual_mlp, depth: 2, width: 16}",),
+    ("model={kind: vit, depth: 2, width: 16, heads: 2}",),
+)
+"""The networks that a method is tried in: it stands in the first that admits it."""
+
+
+def method_cases() -> dict[str, Case]:
+    """One short run of every method that has no other golden result."""
+    budget = (*SHORT_EPOCHS, "training={steps: 3, evaluate_every: 3}", "optimizer.lr=0.01")
+    found = {}
+    for name in sorted(set(NORMS.names()) - set(KINDS)):
+        fitting = (Case((*budget, *host, "probes.steps=none"), name, "fp32") for host in HOSTS)
+        found[name] = next(filter(_fits, fitting))
+    return found
+
+
+def run_methods(digits: Dataset) -> dict[str, Any]:
+    """What the file of all other methods holds, less the machine class."""
+    return {"runs": {name: _brief(run(case, digits)) for name, case in method_cases().items()}}
+
+
+def _brief(told: dict[str, Any]) -> dict[str, Any]:
+    (one,) = told["runs"]
+    last = [line for line in one["journal"] if line["event"] == "Evaluated"][-1]
+    numbers = {key: last[key] for key in ("train_loss", "val_loss")}
+    return {key: one[key] for key in ("backbone_sha256", "weights_sha256")} | numbers
 
 
 def run(case: Case, digits: Dataset) -> dict[str, Any]:

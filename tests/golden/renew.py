@@ -17,7 +17,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tiny
 
 import torch
-from golden import CASES, RESULTS, differences, machine_class, run, size, stored
+from golden import (
+    CASES,
+    METHODS,
+    RESULTS,
+    differences,
+    machine_class,
+    run,
+    run_methods,
+    size,
+    stored,
+)
 
 from normbench.data import prepare
 
@@ -34,8 +44,10 @@ def main() -> int:
         digits = prepare("digits")
         for name in names:
             _renew(name, {"machine": machine_class(), **run(CASES[name], digits)}, asked.dry_run)
+        if not asked.words or any(word in METHODS for word in asked.words):
+            _renew(METHODS, {"machine": machine_class(), **run_methods(digits)}, asked.dry_run)
     for path in sorted(RESULTS.glob("*.json")):
-        if path.stem not in CASES:
+        if path.stem not in {*CASES, METHODS}:
             print(f"{path.stem}: no longer a case, removed")
             if not asked.dry_run:
                 path.unlink()

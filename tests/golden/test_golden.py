@@ -5,7 +5,21 @@ from __future__ import annotations
 import copy
 
 import pytest
-from golden import CASES, RESULTS, TOLERANCE, beyond, differences, machine_class, run, stored
+from golden import (
+    CASES,
+    KINDS,
+    METHODS,
+    RESULTS,
+    TOLERANCE,
+    beyond,
+    differences,
+    machine_class,
+    run,
+    run_methods,
+    stored,
+)
+
+from normbench.norms import NORMS
 
 RENEW = "if that is meant: python tests/golden/renew.py shows what moved"
 
@@ -20,8 +34,21 @@ def test_a_golden_run_gives_the_numbers_it_gave(digits, name):
     assert not moved, f"{len(moved)} values moved; {RENEW}"
 
 
+def test_every_other_method_gives_the_numbers_it_gave(digits):
+    old = stored(METHODS)
+    moved = list(differences(old["runs"], run_methods(digits)["runs"]))
+    if old["machine"] != machine_class():
+        moved = beyond(CASES["mlp-batch-fp32"], moved)
+    assert not moved, f"{len(moved)} values moved; {RENEW}"
+
+
+def test_every_method_has_a_golden_result():
+    others = {name for name in NORMS.names() if name not in KINDS}
+    assert stored(METHODS)["runs"].keys() == others
+
+
 def test_no_golden_result_is_left_without_a_case():
-    assert {path.stem for path in RESULTS.glob("*.json")} == set(CASES)
+    assert {path.stem for path in RESULTS.glob("*.json")} == {*CASES, METHODS}
 
 
 @pytest.mark.parametrize("case", ["mlp", "cnn"])

@@ -18,7 +18,7 @@ IMAGE = (4, 4, 1)
 
 def blueprint(layout: str) -> Blueprint:
     model = "mlp" if layout == "flat" else "cnn"
-    small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 4}
+    small = {"depth": 3, "width": 4} if layout == "flat" else {"depth": 4, "stages": 2, "width": 2}
     return Blueprint(model, MODELS[model].Options(**small), ModelSettings(activation="tanh"))
 
 

@@ -104,6 +104,14 @@ def test_a_squashing_layer_is_linear_near_zero(kind, slope):
     torch.testing.assert_close(layer(kind, FLAT)(x), slope * x, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize(("kind", "slope"), [("dyt", 1.0), ("derf", 2 / math.sqrt(math.pi))])
+@pytest.mark.parametrize("slot", [FLAT, IMAGE])
+def test_a_squashing_layer_of_a_small_alpha_is_linear(kind, slope, slot):
+    x = draw(slot)
+    y = layer(kind, slot, alpha=1e-4)(x)
+    torch.testing.assert_close(y, slope * 1e-4 * x, rtol=1e-6, atol=0)
+
+
 def test_dyisru_of_an_example_with_equal_features_is_rms_norm():
     x = torch.full((2, 8), 3.0).double()
     one = layer("dyisru", FLAT, spread=7 * 9.0)  # the squares of the other seven

@@ -212,6 +212,21 @@ def test_the_network_is_its_skip_path_at_step_0(kind):
     torch.testing.assert_close(end, start, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kind", ["fixup", "skipinit"])
+@pytest.mark.parametrize(
+    "model", ["{kind: resnet, depth: 8, width: 8}", "{kind: residual_mlp, depth: 2, width: 16}"]
+)
+def test_a_residual_network_of_ours_is_its_skip_path_at_step_0(digits, kind, model):
+    run = Run(run_config(f"model={model}", norm=kind), digits)
+    seen = []
+    for block in run.assembled.blocks().values():
+        block.register_forward_hook(lambda block, args, y: seen.append((block, args[0], y)))
+    run.network(run.data.batch(run.train_indices[:8])[0])
+    assert len(seen) >= 2
+    for block, x, y in seen:
+        torch.testing.assert_close(y, block.after(block.skip(x)), rtol=0, atol=0)
+
+
 def test_layerscale_is_nearly_the_skip_path_and_not_quite():
     start, end = through(network("layerscale"))
     assert 0 < float((end - start).detach().norm() / start.detach().norm()) < 1e-3

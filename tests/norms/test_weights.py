@@ -49,6 +49,15 @@ def test_weights_are_by_the_formula_and_keep_their_role(digits, kind):
     assert roles.count("weight") == len(run.assembled.products())
 
 
+@pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
+def test_a_network_under_weight_norm_is_the_one_without_at_step_0(digits, model):
+    outputs = []
+    for norm in ("weight_norm", "none"):
+        run = Run(run_config(*model, norm=norm), digits)
+        outputs.append(run.network(run.data.batch(run.train_indices[:16])[0]))
+    torch.testing.assert_close(*outputs)
+
+
 def test_a_unit_weight_norm_has_rows_of_length_one(digits):
     run = Run(run_config(norm="{kind: weight_norm, init: unit}"), digits)
     lengths = torch.linalg.vector_norm(run.assembled.products()[0].weight, dim=1)

@@ -100,6 +100,13 @@ def test_the_line_says_how_many_were_swapped_and_what_stayed_and_why(played):
     )
 
 
+def test_what_a_paper_fixes_is_not_told_twice(played):
+    swaps = compare("tiny", results=played).swaps
+    assert "re-initialized by layer" in swaps.text()
+    told = ("rms (rate 2)", "layer (other values at the start of 3 parameters)")
+    assert "re-initialized" not in swaps.text(told)
+
+
 def test_json_has_every_slot_and_what_was_kept(played, capsys, monkeypatch):
     found = json.loads(
         out_of(capsys, monkeypatch, "compare", "tiny", "--results", played, "--json")

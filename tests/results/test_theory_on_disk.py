@@ -32,6 +32,20 @@ def test_theory_is_that_of_the_weights_that_a_run_drew(tmp_path, digits, more):
         known = vars(Run(config.run({}, norm, row["seed"]), digits).theory_inputs)
         assert row["theory"] == pytest.approx(expected(**known).growth, rel=1e-12)
     assert found.groupby("norm")["theory"].nunique()["none"] == 2
+    kinds = {"none": "no statistics", "batch": "over the batch", "layer": "over an example"}
+    assert compare(config.name, results=tmp_path).chart_data.families == kinds
+
+
+def test_of_a_residual_network_both_are_per_block_and_batch_norm_has_a_caveat(tmp_path, digits):
+    model = "model={kind: residual_mlp, depth: 5, width: 64}"
+    config = experiment("norms=[layer, batch]", model, "seeds=1")
+    found = growth(tmp_path, config, digits).set_index("norm")
+    layer = found.loc["layer"]
+    # 1 + 1 / (1 + b l) over the three middle blocks, with a branch of about b = 2.
+    assert 1.1 < layer["theory"] < 1.6
+    assert layer["growth"] == pytest.approx(layer["theory"], rel=0.2)
+    assert "nearly the same for all examples" in found.loc["batch"]["theory_note"]
+    assert found.loc["batch"]["growth"] > 1
 
 
 def test_theory_of_batch_norm_is_near_its_closed_form(tmp_path, digits):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -87,15 +89,28 @@ def lasting(told: list[events.Event]) -> list[type]:
     return [type(event) for event in told if not isinstance(event, events.Progress)]
 
 
-@pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
-@pytest.mark.parametrize("norm", list(NORMS))
+# Into the second epoch, with an evaluation and two probed updates after the start.
+FEW = (*SHORT_EPOCHS, "training={steps: 6, evaluate_every: 3}", "probes={every: 3}")
+EVERYDAY = ("none", "batch", "layer", "rms", "group", "instance")
+
+
+def norms_in_networks():
+    """Every norm in every network that it fits; the second one is slow but for everyday norms."""
+    for norm in NORMS:
+        if "stack" in NORMS[norm].conflicts:
+            continue
+        first = True
+        for name, model in {"mlp": (), "cnn": CNN}.items():
+            if fits(norm, (*FEW, *model)):
+                marks = () if first or norm in EVERYDAY else pytest.mark.slow
+                yield pytest.param(norm, model, id=f"{norm}-{name}", marks=marks)
+                first = False
+
+
+@pytest.mark.parametrize(("norm", "model"), norms_in_networks())
 def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model):
-    overrides = (*BUDGET, *model, "probes={every: 4}", "optimizer.lr=0.02")
-    if not fits(norm, overrides):
-        pytest.skip(f"{norm} does not go with this network")
-    if "stack" in NORMS[norm].conflicts:
-        pytest.skip(NORMS[norm].conflicts["stack"])
-    runs = configs(*overrides, norm=OPTIONS.get(norm, norm))
+    overrides = (*FEW, *model, "optimizer.lr=0.02")
+    runs = configs(*overrides, norm=OPTIONS.get(norm, norm))[:2]
     for told, config in zip(together(runs, digits), runs, strict=True):
         alone = trained(
             run_config(*overrides, norm=OPTIONS.get(norm, norm), seed=config.seed), digits
@@ -114,31 +129,40 @@ def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model
                 ), name
 
 
+@pytest.fixture(scope="module")
+def whole_of(digits) -> Callable[[str], Told]:
+    """What the runs of a case tell when nothing disturbs them, trained once."""
+    return cache(lambda case: together(configs(*CASES[case]), digits))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_stack_gives_the_same_bits(digits, case):
-    once, again = (together(configs(*CASES[case]), digits) for _ in range(2))
+def test_the_same_stack_gives_the_same_bits(digits, whole_of, case):
+    once, again = whole_of(case), together(configs(*CASES[case]), digits)
     assert [record(told) for told in once] == [record(told) for told in again]
     assert all(same(weights(a), weights(b)) for a, b in zip(once, again, strict=True))
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, 4, 6, 10])
-@pytest.mark.parametrize("case", CASES)
-def test_a_stack_stopped_anywhere_continues_as_if_it_had_not(digits, case, stop_at):
+@pytest.mark.parametrize(
+    ("case", "stop_at"),
+    [
+        *(("everything", step) for step in (0, 1, 4, 6, 10)),
+        *itertools.product(("sgd", "cnn", "bf16"), (1, 6)),
+    ],
+)
+def test_a_stack_stopped_anywhere_continues_as_if_it_had_not(digits, whole_of, case, stop_at):
     runs = configs(*CASES[case])
     before = together(runs, digits, stop_at=stop_at)
     assert all(told[-1] == events.Stopped(stop_at) for told in before)
     after = together(runs, digits, resume=[told[-2].state for told in before])
-    whole = together(runs, digits)
-    for first, second, undisturbed in zip(before, after, whole, strict=True):
+    for first, second, undisturbed in zip(before, after, whole_of(case), strict=True):
         assert record([*first, *second]) == record(undisturbed)
         assert same(weights(second), weights(undisturbed))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_runs_bits_do_not_depend_on_its_company(digits, case):
-    runs = configs(*CASES[case])
-    whole = together(runs, digits)
-    for company in ([0], [2, 0], [1, 2]):
+def test_a_runs_bits_do_not_depend_on_its_company(digits, whole_of, case):
+    runs, whole = configs(*CASES[case]), whole_of(case)
+    for company in ([0], [2, 0], [1, 2]) if case == "sgd" else ([2, 0],):
         found = together([runs[seed] for seed in company], digits)
         for seed, told in zip(company, found, strict=True):
             assert record(told) == record(whole[seed]), company
@@ -168,18 +192,17 @@ def test_a_stack_in_bf16_computes_in_bf16_as_each_run_alone(digits, norm, model)
 
 
 @pytest.mark.parametrize("case", ["sgd", "everything"])
-def test_stopped_at_the_first_step_and_again_a_stack_keeps_its_optimizer(digits, case):
+def test_stopped_at_the_first_step_and_again_a_stack_keeps_its_optimizer(digits, whole_of, case):
     runs = configs(*CASES[case])
     told = together(runs, digits, stop_at=0)
     for stop_at in (4, 7, None):
         told = together(runs, digits, resume=[t[-2].state for t in told], stop_at=stop_at)
-    for found, undisturbed in zip(told, together(runs, digits), strict=True):
+    for found, undisturbed in zip(told, whole_of(case), strict=True):
         assert same(weights(found), weights(undisturbed))
 
 
-def test_runs_that_stand_at_different_steps_are_trained_in_groups(digits):
-    runs = configs(*BUDGET)
-    whole = together(runs, digits)
+def test_runs_that_stand_at_different_steps_are_trained_in_groups(digits, whole_of):
+    runs, whole = configs(*BUDGET), whole_of("sgd")
     early, late = (together(runs, digits, stop_at=step) for step in (2, 7))
     told = together(
         runs, digits, resume=[early[0][-2].state, late[1][-2].state, early[2][-2].state]
@@ -214,8 +237,8 @@ def started(runs: list[RunConfig], dataset) -> list[Run]:
     return made
 
 
-def test_a_run_that_diverges_leaves_the_others_as_they_are(digits, monkeypatch):
-    undisturbed = together(configs(*BUDGET), digits)
+def test_a_run_that_diverges_leaves_the_others_as_they_are(digits, whole_of, monkeypatch):
+    undisturbed = whole_of("sgd")
     make = Run.__init__
 
     def poisoned(self, config, dataset, **options):

@@ -94,7 +94,7 @@ class Made(Source):
             return from_names(
                 parts,
                 name="function",
-                place=self.reference,
+                origin=self.reference,
                 layout=self.layout,
                 resize=self.resize,
             )
@@ -104,7 +104,7 @@ class Made(Source):
             validation,
             test,
             name="function",
-            place=self.reference,
+            origin=self.reference,
             classes=_classes_of(made),
             layout=self.layout,
             resize=self.resize,

@@ -97,7 +97,7 @@ class HuggingFace(Source):
             validation,
             test,
             name="huggingface",
-            place=self.path,
+            origin=self.path,
             classes=classes,
             layout=self.layout,
             resize=self.resize,

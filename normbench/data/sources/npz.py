@@ -70,7 +70,7 @@ class Npz(Source):
                 raise DataError(f"{path}: {reason}; save plain numbers or names") from None
             raise DataError(f"{path} is no npz file, or damaged ({error})") from None
         return from_names(
-            arrays, name="npz", place=str(path), layout=self.layout, resize=self.resize
+            arrays, name="npz", origin=str(path), layout=self.layout, resize=self.resize
         )
 
     @classmethod

@@ -26,6 +26,7 @@ class ResidualMLP(Architecture):
     """
 
     layout = "flat"
+    in_order = True
 
     @dataclass(frozen=True)
     class Options:

@@ -24,6 +24,7 @@ class PaddedShortcut(nn.Module):
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
         self.more, self.stride = width - channels, stride
+        self.share = self.more / width  # of the channels that come out
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
@@ -37,6 +38,8 @@ class ResNet(Architecture):
     doubles the width. He, Zhang, Ren & Sun 2015, arXiv:1512.03385, section 4.2, and for v2 2016,
     arXiv:1603.05027. Their norm is batch norm, and their convolutions carry no bias (bias: false).
     """
+
+    in_order = True
 
     @dataclass(frozen=True)
     class Options:
