@@ -12,6 +12,8 @@ from normbench.charts.marks import Drawn
 from normbench.store.files import to_json
 
 ROW, WIDTH = 34, 420
+FAR = 3.0
+"""Intervals are drawn up to so many times the largest difference."""
 COLOURS = {"holds": "#1a7f37", "fails": "#cf222e", "open": "#8a939e"}
 WORDS = {True: "holds", False: "fails", None: "open"}
 
@@ -26,7 +28,7 @@ def picture(parts: Sequence[Mapping[str, Any]], title: str) -> str | None:
 
     parts: ``part``, ``situation``, ``holds`` and the numbers of a comparison (difference, ci_low,
     ci_high, first, second). None where none was measured. Comparisons of different quantities
-    stand in panels below one another.
+    stand in panels below one another; an interval that reaches beyond ``FAR`` ends there.
     """
     shown = [line for part in parts for line in _lines(part)]
     if not shown:
@@ -71,6 +73,11 @@ def _finite(value: float | None) -> float | None:
 
 def _panel(lines: Sequence[Mapping[str, Any]], quantity: str) -> Drawn:
     values = [{**line, "below": -line["margin"], "above": line["margin"]} for line in lines]
+    far = FAR * max(max(abs(line["difference"]), line["margin"]) for line in lines)
+    for value in values:
+        for end in ("low", "high"):
+            if value[end] is not None:  # an interval of few pairs may reach far beyond all others
+                value[end] = min(max(value[end], -far), far)
     order = list(dict.fromkeys(line["label"] for line in lines))
     y = alt.Y("label:N", title=None, sort=order)
     colour = alt.Color(
