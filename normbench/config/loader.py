@@ -145,8 +145,12 @@ def find_config(name: str | Path | None) -> Path:
     of a claim, where no such file is. Raises ConfigError with the nearest names.
     """
     wanted = Path(name or "digits")
-    if name and wanted.exists() and not wanted.is_dir():  # a pipe is as good as a file
-        return wanted
+    try:
+        if name and wanted.exists() and not wanted.is_dir():  # a pipe is as good as a file
+            return wanted
+    except OSError as error:  # such as a name longer than any file's
+        told, hint = f"cannot be read: {error.strerror}", "give a path, or a bundled config's name"
+        raise ConfigError([Problem("", told, hint, source=f"{str(name)[:60]}...")]) from None
     if str(name) in bundled_for_claims():
         return bundled_for_claims()[str(name)]
     known = {path.stem: path for path in bundled()}

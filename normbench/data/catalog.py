@@ -216,4 +216,7 @@ def recognized(path: str, base: Path) -> str | None:
 
     base: the folder that a relative path counts from.
     """
-    return next((name for name in DATASETS if DATASETS[name].recognizes(path, base)), None)
+    try:
+        return next((name for name in DATASETS if DATASETS[name].recognizes(path, base)), None)
+    except (OSError, ValueError):  # such as a name longer than any file's
+        return None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from normbench.config import ExperimentConfig, load
+from normbench.config.loader import find_config
 from normbench.errors import ConfigError
 
 CODE = "def make():\n    return [], []\n"
@@ -149,3 +150,10 @@ def test_a_config_of_ones_own_data_loads_to_an_equal_experiment(home: Path) -> N
     for data in ("pictures", "mine.npz", "my_data.py:make", "saved"):
         found: Any = written(home, data)
         assert ExperimentConfig.model_validate(found.resolved()) == found
+
+
+def test_a_name_longer_than_any_files_is_a_mistake_like_another(home: Path) -> None:
+    with pytest.raises(ConfigError):
+        load("norms: [none]", [f"data={'a' * 300}"])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(find_config("a" * 300))
