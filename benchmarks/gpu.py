@@ -12,8 +12,8 @@ stacks of 8, 32 and 128, in bf16 and compiled, with the share of the rate that b
 reach and the accuracies beside it (! where one differs from the plain script's by more than
 chance would). Both sides compute under the settings that make runs repeatable: deterministic
 kernels, and fp32 without TF32. All of it as JSON as well. What takes long is timed over fewer
-steps, what there is no time for is left out, and both are told. Exits with 1 where a check
-of correctness failed.
+steps, and what there is no time for is left out; both are told. Exits with 1 where a check of
+correctness failed.
 
 ``--device cpu --tiny`` tries its logic out within a minute.
 """

@@ -6,6 +6,7 @@ edited file makes new runs; what the file imports besides is not in it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -15,7 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -92,6 +93,52 @@ def source_sha256(reference: str) -> str | None:
         return hashlib.sha256(Path(match["home"]).read_bytes()).hexdigest()
     except OSError as error:
         raise NotLoaded(f"{match['home']} cannot be read ({error.strerror})") from None
+
+
+def imports_sha256(reference: str) -> str | None:
+    """SHA-256 (hex) over what a reference's file imports from its own folder, files of files too.
+
+    Read from the import statements, wherever they stand, without running anything; the file itself
+    is not in it. None for a module's reference, and where there is nothing of the kind.
+    """
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return None
+    first = Path(match["home"]).expanduser().resolve()
+    contents: dict[Path, bytes] = {}
+    left = [first]
+    while left:
+        path = left.pop()
+        with suppress(OSError, SyntaxError, ValueError):
+            contents[path] = path.read_bytes()
+            near = _imported_from(first.parent, ast.parse(contents[path]))
+            left += [other for other in near if other not in contents and other not in left]
+    del contents[first]
+    if not contents:
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(contents):
+        digest.update(path.relative_to(first.parent).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(contents[path]).digest())
+    return digest.hexdigest()
+
+
+def _imported_from(folder: Path, tree: ast.Module) -> list[Path]:
+    """The files below ``folder`` that a module's import statements may name."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            home = node.module or ""
+            names |= {home, *(f"{home}.{alias.name}".strip(".") for alias in node.names)}
+    files = []
+    for name in sorted(names - {""}):
+        parts = name.split(".")
+        for count in range(1, len(parts) + 1):
+            place = folder.joinpath(*parts[:count])
+            files += [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()]
+    return files
 
 
 def load(reference: str) -> Component:

@@ -22,12 +22,26 @@ def shown(text: object, keep: str = "\n") -> str:
 
     keep: characters that stay what they are.
     """
+    text = str(text)
+    if text.isprintable():  # nearly always, and much faster than to look at each letter
+        return text
     return "".join(
         letter
         if letter in keep or unicodedata.category(letter) not in _STEERING
         else letter.encode("unicode_escape").decode("ascii")
-        for letter in str(text)
+        for letter in text
     )
+
+
+def shown_within(value: Any) -> Any:
+    """The same for every text in nested dicts and lists, keys among them, such as a chart's."""
+    if isinstance(value, str):
+        return shown(value, keep="\n\t")
+    if isinstance(value, dict):
+        return {shown_within(key): shown_within(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown_within(item) for item in value]
+    return value
 
 
 def cell(value: Any) -> Any:

@@ -14,6 +14,16 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from normbench.data import Dataset
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the tests marked ``soak`` are."""
+    group = parser.getgroup("soak")
+    group.addoption("--soak-tries", type=int, default=1000, help="random damages; 50 times fuzzed")
+    group.addoption(
+        "--soak-runs", type=int, default=1000, help="runs of the command that is killed"
+    )
+    group.addoption("--soak-minutes", type=float, default=30.0, help="for how long it is killed")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test reads or writes the cache of the person who runs it."""

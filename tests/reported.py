@@ -15,7 +15,8 @@ from normbench.plan import PlannedRun
 from normbench.results.experiment import ExperimentResult
 from normbench.training.events import Event
 
-HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
+STEERING = "\u202e\x1b[31m\u2028"
+HOSTILE = f"</script><img src=x onerror=\"document.title='broken'\">{STEERING}"
 
 
 def script(run: PlannedRun) -> list[Event]:

@@ -280,13 +280,17 @@ def _norm(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
 
 
 def _apart(signal: Signal) -> Array:
-    """Mean square of what an example does not share with the batch, [K, E].
+    """Mean square of what an example does not share with the batch, [K, E]; in the mean q - c.
 
-    Its product with the batch's mean goes with the root of its own mean square.
+    What an example shares with the batch's mean goes with the root of its own mean square; what a
+    position does goes with its mean square, since both lose the taps beyond the border.
     """
     c = np.maximum(signal.c, 0.0)[:, None]
     mean = signal.q.mean(1, keepdims=True)
-    relative = np.sqrt(np.divide(signal.q, mean, out=np.ones_like(signal.q), where=mean > 0))
+    relative = np.divide(signal.q, mean, out=np.ones_like(signal.q), where=mean > 0)
+    if not signal.cells:
+        relative = np.sqrt(relative)
+        relative /= relative.mean(1, keepdims=True)
     found: Array = np.maximum(signal.q + c - 2 * c * relative, 0.0)
     return found
 

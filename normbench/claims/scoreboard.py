@@ -99,8 +99,10 @@ def collect(results: Path, folder: Path) -> list[str]:
 def keep_article(found: Claims, folder: Path) -> None:
     """Store what was found of the article's statements."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(finite(found.to_dict()), indent=1)
-    replace_with(folder / ARTICLE, (text + "\n").encode())
+    whole = finite(found.to_dict())
+    claims = ",\n".join(map(json.dumps, whole.pop("claims")))  # a line a statement, for a diff
+    text = f'{json.dumps(whole)[:-1]}, "claims": [\n{claims}\n]}}\n'
+    replace_with(folder / ARTICLE, text.encode())
 
 
 # -- out of it ------------------------------------------------------------------------------------

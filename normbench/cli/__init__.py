@@ -19,6 +19,7 @@ from normbench.cli import (
     claims,
     compare,
     cost,
+    descriptors,
     doctor,
     export,
     init,
@@ -45,6 +46,9 @@ ANSWERING = frozenset(
     {"init", "plan", "compare", "report", "export", "validate", "show", "list", "rm", "doctor"}
 )
 """Verbs that answer within seconds: what they load stays until they end."""
+
+FRUGAL = ANSWERING - {"report", "export"}
+"""Those that need few open files."""
 
 app = typer.Typer(
     name="normbench",
@@ -139,12 +143,20 @@ def main() -> None:
 def _code() -> int | str | None:
     """Run the command line; the exit code of the contract."""
     try:
-        with Silence(sys.argv), _collecting_seldom(" ".join(sys.argv[1:2])):
+        verb = " ".join(sys.argv[1:2])
+        if verb not in ("", *FRUGAL):
+            descriptors.require()
+        with Silence(sys.argv), _collecting_seldom(verb):
             app(prog_name="normbench")  # also under `python -m`, where completion would not know it
     except NormbenchError as error:
         told = error.with_excerpts() if isinstance(error, ConfigError) else error
         print(f"error: {shown(told)}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if not descriptors.exhausted(error):
+            raise
+        print(f"error: {descriptors.too_many_open(descriptors.allowed())}", file=sys.stderr)
+        return StoreError.exit_code
     except SystemExit as end:
         return end.code
     return 0

@@ -16,7 +16,7 @@ from normbench.environment import environment
 from normbench.errors import StoreError
 from normbench.execution import components
 from normbench.execution.executor import Executor, Task
-from normbench.execution.ground import changes
+from normbench.execution.ground import changes, code_of
 from normbench.plan import Outcome, PlannedRun
 from normbench.store import ExperimentStore, RunStore
 from normbench.training import events
@@ -165,7 +165,12 @@ def _check_ground(
     here = environment()
     for run in pending:
         runtime = run.config.runtime
-        now = {"environment": here, "device": runtime.device, "threads": runtime.threads}
+        now = {
+            "environment": here,
+            "device": runtime.device,
+            "threads": runtime.threads,
+            "code": code_of(run.config),
+        }
         writer = store.run(run.folder)
         found = changes(writer.known_manifest(), now) if writer.has_checkpoint else []
         if found:
@@ -265,6 +270,7 @@ class _Writer:
             "device": config.runtime.device,
             "threads": config.runtime.threads,
             "environment": (event and event.environment) or environment(),
+            **({"code": code} if (code := code_of(config)) else {}),
         }
         step = None
         if self.store.has_checkpoint:  # the run continues, or failed to

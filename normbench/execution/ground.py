@@ -6,8 +6,52 @@ says so for good.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
+
+from normbench import components
+from normbench.config import RunConfig
+from normbench.models import MODELS
+from normbench.norms import NORMS
+from normbench.registry import Registry
+
+SHORT = 8
+"""Digits of a hash that are shown."""
+
+
+def code_of(config: RunConfig) -> dict[str, str]:
+    """What of the user's own code a run's identity does not hold: "norm", "model" -> SHA-256 (hex).
+
+    The identity has the file of a reference; here is what that imports from its own folder. Of a
+    norm or model that a script or a notebook registered the identity has the name alone; here is
+    its source, where Python can tell it.
+    """
+    parts: list[tuple[str, str, Registry[Any]]] = [
+        ("norm", config.norm.kind, NORMS),
+        ("model", config.model.kind, MODELS),
+    ]
+    found = {}
+    for word, kind, registry in parts:
+        if components.is_reference(kind):
+            digest = components.imports_sha256(kind)
+        else:
+            digest = _source_of(kind, registry)
+        if digest is not None:
+            found[word] = digest
+    return found
+
+
+def _source_of(kind: str, registry: Registry[Any]) -> str | None:
+    """Of what was registered outside of this package; None where that cannot be told."""
+    for name, _, item in registry.guests():
+        if name == kind:
+            try:
+                return hashlib.sha256(inspect.getsource(item).encode()).hexdigest()
+            except (OSError, TypeError):
+                return None
+    return None
 
 
 def ground(manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -18,6 +62,9 @@ def ground(manifest: Mapping[str, Any]) -> dict[str, str]:
         "device": manifest.get("device"),
         "threads": manifest.get("threads"),
     }
+    code = manifest.get("code")
+    for word, digest in code.items() if isinstance(code, Mapping) else ():
+        found[f"code of the {word}"] = str(digest)[:SHORT]
     return {word: str(value) for word, value in found.items() if value is not None}
 
 

@@ -30,7 +30,7 @@ def effective_rank(capture: Capture) -> Tensor:
 
 
 def _eigenvalues(grams: Tensor) -> Tensor:
-    """[L, N, N] -> [L, N]; NaN where it does not converge in double precision either.
+    """[L, N, N] -> [L, N]; NaN where the decomposition does not converge in float64 either.
 
     It may fail in single precision on examples that are all but alike; a probe ends no run.
     """

@@ -8,6 +8,7 @@ import io
 import pandas as pd
 
 from normbench.constants import OUTCOME_STATES
+from normbench.plain import shown
 from normbench.report.answer import Answer, answer
 from normbench.report.sections import Section, pairs_section
 from normbench.report.summary import summary
@@ -45,7 +46,7 @@ def as_html(comparison: ExperimentResult) -> str:
     first, *others = sentences(comparison)
     parts = [f"<p><b>{html.escape(first)}</b> {html.escape(' '.join(others))}</p>"]
     parts += [_table(section) for section in _picked(comparison)]
-    return "\n".join(parts)
+    return shown("\n".join(parts))
 
 
 def table(comparison: ExperimentResult) -> pd.DataFrame:

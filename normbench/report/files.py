@@ -8,6 +8,7 @@ from typing import Literal
 
 from normbench.charts.base import CHARTS, chart_order
 from normbench.charts.marks import png, with_theme
+from normbench.plain import shown_within
 from normbench.report.page import render
 from normbench.results.experiment import ExperimentResult
 from normbench.store.files import reported, to_json, write_atomically
@@ -62,7 +63,7 @@ def write_pictures(
         if drawn is None:
             continue
         title = f"{CHARTS[name].title}: {comparison.name}"
-        spec = with_theme(drawn, comparison.chart_data, title).to_dict()
+        spec = shown_within(with_theme(drawn, comparison.chart_data, title).to_dict())
         path = folder / f"{comparison.name}-{name}.{form}"
         if form == "png":
             write_atomically(path, png(spec), option)

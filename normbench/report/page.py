@@ -13,6 +13,7 @@ import pandas as pd
 from normbench.charts.base import CHARTS, ChartData, chart_order
 from normbench.charts.marks import Drawn, theme
 from normbench.environment import package_version
+from normbench.plain import shown, shown_within
 from normbench.report.answer import answer
 from normbench.report.columns import Column, key_columns, norm_column, number
 from normbench.report.exchanged import layer_sections, pytorch_line
@@ -67,7 +68,7 @@ def render(comparisons: Sequence[ExperimentResult]) -> str:
         differing=_differing(differing, [c.name for c in comparisons]) if differing else None,
         experiments=experiments,
         glossary=[{"name": n, "text": t, "anchor": anchor(n)} for n, t in GLOSSARY.items()],
-        specs=specs,
+        specs=shown_within(specs),
         library=library(),
     )
 
@@ -76,6 +77,8 @@ def _template() -> jinja2.Template:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("normbench.report"),
         autoescape=True,
+        # Markup is what the template itself and the library are made of.
+        finalize=lambda value: shown(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from normbench.analysis.halving import FEWEST_PAIRS, FEWEST_TUNE_SEEDS, GRIDS, Design
 from normbench.analysis.rule import UNDECIDED
+from normbench.plain import shown
 from normbench.report.answer import answer, to_dict
 from normbench.report.setup_facts import as_yaml
 from normbench.report.wording import counted, joined, quoted
@@ -68,7 +69,7 @@ class Recommendation:
         from normbench.report import brief
 
         first = brief.as_html(self.comparison) if compared(self.comparison) else ""
-        return first + "".join(f"<p>{escape(text)}</p>" for text in self.after)
+        return first + "".join(f"<p>{escape(shown(text))}</p>" for text in self.after)
 
 
 def compared(comparison: ExperimentResult) -> bool:

@@ -28,15 +28,25 @@ def chain(depth, side, channels=64, stages=1):
 
 @pytest.mark.parametrize("side", [4, 8, 28])
 def test_padding_takes_in_the_limit_what_a_path_graph_loses(side):
-    found = growth_without_norm(relu, step, [2.0] * 400, 0.0, chain(400, side), None)
+    found, ahead = growth_without_norm(relu, step, [2.0] * 400, 0.0, chain(400, side), None)
+    assert ahead == pytest.approx(found, rel=1e-3)  # both ways the same kernel, and half of it
     assert found == pytest.approx(((1 + 2 * np.cos(np.pi / (side + 1))) / 3) ** 2, rel=1e-3)
 
 
 def test_on_large_images_little_is_lost():
-    found = growth_without_norm(relu, step, [2.0] * 10, 0.0, chain(10, 64), None)
+    found, _ = growth_without_norm(relu, step, [2.0] * 10, 0.0, chain(10, 64), None)
     assert 0.97 < found < 1
-    half = growth_without_norm(relu, step, [1.0] * 10, 0.0, chain(10, 64), None)
+    half, _ = growth_without_norm(relu, step, [1.0] * 10, 0.0, chain(10, 64), None)
     assert half == pytest.approx(found / 2)
+
+
+def test_weights_that_sum_to_zero_take_the_mean_away_but_for_the_border():
+    gain = 2 / (1 - 1 / np.pi)
+    law = growth_without_norm(relu, step, [gain] * 10, 0.0, chain(10, 64), None, centered=True)
+    assert law[0] == pytest.approx(np.pi / (np.pi - 1), rel=0.02)
+    assert law[1] == pytest.approx(1, rel=0.02)
+    plain = growth_without_norm(relu, step, [gain] * 10, 0.0, chain(10, 64), None)
+    assert plain[1] > 1.3
 
 
 def test_the_maps_are_the_expectations_of_a_linear_network():
@@ -56,7 +66,8 @@ def test_the_maps_are_the_expectations_of_a_linear_network():
         total += [float(g.square().sum()) for g in torch.autograd.grad(x, zs, top)]
     sizes = np.array([[np.prod(shape) for shape in shapes]], dtype=float)
     wanted = growth_of_rows(np.sqrt(total)[None], sizes)[0]
-    found = growth_without_norm(lambda z: z, np.ones_like, [1.2] * 6, 0.0, shapes, np.ones((4, 4)))
+    known = ([1.2] * 6, 0.0, shapes, np.ones((4, 4)))
+    found, _ = growth_without_norm(lambda z: z, np.ones_like, *known)
     assert found == pytest.approx(wanted, rel=0.05)
 
 

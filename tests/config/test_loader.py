@@ -104,7 +104,7 @@ BAD = [
      "7:12  seeds[1]: a seed must be a whole number of 0 or more, got 'x' (a string)"),
     ("seeds: 3", "seeds: 3\nmodle: 1", "8:1  modle: unknown key 'modle'\n"
      "    did you mean 'model'?  known: baseline, data, model, name, normalization, norms, "
-     "optimizer, probes, runtime, seeds, sweep, target, training, tune, verdict"),
+     "optimizer, probes, report, runtime, seeds, sweep, target, training, tune, verdict"),
     ("seeds: 3", "seeds: 3\nbaseline: rms", "8:11  baseline: 'rms' is none of the norms of this "
      "config\n    known: batch, group(groups=4), none"),
     ("seeds: 3", "seeds: 3\ndata: {dataset: mnits}", "8:17  data.dataset: unknown dataset 'mnits'\n"

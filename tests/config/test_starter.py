@@ -44,8 +44,8 @@ def test_every_key_has_a_comment_beside_or_above_it(dataset, model):
 @pytest.mark.parametrize("path", bundled(), ids=lambda path: path.stem)
 def test_the_values_are_those_of_the_bundled_config_for_the_same_pair(path):
     wanted = load(path)
-    if wanted.sweep or wanted.tune:
-        return
+    if wanted.sweep or wanted.tune or wanted.report.misclassified:
+        return  # these ask a question of their own
     found = load(starter(suggested(wanted.data.dataset, wanted.model.kind)))
     images = {"path": "path/to/images"} if wanted.data.dataset == "folder" else {}
     assert found.model_copy(update={"name": wanted.name}) == wanted, images

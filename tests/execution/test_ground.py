@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import pytest
 from scripted import ScriptedExecutor, evaluated, finishes, manifest, play, started, stops
 from tiny import experiment
 
+from normbench.components import imports_sha256
 from normbench.errors import StoreError
-from normbench.execution import execute
-from normbench.execution.ground import changes
+from normbench.execution import driver, execute
+from normbench.execution.ground import changes, code_of
+from normbench.norms import NORMS
 from normbench.plan import expand
 from normbench.report.fates import caveats
 from normbench.results.experiment import ExperimentResult
@@ -69,6 +73,64 @@ def test_other_ground_is_refused_or_told_for_good(tmp_path, digits, fields, told
         t for t in caveats(ExperimentResult(read_results(tmp_path, "tiny"))) if "ground" in t
     )
     assert told in text
+
+
+OWN = """\
+from torch import nn
+from parts import SCALE
+
+class Mine(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.weight = nn.Parameter(SCALE * __import__("torch").ones(features))
+
+    def forward(self, x):
+        return self.weight * x
+"""
+
+
+def test_code_that_a_file_of_ones_own_imports_is_ground(tmp_path):
+    folder = tmp_path / "own"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "mine.py").write_text(OWN)
+    (folder / "parts.py").write_text("from deeper import more\nSCALE = more.SCALE\n")
+    (folder / "deeper" / "__init__.py").write_text("")
+    (folder / "deeper" / "more.py").write_text("SCALE = 1.0\n")
+    (folder / "beside.py").write_text("nobody = 'imports it'\n")
+    reference = f"{folder}/mine.py:Mine"
+    first = imports_sha256(reference)
+    (folder / "beside.py").write_text("nobody = 'imports it still'\n")
+    (folder / "mine.py").write_text(OWN + "\n# its own hash stands in the identity\n")
+    assert imports_sha256(reference) == first
+    (folder / "deeper" / "more.py").write_text("SCALE = 2.0\n")
+    second = imports_sha256(reference)
+    assert second != first
+    (told,) = changes({"code": {"norm": first}}, {"code": {"norm": second}})
+    assert told == f"code of the norm {first[:8]}, now {second[:8]}"
+    (folder / "mine.py").write_text("from torch import nn\nMine = nn.Identity\n")
+    assert imports_sha256(reference) is None
+    assert imports_sha256("torch.nn:Identity") is None
+
+
+def test_a_run_whose_own_code_was_edited_is_refused_or_told_for_good(tmp_path, digits, monkeypatch):
+    begun(tmp_path, digits, code={"model": "0" * 64})
+    monkeypatch.setattr(driver, "code_of", lambda config: {"model": "f" * 64})
+    with pytest.raises(StoreError, match="code of the model 00000000, now ffffffff"):
+        goes_on(tmp_path, digits)
+    assert goes_on(tmp_path, digits, accept_changes=True).finished == 1
+
+
+def test_what_a_script_registers_is_ground_by_its_source(monkeypatch):
+    assert code_of(experiment(*ONE).run({}, 0, 0)) == {}
+
+    class Guest:
+        """As it stands here."""
+
+    monkeypatch.setattr(type(NORMS), "guests", lambda self: [("none", (), Guest)])
+    (digest,) = {code_of(experiment(*ONE).run({}, 0, 0))["norm"]}
+    assert digest == hashlib.sha256(inspect.getsource(Guest).encode()).hexdigest()
+    monkeypatch.setattr(type(NORMS), "guests", lambda self: [("none", (), object())])
+    assert code_of(experiment(*ONE).run({}, 0, 0)) == {}
 
 
 def test_the_same_ground_needs_no_word(tmp_path, digits):

@@ -10,13 +10,15 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from reported import HOSTILE, put
+from reported import HOSTILE, STEERING, hostile, put
 from scripted import finishes, play, probed
 from tiny import experiment
 
 from normbench.api import compare
 from normbench.charts.base import CHARTS
 from normbench.config import load
+from normbench.plain import shown
+from normbench.report import brief
 from normbench.report.answer import answer
 from normbench.report.glossary import GLOSSARY, anchor, entry
 from normbench.report.page import render
@@ -132,9 +134,19 @@ def test_markup_in_a_name_is_only_text(pages):
     assert HOSTILE not in text
     assert page.all("img") == []
     assert len(page.all("script")) == 3
-    assert sum(HOSTILE in data for tag, data in page.texts if tag == "h1") == 1
+    assert sum(shown(HOSTILE) in data for tag, data in page.texts if tag == "h1") == 1
     (specs,) = re.findall(r'id="specs">(.*?)</script>', text, re.S)
-    assert HOSTILE in json.dumps(json.loads(specs), ensure_ascii=False).replace('\\"', '"')
+    found = json.dumps(json.loads(specs), ensure_ascii=False)
+    assert shown(HOSTILE) in found.replace('\\"', '"').replace("\\\\", "\\")
+    assert STEERING not in found
+
+
+def test_characters_that_turn_the_reading_order_are_shown_escaped(made, pages):
+    text = pages["hostile"].replace(library(), "")
+    assert r"\u202e\x1b[31m\u2028" in text
+    steering = {"\u202e", "\x1b", "\u2028"}
+    assert not steering & set(text)
+    assert not steering & set(brief.as_html(hostile(made["tiny"])))
 
 
 def test_several_experiments_stand_side_by_side_with_what_differs(made, pages):
@@ -163,6 +175,7 @@ def test_every_number_in_a_table_is_defined(made):
                     assert entry(column.heading) in GLOSSARY, column.heading
 
 
+@pytest.mark.slow
 def test_a_page_of_eight_norms_and_sixteen_seeds_stays_small(tmp_path, digits):
     groups = ", ".join(f"{{kind: group, groups: {n}}}" for n in (1, 2, 4, 8))
     norms = f"norms=[none, batch, layer, rms, {groups}]"
