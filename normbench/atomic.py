@@ -77,3 +77,13 @@ def rename(old: Path, new: Path) -> None:
     The name is on the disk with the next file that is brought there, or ``sync_folder``.
     """
     os.replace(old, new)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a process that was killed left half-written below ``folder``.
+
+    Only for who alone writes there. What cannot be removed stays, and harms nobody.
+    """
+    for path in folder.rglob(f".*{SUFFIX}"):
+        with suppress(OSError):
+            path.unlink()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from normbench.environment import package_version, processor
 from normbench.errors import NormbenchError, StoreError
@@ -80,7 +80,14 @@ def examine_experiment(store: ExperimentStore, *, repair: bool = False) -> Itera
     from normbench.store import verify
 
     if repair:
-        for text in verify.repair(store):
+        import yaml
+
+        from normbench.config import load
+
+        def resolve(tree: dict[str, Any]) -> dict[str, Any]:
+            return load(yaml.safe_dump(tree, sort_keys=False)).resolved()
+
+        for text in verify.repair(store, resolve):
             yield Finding("repaired", "note", text, "`normbench train` with its config trains it")
     faults = list(verify.verify(store))
     for fault in faults:

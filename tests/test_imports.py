@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
             *("analysis", "results", "components"),
         ],
         "analysis": [],
-        "doctor": ["data", "store", "registry"],
+        "doctor": ["data", "store", "registry", "config"],
         "charts": ["analysis", "store", "registry"],
         "results": ["analysis", "store", "charts", "registry", "plan", "config", "measure"],
         "measure": [

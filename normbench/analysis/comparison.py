@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -225,7 +226,7 @@ def _numbers(
     """
     pairs = (~np.isnan(raw)).sum(axis=1)
     columns = ("difference", "ci_low", "ci_high", "p_value", "p_better", "direction", "detectable")
-    result: dict[str, NDArray] = {name: np.full(len(raw), np.nan) for name in columns}
+    result: dict[str, NDArray[Any]] = {name: np.full(len(raw), np.nan) for name in columns}
     result["informative"] = ((raw != 0) & ~np.isnan(raw)).sum(axis=1)
     need = _fewest(1, alpha, looks)
     reason = np.full(len(raw), "no pairs", dtype=object)

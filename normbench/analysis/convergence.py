@@ -12,7 +12,7 @@ The definitions are those of PROTOCOL.md, "Convergence". Three states must not b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -276,7 +276,7 @@ def _first_at(evaluations: _Evaluations, target: float, count: int) -> tuple[Flo
 
 
 def _area(
-    evaluations: _Evaluations, budget: Floats, end: Floats, chance: Floats, diverged: NDArray
+    evaluations: _Evaluations, budget: Floats, end: Floats, chance: Floats, diverged: NDArray[Any]
 ) -> Floats:
     """Area under each run's accuracy over its budget, over the budget. See ``outcomes``. [R]"""
     run, step, accuracy, _ = evaluations

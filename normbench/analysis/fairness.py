@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def _own_terms(runs: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _differing(
-    by: dict[str, NDArray], hashes: pd.Series
+    by: dict[str, NDArray[Any]], hashes: pd.Series
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """For each run [R]: does its hash differ from its group's; was it compared with any other."""
     frame = pd.DataFrame({**by, "hash": hashes.to_numpy(), "row": np.arange(len(hashes))})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -228,7 +229,7 @@ def _summarize(used: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _geometric_mean(values: Floats, by: list[NDArray]) -> pd.Series:
+def _geometric_mean(values: Floats, by: list[NDArray[Any]]) -> pd.Series:
     with np.errstate(divide="ignore"):
         logs = pd.Series(np.log(values)).groupby(by).mean()
     return pd.Series(np.exp(logs.to_numpy()), index=logs.index)

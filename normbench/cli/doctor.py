@@ -26,8 +26,9 @@ def command(
 ) -> None:
     """Check the installation, the machine, the data and the results, and say what to do.
 
-    With EXPERIMENT: hold every file of it against what was written, and the runs against each
-    other. Ends with 1 when something is broken, else with 0. --quiet: only what is not well.
+    With EXPERIMENT: hold every file of it against what was written, the runs against each other,
+    and the accuracy of a few against the weights they kept. Ends with 1 when something is broken,
+    else with 0. --quiet: only what is not well.
     """
     from dataclasses import asdict
     from json import dumps
@@ -41,10 +42,15 @@ def command(
 
     # Its own JSON and console: the others need packages that may be what is broken.
     if experiment is not None:
-        from normbench.doctor import examine_experiment
+        from normbench.doctor import Finding, examine_experiment
         from normbench.store import locate
 
-        findings = list(examine_experiment(locate(results, experiment), repair=repair))
+        store = locate(results, experiment)
+        findings = list(examine_experiment(store, repair=repair))
+        if all(finding.level != "problem" for finding in findings):
+            from normbench.execution.recompute import sample_told
+
+            findings += [Finding("results", *told) for told in sample_told(store, data_dir)]
     elif repair:
         raise typer.BadParameter("--repair goes with the name of an experiment")
     else:

@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 from pydantic_core import from_json
 
-from normbench.atomic import replace_with, sync_folder
+from normbench.atomic import clear_leftovers, replace_with, sync_folder
 from normbench.constants import SCHEMA
 from normbench.errors import StoreError, suggest
 from normbench.plain import shown
@@ -60,7 +60,7 @@ class ExperimentStore:
     @staticmethod
     def is_at(path: Path) -> bool:
         """Whether an experiment stands in this folder."""
-        return (path / PLAN).is_file()
+        return (path / PLAN).is_file() or (path / COPY).is_file()
 
     def lock(self) -> None:
         """Claim the experiment for this process. Raises StoreError when another has it."""
@@ -73,6 +73,7 @@ class ExperimentStore:
                     f"{self.path} is in use by another normbench process{self._holder()}\n"
                     "    wait for it, or give this experiment another name with --set name=..."
                 ) from error
+            clear_leftovers(self.path)
             # Beside the lock, which goes with its process: what is left of one that died, or of a
             # machine that did, is overwritten here.
             since = datetime.now().astimezone().isoformat(" ", "seconds")
@@ -228,7 +229,7 @@ class ExperimentStore:
             raise self._unknown()
         try:
             return self._plan_in(PLAN), ""
-        except Damaged as damage:
+        except Damaged as damage:  # also where it alone is gone
             try:
                 return self._plan_in(COPY), str(damage).partition("\n")[0]
             except StoreError:
@@ -283,6 +284,8 @@ class ExperimentStore:
                 content = read_bytes(path)
             except NotADirectoryError:
                 content = None
+        if content is None and self.is_at(self.path):
+            raise Damaged(path, "it is not there any more")
         if content is None:
             raise self._unknown()
         plan = manifests.plan(content, path)
@@ -326,7 +329,8 @@ def experiments(results: Path) -> list[str]:
     if not results.exists():
         return []
     with reported(results, "read"):
-        return sorted(path.parent.name for path in results.glob(f"*/{PLAN}"))
+        records = [path for name in (PLAN, COPY) for path in results.glob(f"*/{name}")]
+        return sorted({path.parent.name for path in records})
 
 
 def one_of(text: str, runs: Mapping[str, str], place: str, experiment: str = "") -> str:

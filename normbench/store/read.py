@@ -26,6 +26,10 @@ from normbench.store.seal import Seal
 
 NAN = float("nan")
 _PLANNED = {"folder", "norm", "seed", "role", "point", "tuned", "context", "method"}
+REBUILT = (
+    "the record was rebuilt from the runs, which do not hold how they were to be judged: target, "
+    "verdict and baseline are those of a config that names none, until `train` writes it anew"
+)
 _FIRST = ("step", "val_accuracy", "val_loss", "train_loss", "train_seconds")
 _CURVE = (*_FIRST, "train_accuracy")
 _first = itemgetter(*_FIRST)
@@ -110,6 +114,7 @@ def read_results(
     if plan is None:
         plan, fault = store.plan_and_fault()
     notes = [f"{fault}: read from its copy, and `train` writes it anew"] if fault else []
+    notes += [REBUILT] if plan.get("rebuilt") else []
     planned = plan["runs"]
     if not all(isinstance(entry, dict) and entry.keys() >= _PLANNED for entry in planned):
         raise StoreError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normbench.store.experiment import ExperimentStore
+from normbench.store.rebuild import Resolve, rebuild
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Fault:
 
 AGAIN = "`normbench train` with its config trains it again; --repair sets it aside at once"
 REWRITE = "`normbench train` with its config writes it anew"
+REBUILD = f"{REWRITE}; --repair makes one from the runs, without what judges them"
 
 
 def verify(store: ExperimentStore) -> Iterator[Fault]:
@@ -30,8 +32,9 @@ def verify(store: ExperimentStore) -> Iterator[Fault]:
     batches differ.
     """
     if store.known_plan() is None:
-        store.check_named()
-        yield Fault(f"the record and its copy in {store.path} are damaged", REWRITE)
+        if not store.folders():
+            store.check_named()
+        yield Fault(f"the record and its copy in {store.path} are damaged or gone", REBUILD)
     elif (fault := store.plan_and_fault()[1]) or (fault := store.copy_fault()):
         yield Fault(fault, REWRITE)
     manifests: dict[str, dict[str, Any]] = {}
@@ -76,16 +79,22 @@ def _unequal(manifests: dict[str, dict[str, Any]]) -> Iterator[Fault]:
                 yield Fault(text, "start over with `normbench train --fresh`, from one version")
 
 
-def repair(store: ExperimentStore) -> Iterator[str]:
+def repair(store: ExperimentStore, resolve: Resolve | None = None) -> Iterator[str]:
     """Set damaged runs aside and write a damaged record anew from its copy; what was done.
 
-    Nothing is deleted. Raises StoreError, also while the experiment is in use.
+    resolve: to make the record from the runs where its copy is lost too. Nothing is deleted. Raises
+    StoreError, also while the experiment is in use.
     """
+    if not store.folders():
+        store.check_named()
     store.lock()
     try:
         for fault in list(verify(store)):
             if fault.run:
                 yield f"{fault.run} is set aside in {store.set_aside(fault.run)}"
+        if resolve is not None and store.known_plan() is None:
+            count = rebuild(store, resolve)
+            yield f"the record of {store.name} is made anew from {count} runs"
         if store.rewrite_plan():
             yield f"the record of {store.name} and its copy are the same again"
     finally:

@@ -236,3 +236,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, results):
     with pytest.raises(StoreError, match="cannot write to") as caught:
         ExperimentStore(tmp_path / results, "one").lock()
     assert "--results DIR" in str(caught.value)
+
+
+def test_who_locks_clears_what_a_killed_process_left_half_written(tmp_path):
+    store = ExperimentStore(tmp_path, "tiny")
+    (store.path / "a-s0-1").mkdir(parents=True)
+    left = [store.path / ".experiment.json.ab12.tmp", store.path / "a-s0-1" / ".DONE.ab12.tmp"]
+    kept = [store.path / "a-s0-1" / "metrics.jsonl", store.path / "notes.tmp"]
+    for path in (*left, *kept):
+        path.write_text("half")
+    store.lock()
+    store.unlock()
+    assert [path for path in (*left, *kept) if path.exists()] == kept

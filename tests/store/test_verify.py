@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from scripted import finishes, play, reseal, stops
 from tiny import experiment
 
+from normbench.config import load
 from normbench.errors import StoreError
 from normbench.plan import expand
-from normbench.store import ExperimentStore
+from normbench.results.experiment import ExperimentResult
+from normbench.store import ExperimentStore, read_results
+from normbench.store.experiment import COPY, PLAN
 from normbench.store.verify import repair, verify
 
 CURVE = {0: 0.1, 12: 0.7}
@@ -93,3 +98,68 @@ def test_a_bad_checkpoint_of_a_run_that_goes_on_is_told(tmp_path, digits):
     (store.path / run.folder / "checkpoint.pt").write_bytes(b"weighty")
     (fault,) = verify(store)
     assert "checkpoint.pt is damaged" in fault.text
+
+
+# --- without the record ---
+
+
+def resolve(tree: dict[str, Any]) -> dict[str, Any]:
+    return load(yaml.safe_dump(tree, sort_keys=False)).resolved()
+
+
+def test_a_record_that_alone_is_gone_is_read_from_its_copy(store):
+    want = ExperimentResult(read_results(store.results, "tiny")).to_dict()
+    (store.path / PLAN).unlink()
+    found = read_results(store.results, "tiny")
+    assert ExperimentResult(found).to_dict() == want
+    assert any("not there any more" in note for note in found.notes)
+    list(repair(store, resolve))
+    assert list(verify(store)) == []
+
+
+@pytest.mark.parametrize("lost", ["gone", "zeros"])
+def test_without_record_and_copy_the_runs_tell_what_the_experiment_was(tmp_path, digits, lost):
+    swept = experiment("sweep={model.depth: [4, 3]}", "norms=[none, batch]")
+    play(tmp_path, swept, digits, lambda run: finishes({0: 0.1, 12: 0.5 + 0.01 * run.seed}))
+    store = ExperimentStore(tmp_path, "tiny")
+    want = read_results(tmp_path, "tiny")
+    for name in (PLAN, COPY):
+        if lost == "gone":
+            (store.path / name).unlink()
+        else:
+            (store.path / name).write_bytes(bytes(100))
+    (fault,) = verify(store)
+    assert "--repair makes one from the runs" in fault.remedy
+    assert list(repair(store, resolve)) == ["the record of tiny is made anew from 8 runs"]
+    assert list(verify(store)) == []
+    found = read_results(tmp_path, "tiny")
+    assert any("how they were to be judged" in note for note in found.notes)
+    by = ["norm", "model.depth", "seed"]
+    columns = [*by, "val_accuracy", "state", "role"]
+    one, other = (each.runs.sort_values(by)[columns] for each in (want, found))
+    assert one.to_dict("records") == other.to_dict("records")
+    config = store.read_plan()["config"]
+    assert config["sweep"] == {"model.depth": [3, 4]}
+    assert config["data"] == swept.resolved()["data"]
+    # The next command has the config, and needs no guess.
+    play(tmp_path, swept, digits, lambda run: None)
+    assert read_results(tmp_path, "tiny").notes == ()
+
+
+def test_runs_that_searched_own_best_values_do_not_tell_it(tmp_path, digits):
+    tuned = experiment("tune={optimizer.lr: [0.1, 0.2], seeds: 3}", "norms=[none]", "seeds=1")
+    play(tmp_path, tuned, digits, lambda run: finishes(CURVE))
+    store = ExperimentStore(tmp_path, "tiny")
+    for name in (PLAN, COPY):
+        (store.path / name).unlink()
+    with pytest.raises(StoreError, match="searched own best values"):
+        list(repair(store, resolve))
+
+
+def test_without_any_run_there_is_nothing_to_make_it_from(store):
+    for folder in store.folders():
+        (store.path / folder / "config.yaml").unlink()
+    for name in (PLAN, COPY):
+        (store.path / name).unlink()
+    with pytest.raises(StoreError, match=r"no run in .* tells what the experiment was"):
+        list(repair(store, resolve))
