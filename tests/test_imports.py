@@ -40,8 +40,7 @@ ALLOWED: dict[str, set[str]] = {leaf: set() for leaf in LEAVES} | {
         "training": ["norms", "models", "data", "probes", "config"],
         "execution": [
             *("training", "store", "data", "config", "plan", "models", "norms", "registry"),
-            "components",
-            *("analysis", "results"),
+            *("analysis", "results", "components"),
         ],
         "analysis": [],
         "doctor": ["data", "store", "registry", "config"],

@@ -1,6 +1,6 @@
 """Quantiles of what enters the activation function, by layer."""
 
-from functools import partial
+from functools import partial, update_wrapper
 
 from torch import Tensor
 
@@ -17,5 +17,5 @@ def activation_in_quantile(capture: Capture, at: int) -> Tensor:
 
 
 for _at, _share in enumerate(SHARES):
-    _measure = partial(activation_in_quantile, at=_at)
+    _measure = update_wrapper(partial(activation_in_quantile, at=_at), activation_in_quantile)
     PROBES.register(f"activation_in_q{round(100 * _share):02}")(Probe(_measure))

@@ -124,8 +124,10 @@ def test_each_run_of_a_stack_is_the_run_alone_up_to_rounding(digits, norm, model
         for ours, theirs in zip(only(told, events.Probed), only(alone, events.Probed), strict=True):
             assert ours.step == theirs.step
             for name, values in theirs.quantities.items():
+                # A quantile may lie next to zero, and is one value, as uncertain as the weights.
+                near_zero = allowed if "_in_q" in name else allowed / 10
                 assert ours.quantities[name] == pytest.approx(
-                    values, rel=2e-2, abs=allowed / 10, nan_ok=True
+                    values, rel=2e-2, abs=near_zero, nan_ok=True
                 ), name
 
 
