@@ -115,9 +115,17 @@ class Ask:
                 second = f"{self.second.name} beyond {self.control}" if self.beyond else ""
                 found.append(
                     Duel(self.part, situation, self.first.name, second or self.second.name,
-                         METRICS[self.metric], differences, self.within, self.asks)
+                         METRICS[self.metric], differences, self.within, self.asks, self._largest)
                 )  # fmt: skip
         return found
+
+    @property
+    def _largest(self) -> float:
+        """The largest difference there can be: of shares 1, of two shares' differences 2."""
+        if self.metric == "largest_rate":
+            return math.inf
+        between = 2.0 if self.metric == "gap" else 1.0
+        return between * (1 + self.share) if self.beyond else between
 
     @property
     def _rated(self) -> bool:

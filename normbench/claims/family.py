@@ -34,7 +34,8 @@ class Duel:
     differences: first less second, one a seed; NaN where a run is missing. A positive one speaks
     for the statement. within: differences smaller than this do not matter. asks: "more" holds
     where first is better beyond doubt, and fails where it is worse or similar; "no less" holds
-    where the interval lies above -within, and fails where first is worse beyond doubt.
+    where the interval lies above -within, and fails where first is worse beyond doubt. largest: no
+    difference can be larger, 1 between two accuracies; neither is the end of an interval.
     """
 
     part: str
@@ -45,6 +46,7 @@ class Duel:
     differences: Sequence[float]
     within: float
     asks: Asks = "more"
+    largest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ class Judged:
 
 
 def signed(value: float) -> str:
-    """0.0123 -> +0.0123."""
-    sign, size = ("+" if value >= 0 else "-"), abs(value)
-    return sign + number(0.0 if size <= TINY else size, 2)
+    """0.0123 -> +0.0123, and what is nothing but on one side of it -> 0."""
+    if abs(value) <= TINY:
+        return "0"
+    return ("+" if value > 0 else "-") + number(abs(value), 2)
 
 
 def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
@@ -135,7 +138,7 @@ def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
     found = []
     for place, (duel, d) in enumerate(zip(duels, known, strict=True)):
         mean = float(d.mean()) if len(d) else math.nan
-        low, high = (float(end) for end in ends[place])
+        low, high = (float(np.clip(end, -duel.largest, duel.largest)) for end in ends[place])
         if (d != 0).sum() < needed_seeds(1, alpha / count) or np.ptp(d) <= SAME * abs(d).max():
             low = high = math.nan
         # Holm rejects where Bonferroni may not: no interval contradicts its word.

@@ -30,7 +30,7 @@ LITERATURE.register("switchable-parts")(
                 0.02,
                 "no less",
                 points=[{SIZE: 4}, {SIZE: 32}],
-                where={"part": f"{part} norm"},
+                where={"rival": f"{part} norm"},
             )
             for part in ("batch", "layer", "instance")
         ],
