@@ -77,7 +77,7 @@ def test_a_folder_without_an_experiment_is_told_with_its_place(cli, made, tmp_pa
     assert f"no experiment 'tiny' in {place}" in done.err
 
 
-@pytest.mark.parametrize("form", ["png", "svg"])
+@pytest.mark.parametrize("form", ["svg", pytest.param("png", marks=pytest.mark.slow)])
 def test_every_chart_becomes_a_picture(cli, made, tmp_path, form):
     done = cli("report", "tiny", "--format", form)
     drawn = [name for name in CHARTS if CHARTS[name].draw(made.chart_data) is not None]

@@ -132,7 +132,10 @@ def test_what_is_said_and_shown_is_of_own_best_values_alone(whole):
     assert set(json.loads(json.dumps(found.to_dict()))["tuned"]) >= {"chosen", "sensitivity"}
 
 
-@pytest.mark.parametrize("after", [10, 45, 92])  # in the first round, the second, and the race
+@pytest.mark.parametrize(  # in the first round, the second, and the race
+    "after",
+    [pytest.param(10, marks=pytest.mark.slow), 45, pytest.param(92, marks=pytest.mark.slow)],
+)
 def test_an_interrupted_search_goes_on_to_the_same_runs_and_tables(
     tmp_path, digits, whole_tables, after
 ):

@@ -138,6 +138,7 @@ def alike(config: dict[str, Any]) -> float:
     return 0.5 + 0.3 * float(stream(config["seed"], f"{norm} {rate}").random())
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_with_the_same_design(tmp_path, digits):
     few, some, wanted = recommend(tmp_path, digits, "150 runs", of_=alike)
     assert few.open[0].startswith("The budget does not reach the next look, which takes ")
@@ -152,6 +153,7 @@ def test_a_larger_budget_goes_on_with_the_same_design(tmp_path, digits):
     assert none == []
 
 
+@pytest.mark.slow
 def test_a_changed_config_or_a_fresh_start_is_designed_anew(tmp_path, digits):
     _, _, wanted = recommend(tmp_path, digits, "63 runs", of_=alike)
     _, _, fresh = recommend(tmp_path, digits, "90 runs", of_=alike, fresh=True)
