@@ -27,6 +27,17 @@ COMMAND = [sys.executable, "-m", "normbench", "train"]
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
 
 
+@pytest.fixture(autouse=True)
+def hangups_are_heard() -> Iterator[None]:
+    """A suite under nohup ignores them, and so would the command that it starts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGQUIT)}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def living(leader: int) -> list[tuple[int, str]]:
     """(pid, command) of every living process of a session."""
     found = []
