@@ -19,7 +19,7 @@ from scipy import stats
 from normbench.analysis.tuning import trains
 from normbench.claims.family import Asks, Duel
 from normbench.claims.runs import select
-from normbench.claims.study import BEST, FACTORS, ROLES, SHARED, paired
+from normbench.claims.study import BEST, FACTORS, ROLES, paired
 from normbench.claims.verdicts import Piece
 from normbench.report.columns import number
 
@@ -213,6 +213,3 @@ class Spread:
         numbers = {"sd": sd, "ci_low": ends[0], "ci_high": ends[1], "seeds": count}
         return Piece(self.part, self.where, True if inside else False if outside else None, why,
                      numbers)  # fmt: skip
-
-
-SHARED_AND_BEST = (SHARED, BEST)
