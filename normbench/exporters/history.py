@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,56 @@ from normbench.dotted import flatten_config, tuned_key
 from normbench.exporters.tables import verdicts
 from normbench.results.experiment import ExperimentResult
 from normbench.store import Results
+from normbench.store.read import read_probes
 
 CURVES = ("val_accuracy", "val_loss", "train_loss", "train_seconds", "train_accuracy")
 ONCE = ("test_accuracy", "val_accuracy_precise")
 METRICS = (*CURVES, *ONCE, "diverged_at")
 """The scalars of a whole run; those of the gradients come besides."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run as trackers take it.
+
+    identity: 32 hexadecimal digits, the same at every export; row: of ``Results.runs``; curve: its
+    rows of ``Results.curves``; probes: see ``store.read.read_probes``; reason: why it failed, or
+    None.
+    """
+
+    name: str
+    identity: str
+    row: pd.Series
+    curve: pd.DataFrame
+    probes: pd.DataFrame
+    settings: dict[str, Any]
+    reason: str | None
+
+    @property
+    def points(self) -> dict[str, list[tuple[int, float]]]:
+        """Its ``scalars``."""
+        return scalars(self.curve, self.row, self.probes)
+
+    def seconds_at(self, step: int) -> float:
+        """Seconds of training up to ``step``; 0 of a run that never began."""
+        return seconds_at(step, self.curve)
+
+
+def tracked_runs(results: Results) -> Iterator[TrackedRun]:
+    """Every run of the plan once, also one that never began."""
+    settings = run_settings(results)
+    curves = dict(tuple(results.curves.groupby("run", observed=True)))
+    for run, row in results.runs.drop_duplicates("run").set_index("run").iterrows():
+        name = str(run)
+        yield TrackedRun(
+            name,
+            identity_of(results.name, name),
+            row,
+            curves.get(run, results.curves[:0]),
+            read_probes(results.path / name),
+            settings[name],
+            results.reasons.get(name),
+        )
 
 
 def run_settings(results: Results) -> dict[str, dict[str, Any]]:

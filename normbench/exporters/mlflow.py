@@ -9,10 +9,9 @@ import numpy as np
 import yaml
 
 from normbench.exporters.base import EXPORTERS, Files
-from normbench.exporters.history import identity_of, run_settings, scalars, seconds_at
+from normbench.exporters.history import identity_of, tracked_runs
 from normbench.store import Results
 from normbench.store.files import to_json
-from normbench.store.read import read_probes
 
 # The numbers of mlflow.entities.RunStatus.
 _STATUS = {"finished": 3, "diverged": 3, "failed": 4, "interrupted": 5, "running": 1, "missing": 2}
@@ -42,29 +41,24 @@ def mlflow(results: Results) -> Files:
         "name": results.name,
     }
     yield f"mlruns/{number}/meta.yaml", _yaml(experiment)
-    settings = run_settings(results)
-    curves = dict(tuple(results.curves.groupby("run", observed=True)))
-    for run, row in results.runs.drop_duplicates("run").set_index("run").iterrows():
-        identity = identity_of(results.name, str(run))
-        folder = f"mlruns/{number}/{identity}"
-        curve = curves.get(run, results.curves[:0])
-        seconds = float(np.nan_to_num(row["train_seconds"]))
-        yield f"{folder}/meta.yaml", _yaml(_run(number, identity, str(run), row["state"], seconds))
-        tags = {"mlflow.runName": str(run), "experiment": results.name}
-        if run in results.reasons:
-            tags["reason"] = results.reasons[run]
+    for run in tracked_runs(results):
+        folder = f"mlruns/{number}/{run.identity}"
+        seconds = float(np.nan_to_num(run.row["train_seconds"]))
+        about_run = _run(number, run.identity, run.name, run.row["state"], seconds)
+        yield f"{folder}/meta.yaml", _yaml(about_run)
+        tags = {"mlflow.runName": run.name, "experiment": results.name}
+        if run.reason is not None:
+            tags["reason"] = run.reason
         for name, text in tags.items():
             yield f"{folder}/tags/{name}", text.encode()
-        for name, value in settings[str(run)].items():
+        for name, value in run.settings.items():
             yield f"{folder}/params/{name}", str(value).encode()
         # MLflow takes a run only if it has metrics and an artifact, also one that never began.
-        about = {"run": run, **row.to_dict(), "reason": results.reasons.get(str(run))}
+        about = {"run": run.name, **run.row.to_dict(), "reason": run.reason}
         yield f"{folder}/artifacts/run.json", (to_json(about, indent=1) + "\n").encode()
-        metrics = {"steps_done": [(0, row["steps_done"])]}
-        metrics |= scalars(curve, row, read_probes(results.path / str(run)))
-        for tag, points in metrics.items():
+        for tag, points in {"steps_done": [(0, run.row["steps_done"])], **run.points}.items():
             lines = [
-                f"{round(1000 * seconds_at(step, curve))} {float(value)!r} {step}\n"
+                f"{round(1000 * run.seconds_at(step))} {float(value)!r} {step}\n"
                 for step, value in points
             ]
             yield f"{folder}/metrics/{tag}", "".join(lines).encode()

@@ -12,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.exporters.base import EXPORTERS, Files, needs
-from normbench.exporters.history import METRICS, run_settings, scalars, seconds_at
+from normbench.exporters.history import METRICS, run_settings, seconds_at, tracked_runs
 from normbench.store import Results
-from normbench.store.read import read_probes
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
@@ -58,20 +57,17 @@ def tensorboard(results: Results) -> Files:
     config = hparams.hparams_config_pb(described, metrics, time_created_secs=0)
     yield FILE, _event_file({0: config}, pd.DataFrame({"step": [0], "train_seconds": [0.0]}))
 
-    runs = results.runs.drop_duplicates("run").set_index("run")
-    curves = dict(tuple(results.curves.groupby("run", observed=True)))
-    for run, row in runs.iterrows():
+    for run in tracked_runs(results):
         steps: dict[int, Summary] = defaultdict(Summary)
-        steps[0].MergeFrom(hparams.hparams_pb(settings[run], trial_id=run, start_time_secs=0))
-        if run in results.reasons:
-            steps[0].MergeFrom(text_pb("reason", results.reasons[run]))
-        curve = curves.get(run, results.curves[:0])
-        probes = read_probes(results.path / run)
-        for tag, points in scalars(curve, row, probes).items():
+        trial = hparams.hparams_pb(run.settings, trial_id=run.name, start_time_secs=0)
+        steps[0].MergeFrom(trial)
+        if run.reason is not None:
+            steps[0].MergeFrom(text_pb("reason", run.reason))
+        for tag, points in run.points.items():
             for step, value in points:
                 steps[step].value.add(tag=tag, simple_value=value)
-        _add_layers(steps, probes)
-        yield f"{run}/{FILE}", _event_file(steps, curve)
+        _add_layers(steps, run.probes)
+        yield f"{run.name}/{FILE}", _event_file(steps, run.curve)
 
 
 def _add_layers(steps: dict[int, Summary], probes: pd.DataFrame) -> None:

@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pandas as pd
-
 from normbench.exporters.base import EXPORTERS, Files
-from normbench.exporters.history import by_step, identity_of, run_settings, scalars, seconds_at
+from normbench.exporters.history import TrackedRun, by_step, tracked_runs
 from normbench.store import Results
 from normbench.store.files import to_json
-from normbench.store.read import read_probes
 
 _TABLES = """
 CREATE TABLE metrics (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL,
@@ -38,29 +35,21 @@ def trackio(results: Results) -> Files:
     point's time is ``train_seconds`` after 1970-01-01.
     ``TRACKIO_DIR=EXPORT/trackio trackio show`` shows it.
     """
-    settings = run_settings(results)
-    curves = dict(tuple(results.curves.groupby("run", observed=True)))
     base = sqlite3.connect(":memory:")
     try:
         base.executescript(_TABLES)
-        for run, row in results.runs.drop_duplicates("run").set_index("run").iterrows():
-            name = str(run)
-            identity = identity_of(results.name, name)
-            about = {"run": name, **settings[name]}
-            if name in results.reasons:
-                about["reason"] = results.reasons[name]
+        for run in tracked_runs(results):
+            about = {"run": run.name, **run.settings}
+            if run.reason is not None:
+                about["reason"] = run.reason
             base.execute(
                 "INSERT INTO configs (run_id, run_name, config, created_at) VALUES (?, ?, ?, ?)",
-                (identity, name, to_json(about), _time(0)),
+                (run.identity, run.name, to_json(about), _time(0)),
             )
-            curve = curves.get(run, results.curves[:0])
-            points = scalars(curve, row, read_probes(results.path / name))
-            # A run that never began is seen only by a point of its own.
-            points["steps_done"] = [(0, row["steps_done"])]
             base.executemany(
                 "INSERT INTO metrics (timestamp, run_id, run_name, step, metrics, log_id)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                _rows(name, identity, by_step(points), curve),
+                _rows(run),
             )
         base.commit()
         content = base.serialize()
@@ -74,13 +63,13 @@ def _project(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "", name) or "default"
 
 
-def _rows(
-    name: str, identity: str, steps: dict[int, dict[str, float]], curve: pd.DataFrame
-) -> Iterator[tuple[Any, ...]]:
-    for step, values in steps.items():
-        at = _time(seconds_at(step, curve))
+def _rows(run: TrackedRun) -> Iterator[tuple[Any, ...]]:
+    # A run that never began is seen only by a point of its own.
+    points = {**run.points, "steps_done": [(0, run.row["steps_done"])]}
+    for step, values in by_step(points).items():
         known = {tag: float(value) for tag, value in values.items() if math.isfinite(value)}
-        yield at, identity, name, step, to_json(known), f"{identity}-{step}"
+        at = _time(run.seconds_at(step))
+        yield at, run.identity, run.name, step, to_json(known), f"{run.identity}-{step}"
 
 
 def _time(seconds: float) -> str:

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from normbench.exporters.base import EXPORTERS, Files, needs
-from normbench.exporters.history import by_step, identity_of, run_settings, scalars, seconds_at
+from normbench.exporters.history import TrackedRun, by_step, tracked_runs
 from normbench.store import Results
 from normbench.store.files import to_json
-from normbench.store.read import read_probes
 
 _IDENT, _MAGIC, _VERSION = b":W&B", 0xBEE1, 0
 _BLOCK, _HEADER = 32768, 7
@@ -36,19 +34,14 @@ def wandb(results: Results) -> Files:
     with needs("wandb"):
         from wandb.proto import wandb_internal_pb2
     proto: Any = wandb_internal_pb2  # made at run time, so that no checker knows its types
-    settings = run_settings(results)
-    curves = dict(tuple(results.curves.groupby("run", observed=True)))
-    for run, row in results.runs.drop_duplicates("run").set_index("run").iterrows():
-        name = str(run)
-        identity = identity_of(results.name, name)[:16]
-        curve = curves.get(run, results.curves[:0])
-        points = scalars(curve, row, read_probes(results.path / name))
+    for run in tracked_runs(results):
+        identity, points = run.identity[:16], run.points
         records = [
             proto.Record(header=proto.HeaderRecord(version_info=_version(proto))),
-            proto.Record(run=_run(proto, results, name, identity, settings[name])),
-            *_history(proto, points, curve),
-            proto.Record(summary=_summary(proto, points, row, results.reasons.get(name))),
-            proto.Record(exit=proto.RunExitRecord(exit_code=int(row["state"] == "failed"))),
+            proto.Record(run=_run(proto, results, run, identity)),
+            *_history(proto, points, run),
+            proto.Record(summary=_summary(proto, points, run)),
+            proto.Record(exit=proto.RunExitRecord(exit_code=int(run.row["state"] == "failed"))),
         ]
         folder = f"wandb/offline-run-19700101_000000-{identity}"
         yield f"{folder}/run-{identity}.wandb", _log(records)
@@ -58,38 +51,39 @@ def _version(proto: Any) -> Any:
     return proto.VersionInfo(producer="normbench", min_consumer=_OLDEST_READER)
 
 
-def _run(proto: Any, results: Results, name: str, identity: str, settings: dict[str, Any]) -> Any:
+def _run(proto: Any, results: Results, run: TrackedRun, identity: str) -> Any:
     found = proto.RunRecord(
-        run_id=identity, project=results.name, display_name=name, run_group=settings["norm"]
+        run_id=identity,
+        project=results.name,
+        display_name=run.name,
+        run_group=run.settings["norm"],
     )
     found.start_time.FromMilliseconds(0)
-    for key, value in {"run": name, **settings}.items():
+    for key, value in {"run": run.name, **run.settings}.items():
         found.config.update.add(key=key, value_json=to_json(value))
     return found
 
 
 def _history(
-    proto: Any, points: dict[str, list[tuple[int, float]]], curve: pd.DataFrame
+    proto: Any, points: dict[str, list[tuple[int, float]]], run: TrackedRun
 ) -> Iterator[Any]:
     """One record a step."""
     for step, values in by_step(points).items():
         found = proto.HistoryRecord(step=proto.HistoryStep(num=step))
-        seconds = seconds_at(step, curve)
+        seconds = run.seconds_at(step)
         known = {"_step": step, "_timestamp": seconds, "_runtime": seconds, **values}
         for tag, value in known.items():
             found.item.add(nested_key=[tag], value_json=_number(value))
         yield proto.Record(history=found)
 
 
-def _summary(
-    proto: Any, points: dict[str, list[tuple[int, float]]], row: pd.Series, reason: str | None
-) -> Any:
+def _summary(proto: Any, points: dict[str, list[tuple[int, float]]], run: TrackedRun) -> Any:
     found = proto.SummaryRecord()
     for tag, told in points.items():
         found.update.add(nested_key=[tag], value_json=_number(told[-1][1]))
-    found.update.add(nested_key=["state"], value_json=to_json(row["state"]))
-    if reason is not None:
-        found.update.add(nested_key=["reason"], value_json=to_json(reason))
+    found.update.add(nested_key=["state"], value_json=to_json(run.row["state"]))
+    if run.reason is not None:
+        found.update.add(nested_key=["reason"], value_json=to_json(run.reason))
     return found
 
 
