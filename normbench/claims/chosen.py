@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normbench.claims.base import CLAIMS
 from normbench.claims.published import LITERATURE, in_order
+from normbench.config import find_config
 from normbench.errors import ConfigError, Problem
 
 
@@ -35,6 +37,16 @@ def choose(words: Sequence[str], only: Sequence[int], *, literature: bool) -> Ch
     if len(configs) > 1:
         known = "the names of claims are in `normbench claims --list`"
         raise ConfigError([Problem("", f"two configs: {' and '.join(configs)}", known)])
+    for word in configs:
+        near = difflib.get_close_matches(word, [*CLAIMS, *LITERATURE], n=1)
+        try:
+            find_config(word)
+        except ConfigError as error:
+            if not near:
+                raise
+            hint = f"did you mean {near[0]!r}?  all are in `normbench claims --list`"
+            message = "is neither a claim nor a config"
+            raise ConfigError([Problem("", message, hint, source=word)]) from error
     article = [CLAIMS[word].number for word in words if word in CLAIMS]
     article += [number for number in only if number in numbers]
     own = [word for word in words if word in LITERATURE]

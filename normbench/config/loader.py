@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from normbench.bundled import bundled, bundled_for_claims
+from normbench.bundled import CLAIMS, bundled, bundled_for_claims
 from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
 from normbench.config.defaults import SHORT, complete, experiment_name
@@ -157,8 +157,12 @@ def find_config(name: str | Path | None) -> Path:
     if len(wanted.parts) == 1 and str(name or "digits") in known:
         return known[wanted.name]
     kind = "is a folder, not a config" if wanted.is_dir() else "no such config"
-    stem = wanted.stem if wanted.suffix in (".yaml", ".yml") else wanted.name
-    hint = f"give a path, or the name of a bundled one; {suggest(stem, known)}"
+    stem = wanted.with_suffix("") if wanted.suffix in (".yaml", ".yml") else wanted
+    if stem.parent.name == CLAIMS:
+        nearest = suggest(f"{CLAIMS}/{stem.name}", bundled_for_claims())
+    else:
+        nearest = suggest(stem.name, known)
+    hint = f"give a path, or the name of a bundled one; {nearest}"
     raise ConfigError([Problem("", kind, hint, source=str(wanted))])
 
 

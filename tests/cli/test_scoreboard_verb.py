@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from normbench.claims import scoreboard
+from normbench.claims.chosen import choose
 from normbench.claims.published import LITERATURE, Published
 from normbench.cli import app
-from normbench.config import ExperimentConfig, load
+from normbench.config import ExperimentConfig, find_config, load
 from normbench.errors import ConfigError
 from normbench.report.claims import print_claims
 
@@ -41,6 +42,14 @@ def test_a_word_that_is_no_claim_is_taken_for_a_config_and_a_number_must_be_know
     for words, told in ((["no-such-claim"], "no such config"), (["--only", "99"], "statement 99")):
         with pytest.raises(ConfigError, match=told):
             CliRunner().invoke(app, ("claims", *words), catch_exceptions=False)
+
+
+def test_a_claim_that_is_nearly_named_is_guessed():
+    with pytest.raises(ConfigError, match="neither a claim nor a config") as error:
+        choose(["he-xavier"], [], literature=False)
+    assert "did you mean 'he-or-xavier'" in str(error.value)
+    with pytest.raises(ConfigError, match="did you mean 'claims/he-or-xavier'"):
+        find_config("claims/he-xavier")
 
 
 def test_a_report_of_nothing_says_that_nothing_is_run(tmp_path: Path):
