@@ -131,7 +131,7 @@ def train(
                 store.clear()
             elif told := what_becomes(store, experiment):
                 note(told)
-            found = carry_out(
+            result = carry_out(
                 experiment,
                 store,
                 dataset,
@@ -142,12 +142,12 @@ def train(
                 planned=lambda: processes.meanwhile("normbench.results.experiment"),
                 affords=affords,
             )
-        if found.outcome is not None:
-            found.outcome.signal = interrupts.signal
+        if result.outcome is not None:
+            result.outcome.signal = interrupts.signal
     finally:
         workers.close()
         store.unlock()
-    return found
+    return result
 
 
 def probe(
@@ -384,5 +384,5 @@ def export(
     from normbench.store import read_results
 
     store = locate(results, name)
-    found = read_results(store.results, store.name, probes=False)
-    return exporters.export(found, to, Path(out) if out is not None else None)
+    saved = read_results(store.results, store.name, probes=False)
+    return exporters.export(saved, to, Path(out) if out is not None else None)

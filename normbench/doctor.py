@@ -63,8 +63,8 @@ def examine(places: Places) -> Iterator[Finding]:
     """The findings of every check, in order. A check that fails is a finding itself."""
     for name, check in CHECKS.items():
         try:
-            for found in check(places):
-                yield Finding(name, *found)
+            for one in check(places):
+                yield Finding(name, *one)
         except Exception as error:  # what is broken here is what is looked for
             remedy = REINSTALL
             if not isinstance(error, ImportError):
@@ -162,18 +162,18 @@ def _torchvision(places: Places) -> Found:
     from normbench.vision import mismatched, torchvision
 
     try:
-        found = torchvision()
+        library = torchvision()
     except Exception as error:
         yield "problem", f"cannot be imported: {_reason(error)}", REINSTALL
         return
     if mismatched():
         yield (
             "note",
-            f"{found.__version__}, whose compiled part does not match this torch",
+            f"{library.__version__}, whose compiled part does not match this torch",
             "nothing for normbench, which does without it; elsewhere `import torchvision` may fail",
         )
     else:
-        yield "ok", str(found.__version__)
+        yield "ok", str(library.__version__)
 
 
 @_check
@@ -230,8 +230,8 @@ def _cores(places: Places) -> Found:
 @_check
 def _compiler(places: Places) -> Found:
     names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
-    if found := next((path for name in names if (path := shutil.which(name))), None):
-        yield "ok", f"{found}, for torch.compile in `normbench cost`"
+    if compiler := next((path for name in names if (path := shutil.which(name))), None):
+        yield "ok", f"{compiler}, for torch.compile in `normbench cost`"
     else:
         hint = "install g++ or clang, or give `normbench cost` --no-compile"
         yield "note", "no C++ compiler, which torch.compile needs", hint
@@ -247,9 +247,9 @@ def _data(places: Places) -> Found:
     from normbench.data.prepared import state
 
     for name in DATASETS.names():
-        if (found := state(name, places.data_dir)) is None:
+        if (located := state(name, places.data_dir)) is None:
             continue
-        word, root, missing = found
+        word, root, missing = located
         if word != "absent":
             yield "ok", f"{name}: {word}" + (f" in {root}" if word == "found" else "")
         elif is_read_only(root):

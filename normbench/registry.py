@@ -122,11 +122,11 @@ class Registry(Generic[T]):
 
     def _load(self, reference: str) -> T:
         """The component behind a reference, the same object as long as its file is the same."""
-        found = components.load(reference)
-        key = (reference, found.sha256)
+        component = components.load(reference)
+        key = (reference, component.sha256)
         if key not in self._referenced:
             try:
-                self._referenced[key] = self._adapt(found.target, reference)
+                self._referenced[key] = self._adapt(component.target, reference)
             except TypeError as error:
                 raise components.NotLoaded(f"{reference}: {error}") from None
         return self._referenced[key]

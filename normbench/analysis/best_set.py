@@ -88,8 +88,8 @@ def best_set(
             point.known[:] = True
         standing = replay(point, rule, here, len(points))
         named = dict(zip(keys, points.iloc[place].tolist(), strict=True)) if keys else {}
-        found = sorted(_rows(point, standing, rule, here, len(points)), key=_rank(rule))
-        for at, row in enumerate(found):
+        ranked = sorted(_rows(point, standing, rule, here, len(points)), key=_rank(rule))
+        for at, row in enumerate(ranked):
             norm = present[row["norm"]]
             rows.append({**row, **named, "norm": norm, "metric": rule.metric, "place": at})
     return pd.DataFrame(rows, columns=columns)
@@ -112,7 +112,7 @@ def _rows(
         own = point.scores[:seeds, norm]
         own = own[~np.isnan(own)]
         eliminated, ranked = norm in standing.decided, norm in standing.order
-        found, more, verdict = Gap(), np.nan, LEADER
+        to_leader, more, verdict = Gap(), np.nan, LEADER
         if not ranked:
             # Before the first look, or without any outcome.
             verdict = f"{TOO_FEW} (needs {needed_for(max(count, 2), alpha)})"
@@ -120,27 +120,27 @@ def _rows(
                 verdict = f"{TOO_FEW} (needs {looks.seeds[0]})"
         elif place:
             leader = order[0]
-            found = gap(point, norm, leader, seeds, metric, alpha / family)
-            _align(found, eliminated)
-            more = np.nan if eliminated else _more(found, family, alpha)
-            if found.within(margin_of(rule, point.scores[:seeds, leader])):
+            to_leader = gap(point, norm, leader, seeds, metric, alpha / family)
+            _align(to_leader, eliminated)
+            more = np.nan if eliminated else _more(to_leader, family, alpha)
+            if to_leader.within(margin_of(rule, point.scores[:seeds, leader])):
                 verdict = SIMILAR
             elif eliminated:
                 verdict = WORSE
             else:
                 need = needed_for(len(standing.racing), alpha)
-                verdict = open_word(found.pairs, found.informative, need, metric)
-        low, high = sorted((sign * found.low, sign * found.high))
+                verdict = open_word(to_leader.pairs, to_leader.informative, need, metric)
+        low, high = sorted((sign * to_leader.low, sign * to_leader.high))
         rows.append(
             {
                 "norm": norm,
                 "in_set": not eliminated,
                 "seeds": len(own),
                 "value": _value(own, metric.ranked) * sign if len(own) else np.nan,
-                "difference": sign * found.difference if place else 0.0 if ranked else np.nan,
+                "difference": sign * to_leader.difference if place else 0.0 if ranked else np.nan,
                 "ci_low": low,
                 "ci_high": high,
-                "interval": found.interval if place or not ranked else "",
+                "interval": to_leader.interval if place or not ranked else "",
                 "p_value": standing.p_value[norm],
                 "verdict": verdict,
                 "more_seeds": more,
@@ -171,24 +171,24 @@ def _value(own: np.ndarray, ranked: bool) -> float:
     return float(middle[0] if middle[0] == middle[1] else (middle[0] + middle[1]) / 2)
 
 
-def _align(found: Gap, eliminated: bool) -> None:
+def _align(gap: Gap, eliminated: bool) -> None:
     """Let the interval say what the elimination said."""
-    if found.interval != "simultaneous":
+    if gap.interval != "simultaneous":
         return
     if not eliminated:
-        found.low, found.high = min(found.low, 0.0), max(found.high, 0.0)
-    elif found.low >= 0 or found.difference >= 0:
-        found.low = found.high = np.nan
-        found.interval = "eliminated by another norm than the leader"
+        gap.low, gap.high = min(gap.low, 0.0), max(gap.high, 0.0)
+    elif gap.low >= 0 or gap.difference >= 0:
+        gap.low = gap.high = np.nan
+        gap.interval = "eliminated by another norm than the leader"
     else:
-        found.high = min(found.high, float(np.nextafter(0, -1)))
+        gap.high = min(gap.high, float(np.nextafter(0, -1)))
 
 
-def _more(found: Gap, family: int, alpha: float) -> float:
-    if not (found.sd > 0 and np.isfinite(found.difference) and found.difference):
+def _more(gap: Gap, family: int, alpha: float) -> float:
+    if not (gap.sd > 0 and np.isfinite(gap.difference) and gap.difference):
         return np.nan
     try:
-        needed = seeds_for(found.difference / found.sd, family, alpha)
+        needed = seeds_for(gap.difference / gap.sd, family, alpha)
     except OverflowError:
         return np.nan
-    return float(max(needed - found.pairs, 1))
+    return float(max(needed - gap.pairs, 1))

@@ -266,22 +266,22 @@ def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
         spread = d.max(axis=1) - d.min(axis=1)
     largest = np.where(np.isfinite(d), np.abs(d), 0.0).max(axis=1)
     flat = (spread <= 1e-12 * largest) | (d == d[:, :1]).all(axis=1)
-    found = []
+    reasons = []
     for informative, same, mixture in zip(differ, flat, mixed, strict=True):
         if pairs < need:
-            found.append(f"needs {need} pairs")
+            reasons.append(f"needs {need} pairs")
         elif informative == 0:
-            found.append("no pair differs")
+            reasons.append("no pair differs")
         elif same:
-            found.append("all pairs differ by the same amount")
+            reasons.append("all pairs differ by the same amount")
         elif metric.ranked:
-            found.append("")
+            reasons.append("")
         elif mixture:
-            found.append(mixture)
+            reasons.append(mixture)
         else:
             few = informative < need
-            found.append(f"{pairs - informative} of {pairs} pairs tie" if few else "")
-    return found
+            reasons.append(f"{pairs - informative} of {pairs} pairs tie" if few else "")
+    return reasons
 
 
 def _mixed(outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]) -> Words:

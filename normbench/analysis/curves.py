@@ -170,7 +170,7 @@ def layer_series(
                 pd.DataFrame([v if np.ndim(v) else np.full(depth, v) for v in group[name]])
                 for name in quantities
             ]
-            values = [found.median().to_numpy() for found in stacked]
+            values = [layers.median().to_numpy() for layers in stacked]
             known = np.min([f.count() for f in stacked if f.notna().any(axis=None)], axis=0)
             labels = [norms[which], *points.iloc[at].tolist(), step]
             rows += [

@@ -117,7 +117,7 @@ def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
     over_blocks (the squared gradient of the first block over the last's; NaN without blocks) and
     cosines [L]."""
     said = [expected(**known) for known in inputs]
-    found = [expected_cosines(**known) for known in inputs]
+    cosines = [expected_cosines(**known) for known in inputs]
     blocks, none = [s.blocks for s in said if s.blocks is not None], np.array([])
     missing = np.full(len(said and next(iter(inputs))["shapes"]), np.nan)
     return {
@@ -126,7 +126,7 @@ def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
         "theory_note": said[0].note,
         "identity_share_theory": np.mean([b.shares for b in blocks], axis=0) if blocks else none,
         "over_blocks": _geometric_mean(np.array([b.gradient[0] for b in blocks])),
-        "cosines": _left_in(np.nanmean, np.array([missing if f is None else f for f in found])),
+        "cosines": _left_in(np.nanmean, np.array([missing if f is None else f for f in cosines])),
     }
 
 
@@ -251,8 +251,7 @@ class _Blocks:
 
     def take(self, stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
         """A quantity by block. [S, B]"""
-        found: signal.Floats = stacked[name][:, self.firsts]
-        return found
+        return stacked[name][:, self.firsts]
 
 
 def blocks_of(theory_inputs: Mapping[str, Any]) -> tuple[list[int], signal.Floats]:

@@ -163,7 +163,7 @@ def replay(point: Point, rule: VerdictRule, looks: Looks, points: int = 1) -> St
         margin = margin_of(rule, scores[:, ranking[0]])
         if len(rest) == 1:
             standing.ended = "one left"
-        elif all(found.within(margin) for found in standing.gaps.values()):
+        elif all(difference.within(margin) for difference in standing.gaps.values()):
             standing.ended = "similar"
         elif look == len(looks.seeds) - 1:
             standing.ended = "at the last look"
@@ -218,31 +218,31 @@ def gap(point: Point, norm: int, leader: int, seeds: int, metric: Metric, alpha:
     own, best = own[both], best[both]
     with np.errstate(invalid="ignore"):
         d = np.where(own == best, 0.0, own - best)
-    found = Gap(pairs=len(d), informative=int((d != 0).sum()))
+    measured = Gap(pairs=len(d), informative=int((d != 0).sum()))
     if not len(d):
-        return found
-    found.difference = float(shift(d[None])[0] if metric.ranked else d.mean())
+        return measured
+    measured.difference = float(shift(d[None])[0] if metric.ranked else d.mean())
     if len(d) > 1 and np.isfinite(d).all():
-        found.sd = float(d.std(ddof=1))
+        measured.sd = float(d.std(ddof=1))
     lost = point.lost[:seeds][both][:, [norm, leader]]
     mixed = lost.any() and len({tuple(way) for way in lost.tolist()}) > 1
     if len(d) < FEWEST_PAIRS:
-        found.interval = f"needs {FEWEST_PAIRS} pairs"
-    elif not found.informative:
-        found.interval = "no pair differs"
-    elif (d == d[0]).all() or found.sd <= 1e-12 * np.abs(d).max():
-        found.interval = "all pairs differ by the same amount"
+        measured.interval = f"needs {FEWEST_PAIRS} pairs"
+    elif not measured.informative:
+        measured.interval = "no pair differs"
+    elif (d == d[0]).all() or measured.sd <= 1e-12 * np.abs(d).max():
+        measured.interval = "all pairs differ by the same amount"
     elif mixed and not metric.ranked:
         number = int(lost.any(axis=1).sum())
-        found.interval = f"{number} of {len(d)} pairs hold a run that failed to learn"
+        measured.interval = f"{number} of {len(d)} pairs hold a run that failed to learn"
     else:
         interval = shift_interval if metric.ranked else student_interval
         low, high = (float(end[0]) for end in interval(d[None], alpha))
         if low == high or (np.isinf(low) and np.isinf(high)):
-            found.interval = "too many ties or misses"
+            measured.interval = "too many ties or misses"
         else:
-            found.low, found.high, found.interval = low, high, "simultaneous"
-    return found
+            measured.low, measured.high, measured.interval = low, high, "simultaneous"
+    return measured
 
 
 def margin_of(rule: VerdictRule, leader: Floats) -> float:

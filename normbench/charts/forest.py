@@ -162,7 +162,7 @@ def _marks(
     arrow = "triangle-left" if look.higher_is_better else "triangle-right"
     colours = colour(chart_data, legend=None)
     # Where no mark is, a screen reader is told of none: the arrows of some panels only.
-    found = [
+    marks = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
             x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
         alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
@@ -176,25 +176,25 @@ def _marks(
         .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
     ]  # fmt: skip
     if not far:
-        found.pop()
+        marks.pop()
     if single and one_line:
         right = alt.value({"expr": f"width - {WORDS - 8}"})
         told = alt.Chart().mark_text(align="left", fontSize=11)
-        return [*found, told.encode(x=right, y=y, text="told:N")]
+        return [*marks, told.encode(x=right, y=y, text="told:N")]
     if single:
         right = alt.value({"expr": f"width - {WORDS - 12}"})
         told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)
         words = alt.Chart().mark_text(align="left", dy=8, fontSize=12)
         return [
-            *found,
+            *marks,
             told.encode(x=right, y=y, text="told:N"),
             words.encode(x=right, y=y, text="words:N"),
         ]
     sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11, aria=False)
-    found.append(sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"))
+    marks.append(sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"))
     if far:
-        found.append(sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"))
-    return found
+        marks.append(sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"))
+    return marks
 
 
 def _axis_title(look: Judged, shown: pd.DataFrame | None) -> str:

@@ -123,8 +123,8 @@ def faint(chart_data: ChartData, channel: str, strong: float, weak: float) -> di
     """{channel: a number for norms that stand out, and one for the others}; nothing for few."""
     if not outstanding(chart_data):
         return {}
-    found = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
-    return {channel: found}
+    strength = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
+    return {channel: strength}
 
 
 def norm_axis(chart_data: ChartData) -> alt.Axis:
@@ -242,18 +242,18 @@ def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
         ):
             (b, n), (a, m) = groups.pop(), groups.pop()
             groups.append([(a * m + b * n) / (m + n), m + n])
-    found = [
+    moved = [
         centre + gap * (place - (count - 1) / 2)
         for centre, count in groups
         for place in range(int(count))
     ]
-    if found:
-        move = min(0.0, height - found[-1])
-        found = [place + move for place in found]
-        for at, place in enumerate(found):
-            least = 0.0 if at == 0 else found[at - 1] + gap
-            found[at] = max(place, least)
-    return found
+    if moved:
+        move = min(0.0, height - moved[-1])
+        moved = [place + move for place in moved]
+        for at, place in enumerate(moved):
+            least = 0.0 if at == 0 else moved[at - 1] + gap
+            moved[at] = max(place, least)
+    return moved
 
 
 def facet(

@@ -90,13 +90,13 @@ def examine(context: Context) -> Evidence:
     for norm in norms:
         duels += at_both_rates(study, norm, none, "slow", "auc", AREA, WITHIN)
         duels += over_the_grid(study, norm, none, "unstable")
-    found = judged(duels)
+    decided = judged(duels)
     pieces = [piece for point in study.points for piece in inside(study, none, point)]
     groups = dict.fromkeys((d.part, tuple(d.situation.items())) for d in duels)
     for part, situation in groups:
         same = [
             one
-            for one in found
+            for one in decided
             if (one.duel.part, tuple(one.duel.situation.items())) == (part, situation)
         ]
         pieces.append(any_better(part, dict(situation), same))

@@ -103,7 +103,7 @@ class Ask:
     def duels(self, tables: Tables, first_config: str) -> list[Duel]:
         """The question at every point and rate, with its differences by seed."""
         table = tables.get(self.config or first_config)
-        found = []
+        asked = []
         for point in self.points:
             for rate in self.rates:
                 situation = {
@@ -113,11 +113,11 @@ class Ask:
                 }
                 differences = () if table is None else self._differences(table, point, rate)
                 second = f"{self.second.name} beyond {self.control}" if self.beyond else ""
-                found.append(
+                asked.append(
                     Duel(self.part, situation, self.first.name, second or self.second.name,
                          METRICS[self.metric], differences, self.within, self.asks, self._largest)
                 )  # fmt: skip
-        return found
+        return asked
 
     @property
     def _largest(self) -> float:
@@ -137,11 +137,11 @@ class Ask:
         def value(of: Of) -> pd.Series | float:
             return values(table, of, self.metric, point, rate)
 
-        found = _less(value(self.first), value(self.second))
+        differences = _less(value(self.first), value(self.second))
         if self.beyond is not None:
             off = _less(value(self.beyond[0]), value(self.beyond[1]))
-            return paired(found, self.share * off)
-        return tuple(float(difference) for difference in found.sort_index())
+            return paired(differences, self.share * off)
+        return tuple(float(difference) for difference in differences.sort_index())
 
 
 def values(
@@ -161,9 +161,9 @@ def values(
 
 def _less(first: pd.Series | float, second: pd.Series | float) -> pd.Series:
     """first less second by seed, NaN where a side lacks the seed."""
-    found = first - second
-    assert isinstance(found, pd.Series)  # two fixed numbers are no question
-    return found
+    difference = first - second
+    assert isinstance(difference, pd.Series)  # two fixed numbers are no question
+    return difference
 
 
 def _largest_rate(runs: pd.DataFrame) -> pd.Series:
@@ -176,8 +176,8 @@ def _largest_rate(runs: pd.DataFrame) -> pd.Series:
     grid = runs.assign(good=good).pivot_table("good", "seed", "tuned", dropna=False)
     logs = np.log10(grid.columns.to_numpy(dtype=float))
     step = (logs[-1] - logs[0]) / max(len(logs) - 1, 1)
-    found = np.where(grid.fillna(0) > 0, logs, logs[0] - step).max(axis=1)
-    return pd.Series(found, index=grid.index).where(grid.notna().all(axis=1))
+    largest = np.where(grid.fillna(0) > 0, logs, logs[0] - step).max(axis=1)
+    return pd.Series(largest, index=grid.index).where(grid.notna().all(axis=1))
 
 
 @dataclass(frozen=True)

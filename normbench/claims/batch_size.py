@@ -66,11 +66,11 @@ def interactions(study: Study, batch: str, control: str, reference: int, budget:
     return duels
 
 
-def pieces_of(found: Sequence[Judged], reference: int, *, trained: bool = True) -> list[Piece]:
+def pieces_of(duels: Sequence[Judged], reference: int, *, trained: bool = True) -> list[Piece]:
     """The pieces of the statement from its duels."""
     pieces = []
-    for budget in dict.fromkeys(one.duel.situation["budget"] for one in found):
-        here = [one for one in found if one.duel.situation["budget"] == budget]
+    for budget in dict.fromkeys(one.duel.situation["budget"] for one in duels):
+        here = [one for one in duels if one.duel.situation["budget"] == budget]
         depends: Part = None
         if any(one.holds is False for one in here):
             depends = True
@@ -92,13 +92,13 @@ def pieces_of(found: Sequence[Judged], reference: int, *, trained: bool = True) 
 
 def evaluation_alone(study: Study, batch: str) -> dict[int, float]:
     """size -> accuracy with recomputed less that with running statistics; NaN if not recorded."""
-    found = {}
+    gains = {}
     for point in study.points:
         columns = ("val_accuracy_precise", "val_accuracy")
         precise, running = (study.by_seed(batch, c, "report", point) for c in columns)
         gain = (precise - running).dropna()
-        found[int(point[KEY])] = float(gain.mean()) if len(gain) else math.nan
-    return found
+        gains[int(point[KEY])] = float(gain.mean()) if len(gain) else math.nan
+    return gains
 
 
 def examine(context: Context) -> Evidence:

@@ -76,20 +76,20 @@ def place(situation: Mapping[str, Any]) -> str:
     return ", ".join(named(*pair) for pair in situation.items())
 
 
-def winners(found: Sequence[Judged]) -> list[tuple[str, str, str]]:
+def winners(duels: Sequence[Judged]) -> list[tuple[str, str, str]]:
     """(situation, winner, loser) of every duel that was decided."""
     decided = []
-    for one in found:
+    for one in duels:
         if one.word in (BETTER, WORSE):
             pair = (one.duel.first, one.duel.second)
             decided.append((place(one.duel.situation), *(pair if one.holds else pair[::-1])))
     return decided
 
 
-def reversals(found: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
+def reversals(duels: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
     """(winner, loser, situation, situation in which it is the other way round), each pair once."""
     first: dict[tuple[str, str], str] = {}
-    for situation, winner, loser in winners(found):
+    for situation, winner, loser in winners(duels):
         first.setdefault((winner, loser), situation)
     return [
         (winner, loser, situation, first[loser, winner])
@@ -98,18 +98,18 @@ def reversals(found: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def favourites(found: Sequence[Judged]) -> list[str]:
+def favourites(duels: Sequence[Judged]) -> list[str]:
     """Norms that beat another one and are beaten by none, in these situations together."""
-    decided = winners(found)
+    decided = winners(duels)
     losers = {loser for _, _, loser in decided}
     return [w for w in dict.fromkeys(winner for _, winner, _ in decided) if w not in losers]
 
 
-def serves_everywhere(found: Sequence[Judged]) -> list[str]:
+def serves_everywhere(duels: Sequence[Judged]) -> list[str]:
     """Norms that are as good as every other one in every situation, by their intervals."""
     norms: dict[str, set[str]] = {}
     good: dict[str, bool] = {}
-    for one in found:
+    for one in duels:
         duel, where = one.duel, place(one.duel.situation)
         sides = (
             (duel.first, one.low > -duel.within or one.word == BETTER),
@@ -122,13 +122,13 @@ def serves_everywhere(found: Sequence[Judged]) -> list[str]:
     return [norm for norm, places in norms.items() if good[norm] and places == every]
 
 
-def depends_on_model(found: Sequence[Judged]) -> Part:
+def depends_on_model(duels: Sequence[Judged]) -> Part:
     """The rule of the statement; a single situation says nothing."""
-    if len({place(one.duel.situation) for one in found}) < 2:
+    if len({place(one.duel.situation) for one in duels}) < 2:
         return None
-    if reversals(found):
+    if reversals(duels):
         return True
-    return False if serves_everywhere(found) else None
+    return False if serves_everywhere(duels) else None
 
 
 def examine(context: Context) -> Evidence:
@@ -138,11 +138,11 @@ def examine(context: Context) -> Evidence:
     for duels, study in _situations(context):
         every += duels
         commands[study.command] = None
-    found = judged(every)
+    decided = judged(every)
     by_situation: dict[str, dict[str, Any]] = {}
     remarks = []
     for where in dict.fromkeys(place(duel.situation) for duel in every):
-        here = [one for one in found if place(one.duel.situation) == where]
+        here = [one for one in decided if place(one.duel.situation) == where]
         ahead = favourites(here)
         by_situation[where] = {
             "situation": dict(here[0].duel.situation),
@@ -151,12 +151,12 @@ def examine(context: Context) -> Evidence:
         }
         shown = "; ".join(f"{one.duel.first} - {one.duel.second} {_gap(one)}" for one in here)
         remarks.append(f"{where}: {' or '.join(ahead) or 'none ahead'} ({shown})")
-    turned = reversals(found)
+    turned = reversals(decided)
     told = [
         f"{winner} beats {loser} at {here} and loses to it at {other}"
         for winner, loser, here, other in turned
     ]
-    served = serves_everywhere(found)
+    served = serves_everywhere(decided)
     why = "; ".join(told[:3]) or (
         f"{' and '.join(served)} as good as any everywhere"
         if served
@@ -166,7 +166,7 @@ def examine(context: Context) -> Evidence:
     situation = {"networks": " and ".join(networks)}
     if hasattr(context.config.model, "init"):
         situation["init"] = context.config.model.init
-    piece = Piece("the choice depends on the model", situation, depends_on_model(found), why)
+    piece = Piece("the choice depends on the model", situation, depends_on_model(decided), why)
     return Evidence(
         judge([piece]),
         "every two norms paired by seed by the area under the validation curve: at own best rates "

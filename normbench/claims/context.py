@@ -103,16 +103,16 @@ class Context:
 
     def core_minutes(self, names: Iterable[str]) -> float:
         """Minutes of training of these studies, each run on one core; NaN without any."""
-        found = [study for name in names if (study := self._studies.get(name)) is not None]
-        seconds = [float(study.comparison.results.runs["train_seconds"].sum()) for study in found]
-        return sum(seconds) / 60 if found else math.nan
+        studies = [study for name in names if (study := self._studies.get(name)) is not None]
+        seconds = [float(study.comparison.results.runs["train_seconds"].sum()) for study in studies]
+        return sum(seconds) / 60 if studies else math.nan
 
     @property
     def base(self) -> Study:
         """The config's own setting under several initializations, shared and own best rates."""
-        found = self.study("base")
-        assert found is not None
-        return found
+        study = self.study("base")
+        assert study is not None
+        return study
 
     def planned(self, name: str) -> tuple[ExperimentConfig, list[str]] | None:
         """The config of a study and the overrides that make it; None where there is no room."""
@@ -134,9 +134,9 @@ class Context:
             plan = self.planned(name)
             assert plan is not None
             left = self._left(plan[0])
-            found = pace.forecast(plan[0], left, self.dataset)
-            runs, updates = runs + found.runs, updates + found.updates
-            seconds += found.core_seconds
+            expected = pace.forecast(plan[0], left, self.dataset)
+            runs, updates = runs + expected.runs, updates + expected.updates
+            seconds += expected.core_seconds
         if runs:
             minutes = max(1, round(seconds / self.jobs / 60))
             self.say(

@@ -54,7 +54,7 @@ def examine(context: Context) -> Evidence:
             place = " ".join(map(str, study.situation(point).values()))
             remarks.append(f"{norm} norm under {place}, in percent: {', '.join(accuracies)}")
     return Evidence(
-        judge([found.piece for found in judged(duels)]),
+        judge([duel.piece for duel in judged(duels)]),
         "training less test accuracy of batch and layer norm, paired by seed, at own best rates",
         [study.command],
         remarks,

@@ -57,8 +57,8 @@ def examine(context: Context) -> Evidence:
     norms = batch, layer = context.label("batch"), context.label("layer")
     chance = 1 / context.dataset.num_classes
     pieces, remarks = [], []
-    for found, point in zip(judged(duels_of(study, batch, layer)), study.points, strict=True):
-        piece = found.piece
+    for duel, point in zip(judged(duels_of(study, batch, layer)), study.points, strict=True):
+        piece = duel.piece
         accuracies = {norm: study.mean(norm, "val_accuracy", "best", point) for norm in norms}
         if neither_trains(study, norms, point, chance):
             piece = Piece(piece.part, piece.situation, None, "neither trains", piece.numbers)

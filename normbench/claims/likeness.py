@@ -54,8 +54,8 @@ def examine(context: Context) -> Evidence:
         place = " ".join(map(str, study.situation(point).values()))
         cells = [f"{norm} {number(float(np.exp(r.median())))}" for norm, r in ranks.items()]
         remarks.append(f"median effective rank under {place}: {', '.join(cells)}")
-    found = judged(duels)
-    return Evidence(judge([one.piece for one in found]), experiment, [study.command], remarks)
+    decided = judged(duels)
+    return Evidence(judge([one.piece for one in decided]), experiment, [study.command], remarks)
 
 
 CLAIMS.register("likeness")(

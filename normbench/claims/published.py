@@ -50,9 +50,9 @@ class Published:
             if isinstance(ask, Ask)
             for duel in ask.duels(tables, self.configs[0])
         ]
-        found = judged([duel for _, duel in duels])
+        decided = judged([duel for _, duel in duels])
         pieces: list[tuple[int, Piece]] = [
-            (place, one.piece) for (place, _), one in zip(duels, found, strict=True)
+            (place, one.piece) for (place, _), one in zip(duels, decided, strict=True)
         ]
         pieces += [
             (place, ask.piece(tables, self.configs[0]))

@@ -48,7 +48,7 @@ def examine(context: Context) -> Evidence:
         remarks.append(f"median largest rate under {place}: {', '.join(cells)}")
     grid = ", ".join(f"{rate:g}" for rate in study.grid)
     return Evidence(
-        judge([found.piece for found in judged(duels_of(study, norm, none))]),
+        judge([duel.piece for duel in judged(duels_of(study, norm, none))]),
         f"the largest of the rates {grid} at which a run trains, paired by seed",
         [study.command],
         remarks,

@@ -56,8 +56,8 @@ def examine(context: Context) -> Evidence:
         text = "this network has no initialization to choose"
         return Evidence(judge([]), experiment, context.direct(18), [text])
     norms = [context.label(kind) for kind in NORMALIZED]
-    found = judged(duels_of(study, norms, none))
-    return Evidence(judge([one.piece for one in found]), experiment, [study.command])
+    decided = judged(duels_of(study, norms, none))
+    return Evidence(judge([one.piece for one in decided]), experiment, [study.command])
 
 
 CLAIMS.register("initialization")(

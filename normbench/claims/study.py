@@ -58,15 +58,15 @@ class Study:
     @cached_property
     def _outcomes(self) -> dict[str, pd.DataFrame]:
         results = self.comparison.results
-        found = {}
+        tables = {}
         for role, runs in results.runs.groupby("role", sort=False):
             frame = outcomes(runs, results.curves, [self.target])
             if "train_accuracy" in results.curves:
                 last = results.curves.dropna(subset=["train_accuracy"]).groupby("run").last()
                 frame["train_accuracy"] = frame["run"].map(last["train_accuracy"])
                 frame.loc[frame["state"] != "finished", "train_accuracy"] = math.nan
-            found[str(role)] = frame
-        return found
+            tables[str(role)] = frame
+        return tables
 
     def runs(self, norm: str, role: str, point: Point) -> pd.DataFrame:
         """The runs of a norm in a role ("report", "tune", "best") at a point: rows of
@@ -121,8 +121,8 @@ class Study:
         if table.empty:
             return pd.Series(dtype=float)
         logs = np.log10(np.array(table.columns, dtype=float))
-        found = np.where(table.fillna(0) > 0, logs, logs[0] - self.grid_step).max(axis=1)
-        return pd.Series(found, index=table.index).where(table.notna().all(axis=1))
+        largest = np.where(table.fillna(0) > 0, logs, logs[0] - self.grid_step).max(axis=1)
+        return pd.Series(largest, index=table.index).where(table.notna().all(axis=1))
 
     @property
     def grid_step(self) -> float:

@@ -76,17 +76,17 @@ def over_the_grid(study: Study, first: str, second: str, part: str) -> list[Duel
 
 def rates_chosen(study: Study, *norms: str) -> list[str]:
     """A sentence a point: each norm's own best rate."""
-    found = []
+    sentences = []
     for point in study.points:
         rates = ", ".join(f"{norm} {number(study.rate(norm, point))}" for norm in norms)
         place = " ".join(map(str, study.situation(point).values()))
-        found.append(f"own best rates under {place}: {rates}")
-    return found
+        sentences.append(f"own best rates under {place}: {rates}")
+    return sentences
 
 
 def steps_to_target(study: Study, *norms: str) -> list[str]:
     """A sentence a point: how many runs of each norm reached the target, at the shared rate."""
-    found = []
+    sentences = []
     for point in study.points:
         cells = []
         for norm in norms:
@@ -98,10 +98,10 @@ def steps_to_target(study: Study, *norms: str) -> list[str]:
                 reached = int(runs["reached"].sum())
                 cells.append(f"{norm} {reached}/{len(runs)}, median {median} steps{lost}")
         place = " ".join(map(str, study.situation(point).values()))
-        found.append(
+        sentences.append(
             f"target {study.target:g} at the shared rate under {place}: " + "; ".join(cells)
         )
-    return found
+    return sentences
 
 
 def examine(context: Context, *, kind: str, parts: tuple[str, ...]) -> Evidence:
@@ -115,7 +115,7 @@ def examine(context: Context, *, kind: str, parts: tuple[str, ...]) -> Evidence:
     if SPEEDS_UP in parts:
         duels += at_both_rates(study, norm, none, SPEEDS_UP, "auc", AREA, WITHIN)
     return Evidence(
-        judge([found.piece for found in judged(duels)]),
+        judge([duel.piece for duel in judged(duels)]),
         f"{norm} norm against none, paired by seed, under each initialization, over a grid of "
         "learning rates, at the shared and at each norm's own best rate",
         [study.command],

@@ -107,13 +107,13 @@ def judge(pieces: Sequence[Piece]) -> Judgement:
 
     An open piece leaves the statement open, unless the others disagree already.
     """
-    found = [piece.holds for piece in pieces]
-    if True in found and False in found:
+    parts = [piece.holds for piece in pieces]
+    if True in parts and False in parts:
         decided = [piece for piece in pieces if piece.holds is not None]
         return Judgement(Verdict.DEPENDS, tuple(pieces), separating(decided))
-    if not found or None in found:
+    if not parts or None in parts:
         return Judgement(Verdict.NOT_ENOUGH, tuple(pieces))
-    return Judgement(Verdict.SUPPORTED if found[0] else Verdict.REFUTED, tuple(pieces))
+    return Judgement(Verdict.SUPPORTED if parts[0] else Verdict.REFUTED, tuple(pieces))
 
 
 def separating(pieces: Sequence[Piece]) -> tuple[str, ...]:
@@ -124,19 +124,19 @@ def separating(pieces: Sequence[Piece]) -> tuple[str, ...]:
     factors = [PART, *dict.fromkeys(key for piece in pieces for key in piece.situation)]
     for count in range(1, len(factors) + 1):
         for chosen in itertools.combinations(factors, count):
-            found: dict[tuple[str, ...], set[Part]] = {}
+            groups: dict[tuple[str, ...], set[Part]] = {}
             for piece in pieces:
                 values = tuple(repr(piece.value(factor)) for factor in chosen)
-                found.setdefault(values, set()).add(piece.holds)
-            if all(len(holds) == 1 for holds in found.values()):
+                groups.setdefault(values, set()).add(piece.holds)
+            if all(len(holds) == 1 for holds in groups.values()):
                 return chosen
     return tuple(factors)
 
 
-def _depends(found: Judgement) -> str:
-    factors = found.depends_on
+def _depends(judgement: Judgement) -> str:
+    factors = judgement.depends_on
     sides: dict[Part, dict[str, None]] = {True: {}, False: {}}
-    for piece in found.pieces:
+    for piece in judgement.pieces:
         if piece.holds is not None:
             values = [(factor, piece.value(factor)) for factor in factors]
             words = " ".join(named(*pair) for pair in values if pair[1])
@@ -145,10 +145,10 @@ def _depends(found: Judgement) -> str:
     return f"on {on}: holds {_join(sides[True])}; fails {_join(sides[False])}"
 
 
-def _remains(found: Judgement) -> list[str]:
-    if not any(piece.holds is None for piece in found.pieces):
+def _remains(judgement: Judgement) -> list[str]:
+    if not any(piece.holds is None for piece in judgement.pieces):
         return []
-    return [f"open: {_places(found.pieces, None)}"]
+    return [f"open: {_places(judgement.pieces, None)}"]
 
 
 def _places(pieces: Sequence[Piece], part: Part) -> str:
@@ -204,17 +204,17 @@ class Moments(NamedTuple):
     beyond_eps: float
 
 
-def zero_mean(found: Moments) -> Part:
+def zero_mean(moments: Moments) -> Part:
     """Mean 0 but for rounding."""
-    return found.mean < MOMENT_TOLERANCE if math.isfinite(found.mean) else None
+    return moments.mean < MOMENT_TOLERANCE if math.isfinite(moments.mean) else None
 
 
-def unit_variance(found: Moments) -> Part:
+def unit_variance(moments: Moments) -> Part:
     """Variance 1 but for rounding, and for what eps takes from features of small variance by up to
     ``VARIANCE_TOLERANCE``."""
-    if not math.isfinite(found.variance) or not math.isfinite(found.beyond_eps):
+    if not math.isfinite(moments.variance) or not math.isfinite(moments.beyond_eps):
         return None
-    return found.beyond_eps < MOMENT_TOLERANCE and found.variance < VARIANCE_TOLERANCE
+    return moments.beyond_eps < MOMENT_TOLERANCE and moments.variance < VARIANCE_TOLERANCE
 
 
 UNCHANGED, CHANGED = 1e-4, 1e-2

@@ -87,10 +87,10 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """Configs, and ``EXPERIMENT/RUN``: first the experiment, then its runs."""
     name, slash, _ = incomplete.partition("/")
     if slash:
-        found = [f"{name}/{run}" for run in _runs(ctx, name)]
+        names = [f"{name}/{run}" for run in _runs(ctx, name)]
     else:
-        found = [f"{known}/" for known in _experiments(ctx)]
-    return _beginning(incomplete, found) + configs(incomplete)
+        names = [f"{known}/" for known in _experiments(ctx)]
+    return _beginning(incomplete, names) + configs(incomplete)
 
 
 def _beginning(incomplete: str, known: Iterable[str]) -> list[str]:
@@ -162,10 +162,10 @@ def _vocabulary() -> dict[str, list[str]]:
         kept = json.loads(path.read_bytes())
         if kept["digest"] == digest:
             return kept["vocabulary"]
-    found = _ask()
+    words = _ask()
     with contextlib.suppress(OSError):  # then the next TAB asks again
-        replace_with(path, json.dumps({"digest": digest, "vocabulary": found}).encode())
-    return found
+        replace_with(path, json.dumps({"digest": digest, "vocabulary": words}).encode())
+    return words
 
 
 def _ask() -> dict[str, list[str]]:

@@ -57,8 +57,8 @@ def command(
         findings = list(examine(Places(results, data_dir)))
     broken = any(finding.level == "problem" for finding in findings)
     if json:
-        found = [asdict(finding) for finding in findings]
-        typer.echo(dumps({"schema": SCHEMA, "well": not broken, "findings": found}))
+        rows = [asdict(finding) for finding in findings]
+        typer.echo(dumps({"schema": SCHEMA, "well": not broken, "findings": rows}))
     else:
         table = Table.grid(padding=(0, 2, 0, 0))
         styles = {"ok": "green", "note": "yellow", "problem": "bold red"}

@@ -128,17 +128,17 @@ class ExperimentConfig(Section):
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         """Keys of the sections, for who gives one at the top."""
-        found: dict[str, list[str]] = {}
+        sections: dict[str, list[str]] = {}
         unions: dict[str, TaggedUnion[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
         for section, union in unions.items():
             for key in union.keys() - cls.model_fields.keys():
-                found.setdefault(key, []).append(f"{section}.{key}")
+                sections.setdefault(key, []).append(f"{section}.{key}")
         for section, model in (("training", TrainingConfig), ("runtime", RuntimeConfig)):
             for key in model.model_fields:
-                found.setdefault(key, []).append(f"{section}.{key}")
+                sections.setdefault(key, []).append(f"{section}.{key}")
         return {
             key: f"unknown key {key!r}; did you mean {' or '.join(sorted(names))}?"
-            for key, names in found.items()
+            for key, names in sections.items()
         }
 
     # --- properties and points ---

@@ -172,12 +172,12 @@ def _check_ground(
             "code": code_of(run.config),
         }
         writer = store.run(run.folder)
-        found = changes(writer.known_manifest(), now) if writer.has_checkpoint else []
-        if found:
+        changed = changes(writer.known_manifest(), now) if writer.has_checkpoint else []
+        if changed:
             raise StoreError(
-                f"{writer.path} began on other ground ({'; '.join(found)}): continued, its numbers "
-                "would be those of neither\n    start over with --fresh, go back to what it began "
-                "with, or continue with --accept-changes, which the tables then tell"
+                f"{writer.path} began on other ground ({'; '.join(changed)}): continued, its "
+                "numbers would be those of neither\n    start over with --fresh, go back to what "
+                "it began with, or continue with --accept-changes, which the tables then tell"
             )
 
 

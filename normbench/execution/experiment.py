@@ -87,8 +87,8 @@ def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, l
         searches = read().searches
         told = [_still_in(experiment.tune.key, *item) for item in searches.items()]
         left = {
-            at: (() if found.ended else found.values, trained.get(at, first), found.seeds)
-            for at, found in searches.items()
+            at: (() if search.ended else search.values, trained.get(at, first), search.seeds)
+            for at, search in searches.items()
         }
         trained |= {at: count for at, (_, _, count) in left.items()}
         runs = rung_runs(experiment, left)
@@ -97,12 +97,12 @@ def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, l
         yield Round(runs, told)
 
 
-def _still_in(key: str, at: Place, found: Search) -> str:
+def _still_in(key: str, at: Place, search: Search) -> str:
     """The values that are left to a norm, in words."""
-    values = ", ".join(f"{value:g}" for value in found.values)
+    values = ", ".join(f"{value:g}" for value in search.values)
     where = "".join(f" at {value}" for value in at[1])
-    if not found.ended:
-        return f"{at[0]}{where}: {key} {values} go on to {found.seeds} seeds"
+    if not search.ended:
+        return f"{at[0]}{where}: {key} {values} go on to {search.seeds} seeds"
     return f"{at[0]}{where}: {key} {values} race" if values else f"{at[0]}{where}: no run ended"
 
 
@@ -136,7 +136,7 @@ def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> d
 
 def findings(races: Mapping[tuple[Any, ...], Race], keys: Sequence[str]) -> list[str]:
     """What each race has come to, a sentence a sweep point."""
-    found = []
+    sentences = []
     for values, race in races.items():
         where = ", ".join(f"{key}={value}" for key, value in zip(keys, values, strict=True))
         lead = f"{where}: " if where else ""
@@ -150,8 +150,8 @@ def findings(races: Mapping[tuple[Any, ...], Race], keys: Sequence[str]) -> list
             text += f"; ended with {on} ({race.ended})"
         else:
             text += f"; {on} go on to {max(race.need.values())} seeds"
-        found.append(text)
-    return found
+        sentences.append(text)
+    return sentences
 
 
 def carry_out(
@@ -240,9 +240,9 @@ def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentRe
     }
     others = [run for run in expand(experiment) if run.role != "report"]
     record.add([*others, *reporting(experiment, need)])
-    found = record.read()
-    ended = found.results.runs["state"].isin(OUTCOME_STATES)
-    return found if ended.any() else None
+    earlier = record.read()
+    ended = earlier.results.runs["state"].isin(OUTCOME_STATES)
+    return earlier if ended.any() else None
 
 
 def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
@@ -251,9 +251,9 @@ def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> Experimen
     for this in rounds(experiment, record.read):
         if not all(store.run(run.folder).done for run in record.add(this.runs)):
             break
-    found = record.read()
-    ended = found.results.runs["state"].isin(OUTCOME_STATES)
-    return found if (ended & (found.results.runs["role"] == "best")).any() else None
+    earlier = record.read()
+    ended = earlier.results.runs["state"].isin(OUTCOME_STATES)
+    return earlier if (ended & (earlier.results.runs["role"] == "best")).any() else None
 
 
 class _Record:
@@ -291,11 +291,11 @@ class _Record:
 
     def close(self) -> tuple[ExperimentResult, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""
-        found = self.read(probes=True)
-        tables, keys = found.judged, list(self.experiment.sweep)
+        result = self.read(probes=True)
+        tables, keys = result.judged, list(self.experiment.sweep)
         runs = tables.results.runs
         seen = runs.loc[runs["state"].isin(OUTCOME_STATES), "seed"].nunique()
-        looked_at, design = found.looked_at, self.config["seeds"]
+        looked_at, design = result.looked_at, self.config["seeds"]
         if seen and isinstance(design, dict) and self.store.looked_by() == design:
             looked_at = looked_at[:-1]  # the next looks of one design, as they stand beforehand
         if seen and looked_at[-1:] != (seen,):
@@ -317,5 +317,5 @@ class _Record:
                 ],
             }
         self.write(**told)
-        results = replace(found.results, looked_at=looked_at)
-        return replace(found, results=results), findings(tables.races, keys)
+        results = replace(result.results, looked_at=looked_at)
+        return replace(result, results=results), findings(tables.races, keys)

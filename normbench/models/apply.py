@@ -98,12 +98,12 @@ def _followed(
 ) -> tuple[NormSlot, ...]:
     """The slots at the addresses that their norms have, once a method has moved some."""
     now = {id(part): path for path, part in module.named_modules(remove_duplicate=False)}
-    found = []
+    followed = []
     for slot, norm in zip(slots, standing, strict=True):
         path = now.get(id(norm), slot.path)
         # Where something has been put beside it, the address of both is still the one known.
-        found.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
-    return tuple(found)
+        followed.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
+    return tuple(followed)
 
 
 def written(layer: nn.Module, slot: NormSlot) -> str:
@@ -123,11 +123,11 @@ Places = dict[int, list[tuple[nn.Module, str]]]
 
 
 def _places(module: nn.Module) -> Places:
-    found: Places = {}
+    stands: Places = {}
     for part in module.modules():
         for name, child in part._modules.items():
-            found.setdefault(id(child), []).append((part, name))
-    return found
+            stands.setdefault(id(child), []).append((part, name))
+    return stands
 
 
 def _replace(stands: Places, old: nn.Module, new: nn.Module) -> None:

@@ -242,7 +242,7 @@ def _examined(
     draw = torch.Generator().manual_seed(0)
     example = torch.randn(shape, generator=draw, device="cpu")
     try:
-        found = examine(module, example, blueprint.keep)
+        anatomy = examine(module, example, blueprint.keep)
     except NoLogits as error:
         raise ConfigError([Problem("model.output", str(error))]) from None
     except Untraceable as error:
@@ -254,10 +254,10 @@ def _examined(
         hint = "\n".join(filter(None, (remedy, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
     if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
-        _check_logits(found.output, num_classes, "")
-        return found
+        _check_logits(anatomy.output, num_classes, "")
+        return anatomy
     trained = in_training(module, example)
-    _check_logits(found.output, num_classes, "")
+    _check_logits(anatomy.output, num_classes, "")
     if trained.output is not None:
         is_tensor = isinstance(trained.output, Tensor)
         shape = tuple(trained.output.shape) if is_tensor else ()
@@ -266,9 +266,9 @@ def _examined(
         replace(k, reason="it is called in training alone")
         if k.path in trained.norms and k.reason == NEVER_CALLED
         else k
-        for k in found.kept
+        for k in anatomy.kept
     )
-    return replace(found, draws=trained.draws, kept=kept)
+    return replace(anatomy, draws=trained.draws, kept=kept)
 
 
 def _check_logits(shape: tuple[int, ...], num_classes: int | None, when: str) -> None:

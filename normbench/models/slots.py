@@ -114,8 +114,8 @@ class _Reader:
         activations = frozenset(c.path for c in self.calls if isinstance(c.module, ACTIVATIONS))
         layers, residuals = self._layers(head), len(self.branches)
         held = self._held(layers)
-        found = roles(self.module, [slot.path for slot in slots], activations)
-        matrices = hidden_matrices(self.module, found, layers[0].path if layers else None, head)
+        role_of = roles(self.module, [slot.path for slot in slots], activations)
+        matrices = hidden_matrices(self.module, role_of, layers[0].path if layers else None, head)
         return Anatomy(slots, layers, kept, activations, head, shape, residuals, held, matrices)
 
     def _slots(self) -> tuple[tuple[NormSlot, ...], tuple[Kept, ...]]:

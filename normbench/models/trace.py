@@ -122,8 +122,8 @@ def is_norm(module: nn.Module) -> bool:
 def _timm_norms() -> tuple[type, ...]:
     layers = sys.modules.get("timm.layers")
     names = ("RmsNorm", "RmsNorm2d", "SimpleNorm", "SimpleNorm2d", "GroupNorm1", "LayerNorm2d")
-    found = [getattr(layers, name, None) for name in names] if layers else []
-    return tuple(cls for cls in found if isinstance(cls, type))
+    known = [getattr(layers, name, None) for name in names] if layers else []
+    return tuple(cls for cls in known if isinstance(cls, type))
 
 
 LARGE = 50_000_000
@@ -274,9 +274,9 @@ def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
 class _Functional(TorchFunctionMode):
     """Notes norms that are called as functions, which cannot be exchanged."""
 
-    def __init__(self, inside: list[int], found: dict[str, str]):
+    def __init__(self, inside: list[int], functions: dict[str, str]):
         super().__init__()
-        self.inside, self.found = inside, found
+        self.inside, self.functions = inside, functions
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -287,6 +287,6 @@ class _Functional(TorchFunctionMode):
             for frame in reversed(traceback.extract_stack()):
                 if not frame.filename.startswith((own, torch_home)):
                     place = f"{Path(frame.filename).name}:{frame.lineno}"
-                    self.found.setdefault(place, f"{name}: {frame.line}")
+                    self.functions.setdefault(place, f"{name}: {frame.line}")
                     break
         return function(*args, **(kwargs or {}))

@@ -41,9 +41,9 @@ def medians(results: Results, role: str) -> pd.DataFrame:
     joined = results.curves.astype({"run": object}).merge(runs[["run", *by]], on="run")
     joined["error"] = 1 - joined["val_accuracy"]
     grouped = joined.groupby([*by, "step"], sort=False, dropna=False)["error"]
-    found = grouped.agg(["median", "count"]).reset_index()
-    found = found.rename(columns={"median": "error", "count": "runs"})
-    return found.sort_values("step", kind="stable").reset_index(drop=True)
+    table = grouped.agg(["median", "count"]).reset_index()
+    table = table.rename(columns={"median": "error", "count": "runs"})
+    return table.sort_values("step", kind="stable").reset_index(drop=True)
 
 
 def screen(results: Results, width: int, height: int | None = None) -> Iterator[Text]:

@@ -106,18 +106,18 @@ def answer(comparison: ExperimentResult) -> Answer:
     rows = _rows(tables)
     if own and key:
         rows = _beside_shared(rows, comparison)
-    found = _sentences(tables, rows)
+    texts = _sentences(tables, rows)
     if key:
         how = f"each norm at its own best {key}" if own else f"{key} as configured"
-        found[0] = f"With {how}: {_lower(found[0])}"
+        texts[0] = f"With {how}: {_lower(texts[0])}"
         if own:
-            found += _shared(comparison)
-    found += fates(tables, rows)
+            texts += _shared(comparison)
+    texts += fates(tables, rows)
     return Answer(
         comparison.name,
         tables.rule,
         tables.results.keys,
-        tuple(found),
+        tuple(texts),
         tuple(caveats(comparison)),
         rows,
         key if own and key else "",
@@ -127,12 +127,12 @@ def answer(comparison: ExperimentResult) -> Answer:
 
 
 def to_dict(
-    comparison: ExperimentResult, found: Answer, *, all_pairs: bool = False
+    comparison: ExperimentResult, conclusion: Answer, *, all_pairs: bool = False
 ) -> dict[str, Any]:
     """The object that ``--json`` prints: the tables, and ``verdict``, what they say."""
     tables = ExperimentResult.to_dict(comparison, all_pairs=all_pairs)
     head = {name: tables.pop(name) for name in ("schema", "experiment", "baseline", "fairness")}
-    return {**head, "verdict": found.to_dict(), **tables}
+    return {**head, "verdict": conclusion.to_dict(), **tables}
 
 
 def _rows(tables: ResultTables) -> pd.DataFrame:
@@ -140,8 +140,8 @@ def _rows(tables: ResultTables) -> pd.DataFrame:
     known = {_place(row, by): row for row in tables.convergence.to_dict("records")}
     rows = []
     for row in tables.best_set.to_dict("records"):
-        found = known.get(_place(row, by), {})
-        more = {name: found.get(name, math.nan) for name in _FROM_CONVERGENCE}
+        numbers = known.get(_place(row, by), {})
+        more = {name: numbers.get(name, math.nan) for name in _FROM_CONVERGENCE}
         rows.append({**row, **more})
     return pd.DataFrame(rows)
 
@@ -157,20 +157,20 @@ def _sentences(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     )
     judged_rows = _judged(tables, rule.metric)
     if keys:
-        found = turns.sweep(rows, keys, rule)
-        found.append(turns.against(judged_rows, tables.baseline, keys, rule.metric))
-        found.append(turns.cost(rows, kernel))
-        return list(filter(None, found))
+        texts = turns.sweep(rows, keys, rule)
+        texts.append(turns.against(judged_rows, tables.baseline, keys, rule.metric))
+        texts.append(turns.cost(rows, kernel))
+        return list(filter(None, texts))
     listed: list[Row] = rows.to_dict("records")
-    found = sentences.which(listed, rule, kernel)
+    texts = sentences.which(listed, rule, kernel)
     # Where the baseline leads, how the others differ from it is said already.
     leads = any(row["norm"] == tables.baseline and row["place"] == 0 for row in listed)
     second = "" if leads else sentences.against(judged_rows, tables.baseline, rule)
     if second:
-        found.append(second)
-    if not any(kernel in text for text in found):
-        found += sentences.cost(listed, tables.baseline, kernel)
-    return [*found, *sentences.separate(listed, rule), *_taken(listed)]
+        texts.append(second)
+    if not any(kernel in text for text in texts):
+        texts += sentences.cost(listed, tables.baseline, kernel)
+    return [*texts, *sentences.separate(listed, rule), *_taken(listed)]
 
 
 def _judged(tables: ResultTables, metric: str) -> list[dict[str, Any]]:

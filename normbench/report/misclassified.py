@@ -45,20 +45,20 @@ def mistakes(comparison: ExperimentResult) -> tuple[list[Grid], list[str]]:
         return [], ["No run has ended whose mistakes could be shown."]
     stores = {norm: RunStore(comparison.results.path / row["run"]) for norm, row in firsts.items()}
     told = {norm: _told(stores[norm]) for norm in comparison.reported.norms if norm in stores}
-    found = {norm: wrong for norm, wrong in told.items() if wrong is not None}
-    lacking = [norm for norm in comparison.reported.norms if norm not in found]
+    wrong_of = {norm: wrong for norm, wrong in told.items() if wrong is not None}
+    lacking = [norm for norm in comparison.reported.norms if norm not in wrong_of]
     said = [f"Not known of {', '.join(lacking)}: no run ended that kept them."] if lacking else []
-    if not found:
+    if not wrong_of:
         return [], said
-    dataset, problem = _data(config["data"], stores[next(iter(found))])
+    dataset, problem = _data(config["data"], stores[next(iter(wrong_of))])
     if dataset is None:
         return [], [problem, *said]
     looks = norm_styles(comparison.reported.norms)
     grids = [
         Grid(norm, looks[norm], [_picture(dataset, *one) for one in wrong[:wanted]])
-        for norm, wrong in found.items()
+        for norm, wrong in wrong_of.items()
     ]
-    seeds = sorted({firsts[norm]["seed"] for norm in found})
+    seeds = sorted({firsts[norm]["seed"] for norm in wrong_of})
     of = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
     about = (
         f"Test images of {of} that come out wrong, the first of at most 1,000 looked at, in an "

@@ -194,10 +194,10 @@ def _value_column(heading: str, value: Any) -> Column:
 def _remarks(row: Any) -> str:
     """What to know of a norm's own best value."""
     side = row["at_edge"]
-    found = [f"at the {side} of the grid: widen it"] if side else []
+    remarks = [f"at the {side} of the grid: widen it"] if side else []
     if row.get("gain", 0.0) < 0:
-        found.append(f"worse than shared by {number(-row['gain'])} over {row['pairs']:.0f} seeds")
-    return "; ".join(found)
+        remarks.append(f"worse than shared by {number(-row['gain'])} over {row['pairs']:.0f} seeds")
+    return "; ".join(remarks)
 
 
 def by_key(

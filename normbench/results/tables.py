@@ -193,7 +193,7 @@ class ContenderTables(ResultTables):
         """
         runs = self.pool.results.runs
         norm = dict(zip(runs["norm"], runs["of"], strict=True))
-        return {at: _of_norms(found, norm) for at, found in self.pool.races.items()}
+        return {at: _of_norms(race, norm) for at, race in self.pool.races.items()}
 
 
 def _of_norms(race: sequential.Race, norm: Mapping[str, str]) -> sequential.Race:

@@ -97,10 +97,10 @@ def with_sum(text: str) -> bytes:
 
 def check_sum(content: bytes, path: Path | str) -> None:
     """Raise Damaged unless ``content`` is what ``with_sum`` made."""
-    found = _SUM.search(content, max(0, len(content) - 100))
-    if found is None:
+    stated = _SUM.search(content, max(0, len(content) - 100))
+    if stated is None:
         raise Damaged(path, "its seal is not what was written")
-    if hashlib.sha256(content[: found.start()] + b"}").hexdigest() != found[1].decode():
+    if hashlib.sha256(content[: stated.start()] + b"}").hexdigest() != stated[1].decode():
         raise Damaged(path, "its content is not what was written")
 
 

@@ -20,9 +20,9 @@ def results_folder(given: str | Path) -> Path:
     if place != RESULTS or place.exists():
         return place
     for folder in Path.cwd().parents:
-        found = folder / RESULTS
-        if found.is_dir() and any(found.glob(f"*/{PLAN}")):
-            return Path(os.path.relpath(found))
+        results = folder / RESULTS
+        if results.is_dir() and any(results.glob(f"*/{PLAN}")):
+            return Path(os.path.relpath(results))
     return place
 
 
