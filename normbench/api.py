@@ -313,7 +313,7 @@ def claims(
     """
     from normbench.claims import CLAIMS, examine
     from normbench.claims.context import Context
-    from normbench.claims.studies import Place
+    from normbench.claims.studies import Origin
     from normbench.plan import unfinished
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
@@ -339,7 +339,7 @@ def claims(
             note=note,
         ),
         lambda experiment: prepare_data(experiment, data_dir, progress=progress, note=note),
-        Place(None if config is None else str(config), overrides, options),
+        Origin(None if config is None else str(config), overrides, options),
         quick=quick,
         say=say,
         left=lambda experiment: unfinished(experiment, results),

@@ -136,8 +136,8 @@ def _imported_from(folder: Path, tree: ast.Module) -> list[Path]:
     for name in sorted(names - {""}):
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
-            place = folder.joinpath(*parts[:count])
-            files += [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()]
+            path = folder.joinpath(*parts[:count])
+            files += [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()]
     return files
 
 

@@ -151,9 +151,9 @@ class Registry(Generic[T]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
-            for point in importlib.metadata.entry_points(group=self._group):
-                if point.name not in self:
-                    self._install(point.name, point.value)
+            for entry_point in importlib.metadata.entry_points(group=self._group):
+                if entry_point.name not in self:
+                    self._install(entry_point.name, entry_point.value)
         except BaseException:
             self._discovered = False  # or half a registry would pass for a whole one
             raise

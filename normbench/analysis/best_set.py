@@ -15,18 +15,18 @@ from normbench.analysis.rule import LEADER, METRICS, SIMILAR, TOO_FEW, WORSE, Ve
 from normbench.analysis.sequential import (
     Gap,
     Looks,
-    Point,
+    RacedRuns,
     Standing,
     fixed,
     gap,
     margin_of,
     needed_for,
-    point_of,
+    raced_runs,
     replay,
 )
 
 COLUMNS = (
-    *("norm", "metric", "place", "in_set", "seeds", "value", "difference", "ci_low", "ci_high"),
+    *("norm", "metric", "rank", "in_set", "seeds", "value", "difference", "ci_low", "ci_high"),
     *("interval", "p_value", "verdict", "more_seeds", "look"),
 )
 """The columns of a best set; the sweep keys stand after the first."""
@@ -53,7 +53,7 @@ def best_set(
     outcome: rows of ``convergence.outcomes`` for one target. order: the seeds as they were trained,
     ascending by default. Returns, by sweep point and the leader first, the columns
 
-    - norm, <keys>, metric; place: 0 for the leader, then those that may be best or are similar,
+    - norm, <keys>, metric; rank: 0 for the leader, then those that may be best or are similar,
       then the others, each by value; norms without any outcome come last;
     - in_set: may be best, as far as is known;
     - seeds: outcomes of the norm; value: their mean, in steps their median;
@@ -78,38 +78,38 @@ def best_set(
     columns = [COLUMNS[0], *keys, *COLUMNS[1:]]
     code, points = sweep_points(outcome, keys)
     rows: list[dict[str, Any]] = []
-    for place in range(len(points)):
-        part = outcome[code == place]
+    for index in range(len(points)):
+        part = outcome[code == index]
         present = [norm for norm in norms if (part["norm"] == norm).any()]
         seeds = sorted(part["seed"].unique()) if order is None else list(order)
         here = looks or fixed(len(seeds), alpha)
-        point = point_of(part, present, METRICS[rule.metric], seeds)
+        runs = raced_runs(part, present, METRICS[rule.metric], seeds)
         if looks is None:
-            point.known[:] = True
-        standing = replay(point, rule, here, len(points))
-        named = dict(zip(keys, points.iloc[place].tolist(), strict=True)) if keys else {}
-        ranked = sorted(_rows(point, standing, rule, here, len(points)), key=_rank(rule))
+            runs.known[:] = True
+        standing = replay(runs, rule, here, len(points))
+        named = dict(zip(keys, points.iloc[index].tolist(), strict=True)) if keys else {}
+        ranked = sorted(_rows(runs, standing, rule, here, len(points)), key=_rank(rule))
         for at, row in enumerate(ranked):
             norm = present[row["norm"]]
-            rows.append({**row, **named, "norm": norm, "metric": rule.metric, "place": at})
+            rows.append({**row, **named, "norm": norm, "metric": rule.metric, "rank": at})
     return pd.DataFrame(rows, columns=columns)
 
 
 def _rows(
-    point: Point, standing: Standing, rule: VerdictRule, looks: Looks, points: int
+    runs: RacedRuns, standing: Standing, rule: VerdictRule, looks: Looks, points: int
 ) -> list[dict[str, Any]]:
     """The rows of one point, the norms by their positions."""
     metric = METRICS[rule.metric]
-    count = point.scores.shape[1]
+    count = runs.scores.shape[1]
     order = [*standing.order, *(norm for norm in range(count) if norm not in standing.order)]
     sign = 1.0 if metric.higher_is_better else -1.0
     rows = []
-    for place, norm in enumerate(order):
+    for rank, norm in enumerate(order):
         look = standing.decided.get(norm, standing.look)
         at = max(look, 0)
         seeds, alpha = looks.seeds[at], looks.alpha[at] / points
         family = standing.family[at] if standing.family else 1
-        own = point.scores[:seeds, norm]
+        own = runs.scores[:seeds, norm]
         own = own[~np.isnan(own)]
         eliminated, ranked = norm in standing.decided, norm in standing.order
         to_leader, more, verdict = Gap(), np.nan, LEADER
@@ -118,12 +118,12 @@ def _rows(
             verdict = f"{TOO_FEW} (needs {needed_for(max(count, 2), alpha)})"
             if standing.look < 0:
                 verdict = f"{TOO_FEW} (needs {looks.seeds[0]})"
-        elif place:
+        elif rank:
             leader = order[0]
-            to_leader = gap(point, norm, leader, seeds, metric, alpha / family)
+            to_leader = gap(runs, norm, leader, seeds, metric, alpha / family)
             _align(to_leader, eliminated)
             more = np.nan if eliminated else _more(to_leader, family, alpha)
-            if to_leader.within(margin_of(rule, point.scores[:seeds, leader])):
+            if to_leader.within(margin_of(rule, runs.scores[:seeds, leader])):
                 verdict = SIMILAR
             elif eliminated:
                 verdict = WORSE
@@ -137,10 +137,10 @@ def _rows(
                 "in_set": not eliminated,
                 "seeds": len(own),
                 "value": _value(own, metric.ranked) * sign if len(own) else np.nan,
-                "difference": sign * to_leader.difference if place else 0.0 if ranked else np.nan,
+                "difference": sign * to_leader.difference if rank else 0.0 if ranked else np.nan,
                 "ci_low": low,
                 "ci_high": high,
-                "interval": to_leader.interval if place or not ranked else "",
+                "interval": to_leader.interval if rank or not ranked else "",
                 "p_value": standing.p_value[norm],
                 "verdict": verdict,
                 "more_seeds": more,

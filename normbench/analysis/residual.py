@@ -319,11 +319,11 @@ def _compressed(share: float, values: Array, weights: Array) -> _Class:
     order = np.argsort(values[~zero], kind="stable")
     values, weights = values[~zero][order], weights[~zero][order]
     parts = _ATOMS / max(float(weights.sum()), 1e-12)
-    place = np.minimum((np.cumsum(weights) - weights / 2) * parts, _ATOMS - 1).astype(int)
-    total = np.bincount(place, weights, _ATOMS).astype(float)
+    atom = np.minimum((np.cumsum(weights) - weights / 2) * parts, _ATOMS - 1).astype(int)
+    total = np.bincount(atom, weights, _ATOMS).astype(float)
     used = total > 0
-    square = np.bincount(place, weights * values**2, _ATOMS)[used] / total[used]
-    mean = np.bincount(place, weights * values, _ATOMS)[used]
+    square = np.bincount(atom, weights * values**2, _ATOMS)[used] / total[used]
+    mean = np.bincount(atom, weights * values, _ATOMS)[used]
     atoms, chances = np.sqrt(square) * np.sign(mean), total[used]
     if nothing:
         atoms, chances = np.append(atoms, 0.0), np.append(chances, nothing)

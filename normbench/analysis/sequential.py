@@ -90,7 +90,7 @@ def fixed(seeds: int, alpha: float = 0.05) -> Looks:
 
 
 @dataclass
-class Point:
+class RacedRuns:
     """The runs of one sweep point. All arrays are [S, k]: seeds in their order, norms.
 
     scores: higher is better; NaN without an outcome, -inf for a miss. known: the run has ended.
@@ -138,16 +138,16 @@ class Standing:
     ended: str = ""
 
 
-def replay(point: Point, rule: VerdictRule, looks: Looks, points: int = 1) -> Standing:
+def replay(runs: RacedRuns, rule: VerdictRule, looks: Looks, points: int = 1) -> Standing:
     """Repeat every look whose runs have ended, each at its alpha over the number of ``points``."""
     metric = METRICS[rule.metric]
-    count = point.scores.shape[1]
+    count = runs.scores.shape[1]
     standing = Standing(racing=list(range(count)), p_value=np.full(count, np.nan))
     out: list[int] = []  # the first eliminated first
     for look, (seeds, share) in enumerate(zip(looks.seeds, looks.alpha, strict=True)):
-        if seeds > len(point.scores) or not point.known[:seeds, standing.racing].all():
+        if seeds > len(runs.scores) or not runs.known[:seeds, standing.racing].all():
             break
-        scores = point.scores[:seeds]
+        scores = runs.scores[:seeds]
         racing = [norm for norm in standing.racing if not np.isnan(scores[:, norm]).all()]
         standing.look = look
         standing.family.append(max(len(racing) * (len(racing) - 1) // 2, 1))
@@ -158,7 +158,7 @@ def replay(point: Point, rule: VerdictRule, looks: Looks, points: int = 1) -> St
             break
         alpha = share / points / standing.family[-1]
         standing.gaps = {
-            norm: gap(point, norm, ranking[0], seeds, metric, alpha) for norm in ranking[1:]
+            norm: gap(runs, norm, ranking[0], seeds, metric, alpha) for norm in ranking[1:]
         }
         margin = margin_of(rule, scores[:, ranking[0]])
         if len(rest) == 1:
@@ -211,9 +211,9 @@ def _eliminate(
     return rest, [*left, *reversed(ranking)]
 
 
-def gap(point: Point, norm: int, leader: int, seeds: int, metric: Metric, alpha: float) -> Gap:
+def gap(runs: RacedRuns, norm: int, leader: int, seeds: int, metric: Metric, alpha: float) -> Gap:
     """A norm less the leader over the seeds that both have, with its interval at ``alpha``."""
-    own, best = point.scores[:seeds, norm], point.scores[:seeds, leader]
+    own, best = runs.scores[:seeds, norm], runs.scores[:seeds, leader]
     both = ~np.isnan(own) & ~np.isnan(best)
     own, best = own[both], best[both]
     with np.errstate(invalid="ignore"):
@@ -224,7 +224,7 @@ def gap(point: Point, norm: int, leader: int, seeds: int, metric: Metric, alpha:
     measured.difference = float(shift(d[None])[0] if metric.ranked else d.mean())
     if len(d) > 1 and np.isfinite(d).all():
         measured.sd = float(d.std(ddof=1))
-    lost = point.lost[:seeds][both][:, [norm, leader]]
+    lost = runs.lost[:seeds][both][:, [norm, leader]]
     mixed = lost.any() and len({tuple(way) for way in lost.tolist()}) > 1
     if len(d) < FEWEST_PAIRS:
         measured.interval = f"needs {FEWEST_PAIRS} pairs"
@@ -264,9 +264,9 @@ def needed_for(norms: int, alpha: float) -> int:
     return seeds
 
 
-def point_of(
+def raced_runs(
     outcome: pd.DataFrame, norms: Sequence[str], metric: Metric, order: Sequence[int]
-) -> Point:
+) -> RacedRuns:
     """The runs of one sweep point and target, laid out by seed and norm."""
     norm = norm_codes(outcome, norms)
     seed = pd.Index(list(order)).get_indexer(pd.Index(outcome["seed"]))
@@ -280,7 +280,7 @@ def point_of(
     scores[seed, norm] = values if metric.higher_is_better else -values
     known[seed, norm] = rows["state"].isin(ENDED_STATES) if "state" in rows else True
     lost[seed, norm] = failed_to_learn(rows)
-    return Point(scores, known, lost)
+    return RacedRuns(scores, known, lost)
 
 
 def race(
@@ -300,7 +300,7 @@ def race(
     """
     names = list(norms)
     order = list(order)[: looks.seeds[-1]]
-    standing = replay(point_of(outcome, names, METRICS[rule.metric], order), rule, looks, points)
+    standing = replay(raced_runs(outcome, names, METRICS[rule.metric], order), rule, looks, points)
     last = standing.look
     need = {}
     for index, name in enumerate(names):

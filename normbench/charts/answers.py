@@ -46,7 +46,7 @@ def picture(parts: Sequence[Mapping[str, Any]], title: str) -> str | None:
 def _lines(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The comparisons of a part: one, or those of which any has to hold."""
     lines = []
-    for place, duel in enumerate(part.get("duels") or [part]):
+    for index, duel in enumerate(part.get("duels") or [part]):
         difference = duel.get("difference")
         if difference is None or not math.isfinite(difference):
             continue
@@ -54,7 +54,7 @@ def _lines(part: Mapping[str, Any]) -> list[dict[str, Any]]:
         label = f"{part['part']}{f' ({where})' if where else ''}"
         lines.append(
             {
-                "label": f"{label} {place + 1}" if part.get("duels") else label,
+                "label": f"{label} {index + 1}" if part.get("duels") else label,
                 "what": f"{duel['first']} less {duel['second']}",
                 "quantity": duel["quantity"],
                 "difference": difference,

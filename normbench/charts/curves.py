@@ -283,11 +283,11 @@ def _names(shown: pd.DataFrame, norms: Sequence[str], view: _View) -> pd.DataFra
         last = last[np.isfinite(last)]
         if len(last):
             value = float(view.value(last.iloc[-1]))
-            place = np.log(max(value, 1e-12)) if view.log else value
-            ends[norm] = float(np.clip(HEIGHT * (place - low) / (high - low), 0, HEIGHT))
+            height = np.log(max(value, 1e-12)) if view.log else value
+            ends[norm] = float(np.clip(HEIGHT * (height - low) / (high - low), 0, HEIGHT))
     order = sorted(ends, key=ends.__getitem__)
-    places = apart([ends[norm] for norm in order], LABEL, HEIGHT)
-    values = [low + (high - low) * place / HEIGHT for place in places]
+    heights = apart([ends[norm] for norm in order], LABEL, HEIGHT)
+    values = [low + (high - low) * height / HEIGHT for height in heights]
     return pd.DataFrame(
         {"norm": order, "at": [float(f"{np.exp(v) if view.log else v:.6g}") for v in values]}
     )

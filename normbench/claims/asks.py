@@ -58,8 +58,8 @@ class Of:
         """In words: the norm, and where it stands apart from the ask's point."""
         if not math.isnan(self.level):
             return f"{self.level:g}"
-        places = [f"{WHERE.get(key, key)} {value}" for key, value in self.at.items()]
-        words = [*places, *([self.rate] if self.rate else [])]
+        situations = [f"{WHERE.get(key, key)} {value}" for key, value in self.at.items()]
+        words = [*situations, *([self.rate] if self.rate else [])]
         words += [METRICS[self.metric]] if self.metric else []
         return f"{self.norm} ({', '.join(words)})" if words else self.norm
 
@@ -104,14 +104,14 @@ class Ask:
         """The question at every point and rate, with its differences by seed."""
         table = tables.get(self.config or first_config)
         asked = []
-        for point in self.points:
+        for sweep_point in self.points:
             for rate in self.rates:
                 situation = {
                     **self.where,
-                    **{WHERE.get(key, key): value for key, value in point.items()},
+                    **{WHERE.get(key, key): value for key, value in sweep_point.items()},
                     **({"at": rate} if self._rated else {}),
                 }
-                differences = () if table is None else self._differences(table, point, rate)
+                differences = () if table is None else self._differences(table, sweep_point, rate)
                 second = f"{self.second.name} beyond {self.control}" if self.beyond else ""
                 asked.append(
                     Duel(self.part, situation, self.first.name, second or self.second.name,
@@ -132,10 +132,10 @@ class Ask:
         return self.metric != "largest_rate" and not (self.first.rate and self.second.rate)
 
     def _differences(
-        self, table: pd.DataFrame, point: Mapping[str, Any], rate: str
+        self, table: pd.DataFrame, sweep_point: Mapping[str, Any], rate: str
     ) -> tuple[float, ...]:
         def value(of: Of) -> pd.Series | float:
-            return values(table, of, self.metric, point, rate)
+            return values(table, of, self.metric, sweep_point, rate)
 
         differences = _less(value(self.first), value(self.second))
         if self.beyond is not None:
@@ -145,12 +145,12 @@ class Ask:
 
 
 def values(
-    table: pd.DataFrame, of: Of, metric: str, point: Mapping[str, Any], rate: str
+    table: pd.DataFrame, of: Of, metric: str, sweep_point: Mapping[str, Any], rate: str
 ) -> pd.Series | float:
     """seed -> the number that ``of`` stands for; a fixed number is itself."""
     if not math.isnan(of.level):
         return of.level
-    metric, at = of.metric or metric, {**point, **of.at}
+    metric, at = of.metric or metric, {**sweep_point, **of.at}
     if metric == "largest_rate":
         return _largest_rate(select(table, of.norm, "tune", at))
     runs = select(table, of.norm, ROLES[of.rate or rate], at).set_index("seed")

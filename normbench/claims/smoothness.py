@@ -102,8 +102,8 @@ def examine(context: Context) -> Evidence:
                 kind: [measure(context, kind, init, seed) for seed in context.seeds]
                 for kind in ("none", "batch")
             }
-            for place, when in enumerate(("at step 0", f"after {UPDATES} updates")):
-                none, batch = ([pair[place] for pair in pairs[kind]] for kind in ("none", "batch"))
+            for index, when in enumerate(("at step 0", f"after {UPDATES} updates")):
+                none, batch = ([pair[index] for pair in pairs[kind]] for kind in ("none", "batch"))
                 situation = {"init": init} if init else {}
                 duels.append(
                     Duel(

@@ -49,7 +49,7 @@ Load = Callable[[Sequence[str]], "ExperimentConfig"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """What the reproducing command needs besides the overrides. config: as the user named it."""
 
     config: str | None

@@ -45,15 +45,15 @@ def at_both_rates(
     return [
         Duel(
             part,
-            study.situation(point, rate=rate),
+            study.situation(sweep_point, rate=rate),
             first,
             second,
             quantity,
-            paired(*(study.by_seed(norm, column, ROLES[rate], point) for norm in (first, second))),
+            paired(*(study.by_seed(n, column, ROLES[rate], sweep_point) for n in (first, second))),
             within,
             asks,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
         for rate in (SHARED, BEST)
     ]
 
@@ -63,43 +63,43 @@ def over_the_grid(study: Study, first: str, second: str, part: str) -> list[Duel
     return [
         Duel(
             part,
-            study.situation(point, rate="all rates of the grid"),
+            study.situation(sweep_point, rate="all rates of the grid"),
             first,
             second,
             "share of the rates that train",
-            paired(*(study.share_that_trains(norm, point) for norm in (first, second))),
+            paired(*(study.share_that_trains(norm, sweep_point) for norm in (first, second))),
             GRID_WITHIN,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
     ]
 
 
 def rates_chosen(study: Study, *norms: str) -> list[str]:
     """A sentence a point: each norm's own best rate."""
     sentences = []
-    for point in study.points:
-        rates = ", ".join(f"{norm} {number(study.rate(norm, point))}" for norm in norms)
-        place = " ".join(map(str, study.situation(point).values()))
-        sentences.append(f"own best rates under {place}: {rates}")
+    for sweep_point in study.sweep_points:
+        rates = ", ".join(f"{norm} {number(study.rate(norm, sweep_point))}" for norm in norms)
+        where = " ".join(map(str, study.situation(sweep_point).values()))
+        sentences.append(f"own best rates under {where}: {rates}")
     return sentences
 
 
 def steps_to_target(study: Study, *norms: str) -> list[str]:
     """A sentence a point: how many runs of each norm reached the target, at the shared rate."""
     sentences = []
-    for point in study.points:
+    for sweep_point in study.sweep_points:
         cells = []
         for norm in norms:
-            runs = study.runs(norm, "report", point)
+            runs = study.runs(norm, "report", sweep_point)
             if len(runs):
                 median = number(float(runs["steps_to_target"].median()))
                 diverged = int((runs["state"] == "diverged").sum())
                 lost = f", {diverged} diverged" if diverged else ""
                 reached = int(runs["reached"].sum())
                 cells.append(f"{norm} {reached}/{len(runs)}, median {median} steps{lost}")
-        place = " ".join(map(str, study.situation(point).values()))
+        where = " ".join(map(str, study.situation(sweep_point).values()))
         sentences.append(
-            f"target {study.target:g} at the shared rate under {place}: " + "; ".join(cells)
+            f"target {study.target:g} at the shared rate under {where}: " + "; ".join(cells)
         )
     return sentences
 

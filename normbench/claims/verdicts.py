@@ -44,7 +44,7 @@ class Piece:
         """The part, or the value of a factor; None where the situation does not name it."""
         return self.part if factor == PART else self.situation.get(factor)
 
-    def place(self, leave: Iterable[str] = ()) -> str:
+    def where(self, leave: Iterable[str] = ()) -> str:
         """The situation in words."""
         return ", ".join(
             named(key, value) for key, value in self.situation.items() if key not in leave
@@ -81,7 +81,7 @@ class Judgement:
             several = len({tuple(piece.situation.items()) for piece in self.pieces})
             if self.verdict is Verdict.NOT_ENOUGH:
                 texts = [
-                    f"{word}: {_places(self.pieces, part)}"
+                    f"{word}: {_listed(self.pieces, part)}"
                     for part, word in ((True, "holds"), (False, "fails"), (None, "open"))
                     if any(piece.holds is part for piece in self.pieces)
                 ]
@@ -148,20 +148,20 @@ def _depends(judgement: Judgement) -> str:
 def _remains(judgement: Judgement) -> list[str]:
     if not any(piece.holds is None for piece in judgement.pieces):
         return []
-    return [f"open: {_places(judgement.pieces, None)}"]
+    return [f"open: {_listed(judgement.pieces, None)}"]
 
 
-def _places(pieces: Sequence[Piece], part: Part) -> str:
+def _listed(pieces: Sequence[Piece], part: Part) -> str:
     """The pieces of one kind: each part with its situations, less what all pieces share."""
     fixed = judge(pieces).fixed if pieces else {}
     several = len({piece.part for piece in pieces}) > 1
     by_part: dict[str, list[str]] = {}
     for piece in pieces:
         if piece.holds is part:
-            by_part.setdefault(piece.part, []).append(piece.place(fixed))
+            by_part.setdefault(piece.part, []).append(piece.where(fixed))
     texts = []
-    for name, places in by_part.items():
-        where = " | ".join(place for place in dict.fromkeys(places) if place)
+    for name, situations in by_part.items():
+        where = " | ".join(situation for situation in dict.fromkeys(situations) if situation)
         texts.append((f"{name} ({where})" if where else name) if several or not where else where)
     return ", ".join(texts)
 

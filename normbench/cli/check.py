@@ -64,8 +64,8 @@ def _lines(heading: str, findings: Iterable[Finding], notes: Iterable[str]) -> I
         for finding in known:
             if finding.state == state:
                 by_said.setdefault((finding.check, finding.said), []).append(finding.where)
-        for (check, said), places in by_said.items():
-            yield f"{state}: {check} ({', '.join(places)}): {said}"
+        for (check, said), slots in by_said.items():
+            yield f"{state}: {check} ({', '.join(slots)}): {said}"
     fine = sum(finding.state == "fine" for finding in known)
     wrong = sum(finding.state == "wrong" for finding in known)
     yield f"{fine} checks are fine, {wrong} found something wrong"

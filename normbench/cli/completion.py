@@ -136,9 +136,9 @@ def _quietly(read: Callable[[], list[str]]) -> list[str]:
 
 def _files(incomplete: str) -> list[str]:
     folder, slash, begin = incomplete.rpartition("/")
-    place = Path(folder + slash or ".")
+    parent = Path(folder + slash or ".")
     try:
-        inside = sorted(path for path in place.iterdir() if path.name.startswith(begin))
+        inside = sorted(path for path in parent.iterdir() if path.name.startswith(begin))
     except OSError:
         return []
     shown = [path for path in inside if begin.startswith(".") or not path.name.startswith(".")]
@@ -151,7 +151,7 @@ def _files(incomplete: str) -> list[str]:
 
 def _vocabulary() -> dict[str, list[str]]:
     """What only the registries and the schema know, from the cache if it is as new as they are."""
-    from normbench.data.places import cache_root
+    from normbench.data.folders import cache_root
 
     package = Path(__file__).resolve().parents[1]
     stats = [(str(path), path.stat()) for path in sorted(package.rglob("*.py"))]

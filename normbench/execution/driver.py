@@ -148,7 +148,7 @@ def _pending(
             )
         damage = run.fault() if run.ended else None
         if damage is not None:
-            watch.note(f"{damage.place} is damaged ({damage.reason}): its run is trained again")
+            watch.note(f"{damage.path} is damaged ({damage.reason}): its run is trained again")
         if run.ended and damage is None:
             outcome.skipped += 1
         else:
@@ -205,8 +205,8 @@ def _stacks(pending: Sequence[PlannedRun]) -> Iterator[list[str]]:
         for lanes in kinds.values()
         for stack in zip_longest(*lanes.values())
     ]
-    places = {run.folder: place for place, run in enumerate(pending)}
-    yield from sorted(stacks, key=lambda folders: min(map(places.__getitem__, folders)))
+    indices = {run.folder: index for index, run in enumerate(pending)}
+    yield from sorted(stacks, key=lambda folders: min(map(indices.__getitem__, folders)))
 
 
 class _Writer:

@@ -18,14 +18,14 @@ from normbench.data import Dataset
 from normbench.execution.driver import NullObserver, Observer, execute
 from normbench.execution.executor import Executor
 from normbench.plan import (
+    Cell,
     Outcome,
-    Place,
     PlannedRun,
     best_runs,
+    cell,
     expand,
     first_rung,
     halved,
-    place,
     reporting,
     reuse_folders,
     rung_runs,
@@ -81,7 +81,7 @@ def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
 def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, list[str]]:
     """Every rung of a search by halving but the first; returns what the last one found."""
     assert experiment.tune is not None
-    trained: dict[Place, int] = {}
+    trained: dict[Cell, int] = {}
     first = first_rung(experiment)
     while True:
         searches = read().searches
@@ -97,7 +97,7 @@ def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, l
         yield Round(runs, told)
 
 
-def _still_in(key: str, at: Place, search: Search) -> str:
+def _still_in(key: str, at: Cell, search: Search) -> str:
     """The values that are left to a norm, in words."""
     values = ", ".join(f"{value:g}" for value in search.values)
     where = "".join(f" at {value}" for value in at[1])
@@ -107,26 +107,26 @@ def _still_in(key: str, at: Place, search: Search) -> str:
 
 
 def _first_look(
-    experiment: ExperimentConfig, racing: Mapping[Place, Sequence[float]] | None
-) -> dict[Place, int]:
+    experiment: ExperimentConfig, racing: Mapping[Cell, Sequence[float]] | None
+) -> dict[Cell, int]:
     """The seeds of the first look for whatever races: norms, or norms at several values."""
     names = {
         at: [at[0]] if racing is None else [contender(at[0], value) for value in racing.get(at, ())]
-        for sweep_point in experiment.points()
+        for sweep_point in experiment.sweep_points()
         for norm in experiment.labels
-        for at in [place(norm, sweep_point)]
+        for at in [cell(norm, sweep_point)]
     }
     first = len(experiment.first_seeds)
     return {(name, values): first for (_, values), own in names.items() for name in own}
 
 
-def _racer(run: PlannedRun, several: bool) -> Place:
+def _racer(run: PlannedRun, several: bool) -> Cell:
     """What a run is of: its norm, or its norm at one of several values that race."""
     value = next(iter((run.tuned or {}).values()), 0.0)
-    return place(contender(run.norm, value) if several else run.norm, run.sweep_point)
+    return cell(contender(run.norm, value) if several else run.norm, run.sweep_point)
 
 
-def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Place, int]:
+def needed(had: Mapping[Cell, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Cell, int]:
     """How many seeds each norm should have at each sweep point, never fewer than it has."""
     return {
         (norm, values): max(count, races[values].need.get(norm, 0)) if values in races else count
@@ -234,8 +234,8 @@ def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentRe
         return _replayed(experiment, store)
     record = _Record(experiment, store)
     need = {
-        place(norm, sweep_point): len(experiment.seed_list)
-        for sweep_point in experiment.points()
+        cell(norm, sweep_point): len(experiment.seed_list)
+        for sweep_point in experiment.sweep_points()
         for norm in experiment.labels
     }
     others = [run for run in expand(experiment) if run.role != "report"]
@@ -281,8 +281,8 @@ class _Record:
 
         runs = [run.record() for run in self.done]
         plan = self.store.plan(self.config, runs, given=self.given)
-        place = (self.store.results, self.store.name)
-        return ExperimentResult(read_results(*place, probes=probes, plan=plan))
+        at = (self.store.results, self.store.name)
+        return ExperimentResult(read_results(*at, probes=probes, plan=plan))
 
     def write(self, **told: Any) -> None:
         """Put the plan so far on record."""

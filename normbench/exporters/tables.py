@@ -57,7 +57,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "verdicts": {
         "norm": _RUN["norm"],
         "metric": "what judges: the config's verdict.metric",
-        "place": "0 leads; then those that may be best or are similar, then the others",
+        "rank": "0 leads; then those that may be best or are similar, then the others",
         "in_set": "whether it may be the best, as far as is known",
         "seeds": "outcomes of the norm",
         "value": "their mean, in steps their median",

@@ -169,7 +169,7 @@ def inspect_all(
                 landscape_at=landscape_at,
                 gradient=gradient,
             )
-            label = {"point": sweep_point, "norm": norm, "seed": config.seed}
+            label = {"sweep_point": sweep_point, "norm": norm, "seed": config.seed}
             known = {"theory_inputs": vars(inspection.theory_inputs)}
             for step in sorted(signals_at):
                 measurement = {

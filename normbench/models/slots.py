@@ -159,9 +159,9 @@ class _Reader:
             ):
                 reason = "not a type of norm that is known"
                 kept[path] = Kept(path, type(part).__name__, reason)
-        for place, name in self.functions.items():
+        for line, name in self.functions.items():
             reason = "called as a function, which cannot be exchanged"
-            kept[place] = Kept(place, name, reason)
+            kept[line] = Kept(line, name, reason)
         return tuple(slots.values()), tuple(kept.values())
 
     def _reason_to_keep(self, call: Call) -> str | None:

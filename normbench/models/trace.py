@@ -98,9 +98,10 @@ def base(tensor: Tensor) -> Tensor:
 
 @dataclass
 class Pass:
-    """A forward pass, as far as it came. functions: place -> what is normalized by a function.
+    """A forward pass, as far as it came.
 
-    under_way: the modules entered and not left, outermost first, each with what enters.
+    functions: FILE.py:LINE -> what is normalized by a function there. under_way: the
+    modules entered and not left, outermost first, each with what enters.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -286,7 +287,7 @@ class _Functional(TorchFunctionMode):
             own, torch_home = str(Path(__file__)), str(Path(torch.__file__).parent)
             for frame in reversed(traceback.extract_stack()):
                 if not frame.filename.startswith((own, torch_home)):
-                    place = f"{Path(frame.filename).name}:{frame.lineno}"
-                    self.functions.setdefault(place, f"{name}: {frame.line}")
+                    line = f"{Path(frame.filename).name}:{frame.lineno}"
+                    self.functions.setdefault(line, f"{name}: {frame.line}")
                     break
         return function(*args, **(kwargs or {}))

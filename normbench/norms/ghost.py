@@ -49,8 +49,8 @@ class GhostBatchNormLayer(RunningNorm):
         self.gather(x, torch.stack(means).mean(0), unbiased)
         y = torch.cat(normalized)
         if self.interleaved:
-            places = torch.arange(len(x), device=x.device)
-            y = y[torch.cat([places[at::count] for at in range(count)]).argsort()]
+            order = torch.arange(len(x), device=x.device)
+            y = y[torch.cat([order[at::count] for at in range(count)]).argsort()]
         return self.scaled(y).to(x.dtype)
 
 

@@ -64,7 +64,7 @@ class Answer:
     @property
     def leader(self) -> str | None:
         """The norm that leads, at every point; None where it changes or nothing has a result."""
-        first = self.rows[(self.rows["place"] == 0) & self.rows["value"].notna()]["norm"].unique()
+        first = self.rows[(self.rows["rank"] == 0) & self.rows["value"].notna()]["norm"].unique()
         return str(first[0]) if len(first) == 1 else None
 
     @property
@@ -77,7 +77,7 @@ class Answer:
     @property
     def open_leader(self) -> str | None:
         """The leader, where the seeds were enough for a verdict and others may be the best too."""
-        others = self.rows[(self.rows["place"] > 0) & self.rows["value"].notna()]["verdict"]
+        others = self.rows[(self.rows["rank"] > 0) & self.rows["value"].notna()]["verdict"]
         told = len(others) > 0 and not others.str.startswith(TOO_FEW).all()
         return self.leader if told and self.recommended is None else None
 
@@ -137,16 +137,16 @@ def to_dict(
 
 def _rows(tables: ResultTables) -> pd.DataFrame:
     by = ["norm", *tables.results.keys]
-    known = {_place(row, by): row for row in tables.convergence.to_dict("records")}
+    known = {_cell(row, by): row for row in tables.convergence.to_dict("records")}
     rows = []
     for row in tables.best_set.to_dict("records"):
-        numbers = known.get(_place(row, by), {})
+        numbers = known.get(_cell(row, by), {})
         more = {name: numbers.get(name, math.nan) for name in _FROM_CONVERGENCE}
         rows.append({**row, **more})
     return pd.DataFrame(rows)
 
 
-def _place(row: Row, by: list[str]) -> tuple[str, ...]:
+def _cell(row: Row, by: list[str]) -> tuple[str, ...]:
     return tuple(repr(row[name]) for name in by)
 
 
@@ -164,7 +164,7 @@ def _sentences(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     listed: list[Row] = rows.to_dict("records")
     texts = sentences.which(listed, rule, kernel)
     # Where the baseline leads, how the others differ from it is said already.
-    leads = any(row["norm"] == tables.baseline and row["place"] == 0 for row in listed)
+    leads = any(row["norm"] == tables.baseline and row["rank"] == 0 for row in listed)
     second = "" if leads else sentences.against(judged_rows, tables.baseline, rule)
     if second:
         texts.append(second)
@@ -193,13 +193,13 @@ def _taken(rows: list[Row]) -> list[str]:
 def _beside_shared(rows: pd.DataFrame, comparison: ExperimentResult) -> pd.DataFrame:
     """With each norm's own best value, and the judged metric at the configured one."""
     by = ["norm", *comparison.results.keys]
-    values = {_place(row, by): row["best"] for row in comparison.choices.to_dict("records")}
+    values = {_cell(row, by): row["best"] for row in comparison.choices.to_dict("records")}
     beside = [] if comparison.shared is None else comparison.shared.best_set.to_dict("records")
-    shared = {_place(row, by): row["value"] for row in beside}
-    places = [_place(row, by) for row in rows.to_dict("records")]
+    shared = {_cell(row, by): row["value"] for row in beside}
+    cells = [_cell(row, by) for row in rows.to_dict("records")]
     return rows.assign(
-        tuned=[values.get(place, math.nan) for place in places],
-        shared_value=[shared.get(place, math.nan) for place in places],
+        tuned=[values.get(cell, math.nan) for cell in cells],
+        shared_value=[shared.get(cell, math.nan) for cell in cells],
     )
 
 

@@ -28,7 +28,7 @@ UNITS = {
 
 def family(experiment: ExperimentConfig) -> int:
     """How many comparisons with the baseline share the 5 %: norms times sweep points."""
-    return (len(experiment.labels) - 1) * len(experiment.points())
+    return (len(experiment.labels) - 1) * len(experiment.sweep_points())
 
 
 def finds(experiment: ExperimentConfig, sd: float | None = None) -> str:

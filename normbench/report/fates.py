@@ -182,8 +182,8 @@ def caveats(comparison: ExperimentResult) -> list[str]:
         text = f"{len(lost)} of {len(runs)} runs {verb} no result ({joined(states)})"
         failed = lost.loc[lost["state"] == "failed", "run"]
         if len(failed):
-            place = comparison.results.path / failed.iloc[0] / "manifest.json"
-            text += f'; where it broke stands under "details" in {place}'
+            path = comparison.results.path / failed.iloc[0] / "manifest.json"
+            text += f'; where it broke stands under "details" in {path}'
         sentences.append(f"{text}.")
     sentences += damages(comparison.results)
     if comparison.tuned_key:

@@ -177,10 +177,10 @@ def _curve(curve: pd.DataFrame, width: int) -> Iterator[RenderableType]:
     if len(losses):
         line = f"{sparkline(losses, CURVE_WIDTH)}  {number(losses.iloc[-1])}"
         yield Text(f"train loss    {line}")
-    places = np.linspace(0, len(curve) - 1, min(len(curve), MOST_ROWS)).round().astype(int)
-    note = f"{len(places)} of {len(curve)} evaluations; --json has all"
-    rows = curve.iloc[places]
-    yield rich_table("", rows, _CURVE, width, note if len(places) < len(curve) else "")
+    indices = np.linspace(0, len(curve) - 1, min(len(curve), MOST_ROWS)).round().astype(int)
+    note = f"{len(indices)} of {len(curve)} evaluations; --json has all"
+    rows = curve.iloc[indices]
+    yield rich_table("", rows, _CURVE, width, note if len(indices) < len(curve) else "")
 
 
 def _without(event: dict[str, Any], key: str) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def by_key(
     primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
     if metric in METRICS and len(tables.norms) > 1:
         held = against_norms(primary, tables.norms, keys, metric=metric)
-        told = held["place"].gt(0) & ~held["verdict"].str.startswith(TOO_FEW)
+        told = held["rank"].gt(0) & ~held["verdict"].str.startswith(TOO_FEW)
         told = told.groupby([held[key].map(repr) for key in keys]).transform("any")
         held["leads"] = held["in_set"] & held["value"].notna() & told
         wanted = pivot(held, "leads", by, keys).reindex(wide.index)

@@ -69,7 +69,7 @@ def long_table(answer: Answer) -> Section:
 
 def _one_table(answer: Answer) -> Section:
     rows = answer.rows
-    first = [index for index, row in enumerate(rows["place"]) if row == 0]
+    first = [index for index, row in enumerate(rows["rank"]) if row == 0]
     return Section(
         answer.experiment,
         rows,
@@ -129,7 +129,7 @@ def _note(answer: Answer, rows: pd.DataFrame) -> str:
     parts = [MEANINGS[metric]]
     if marks := legend(rows, _within(answer)):
         parts.append(marks)
-    lacking = rows[(rows["place"] > 0) & rows["ci_low"].isna() & rows["value"].notna()]
+    lacking = rows[(rows["rank"] > 0) & rows["ci_low"].isna() & rows["value"].notna()]
     lacking = lacking[lacking["interval"] != ""]
     for reason, own in lacking.groupby("interval", sort=False):
         if not own["verdict"].str.startswith(TOO_FEW).all():

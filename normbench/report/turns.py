@@ -144,7 +144,7 @@ def _by_norm(rows: pd.DataFrame) -> Any:
 
 def _leaders(rows: pd.DataFrame, by: str) -> str:
     """batch leads at 16 and 32; layer leads at 2."""
-    first = rows[rows["place"] == 0]
+    first = rows[rows["rank"] == 0]
     told = [f"{quoted(norm)} leads at {listed(list(own[by]))}" for norm, own in _by_norm(first)]
     return "; ".join(told)
 

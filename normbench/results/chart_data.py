@@ -59,7 +59,7 @@ def judged_rows(best: pd.DataFrame, keys: list[str], rule: VerdictRule) -> pd.Da
     """
     if rule.metric != "steps_to_target":
         return best.assign(margin=rule.similar_within)
-    leading = best[best["place"] == 0]
+    leading = best[best["rank"] == 0]
     if not keys:
         steps = leading["value"].iloc[0] if len(leading) else np.nan
         return best.assign(margin=rule.similar_within * steps)

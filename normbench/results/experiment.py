@@ -343,8 +343,8 @@ class ExperimentResult:
         lines = sorted(set(self.results.reasons.values()))[:5]
         failed = runs.loc[runs["state"] == "failed", "run"]
         if len(failed):
-            place = self.results.path / failed.iloc[0] / "manifest.json"
-            lines.append(f'where it broke stands under "details" in {place}')
+            path = self.results.path / failed.iloc[0] / "manifest.json"
+            lines.append(f'where it broke stands under "details" in {path}')
         lines.append("`normbench train` with its config trains or continues them")
         raise StoreError(
             f"experiment {self.name!r} has no finished run ({states})"

@@ -119,8 +119,8 @@ def _located(kind: str, whole: bytes, path: Path | str, error: ValidationError) 
 
 def _reason(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"][1:] if len(first["loc"]) > 1 else first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    key = ".".join(map(str, first["loc"][1:] if len(first["loc"]) > 1 else first["loc"]))
+    return f"{key}: {first['msg']}" if key else first["msg"]
 
 
 class Journal:

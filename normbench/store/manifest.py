@@ -151,8 +151,8 @@ def _read(validator: SchemaValidator, content: bytes, path: Path | str) -> dict[
     except ValidationError as error:
         _refuse_newer(content, path)
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Damaged(path, f"{place}: {first['msg']}" if place else first["msg"]) from None
+        key = ".".join(map(str, first["loc"]))
+        raise Damaged(path, f"{key}: {first['msg']}" if key else first["msg"]) from None
 
 
 def _refuse_newer(content: bytes, path: Path | str) -> None:

@@ -109,8 +109,8 @@ class HuggingFace(Source):
             if self.local is not None and any((root / name).exists() for name in _SAVED):
                 splits = library.load_from_disk(str(root))
             else:
-                place = str(self.local or self.path)
-                splits = library.load_dataset(place, self.subset, revision=self.revision)
+                path = str(self.local or self.path)
+                splits = library.load_dataset(path, self.subset, revision=self.revision)
         except Exception as error:  # of file systems, of the network, of the library's own kinds
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DataError(f"{self.path} cannot be loaded by datasets ({text})") from None
