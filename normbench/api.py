@@ -354,11 +354,13 @@ def report(
     results: str | Path = RESULTS,
     form: Literal["html", "png", "svg"] = "html",
     out: str | Path | None = None,
+    data_dir: str | Path | None = None,
 ) -> list[Path]:
     """Write experiments as one page, or their charts as pictures, and return the paths.
 
     out: the page's file or folder, or the pictures' folder; by default report.html and charts/ in
-    the experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
+    the experiment's own folder, for several experiments report-<names>.html in ``results``.
+    data_dir: where the images that came out wrong are, for a config that shows some. Raises
     StoreError for an experiment that cannot be read or has no finished run, and, once everything
     is written, when the norms were not compared on equal terms; ConfigError for several that
     cannot be compared.
@@ -366,8 +368,8 @@ def report(
     from normbench.report.files import write
 
     comparisons = load_each([names] if isinstance(names, str) else names, results)
-    target = Path(out) if out is not None else None
-    files = write(comparisons, form, results_folder(results), target)
+    target, data = (None if path is None else Path(path) for path in (out, data_dir))
+    files = write(comparisons, form, results_folder(results), target, data)
     for comparison in comparisons:
         comparison.require_fairness()
     return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from normbench.claims.chosen import Chosen
 
 NAME = "claims"
-
-RUN_FAILED = 1
 
 
 def command(
@@ -82,6 +79,7 @@ def command(
     them. The same command continues what was interrupted and trains nothing twice.
     """
     from normbench.claims.chosen import choose, listed
+    from normbench.cli.ended import ended
     from normbench.cli.output import print_json
     from normbench.report.claims import print_claims, print_list
 
@@ -106,19 +104,13 @@ def command(
         overrides=set_,
         quiet=quiet,
     )
-    for run, reason in examined.failed:
-        typer.echo(f"failed: {run.folder}: {reason}", err=True)
-    if examined.stopped:
-        typer.echo("interrupted; the same command continues", err=True)
-        raise typer.Exit(128 + (examined.signal or signal.SIGINT))
-    if json:
-        print_json(examined.to_dict())
-    else:
-        print_claims(examined.to_dict(), form.value, verbose=verbose)
-    if report:
-        _write(results, folder, examined)
-    if examined.failed:
-        raise typer.Exit(RUN_FAILED)
+    with ended(examined):
+        if json:
+            print_json(examined.to_dict())
+        else:
+            print_claims(examined.to_dict(), form.value, verbose=verbose)
+        if report:
+            _write(results, folder, examined)
 
 
 def _examined(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -43,12 +44,15 @@ GROWTH_NOTE = (
 VERDICT_DEFINES = ("best set", "leader", "verdict", "target", "ended")
 
 
-def render(comparisons: Sequence[ExperimentResult]) -> str:
-    """The page. Raises ConfigError when several experiments cannot be compared."""
+def render(comparisons: Sequence[ExperimentResult], data_dir: Path | None = None) -> str:
+    """The page. Raises ConfigError when several experiments cannot be compared.
+
+    data_dir: where the images that come out wrong are looked for.
+    """
     several = len(comparisons) > 1
     differing = differing_keys(comparisons) if several else {}
     specs: dict[str, Any] = {}
-    stories = [_parts(c, f"e{i}-", specs) for i, c in enumerate(comparisons)]
+    stories = [_parts(c, f"e{i}-", specs, data_dir) for i, c in enumerate(comparisons)]
     experiments = [
         {"id": f"e{i}", "name": c.name, "about": c.chart_data.about, "parts": parts}
         for i, (c, parts) in enumerate(zip(comparisons, stories, strict=True))
@@ -86,7 +90,9 @@ def _template() -> jinja2.Template:
     return environment.get_template("page.html.j2")
 
 
-def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> list[Part]:
+def _parts(
+    comparison: ExperimentResult, prefix: str, specs: dict[str, Any], data_dir: Path | None
+) -> list[Part]:
     """The story of one experiment; the charts' specifications go into ``specs``."""
     chart_data, tables, key = comparison.chart_data, comparison.answered, comparison.tuned_key
     figures = dict(_figures(chart_data, prefix, specs))
@@ -160,7 +166,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             ]
         ]
         parts.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
-    grids, said = mistakes(comparison)
+    grids, said = mistakes(comparison, data_dir)
     parts.append(Part("mistakes", "What comes out wrong", grids=grids, notes=said))
     parts.append(Part("cost", "What it costs", charts("cost")))
     parts.append(Part("further", "Further charts", charts(*list(figures))))
