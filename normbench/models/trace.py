@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.modules import activation as torch_activations
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from normbench.components import summary_of
@@ -100,17 +101,19 @@ def base(tensor: Tensor) -> Tensor:
 class Pass:
     """A forward pass, as far as it came.
 
-    functions: FILE.py:LINE -> what is normalized by a function there. under_way: the
-    modules entered and not left, outermost first, each with what enters.
+    functions: FILE.py:LINE -> what is normalized by a function there. by_keyword:
+    paths of what is called without a positional argument. under_way: the modules entered and not
+    left, outermost first, each with what enters.
     """
 
     calls: list[Call] = field(default_factory=list)
+    by_keyword: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)
     under_way: list[tuple[str, nn.Module, Any]] = field(default_factory=list)
 
     def clear(self) -> None:
         """Forget all of it."""
-        for seen in (self.calls, self.functions, self.under_way):
+        for seen in (self.calls, self.by_keyword, self.functions, self.under_way):
             seen.clear()
 
 
@@ -160,6 +163,21 @@ def forward(module: nn.Module, example: Tensor, seen: Pass) -> Tensor:
                 return module(example)
             except Exception as error:
                 raise _failure(error, seen, example) from error
+
+
+def materialize(module: nn.Module, example: Tensor) -> None:
+    """Let lazy modules learn their sizes from the example, and draw what they then have.
+
+    Raises Untraceable.
+    """
+    if not any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+        return
+    seen = Pass()
+    with _in_mode(module, training=False), torch.no_grad(), _watched(module, seen):
+        try:
+            module(example)
+        except Exception as error:
+            raise _failure(error, seen, example) from error
 
 
 @dataclass(frozen=True)
@@ -256,6 +274,8 @@ def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
                 counts[path] = number + 1
                 call = Call(path, module, number, args[0], output, before, output._version)
                 seen.calls.append(call)
+            elif not args:
+                seen.by_keyword.add(path)
 
         return hook
 
