@@ -216,7 +216,7 @@ def _their_own_errors(home: str) -> Iterator[None]:
         yield
     except NotLoaded:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NotLoaded(f"{home} raises {summary_of(error)}", their_frames(error)) from error
 
 

@@ -106,7 +106,10 @@ class Registry(Generic[T]):
             raise self._broken[word]
         if word not in self._items:
             message = f"unknown {self.kind} {name!r}"
-            raise UnknownName(message, suggest(name, self.names()))
+            hint = suggest(name, self.names())
+            if name.endswith(".py"):
+                hint = f"say which {self.kind} of that file: {name}:NAME"
+            raise UnknownName(message, hint)
         return word
 
     def __getitem__(self, name: str) -> T:

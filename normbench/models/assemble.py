@@ -224,13 +224,14 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
         torch.manual_seed(seed)
         try:
             module = kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # What this package raises is a sentence; what others do has a place in their code.
             frames = their_frames(error)
             if not frames and not isinstance(error, ValueError | TypeError):
                 raise
             told = f"the network's constructor raises {summary_of(error)}" if frames else str(error)
-            raise ConfigError([Problem("model", told, frames)]) from None
+            hint = "give it in model.args" if "required positional argument" in told else ""
+            raise ConfigError([Problem("model", told, frames or hint)]) from None
         if kind.open:
             with _failures_told(blueprint, image_shape):
                 materialize(module, _example(blueprint, image_shape))
