@@ -37,7 +37,13 @@ from normbench.data.catalog import (
     required,
     silent,
 )
-from normbench.data.places import CACHE_VARIABLE, DATA_VARIABLE, cache_root, data_root, is_read_only
+from normbench.data.folders import (
+    CACHE_VARIABLE,
+    DATA_VARIABLE,
+    cache_root,
+    data_root,
+    is_read_only,
+)
 from normbench.data.splits import split
 from normbench.data.sums import ARRAYS, channel_statistics, fingerprint_of, meta_sum
 from normbench.errors import DataError
