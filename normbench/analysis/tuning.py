@@ -48,15 +48,15 @@ def sensitivity(
     """
     needed = ["norm", "tuned", "state", "val_accuracy", "auc", "steps_to_target", "num_classes"]
     require(outcome, needed, "outcomes")
-    point, points = sweep_points(outcome, keys)
+    sweep_point, points = sweep_points(outcome, keys)
     work = outcome.assign(
-        point=point,
-        place=norm_codes(outcome, norms),
+        sweep_point=sweep_point,
+        norm_code=norm_codes(outcome, norms),
         chance=1 / outcome["num_classes"],
         diverged=outcome["state"] == "diverged",
     )
-    work = work[(work["place"] >= 0) & work["val_accuracy"].notna()]
-    by = work.groupby(["point", "place", "tuned"], sort=True)
+    work = work[(work["norm_code"] >= 0) & work["val_accuracy"].notna()]
+    by = work.groupby(["sweep_point", "norm_code", "tuned"], sort=True)
     table = by.agg(
         runs=("val_accuracy", "size"),
         diverged=("diverged", "sum"),
@@ -67,10 +67,10 @@ def sensitivity(
         chance=("chance", "first"),
     ).reset_index()
     table["trains"] = trains(table["val_accuracy_mean"], table["chance"], target)
-    table.insert(0, "norm", np.array(list(norms), dtype=object)[table["place"]])
+    table.insert(0, "norm", np.array(list(norms), dtype=object)[table["norm_code"]])
     for key in reversed(list(keys)):
-        table.insert(1, key, points[key].take(table["point"].to_numpy()).to_numpy())
-    return table.drop(columns=["point", "place", "chance"])
+        table.insert(1, key, points[key].take(table["sweep_point"].to_numpy()).to_numpy())
+    return table.drop(columns=["sweep_point", "norm_code", "chance"])
 
 
 def best_first(table: pd.DataFrame, metric: str) -> pd.DataFrame:
