@@ -55,7 +55,7 @@ class Fixup(BranchMethod):
     def residual(self, block: Residual, branch: Branch) -> None:
         if not any(name.startswith("before") for name in branch.slots):
             block.before = behind(block.before, Scalar(shift=0.0))
-        for path in place.activations:
+        for path in branch.activations:
             if path.startswith(("before", "branch")):
                 _between_biases(block, path)
         if isinstance(block.branch, nn.Sequential) and isinstance(block.branch[-1], Scalar):
