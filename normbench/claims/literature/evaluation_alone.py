@@ -44,8 +44,8 @@ LITERATURE.register("evaluation-alone")(
                 0.005,
             )
         ],
-        amended="the setting is a second one: in a first, two passes over the digits in a plain CNN, "
-        "batch norm led at 2 images, so that there was no loss to share; that there is one became a "
-        "condition then; setting and rule stood before these runs",
+        amended="the setting is a second one: in a first, two passes over the digits, batch norm "
+        "led at 2 images, so there was no loss to share; that there is one became a condition then; "
+        "setting and rule stood before these runs",
     )
 )

@@ -1,7 +1,7 @@
 """Zhang & Sennrich: RMS norm matches layer norm in quality.
 
-The rule, fixed before the run: validation accuracy at the end, each at its own best rate, in an MLP,
-a CNN and a vision transformer: RMS norm is no more than two points below layer norm.
+The rule, fixed before the run: validation accuracy at the end, each at its own best rate, in an
+MLP, a CNN and a vision transformer: RMS norm is no more than two points below layer norm.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LITERATURE.register("rms-quality")(
         ],
         "a smaller margin than two points, or a network whose activations have a large mean",
         amended="the setting is a second one: a first, by the area under the curve of shorter "
-        "trainings at 8 to 12 seeds, could tell nothing within two points in two of three networks; "
-        "these and their rule stood before their runs",
+        "trainings at 8 to 12 seeds, could tell nothing in two of three networks; these and their "
+        "rule stood before their runs",
     )
 )

@@ -1,7 +1,7 @@
 """Qiao et al.: weight standardization lifts group norm to batch norm at small batches.
 
-The rule, fixed before the run: validation accuracy at the end of a residual network, each at its
-own best rate. At 2 images a batch standardized weights make group norm better by more than chance, and
+The rule, fixed before the run: validation accuracy at the end of a plain CNN, each at its own best
+rate. At 2 images a batch standardized weights make group norm better by more than chance, and
 bring it to no more than a point below batch norm at 32.
 """
 
@@ -38,8 +38,8 @@ LITERATURE.register("standardized-weights")(
             ),
         ],
         "images that a network knows less well than the digits, a deeper network",
-        amended="the setting is a second one: a first, two passes over the digits in a plain CNN, gave "
-        "batches of 32 only 71 updates, and batch norm led at 2 images; this one and its rule stood "
-        "before its runs",
+        amended="the setting is a second one: a first, two passes over the digits, gave batches of "
+        "32 only 71 updates, and batch norm led at 2 images; setting and rule stood before "
+        "these runs",
     )
 )
