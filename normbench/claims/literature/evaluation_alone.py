@@ -45,7 +45,7 @@ LITERATURE.register("evaluation-alone")(
             )
         ],
         amended="the setting is a second one: in a first, two passes over the digits, batch norm "
-        "led at 2 images, so there was no loss to share; that there is one became a condition then; "
+        "led at 2 images, so there was no loss to share; there being one became a condition; "
         "setting and rule stood before these runs",
     )
 )
