@@ -20,10 +20,11 @@ HEAD = """\
 # The scoreboard: what is claimed of normalization, and what was found
 
 Each row is a claim with a rule that stood before its experiment ran; where rule or setting was
-changed after an earlier result, the row says so. *Supported* and *refuted* need an effect beyond chance, or one proven too small to
-matter; *depends* names what it depends on; the rest is *not enough evidence*. All comparisons of a
-row are one family (Holm), paired by seed. The settings are small, so that two cores decide them: a
-verdict is about the setting in its row, and what would change it stands there.
+changed after an earlier result, the row says so. *Supported* and *refuted* need an effect beyond
+chance, or one proven too small to matter; *depends* names what it depends on; the rest is *not
+enough evidence*. All comparisons of a row are one family (Holm), paired by seed. The settings are
+small, so that two cores decide them: a verdict is about the setting in its row, and what would
+change it stands there.
 
 This page is written by `normbench claims --report` from the files beside it: the runs in `runs/`,
 {article}the verdicts in [{verdicts}]({verdicts}), every comparison in [{parts}]({parts}).
