@@ -136,8 +136,8 @@ def _imported_from(folder: Path, tree: ast.Module) -> list[Path]:
     for name in sorted(names - {""}):
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
-            place = folder.joinpath(*parts[:count])
-            files += [p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()]
+            path = folder.joinpath(*parts[:count])
+            files += [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()]
     return files
 
 
@@ -216,7 +216,7 @@ def _their_own_errors(home: str) -> Iterator[None]:
         yield
     except NotLoaded:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NotLoaded(f"{home} raises {summary_of(error)}", their_frames(error)) from error
 
 
@@ -231,11 +231,12 @@ def their_frames(error: BaseException) -> str:
 
     PyTorch's stay where there are no others, since an error without any frame is one of ours.
     """
-    own, torch_home = str(Path(__file__).parent), f"{os.sep}torch{os.sep}nn{os.sep}"
+    own = str(Path(__file__).parent)
+    torch_homes = [os.sep + os.path.join("torch", at) for at in (f"nn{os.sep}", "overrides.py")]
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((own, str(Path(importlib.__file__).parent), "<frozen"))
     ]
-    theirs = [frame for frame in frames if torch_home not in frame.filename]
+    theirs = [f for f in frames if not any(home in f.filename for home in torch_homes)]
     return "".join(traceback.format_list(theirs or frames)).rstrip()

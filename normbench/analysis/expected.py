@@ -133,7 +133,7 @@ def _residual(
         square = np.ones(positions) if square is None else np.asarray(square, dtype=float)
         positions, square = square.shape, square.ravel()
     try:
-        found = follow(
+        passed = follow(
             inputs["outline"],
             Setting(
                 dict(law),
@@ -150,9 +150,9 @@ def _residual(
     except Beyond as error:
         return Expected(note=str(error))
     sizes = block_sizes(inputs["shapes"], inputs["blocks"])[None]
-    growth = signal.growth_of_rows(np.sqrt(found.gradient)[None], sizes)[0]
-    forward = signal.growth_of_rows(np.sqrt(found.entering)[None, ::-1], sizes[:, ::-1])[0]
-    return Expected(float(growth), float(forward), blocks=found)
+    growth = signal.growth_of_rows(np.sqrt(passed.gradient)[None], sizes)[0]
+    forward = signal.growth_of_rows(np.sqrt(passed.entering)[None, ::-1], sizes[:, ::-1])[0]
+    return Expected(float(growth), float(forward), blocks=passed)
 
 
 def block_sizes(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None]) -> signal.Floats:
@@ -165,7 +165,7 @@ def block_sizes(shapes: Sequence[tuple[int, ...]], blocks: Sequence[int | None])
 def _layer_by_layer(
     law: dict[str, Any], act: Pair, centered_weights: bool, inputs: Mapping[str, Any]
 ) -> Expected:
-    found = growths(
+    growth = growths(
         law,
         act,
         inputs["gains"],
@@ -175,16 +175,16 @@ def _layer_by_layer(
             for name in ("bias_variance", "input_products", "batch_size", "group_size")
         },
     )
-    if found is None:
+    if growth is None:
         return Expected(note=NOT_FINITE)
     # What a batch shares grows without a bound where only its spread is divided by, until no
     # network is wide enough for the map; the gradient hangs on the spread alone.
     bounded = law["mixture"] is None or tuple(law["mixture"][:3:2]) != (0.0, 1.0)
-    return Expected(found[0], found[1] if bounded else np.nan)
+    return Expected(growth[0], growth[1] if bounded else np.nan)
 
 
 def _centered_convolutions(act: Pair, inputs: Mapping[str, Any]) -> Expected:
-    found = growth_without_norm(
+    growth = growth_without_norm(
         *act,
         inputs["gains"],
         inputs["bias_variance"],
@@ -192,7 +192,7 @@ def _centered_convolutions(act: Pair, inputs: Mapping[str, Any]) -> Expected:
         inputs["input_map"],
         centered=True,
     )
-    return Expected(note=NOT_FINITE) if found is None else Expected(*found)
+    return Expected(note=NOT_FINITE) if growth is None else Expected(*growth)
 
 
 def _closed(law: dict[str, Any], pair: Pair, flat: bool, inputs: dict[str, Any]) -> Expected:
@@ -258,10 +258,10 @@ def _forward(pair: Pair, flat: bool, known: dict[str, Any]) -> float:
                 )
             },
         )
-    found = growth_without_norm(
+    growth = growth_without_norm(
         *pair, known["gains"], known["bias_variance"], known["shapes"], known["input_map"]
     )
-    return np.nan if found is None else found[1]
+    return np.nan if growth is None else growth[1]
 
 
 def expected_cosines(

@@ -79,13 +79,13 @@ def searches(
     """
     require(outcome, ["norm", "seed", "tuned", "state"], "outcomes")
     code, points = sweep_points(outcome, keys)
-    place = norm_codes(outcome, norms)
-    found = {}
+    norm_code = norm_codes(outcome, norms)
+    standing = {}
     for at, values in enumerate(points.to_numpy(dtype=object).tolist() if keys else [[]]):
         for index, norm in enumerate(norms):
-            own = outcome[(place == index) & ((code == at) if keys else True)]
-            found[norm, tuple(values)] = _search(own, norm, grid, seeds, metric, target)
-    return found
+            own = outcome[(norm_code == index) & ((code == at) if keys else True)]
+            standing[norm, tuple(values)] = _search(own, norm, grid, seeds, metric, target)
+    return standing
 
 
 def _search(

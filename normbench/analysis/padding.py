@@ -131,6 +131,6 @@ def _box_pairs(values: Array) -> Array:
 def spread(gradient: Array, height: int, width: int) -> Array:
     """What comes down from a layer of stride 1 or 2 to an image of this size."""
     stride = 1 if len(gradient) == height else 2
-    found = np.zeros((height, width))
-    found[::stride, ::stride] = gradient
-    return found
+    image = np.zeros((height, width))
+    image[::stride, ::stride] = gradient
+    return image

@@ -48,16 +48,16 @@ def sensitivity(
     """
     needed = ["norm", "tuned", "state", "val_accuracy", "auc", "steps_to_target", "num_classes"]
     require(outcome, needed, "outcomes")
-    point, points = sweep_points(outcome, keys)
-    place = norm_codes(outcome, norms)
-    kept = (place >= 0) & outcome["val_accuracy"].notna().to_numpy()
-    rows, point, place = outcome[kept], point[kept], place[kept]
-    # Bins in place of a group-by: a race asks for a table of a few rows before every round.
+    sweep_point, points = sweep_points(outcome, keys)
+    norm_code = norm_codes(outcome, norms)
+    kept = (norm_code >= 0) & outcome["val_accuracy"].notna().to_numpy()
+    rows, sweep_point, norm_code = outcome[kept], sweep_point[kept], norm_code[kept]
+    # Bins in norm_code of a group-by: a race asks for a table of a few rows before every round.
     codes, grid = pd.factorize(rows["tuned"], sort=True)
-    cell = (point * len(norms) + place) * len(grid) + codes
-    first, cell, runs = np.unique(cell, return_index=True, return_inverse=True, return_counts=True)[
-        1:
-    ]
+    cell = (sweep_point * len(norms) + norm_code) * len(grid) + codes
+    _, first, cell, runs = np.unique(
+        cell, return_index=True, return_inverse=True, return_counts=True
+    )
 
     def mean(values: Any) -> Any:
         values = np.asarray(values, dtype=float)
@@ -75,8 +75,8 @@ def sensitivity(
     low, high = ordered[start + (runs - 1) // 2], ordered[start + runs // 2]
     return pd.DataFrame(
         {
-            "norm": np.array(list(norms), dtype=object)[place[first]],
-            **{key: points[key].take(point[first]).to_numpy() for key in keys},
+            "norm": np.array(list(norms), dtype=object)[norm_code[first]],
+            **{key: points[key].take(sweep_point[first]).to_numpy() for key in keys},
             "tuned": rows["tuned"].iloc[first].to_numpy(),
             "runs": runs,
             "diverged": np.bincount(

@@ -57,12 +57,12 @@ def by_layer(
     shown, absent = ends(shown, panels)
     shown[value] = shown[value].where(shown[value] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
-    x = alt.X("layer:Q", title="layer, 1 at the input", axis=alt.Axis(tickMinStep=1, format="d"))
+    x = alt.X("layer:Q", title="layer, 1 at the input", axis={"tickMinStep": 1, "format": "d"})
     y = alt.Y(
         f"{value}:Q",
         title=title,
-        axis=alt.Axis(format="~g"),
-        scale=alt.Scale(type="log", nice=False, padding=10),
+        axis={"format": "~g"},
+        scale={"type": "log", "nice": False, "padding": 10},
     )
     about = [alt.Tooltip("norm:N"), alt.Tooltip("step:Q"), alt.Tooltip("layer:Q")]
     marks = lines_and_points(chart_data, x, y, [*about, *tooltips, alt.Tooltip("runs:Q")], size=40)

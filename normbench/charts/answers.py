@@ -45,16 +45,16 @@ def picture(parts: Sequence[Mapping[str, Any]], title: str) -> str | None:
 
 def _lines(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The comparisons of a part: one, or those of which any has to hold."""
-    found = []
-    for place, duel in enumerate(part.get("duels") or [part]):
+    lines = []
+    for index, duel in enumerate(part.get("duels") or [part]):
         difference = duel.get("difference")
         if difference is None or not math.isfinite(difference):
             continue
         where = ", ".join(f"{value}" for value in part["situation"].values())
         label = f"{part['part']}{f' ({where})' if where else ''}"
-        found.append(
+        lines.append(
             {
-                "label": f"{label} {place + 1}" if part.get("duels") else label,
+                "label": f"{label} {index + 1}" if part.get("duels") else label,
                 "what": f"{duel['first']} less {duel['second']}",
                 "quantity": duel["quantity"],
                 "difference": difference,
@@ -64,7 +64,7 @@ def _lines(part: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "holds": WORDS[part["holds"]],
             }
         )
-    return found
+    return lines
 
 
 def _finite(value: float | None) -> float | None:
@@ -81,16 +81,16 @@ def _panel(lines: Sequence[Mapping[str, Any]], quantity: str) -> Drawn:
     order = list(dict.fromkeys(line["label"] for line in lines))
     y = alt.Y("label:N", title=None, sort=order)
     colour = alt.Color(
-        "holds:N", title=None, scale=alt.Scale(domain=[*COLOURS], range=[*COLOURS.values()])
+        "holds:N", title=None, scale={"domain": [*COLOURS], "range": [*COLOURS.values()]}
     )
-    axis = alt.Axis(title=f"difference in {quantity}", format="~g", tickCount=5)
+    axis = {"title": f"difference in {quantity}", "format": "~g", "tickCount": 5}
     base = alt.Chart(alt.InlineData(values=values))
     band = base.mark_rect(opacity=0.15, color="#8a939e").encode(
-        x=alt.X("below:Q", axis=axis), x2="above:Q", y=y
+        x=alt.X("below:Q", axis=axis), x2=alt.X2("above:Q"), y=y
     )
     zero = base.mark_rule(strokeDash=[2, 3]).encode(x=alt.XDatum(0))
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", axis=axis), x2="high:Q", y=y, color=colour
+        x=alt.X("low:Q", axis=axis), x2=alt.X2("high:Q"), y=y, color=colour
     )
     point = base.mark_point(filled=True, size=110, opacity=1).encode(
         x=alt.X("difference:Q", axis=axis), y=y, color=colour

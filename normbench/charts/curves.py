@@ -83,10 +83,10 @@ def error(chart_data: ChartData) -> Drawn | None:
     if chart_data.accuracy.empty:
         return None
     seeds = chart_data.accuracy_by_seed.get("value")
-    found = pd.concat([1 - chart_data.accuracy["high"], 1 - chart_data.accuracy["low"]])
-    found = found if seeds is None else pd.concat([found, 1 - seeds.astype(float)])
-    least = floor(found)
-    shown = found.clip(lower=least)
+    errors = pd.concat([1 - chart_data.accuracy["high"], 1 - chart_data.accuracy["low"]])
+    errors = errors if seeds is None else pd.concat([errors, 1 - seeds.astype(float)])
+    least = floor(errors)
+    shown = errors.clip(lower=least)
     target = 1 - chart_data.target
     view = _View(
         "validation error", "~%", True, lambda v: np.maximum(1 - v, least),
@@ -94,7 +94,7 @@ def error(chart_data: ChartData) -> Drawn | None:
         target if target > 0 else None, f"target {100 * target:.3g} %",
     )  # fmt: skip
     last = _last(chart_data.accuracy, lambda value: f"{100 * (1 - value):.1f} %")
-    none = " No error at all stands at the lower edge." if (found <= 0).any() else ""
+    none = " No error at all stands at the lower edge." if (errors <= 0).any() else ""
     return _curves(
         chart_data,
         chart_data.accuracy,
@@ -112,9 +112,9 @@ def loss(chart_data: ChartData) -> Drawn | None:
         return None
     seeds = chart_data.loss_by_seed.get("value")
     parts = [chart_data.loss["low"], chart_data.loss["high"], *([] if seeds is None else [seeds])]
-    found = pd.concat(parts).astype(float)
-    found = found[np.isfinite(found) & (found > 0)]
-    domain = (0.9 * float(found.min()), 1.1 * float(found.max())) if len(found) else (0.1, 1.0)
+    losses = pd.concat(parts).astype(float)
+    losses = losses[np.isfinite(losses) & (losses > 0)]
+    domain = (0.9 * float(losses.min()), 1.1 * float(losses.max())) if len(losses) else (0.1, 1.0)
     view = _View("training loss", "~g", True, lambda v: v, "{0}", domain)
     told = "A line ends where half of the runs had diverged."
     last = _last(chart_data.loss, lambda value: f"{value:.3g}")
@@ -179,13 +179,13 @@ def _marks(
     few = outstanding(chart_data)
     room = 30 + CHARACTER * max(map(len, few or chart_data.norms)) if named else 0
     where: dict[str, Any] = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", grid=False),
-              scale=alt.Scale(nice=False, **where))  # fmt: skip
+    x = alt.X("step:Q", title="step", axis={"format": ",d", "grid": False},
+              scale=dict(nice=False, **where))  # fmt: skip
     low, high = view.domain
     at: dict[str, Any] = {"values": [t for t in ticks(np.array([low, high])) if low <= t <= high]}
-    axis = alt.Axis(title=view.title, format=view.format, **(at if view.log else {}))
+    axis = dict(title=view.title, format=view.format, **(at if view.log else {}))
     kind: Any = "log" if view.log else "linear"
-    scale = alt.Scale(type=kind, domain=[low, high], nice=False, clamp=view.log)
+    scale = {"type": kind, "domain": [low, high], "nice": False, "clamp": view.log}
     colours = line_colour(chart_data, legend=not named)
     dashes = dash(chart_data, legend=None) if named else dash(chart_data)
 
@@ -208,14 +208,14 @@ def _marks(
         y=of("median"),
         color=colours,
         strokeDash=dashes,
-        detail="norm:N",
+        detail=alt.Detail("norm:N"),
         **faint(chart_data, "strokeWidth", 2.5, 1),
         **faint(chart_data, "opacity", 1, 0.6),
     )
     above = alt.FieldOneOfPredicate(field="norm", oneOf=few)
     marks = [
         (area.transform_filter(above) if few else area).encode(
-            x=x, y=of("low"), y2="high_shown:Q", color=colours
+            x=x, y=of("low"), y2=alt.Y2("high_shown:Q"), color=colours
         ),
         *_rule(view, named=named),
         median,
@@ -231,21 +231,25 @@ def _marks(
                 y=of("value"),
                 color=colours,
                 strokeDash=dashes,
-                detail=["seed:N", "norm:N"],
+                detail=[alt.Detail("seed:N"), alt.Detail("norm:N")],
                 tooltip=by_seed,
                 **faint(chart_data, "opacity", 0.75, 0.25),
             )
         )
     # Invisible points, wide enough to be hit, carry the tooltip.
     wide = alt.Chart().mark_point(size=90, opacity=0, filled=True, invalid=GAPS)
-    marks.append(wide.encode(x=x, y=of("median"), color=colours, detail="norm:N", tooltip=tooltip))
+    marks.append(
+        wide.encode(
+            x=x, y=of("median"), color=colours, detail=alt.Detail("norm:N"), tooltip=tooltip
+        )
+    )
     if few:
         marks[-1] = marks[-1].add_params(pointer())
     if named:
         y = alt.Y("at:Q", axis=axis, scale=scale)
         data = alt.InlineData(values=names.to_dict("records"))
-        left = alt.value({"expr": f"width - {room - 12:.0f}"})
-        beside = alt.value({"expr": f"width - {room - 22:.0f}"})
+        left = alt.XValue({"expr": f"width - {room - 12:.0f}"})
+        beside = alt.XValue({"expr": f"width - {room - 22:.0f}"})
         shapes = shape(chart_data, legend=None)
         marks += [
             alt.Chart(data)
@@ -253,7 +257,7 @@ def _marks(
             .encode(x=left, y=y, color=colour(chart_data, legend=None), shape=shapes),
             alt.Chart(data)
             .mark_text(align="left", baseline="middle", fontSize=12)
-            .encode(x=beside, y=y, text="norm:N"),
+            .encode(x=beside, y=y, text=alt.Text("norm:N")),
         ]
     return marks
 
@@ -268,7 +272,7 @@ def _rule(view: _View, *, named: bool) -> list[alt.Chart]:
         return [rule]
     one = alt.Chart(alt.InlineData(values=[{"text": view.rule_text}]))
     text = one.mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=11)
-    return [rule, text.encode(x=alt.value(0), y=y, text="text:N")]
+    return [rule, text.encode(x=alt.XValue(0), y=y, text=alt.Text("text:N"))]
 
 
 def _names(shown: pd.DataFrame, norms: Sequence[str], view: _View) -> pd.DataFrame:
@@ -283,11 +287,11 @@ def _names(shown: pd.DataFrame, norms: Sequence[str], view: _View) -> pd.DataFra
         last = last[np.isfinite(last)]
         if len(last):
             value = float(view.value(last.iloc[-1]))
-            place = np.log(max(value, 1e-12)) if view.log else value
-            ends[norm] = float(np.clip(HEIGHT * (place - low) / (high - low), 0, HEIGHT))
+            height = np.log(max(value, 1e-12)) if view.log else value
+            ends[norm] = float(np.clip(HEIGHT * (height - low) / (high - low), 0, HEIGHT))
     order = sorted(ends, key=ends.__getitem__)
-    places = apart([ends[norm] for norm in order], LABEL, HEIGHT)
-    values = [low + (high - low) * place / HEIGHT for place in places]
+    heights = apart([ends[norm] for norm in order], LABEL, HEIGHT)
+    values = [low + (high - low) * height / HEIGHT for height in heights]
     return pd.DataFrame(
         {"norm": order, "at": [float(f"{np.exp(v) if view.log else v:.6g}") for v in values]}
     )
@@ -298,8 +302,8 @@ def _medians(own: pd.DataFrame) -> pd.Series:
 
 
 def _lowest(values: pd.Series | None) -> float:
-    found = np.inf if values is None else values.min()
-    return float(found) if np.isfinite(found) else 1.0
+    lowest = np.inf if values is None else values.min()
+    return float(lowest) if np.isfinite(lowest) else 1.0
 
 
 def _last(frame: pd.DataFrame, text: Callable[[float], str]) -> str:

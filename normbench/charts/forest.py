@@ -35,7 +35,7 @@ def forest(chart_data: ChartData) -> Drawn | None:
     shown, panels, note = add_panels(table, chart_data.keys)
     look = judged(chart_data.metric)
     shown = _placed(shown, look)
-    order = list(dict.fromkeys(shown.sort_values("place", kind="stable")["norm"]))
+    order = list(dict.fromkeys(shown.sort_values("rank", kind="stable")["norm"]))
     single = len(panels) == 1
     shown["far"] = _far(shown)
     for name in ("difference", "ci_low", "ci_high"):
@@ -45,10 +45,10 @@ def forest(chart_data: ChartData) -> Drawn | None:
         shown[f"{name}_shown"] = ends.where(~shown["far"])
     _close(shown)
     # In panels each has the axis that its own numbers need.
-    scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
-    axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
+    scale = _scale(shown) if single else {"nice": False, "padding": 14}
+    axis = {"title": _axis_title(look, shown if single else None), "format": "~g", "tickCount": 5}
     y = alt.Y("norm:N", title=None, sort=order if single or len(order) > MANY else chart_data.norms,
-              axis=alt.Axis(labelLimit=220))  # fmt: skip
+              axis={"labelLimit": 220})  # fmt: skip
     if many_rows := single and len(order) > MANY:
         shown["told"] = shown["told"] + "  " + shown["words"]
     layers = _marks(
@@ -68,7 +68,7 @@ def forest(chart_data: ChartData) -> Drawn | None:
         return alt.layer(*layers, data=data).properties(
             width=WIDTH, height=height, description=description
         )
-    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=panels, header={"labelFontSize": 12})
     one = alt.layer(*layers, data=data).properties(width=PANEL_WIDTH, height=height)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
     return panes.resolve_axis(x="independent").resolve_scale(x="independent")
@@ -77,7 +77,7 @@ def forest(chart_data: ChartData) -> Drawn | None:
 def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
     """The rows in the shown unit, with the words at the right, and the margin about zero."""
     shown = table[
-        ["norm", "panel", "place", "seeds", "value", "difference", "ci_low", "ci_high", "margin"]
+        ["norm", "panel", "rank", "seeds", "value", "difference", "ci_low", "ci_high", "margin"]
     ].copy()
     for name in ("value", "difference", "ci_low", "ci_high", "margin"):
         shown[name] = look.factor * shown[name]
@@ -90,9 +90,9 @@ def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
         for sign, word in zip(shown["mark"], verdict, strict=True)
     ]
     shown["told"] = [
-        f"{value:{look.value}}" if place == 0 else _difference(difference, look)
-        for value, difference, place in zip(
-            shown["value"], shown["difference"], shown["place"], strict=True
+        f"{value:{look.value}}" if rank == 0 else _difference(difference, look)
+        for value, difference, rank in zip(
+            shown["value"], shown["difference"], shown["rank"], strict=True
         )
     ]
     return shown
@@ -106,8 +106,8 @@ def _far(shown: pd.DataFrame) -> pd.Series:
     """Which rows lie too far from the leader of their panel to be drawn to scale."""
     parts = shown[["difference", "ci_low", "ci_high"]].replace([np.inf, -np.inf], np.nan)
     extent = parts.abs().max(axis=1).fillna(0)
-    far = ~np.isfinite(shown["difference"]) & (shown["place"] > 0)
-    for _, own in extent[shown["place"] > 0].groupby(shown["panel"]):
+    far = ~np.isfinite(shown["difference"]) & (shown["rank"] > 0)
+    for _, own in extent[shown["rank"] > 0].groupby(shown["panel"]):
         known = own.sort_values()
         least = max(float(shown.loc[known.index, "margin"].max()), 0.0)
         for near, (at, next_) in zip(known, list(known.items())[1:], strict=False):
@@ -125,19 +125,19 @@ def _close(shown: pd.DataFrame) -> None:
     shown[ends] = shown[ends].replace({np.inf: beyond, -np.inf: -beyond})
 
 
-def _scale(shown: pd.DataFrame) -> alt.Scale:
+def _scale(shown: pd.DataFrame) -> dict[str, Any]:
     """An axis that leaves room for the words at its right."""
     parts = shown[["difference_shown", "ci_low_shown", "ci_high_shown", "below", "above"]]
     low, high = np.nanmin(parts.to_numpy(dtype=float)), np.nanmax(parts.to_numpy(dtype=float))
     room = 0.06 * max(high - low, 1e-9)
     across: Any = [0, {"expr": f"width - {WORDS}"}]
-    return alt.Scale(domain=[low - room, high + room], nice=False, range=across)
+    return {"domain": [low - room, high + room], "nice": False, "range": across}
 
 
 def _marks(
     chart_data: ChartData,
-    scale: alt.Scale,
-    axis: alt.Axis,
+    scale: dict[str, Any],
+    axis: dict[str, Any],
     y: alt.Y,
     look: Judged,
     *,
@@ -162,46 +162,50 @@ def _marks(
     arrow = "triangle-left" if look.higher_is_better else "triangle-right"
     colours = colour(chart_data, legend=None)
     # Where no mark is, a screen reader is told of none: the arrows of some panels only.
-    found = [
+    marks = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
-            x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
+            x=at("below"), x2=alt.X2("above:Q"), y=y, color=alt.ColorValue("#8a939e")),
         alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
             x=alt.XDatum(0)),
         alt.Chart().mark_rule(strokeWidth=3, clip=True, aria=False).transform_filter(near).encode(
-            x=at("ci_low_shown"), x2="ci_high_shown:Q", y=y, color=colours),
+            x=at("ci_low_shown"), x2=alt.X2("ci_high_shown:Q"), y=y, color=colours),
         alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
             x=at("difference_shown"), y=y, color=colours, shape=shape(chart_data, legend=None),
             tooltip=tooltip),
         alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1, aria=single)
-        .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
+        .transform_filter(away).encode(x=alt.XValue(edge), y=y, color=colours, tooltip=tooltip),
     ]  # fmt: skip
     if not far:
-        found.pop()
+        marks.pop()
     if single and one_line:
-        right = alt.value({"expr": f"width - {WORDS - 8}"})
+        right = alt.XValue({"expr": f"width - {WORDS - 8}"})
         told = alt.Chart().mark_text(align="left", fontSize=11)
-        return [*found, told.encode(x=right, y=y, text="told:N")]
+        return [*marks, told.encode(x=right, y=y, text=alt.Text("told:N"))]
     if single:
-        right = alt.value({"expr": f"width - {WORDS - 12}"})
+        right = alt.XValue({"expr": f"width - {WORDS - 12}"})
         told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)
         words = alt.Chart().mark_text(align="left", dy=8, fontSize=12)
         return [
-            *found,
-            told.encode(x=right, y=y, text="told:N"),
-            words.encode(x=right, y=y, text="words:N"),
+            *marks,
+            told.encode(x=right, y=y, text=alt.Text("told:N")),
+            words.encode(x=right, y=y, text=alt.Text("words:N")),
         ]
     sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11, aria=False)
-    found.append(sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"))
+    marks.append(
+        sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text=alt.Text("mark:N"))
+    )
     if far:
-        found.append(sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"))
-    return found
+        marks.append(
+            sign.transform_filter(away).encode(x=alt.XValue(edge), y=y, text=alt.Text("mark:N"))
+        )
+    return marks
 
 
 def _axis_title(look: Judged, shown: pd.DataFrame | None) -> str:
     unit = f" ({look.unit.strip()})" if look.unit == " pp" else ""
     leader = ""
-    if shown is not None and (shown["place"] == 0).any():
-        leader = f" to {shown.loc[shown['place'] == 0, 'norm'].iloc[0]}"
+    if shown is not None and (shown["rank"] == 0).any():
+        leader = f" to {shown.loc[shown['rank'] == 0, 'norm'].iloc[0]}"
     text = f"difference in {look.title}{leader}{unit}"
     return f"← worse · {text}" if look.higher_is_better else f"{text} · worse →"
 
@@ -219,7 +223,7 @@ def _described(look: Judged, shown: pd.DataFrame, note: str, *, single: bool) ->
         text += "★ leads, ▼ is worse, ≈ is similar, ? is undecided, · has too few seeds. "
     if shown["far"].any():
         text += "An arrow at the edge stands for a norm too far away for the axis. "
-    lacking = shown.loc[shown["ci_low"].isna() & (shown["place"] > 0) & ~shown["far"], "norm"]
+    lacking = shown.loc[shown["ci_low"].isna() & (shown["rank"] > 0) & ~shown["far"], "norm"]
     if len(lacking):
         text += f"Without an interval: {', '.join(dict.fromkeys(lacking))}. "
     return text.strip() + note

@@ -56,7 +56,7 @@ def outstanding(chart_data: ChartData) -> list[str]:
     if len(chart_data.norms) <= MANY:
         return []
     best = chart_data.best
-    leaders = best.loc[best["place"] == 0, "norm"].value_counts().index[:3] if len(best) else []
+    leaders = best.loc[best["rank"] == 0, "norm"].value_counts().index[:3] if len(best) else []
     chosen = {*leaders, chart_data.baseline}
     return [norm for norm in chart_data.norms if norm in chosen]
 
@@ -89,7 +89,7 @@ def standing_out(chart_data: ChartData) -> alt.LogicalOrPredicate:
 
 def colour(chart_data: ChartData, **options: Any) -> alt.Color:
     """A norm's colour. The range is the theme's, so that one chart serves light and dark pages."""
-    return alt.Color("norm:N", title=None, scale=alt.Scale(domain=chart_data.norms), **options)
+    return alt.Color("norm:N", title=None, scale={"domain": chart_data.norms}, **options)
 
 
 def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: bool = True) -> Any:
@@ -99,7 +99,7 @@ def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: boo
     """
     few = outstanding(chart_data)
     shown = [norm for norm in list(norms) or chart_data.norms if not few or norm in few]
-    keys = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
+    keys = {"symbolType": "stroke", "symbolSize": 500, "symbolOpacity": 1, "values": shown}
     own = colour(chart_data, legend=keys if legend else None)
     return alt.condition(standing_out(chart_data), own, alt.value(GREY)) if few else own
 
@@ -107,14 +107,14 @@ def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: boo
 def all_dashes(chart_data: ChartData, **options: Any) -> alt.StrokeDash:
     """Every norm's dash."""
     look = norm_styles(chart_data.norms)
-    scale = alt.Scale(domain=chart_data.norms, range=[list(look[n].dash) for n in chart_data.norms])
+    scale = {"domain": chart_data.norms, "range": [list(look[n].dash) for n in chart_data.norms]}
     return alt.StrokeDash("norm:N", title=None, scale=scale, **{"legend": None, **options})
 
 
 def dash(chart_data: ChartData, **options: Any) -> Any:
     """A norm's dash; among many none for those that do not stand out."""
     few = outstanding(chart_data)
-    legend = alt.Legend(values=few) if few else alt.Undefined
+    legend = {"values": few} if few else alt.Undefined
     own = all_dashes(chart_data, **{"legend": legend, **options})
     return alt.condition(standing_out(chart_data), own, alt.value([1, 0])) if few else own
 
@@ -123,21 +123,21 @@ def faint(chart_data: ChartData, channel: str, strong: float, weak: float) -> di
     """{channel: a number for norms that stand out, and one for the others}; nothing for few."""
     if not outstanding(chart_data):
         return {}
-    found = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
-    return {channel: found}
+    strength = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
+    return {channel: strength}
 
 
-def norm_axis(chart_data: ChartData) -> alt.Axis:
+def norm_axis(chart_data: ChartData) -> dict[str, Any]:
     """A horizontal axis of norms, whose names stand upright where there are many."""
     if len(chart_data.norms) <= MANY:
-        return alt.Axis(labelAngle=0)
-    return alt.Axis(labelAngle=-50, labelOverlap=False, labelLimit=190)
+        return {"labelAngle": 0}
+    return {"labelAngle": -50, "labelOverlap": False, "labelLimit": 190}
 
 
 def shape(chart_data: ChartData, **options: Any) -> alt.Shape:
     """A norm's shape."""
     look = norm_styles(chart_data.norms)
-    scale = alt.Scale(domain=chart_data.norms, range=[look[n].shape for n in chart_data.norms])
+    scale = {"domain": chart_data.norms, "range": [look[n].shape for n in chart_data.norms]}
     return alt.Shape("norm:N", title=None, scale=scale, **options)
 
 
@@ -153,8 +153,8 @@ def add_panels(
         return frame.assign(panel=""), [""], ""
     code, points = sweep_points(frame, keys)
     names = [
-        ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point.items())
-        for point in points.to_dict("records")
+        ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in sweep_point.items())
+        for sweep_point in points.to_dict("records")
     ]
     kept = thinned(len(names), most)
     shown = frame.assign(panel=np.array(names, dtype=object)[code])[np.isin(code, kept)]
@@ -197,7 +197,7 @@ def lines_and_points(
     few = outstanding(chart_data)
     colours: Any = colour(chart_data)
     if few:
-        own = colour(chart_data, legend=alt.Legend(values=few))
+        own = colour(chart_data, legend={"values": few})
         colours = alt.condition(standing_out(chart_data), own, alt.value(GREY))
     line = (
         alt.Chart()
@@ -207,7 +207,7 @@ def lines_and_points(
             y=y,
             color=colours,
             strokeDash=dash(chart_data, legend=None) if few else dash(chart_data),
-            detail="norm:N",
+            detail=alt.Detail("norm:N"),
             **({} if few else {"shape": shape(chart_data)}),
             **faint(chart_data, "strokeWidth", 2.5, 1),
             **faint(chart_data, "opacity", 1, 0.5),
@@ -231,29 +231,29 @@ def lines_and_points(
     return [line, above, point.add_params(pointer())]
 
 
-def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
+def apart(wanted: Sequence[float], gap: float, height: float) -> list[float]:
     """Ascending places moved as little as needed to be ``gap`` apart, within 0 to ``height``."""
     groups: list[list[float]] = []  # [centre, members]
-    for place in places:
-        groups.append([place, 1])
+    for position in wanted:
+        groups.append([position, 1])
         while (
             len(groups) > 1
             and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2
         ):
             (b, n), (a, m) = groups.pop(), groups.pop()
             groups.append([(a * m + b * n) / (m + n), m + n])
-    found = [
-        centre + gap * (place - (count - 1) / 2)
+    moved = [
+        centre + gap * (position - (count - 1) / 2)
         for centre, count in groups
-        for place in range(int(count))
+        for position in range(int(count))
     ]
-    if found:
-        move = min(0.0, height - found[-1])
-        found = [place + move for place in found]
-        for at, place in enumerate(found):
-            least = 0.0 if at == 0 else found[at - 1] + gap
-            found[at] = max(place, least)
-    return found
+    if moved:
+        move = min(0.0, height - moved[-1])
+        moved = [position + move for position in moved]
+        for at, position in enumerate(moved):
+            least = 0.0 if at == 0 else moved[at - 1] + gap
+            moved[at] = max(position, least)
+    return moved
 
 
 def facet(
@@ -276,7 +276,7 @@ def facet(
         both = both.transform_calculate(**computed)
     if len(panels) == 1:
         return both.properties(width=WIDTH, height=HEIGHT, description=description)
-    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=panels, header={"labelFontSize": 12})
     one = both.properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
     # Axes of their own: a shared one would stand below the empty place of a last, shorter row.

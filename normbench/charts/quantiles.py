@@ -36,18 +36,18 @@ def quantiles(chart_data: ChartData) -> Drawn | None:
     room = max(1, MOST_PANELS // (MOST_LAYERS * len(chart_data.norms)))
     frame, points, note = add_panels(frame, chart_data.keys, most=room)
     parts, order = [], []
-    for point in points:
+    for sweep_point in points:
         for norm in chart_data.norms:
-            own = frame[(frame["panel"] == point) & (frame["norm"] == norm)]
+            own = frame[(frame["panel"] == sweep_point) & (frame["norm"] == norm)]
             known = sorted(own["layer"].unique())
             for layer in (known[at] for at in thinned(len(known), MOST_LAYERS)):
-                panel = ", ".join(filter(None, [norm, point, f"layer {layer}"]))
+                panel = ", ".join(filter(None, [norm, sweep_point, f"layer {layer}"]))
                 parts.append(own[own["layer"] == layer].assign(panel=panel))
                 order.append(panel)
     shown = pd.concat(parts, ignore_index=True).rename(
         columns={name: name.rpartition("_")[2] for name in QUANTILES}
     )
-    x = alt.X("at:Q", title="step + 1", scale=alt.Scale(type="log", nice=False))
+    x = alt.X("at:Q", title="step + 1", scale={"type": "log", "nice": False})
     look = colour(chart_data, legend=None)
     title = "into the activation"
     bands = [
@@ -67,7 +67,7 @@ def quantiles(chart_data: ChartData) -> Drawn | None:
     )
     data = source(shown.assign(at=shown["step"] + 1))
     one = alt.layer(*bands, median, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
-    facet = alt.Facet("panel:N", title=None, sort=order, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=order, header={"labelFontSize": 12})
     panes = one.facet(facet=facet, columns=MOST_LAYERS).properties(description=description)
     # A norm without bounds would flatten all others.
     return panes.resolve_axis(x="independent").resolve_scale(y="independent")

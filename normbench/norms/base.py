@@ -113,7 +113,7 @@ class NormMethod:
         """A parametrization of ``layer.weight`` (Linear or Conv at ``path``), or None."""
         return None
 
-    def residual(self, block: Any, place: Branch) -> None:
+    def residual(self, block: Any, branch: Branch) -> None:
         """Change a block, a ``models.residual.Residual``, in place, in any kind of network."""
 
     def reinitialize(self, network: Any) -> None:
@@ -285,5 +285,6 @@ def make_norm(
     kind: str, slot: NormSlot | Sequence[int], policy: NormPolicy = NormPolicy(), **options: Any
 ) -> nn.Module:
     """One norm layer by name, for a slot or the shape of one example, features first."""
-    place = slot if isinstance(slot, NormSlot) else NormSlot.of(*slot)
-    return make_method(kind, policy, **options).norm(place)
+    if not isinstance(slot, NormSlot):
+        slot = NormSlot.of(*slot)
+    return make_method(kind, policy, **options).norm(slot)

@@ -107,11 +107,11 @@ class PlacementMethod(NormMethod):
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if slot.branch is not None:
-            place = slot.path.removeprefix(f"{slot.branch}.")
-            if place not in ("before", "after", "branch_end"):
+            where = slot.path.removeprefix(f"{slot.branch}.")
+            if where not in ("before", "after", "branch_end"):
                 return (
                     f"it moves the norm of each residual block, and the block {slot.branch} has "
-                    f"one at {place}, within others of its parts"
+                    f"one at {where}, within others of its parts"
                 )
         return self.inner.problem(slot, batch_size)
 

@@ -39,9 +39,9 @@ class DeepNorm(PlacementMethod):
     )
     replaces = frozenset({"norm", "residual", "init"})
 
-    def residual(self, block: Residual, place: Branch) -> None:
+    def residual(self, block: Residual, branch: Branch) -> None:
         to_post(block)
-        block.skip_scale = place.depth**0.25
+        block.skip_scale = branch.depth**0.25
 
     def why_reinitialized(self) -> str:
         return "branches times beta, smaller with depth"

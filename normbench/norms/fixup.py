@@ -50,8 +50,8 @@ class Fixup(BranchMethod):
     def reference(self, slot, x, values, *, training=True):  # type: ignore[no-untyped-def]
         return x + values["shift"]
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        if not any(name.startswith("before") for name in place.slots):
+    def residual(self, block: Residual, branch: Branch) -> None:
+        if not any(name.startswith("before") for name in branch.slots):
             block.before = behind(block.before, Scalar(shift=0.0))
         block.branch_end = behind(block.branch_end, Scalar(1.0, 0.0))
 

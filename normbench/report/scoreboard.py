@@ -139,16 +139,16 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def parts(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A row a comparison, or a measurement: the claim, the part, where, whether it holds, and the
     numbers of a comparison."""
-    found = []
+    table = []
     for row in rows:
         for part in row["parts"]:
             where = ", ".join(f"{key} {value}" for key, value in part["situation"].items())
             word = {True: "yes", False: "no", None: "open"}[part["holds"]]
             own = {key: part.get(key) for key in (*NUMBERS, "p_adjusted")}
-            found.append(
+            table.append(
                 {"claim": row["name"], "part": part["part"], "where": where, "holds": word, **own}
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(table)
 
 
 def csv_of(table: pd.DataFrame) -> str:

@@ -81,8 +81,8 @@ def row(name: str) -> dict[str, str]:
     blocks = residual.blocks
     notes = dict.fromkeys(
         note
-        for found, note in ((plain, plain.note), (cnn, cnn.note), (residual, residual.note))
-        if note and math.isnan(found.growth)
+        for expectation, note in ((plain, plain.note), (cnn, cnn.note), (residual, residual.note))
+        if note and math.isnan(expectation.growth)
     )
     return {
         "name": NORMS.canonical(name),

@@ -160,8 +160,8 @@ class RunStore:
 
     def checkpoint(self) -> bytes | None:
         """The last checkpoint that is what was written, or None. See ``good_checkpoint``."""
-        found, _ = self.good_checkpoint()
-        return found
+        content, _ = self.good_checkpoint()
+        return content
 
     def good_checkpoint(self) -> tuple[bytes | None, list[str]]:
         """The newest state that the run can continue from, and what was wrong with newer ones.

@@ -264,6 +264,13 @@ def test_a_norm_of_which_every_run_failed_keeps_its_row(tables) -> None:
     assert row[["steps_to_target", "val_accuracy_mean", "expected_running_time"]].isna().all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_who_diverges_before_the_first_step_takes_for_ever_and_warns_of_nothing(tables) -> None:
+    runs, curves = tables([{"state": "diverged", "diverged_at": 0}])
+    row = only(convergence_table(runs, curves, [0.9], [], ["batch"]))
+    assert row["expected_running_time"] == np.inf
+
+
 def test_the_spread_of_one_run_is_unknown_not_zero(tables, curve) -> None:
     row = only(convergence_table(*tables([{"curve": curve(300)}]), [0.9], [], ["batch"]))
     assert np.isnan(row["val_accuracy_std"])

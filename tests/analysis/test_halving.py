@@ -19,7 +19,7 @@ from normbench.analysis.halving import (
     searches,
 )
 from normbench.analysis.rule import VerdictRule
-from normbench.analysis.sequential import Point, replay, sequential
+from normbench.analysis.sequential import RacedRuns, replay, sequential
 
 GRID = (0.01, 0.03, 0.1, 0.3, 1.0)
 SEEDS = (40, 41, 42, 43)
@@ -196,8 +196,8 @@ def planted(
         truth = np.array([curves[pair] for pair in racing])
         missed += truth[[number == 0 for number, _ in racing]].max() < 0
         shape = (to, len(racing))
-        point = Point(rng.normal(truth, 1, shape), np.ones(shape, bool), np.zeros(shape, bool))
-        standing = replay(point, VerdictRule("auc", 1e-9), looks)
+        runs = RacedRuns(rng.normal(truth, 1, shape), np.ones(shape, bool), np.zeros(shape, bool))
+        standing = replay(runs, VerdictRule("auc", 1e-9), looks)
         out += all(place in standing.decided for place, (norm, _) in enumerate(racing) if not norm)
     return {"out": out / experiments, "missed": missed / experiments}
 

@@ -56,7 +56,7 @@ def described(chart: str, chart_data: ChartData) -> str:
 def test_the_forest_has_a_row_a_norm_with_the_best_sets_numbers(tiny):
     found = rows("forest", tiny.chart_data).set_index("norm")
     table = tiny.answered.best_set.set_index("norm")
-    assert found["place"].idxmin() == "batch"
+    assert found["rank"].idxmin() == "batch"
     for norm in NORMS:
         assert found.loc[norm, "difference"] == pytest.approx(table.loc[norm, "difference"], 1e-4)
         assert found.loc[norm, "verdict"] == table.loc[norm, "verdict"]
@@ -108,7 +108,7 @@ def test_an_interval_without_an_end_reaches_beyond_the_others(tiny):
 
 def test_the_margin_of_steps_is_a_share_of_the_leaders(tiny):
     rule = replace(tiny.answered.rule, metric="steps_to_target", similar_within=0.1)
-    best = pd.DataFrame({"norm": ["a", "b"] * 2, "k": [1, 1, 2, 2], "place": [0, 1] * 2})
+    best = pd.DataFrame({"norm": ["a", "b"] * 2, "k": [1, 1, 2, 2], "rank": [0, 1] * 2})
     best["value"] = [50.0, 60.0, 200.0, 300.0]
     assert judged_rows(best, ["k"], rule)["margin"].tolist() == [5.0, 5.0, 20.0, 20.0]
     assert judged_rows(best[:2], [], rule)["margin"].tolist() == [5.0, 5.0]

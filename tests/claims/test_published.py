@@ -38,7 +38,7 @@ def made_up(config: str, value: Value, seeds: int = SEEDS, seed: int = 0) -> pd.
     rows = []
     shared = draw.normal(0, NOISE, seeds)
     for norm, point, role in itertools.product(
-        experiment.labels, experiment.points(), ("report", "best", "tune")
+        experiment.labels, experiment.sweep_points(), ("report", "best", "tune")
     ):
         grid = experiment.tune.values if experiment.tune and role == "tune" else [math.nan]
         for own, tuned in itertools.product(range(seeds), grid):

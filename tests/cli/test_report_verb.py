@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import struct
+from pathlib import Path
 
 import pytest
 from reported import put
@@ -15,6 +16,7 @@ from tiny import experiment
 import normbench as nb
 from normbench.charts.base import CHARTS
 from normbench.errors import StoreError
+from normbench.report import page
 from normbench.store import SCHEMA
 
 CURVE = {0: 0.1, 5: 0.4, 12: 0.7}
@@ -47,6 +49,13 @@ def test_the_page_goes_where_it_is_told_and_makes_the_way(cli, made, tmp_path):
     done = cli("report", "tiny", "--out", "a/b/page.html", "--json")
     assert json.loads(done.out) == {"schema": 1, "files": [os.path.join("a", "b", "page.html")]}
     assert (tmp_path / "a/b/page.html").exists()
+
+
+def test_the_page_looks_for_images_in_the_data_dir(cli, made, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(page, "mistakes", lambda _, data_dir: (asked.append(data_dir), ([], []))[1])
+    assert cli("report", "tiny", "--data-dir", "elsewhere").code == 0
+    assert asked == [Path("elsewhere")]
 
 
 @pytest.mark.parametrize("out", [".", "", "folder", "folder/", ".."])

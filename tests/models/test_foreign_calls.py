@@ -108,6 +108,18 @@ def test_an_argument_that_the_constructor_has_not_is_told(plan):
     assert "unexpected keyword argument 'width'" in told.message
 
 
+class Channels(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(self.norm(x))
+
+
+def test_frames_of_pytorch_are_none_of_theirs(plan):
+    told = problem(plan(Channels))
+    assert "fails in norm (BatchNorm2d)" in told.message
+    assert "self.norm(x)" in told.hint
+    assert "overrides.py" not in told.hint
+
+
 def test_what_is_no_module_is_refused():
     for target, message in (
         (7, "is no class or function that makes a torch.nn.Module"),
