@@ -52,7 +52,7 @@ def sensitivity(
     norm_code = norm_codes(outcome, norms)
     kept = (norm_code >= 0) & outcome["val_accuracy"].notna().to_numpy()
     rows, sweep_point, norm_code = outcome[kept], sweep_point[kept], norm_code[kept]
-    # Bins in norm_code of a group-by: a race asks for a table of a few rows before every round.
+    # Bins in place of a group-by: a race asks for a table of a few rows before every round.
     codes, grid = pd.factorize(rows["tuned"], sort=True)
     cell = (sweep_point * len(norms) + norm_code) * len(grid) + codes
     _, first, cell, runs = np.unique(
