@@ -153,7 +153,8 @@ def _why_not(claim: Published) -> str:
 def setting(config: ExperimentConfig) -> str:
     """An experiment in a line: data, network, optimizer, budget."""
     model, optimizer, training = config.model, config.optimizer, config.training
-    pixels = f" at {config.data.resize} pixels" if getattr(config.data, "resize", None) else ""
+    resize = getattr(config.data, "resize", None)
+    pixels = f" at {resize} pixels" if resize else ""
     size = [f"{word} {getattr(model, word)}" for word in ("depth", "width") if hasattr(model, word)]
     budget = f"{training.steps} steps" if training.steps else f"{training.epochs:g} epochs"
     swept = [f"{key.rpartition('.')[2]} {_listed(values)}" for key, values in config.sweep.items()]
