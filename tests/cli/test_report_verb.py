@@ -16,7 +16,7 @@ from tiny import experiment
 import normbench as nb
 from normbench.charts.base import CHARTS
 from normbench.errors import StoreError
-from normbench.report import files, page
+from normbench.report import files
 from normbench.store import SCHEMA
 
 CURVE = {0: 0.1, 5: 0.4, 12: 0.7}
@@ -59,7 +59,7 @@ def test_the_page_goes_where_it_is_told_and_makes_the_way(cli, made, tmp_path, b
 
 def test_the_page_looks_for_images_in_the_data_dir(cli, made, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(page, "mistakes", lambda _, data_dir: (asked.append(data_dir), ([], []))[1])
+    monkeypatch.setattr(files, "render", lambda _, data_dir: asked.append(data_dir) or "")
     assert cli("report", "tiny", "--data-dir", "elsewhere").code == 0
     assert asked == [Path("elsewhere")]
 
