@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -17,6 +18,8 @@ from normbench.charts.marks import (
     lines_and_points,
     told_outstanding,
 )
+
+FEW_LAYERS = 6
 
 
 @chart(
@@ -57,12 +60,16 @@ def by_layer(
     shown, absent = ends(shown, panels)
     shown[value] = shown[value].where(shown[value] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
-    x = alt.X("layer:Q", title="layer, 1 at the input", axis=alt.Axis(tickMinStep=1, format="d"))
+    axis: dict[str, Any] = {"tickMinStep": 1, "format": "d"}
+    layers = sorted({int(layer) for layer in shown["layer"]})
+    if len(layers) <= FEW_LAYERS:  # between so few Vega would put halves
+        axis["values"] = layers
+    x = alt.X("layer:Q", title="layer, 1 at the input", axis=axis)
     y = alt.Y(
         f"{value}:Q",
         title=title,
-        axis=alt.Axis(format="~g"),
-        scale=alt.Scale(type="log", nice=False, padding=10),
+        axis={"format": "~g"},
+        scale={"type": "log", "nice": False, "padding": 10},
     )
     about = [alt.Tooltip("norm:N"), alt.Tooltip("step:Q"), alt.Tooltip("layer:Q")]
     marks = lines_and_points(chart_data, x, y, [*about, *tooltips, alt.Tooltip("runs:Q")], size=40)

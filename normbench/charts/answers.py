@@ -81,16 +81,16 @@ def _panel(lines: Sequence[Mapping[str, Any]], quantity: str) -> Drawn:
     order = list(dict.fromkeys(line["label"] for line in lines))
     y = alt.Y("label:N", title=None, sort=order)
     colour = alt.Color(
-        "holds:N", title=None, scale=alt.Scale(domain=[*COLOURS], range=[*COLOURS.values()])
+        "holds:N", title=None, scale={"domain": [*COLOURS], "range": [*COLOURS.values()]}
     )
-    axis = alt.Axis(title=f"difference in {quantity}", format="~g", tickCount=5)
+    axis = {"title": f"difference in {quantity}", "format": "~g", "tickCount": 5}
     base = alt.Chart(alt.InlineData(values=values))
     band = base.mark_rect(opacity=0.15, color="#8a939e").encode(
-        x=alt.X("below:Q", axis=axis), x2="above:Q", y=y
+        x=alt.X("below:Q", axis=axis), x2=alt.X2("above:Q"), y=y
     )
     zero = base.mark_rule(strokeDash=[2, 3]).encode(x=alt.XDatum(0))
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", axis=axis), x2="high:Q", y=y, color=colour
+        x=alt.X("low:Q", axis=axis), x2=alt.X2("high:Q"), y=y, color=colour
     )
     point = base.mark_point(filled=True, size=110, opacity=1).encode(
         x=alt.X("difference:Q", axis=axis), y=y, color=colour

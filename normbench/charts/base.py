@@ -11,7 +11,7 @@ import pandas as pd
 from normbench.registry import Registry, summary
 
 if TYPE_CHECKING:
-    from normbench.charts.marks import Drawn
+    import altair as alt
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ChartData:
     tuned_key: str | None = None
 
 
-Draw = Callable[[ChartData], "Drawn | None"]
+Draw = Callable[[ChartData], "alt.LayerChart | alt.FacetChart | None"]
 
 
 @dataclass(frozen=True)

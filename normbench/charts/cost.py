@@ -6,8 +6,9 @@ import altair as alt
 import numpy as np
 
 from normbench.charts.base import ChartData, chart
-from normbench.charts.marks import Drawn, add_panels, colour, facet
+from normbench.charts.marks import HEIGHT, Drawn, add_panels, colour, facet
 
+ROW = 18  # points a norm, at least
 WORDS = 130  # points at the right for the numbers
 
 
@@ -27,8 +28,8 @@ def cost(chart_data: ChartData) -> Drawn | None:
     ]
     single = len(panels) == 1
     y = alt.Y("norm:N", title=None, sort=chart_data.norms)
-    axis = alt.Axis(title="ms per step")
-    room = alt.Scale(range=[0, {"expr": f"width - {WORDS}"}]) if single else alt.Scale()
+    axis = {"title": "ms per step"}
+    room = {"range": [0, {"expr": f"width - {WORDS}"}]} if single else {}
     tooltip = [
         alt.Tooltip("norm:N"),
         alt.Tooltip("median:Q", format=".3g", title="ms per step, median"),
@@ -50,15 +51,18 @@ def cost(chart_data: ChartData) -> Drawn | None:
     whisker = (
         alt.Chart()
         .mark_rule(strokeWidth=3, color="#8a939e")
-        .encode(y=y, x=alt.X("min:Q", axis=axis, scale=room), x2="max:Q")
+        .encode(y=y, x=alt.X("min:Q", axis=axis, scale=room), x2=alt.X2("max:Q"))
     )
     marks: list[alt.Chart] = [bar, whisker]
     if single:
-        right = alt.value({"expr": f"width - {WORDS - 10}"})
-        marks.append(alt.Chart().mark_text(align="left").encode(y=y, x=right, text="text:N"))
+        right = alt.XValue({"expr": f"width - {WORDS - 10}"})
+        marks.append(
+            alt.Chart().mark_text(align="left").encode(y=y, x=right, text=alt.Text("text:N"))
+        )
     description = (
         "Bars are medians over runs, the grey lines and the brackets the fastest and the slowest "
         "run. Forward, backward and update, without loading data, evaluating or probing. Runs that "
         f"train side by side on one machine slow each other down.{note}"
     )
-    return facet(marks, shown, panels, description)
+    drawn = facet(marks, shown, panels, description)
+    return drawn.properties(height=max(HEIGHT, ROW * len(chart_data.norms))) if single else drawn

@@ -179,13 +179,13 @@ def _marks(
     few = outstanding(chart_data)
     room = 30 + CHARACTER * max(map(len, few or chart_data.norms)) if named else 0
     where: dict[str, Any] = {"range": [0, {"expr": f"width - {room:.0f}"}]} if named else {}
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d", grid=False),
-              scale=alt.Scale(nice=False, **where))  # fmt: skip
+    x = alt.X("step:Q", title="step", axis={"format": ",d", "grid": False},
+              scale=dict(nice=False, **where))  # fmt: skip
     low, high = view.domain
     at: dict[str, Any] = {"values": [t for t in ticks(np.array([low, high])) if low <= t <= high]}
-    axis = alt.Axis(title=view.title, format=view.format, **(at if view.log else {}))
+    axis = dict(title=view.title, format=view.format, **(at if view.log else {}))
     kind: Any = "log" if view.log else "linear"
-    scale = alt.Scale(type=kind, domain=[low, high], nice=False, clamp=view.log)
+    scale = {"type": kind, "domain": [low, high], "nice": False, "clamp": view.log}
     colours = line_colour(chart_data, legend=not named)
     dashes = dash(chart_data, legend=None) if named else dash(chart_data)
 
@@ -208,14 +208,14 @@ def _marks(
         y=of("median"),
         color=colours,
         strokeDash=dashes,
-        detail="norm:N",
+        detail=alt.Detail("norm:N"),
         **faint(chart_data, "strokeWidth", 2.5, 1),
         **faint(chart_data, "opacity", 1, 0.6),
     )
     above = alt.FieldOneOfPredicate(field="norm", oneOf=few)
     marks = [
         (area.transform_filter(above) if few else area).encode(
-            x=x, y=of("low"), y2="high_shown:Q", color=colours
+            x=x, y=of("low"), y2=alt.Y2("high_shown:Q"), color=colours
         ),
         *_rule(view, named=named),
         median,
@@ -231,21 +231,25 @@ def _marks(
                 y=of("value"),
                 color=colours,
                 strokeDash=dashes,
-                detail=["seed:N", "norm:N"],
+                detail=[alt.Detail("seed:N"), alt.Detail("norm:N")],
                 tooltip=by_seed,
                 **faint(chart_data, "opacity", 0.75, 0.25),
             )
         )
     # Invisible points, wide enough to be hit, carry the tooltip.
     wide = alt.Chart().mark_point(size=90, opacity=0, filled=True, invalid=GAPS)
-    marks.append(wide.encode(x=x, y=of("median"), color=colours, detail="norm:N", tooltip=tooltip))
+    marks.append(
+        wide.encode(
+            x=x, y=of("median"), color=colours, detail=alt.Detail("norm:N"), tooltip=tooltip
+        )
+    )
     if few:
         marks[-1] = marks[-1].add_params(pointer())
     if named:
         y = alt.Y("at:Q", axis=axis, scale=scale)
         data = alt.InlineData(values=names.to_dict("records"))
-        left = alt.value({"expr": f"width - {room - 12:.0f}"})
-        beside = alt.value({"expr": f"width - {room - 22:.0f}"})
+        left = alt.XValue({"expr": f"width - {room - 12:.0f}"})
+        beside = alt.XValue({"expr": f"width - {room - 22:.0f}"})
         shapes = shape(chart_data, legend=None)
         marks += [
             alt.Chart(data)
@@ -253,7 +257,7 @@ def _marks(
             .encode(x=left, y=y, color=colour(chart_data, legend=None), shape=shapes),
             alt.Chart(data)
             .mark_text(align="left", baseline="middle", fontSize=12)
-            .encode(x=beside, y=y, text="norm:N"),
+            .encode(x=beside, y=y, text=alt.Text("norm:N")),
         ]
     return marks
 
@@ -268,7 +272,7 @@ def _rule(view: _View, *, named: bool) -> list[alt.Chart]:
         return [rule]
     one = alt.Chart(alt.InlineData(values=[{"text": view.rule_text}]))
     text = one.mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=11)
-    return [rule, text.encode(x=alt.value(0), y=y, text="text:N")]
+    return [rule, text.encode(x=alt.XValue(0), y=y, text=alt.Text("text:N"))]
 
 
 def _names(shown: pd.DataFrame, norms: Sequence[str], view: _View) -> pd.DataFrame:

@@ -47,19 +47,19 @@ def by_family(chart_data: ChartData) -> Drawn | None:
         names.append(pd.DataFrame({"norm": ends.index, "at": at, "panel": panel, "kind": "name"}))
     shown = pd.concat([own, *beside, *names])
     room = min(16 + CHARACTER * max(map(len, chart_data.norms)), MOST)
-    steps = alt.Axis(format=",d", grid=False, tickCount=4)
-    left = alt.Scale(nice=False, range=[0, {"expr": f"child_width - {room:.0f}"}])
+    steps = {"format": ",d", "grid": False, "tickCount": 4}
+    left = {"nice": False, "range": [0, {"expr": f"child_width - {room:.0f}"}]}
     x = alt.X("step:Q", title="step", axis=steps, scale=left)
-    scale, axis = alt.Scale(domain=[low, high], nice=False), alt.Axis(format="%", tickCount=5)
+    scale, axis = {"domain": [low, high], "nice": False}, {"format": "%", "tickCount": 5}
     y = alt.Y("median:Q", title="validation accuracy", axis=axis, scale=scale)
     tooltip = [alt.Tooltip("norm:N"), alt.Tooltip("step:Q"), alt.Tooltip("median:Q", format=".1%")]
     line = alt.Chart().mark_line(strokeWidth=2)
-    right = alt.value({"expr": f"child_width - {room - 8:.0f}"})
+    right = alt.XValue({"expr": f"child_width - {room - 8:.0f}"})
     marks = [
         alt.Chart()
         .mark_line(strokeWidth=1.5, strokeDash=[2, 2], color=GREY)
         .transform_filter("datum.kind === 'beside'")
-        .encode(x=x, y=y, detail="norm:N", tooltip=tooltip),
+        .encode(x=x, y=y, detail=alt.Detail("norm:N"), tooltip=tooltip),
         line.transform_filter("datum.kind === 'line'").encode(
             x=x,
             y=y,
@@ -70,7 +70,7 @@ def by_family(chart_data: ChartData) -> Drawn | None:
         alt.Chart()
         .mark_text(align="left", baseline="middle", fontSize=10, limit=MOST - 8)
         .transform_filter("datum.kind === 'name'")
-        .encode(x=right, y=alt.Y("at:Q", axis=axis, scale=scale), text="norm:N"),
+        .encode(x=right, y=alt.Y("at:Q", axis=axis, scale=scale), text=alt.Text("norm:N")),
     ]
     few = listed(outstanding(chart_data) or [chart_data.baseline])
     description = (

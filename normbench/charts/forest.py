@@ -45,10 +45,10 @@ def forest(chart_data: ChartData) -> Drawn | None:
         shown[f"{name}_shown"] = ends.where(~shown["far"])
     _close(shown)
     # In panels each has the axis that its own numbers need.
-    scale = _scale(shown) if single else alt.Scale(nice=False, padding=14)
-    axis = alt.Axis(title=_axis_title(look, shown if single else None), format="~g", tickCount=5)
+    scale = _scale(shown) if single else {"nice": False, "padding": 14}
+    axis = {"title": _axis_title(look, shown if single else None), "format": "~g", "tickCount": 5}
     y = alt.Y("norm:N", title=None, sort=order if single or len(order) > MANY else chart_data.norms,
-              axis=alt.Axis(labelLimit=220))  # fmt: skip
+              axis={"labelLimit": 220})  # fmt: skip
     if many_rows := single and len(order) > MANY:
         shown["told"] = shown["told"] + "  " + shown["words"]
     layers = _marks(
@@ -68,7 +68,7 @@ def forest(chart_data: ChartData) -> Drawn | None:
         return alt.layer(*layers, data=data).properties(
             width=WIDTH, height=height, description=description
         )
-    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=panels, header={"labelFontSize": 12})
     one = alt.layer(*layers, data=data).properties(width=PANEL_WIDTH, height=height)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
     return panes.resolve_axis(x="independent").resolve_scale(x="independent")
@@ -125,19 +125,19 @@ def _close(shown: pd.DataFrame) -> None:
     shown[ends] = shown[ends].replace({np.inf: beyond, -np.inf: -beyond})
 
 
-def _scale(shown: pd.DataFrame) -> alt.Scale:
+def _scale(shown: pd.DataFrame) -> dict[str, Any]:
     """An axis that leaves room for the words at its right."""
     parts = shown[["difference_shown", "ci_low_shown", "ci_high_shown", "below", "above"]]
     low, high = np.nanmin(parts.to_numpy(dtype=float)), np.nanmax(parts.to_numpy(dtype=float))
     room = 0.06 * max(high - low, 1e-9)
     across: Any = [0, {"expr": f"width - {WORDS}"}]
-    return alt.Scale(domain=[low - room, high + room], nice=False, range=across)
+    return {"domain": [low - room, high + room], "nice": False, "range": across}
 
 
 def _marks(
     chart_data: ChartData,
-    scale: alt.Scale,
-    axis: alt.Axis,
+    scale: dict[str, Any],
+    axis: dict[str, Any],
     y: alt.Y,
     look: Judged,
     *,
@@ -164,36 +164,40 @@ def _marks(
     # Where no mark is, a screen reader is told of none: the arrows of some panels only.
     marks = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
-            x=at("below"), x2="above:Q", y=y, color=alt.value("#8a939e")),
+            x=at("below"), x2=alt.X2("above:Q"), y=y, color=alt.ColorValue("#8a939e")),
         alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
             x=alt.XDatum(0)),
         alt.Chart().mark_rule(strokeWidth=3, clip=True, aria=False).transform_filter(near).encode(
-            x=at("ci_low_shown"), x2="ci_high_shown:Q", y=y, color=colours),
+            x=at("ci_low_shown"), x2=alt.X2("ci_high_shown:Q"), y=y, color=colours),
         alt.Chart().mark_point(filled=True, size=150, opacity=1).transform_filter(near).encode(
             x=at("difference_shown"), y=y, color=colours, shape=shape(chart_data, legend=None),
             tooltip=tooltip),
         alt.Chart().mark_point(filled=True, size=170, shape=arrow, opacity=1, aria=single)
-        .transform_filter(away).encode(x=alt.value(edge), y=y, color=colours, tooltip=tooltip),
+        .transform_filter(away).encode(x=alt.XValue(edge), y=y, color=colours, tooltip=tooltip),
     ]  # fmt: skip
     if not far:
         marks.pop()
     if single and one_line:
-        right = alt.value({"expr": f"width - {WORDS - 8}"})
+        right = alt.XValue({"expr": f"width - {WORDS - 8}"})
         told = alt.Chart().mark_text(align="left", fontSize=11)
-        return [*marks, told.encode(x=right, y=y, text="told:N")]
+        return [*marks, told.encode(x=right, y=y, text=alt.Text("told:N"))]
     if single:
-        right = alt.value({"expr": f"width - {WORDS - 12}"})
+        right = alt.XValue({"expr": f"width - {WORDS - 12}"})
         told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)
         words = alt.Chart().mark_text(align="left", dy=8, fontSize=12)
         return [
             *marks,
-            told.encode(x=right, y=y, text="told:N"),
-            words.encode(x=right, y=y, text="words:N"),
+            told.encode(x=right, y=y, text=alt.Text("told:N")),
+            words.encode(x=right, y=y, text=alt.Text("words:N")),
         ]
     sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11, aria=False)
-    marks.append(sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text="mark:N"))
+    marks.append(
+        sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text=alt.Text("mark:N"))
+    )
     if far:
-        marks.append(sign.transform_filter(away).encode(x=alt.value(edge), y=y, text="mark:N"))
+        marks.append(
+            sign.transform_filter(away).encode(x=alt.XValue(edge), y=y, text=alt.Text("mark:N"))
+        )
     return marks
 
 

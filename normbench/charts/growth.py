@@ -25,8 +25,8 @@ def growth(chart_data: ChartData) -> Drawn | None:
     # No logarithm of what has vanished altogether.
     shown["growth"] = shown["growth"].where(shown["growth"] > 0, np.nan)
     x = alt.X("norm:N", title=None, sort=chart_data.norms, axis=norm_axis(chart_data))
-    axis = alt.Axis(title="growth per layer", format="~g")
-    scale = alt.Scale(type="log", nice=False, padding=14)
+    axis = {"title": "growth per layer", "format": "~g"}
+    scale = {"type": "log", "nice": False, "padding": 14}
     one = alt.Chart().mark_rule(aria=False, strokeDash=[2, 4]).encode(y=alt.datum(1))
     theory = (
         alt.Chart()

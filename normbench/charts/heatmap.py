@@ -42,14 +42,17 @@ def gradients(chart_data: ChartData) -> Drawn | None:
         alt.Chart()
         .mark_rect(aria=False)
         .encode(
-            x=alt.X("step:O", title="step", axis=alt.Axis(labelAngle=0)),
+            x=alt.X("step:O", title="step", axis={"labelAngle": 0}),
             y=alt.Y("layer:O", title="layer, 1 at the input"),
             color=alt.Color(
                 "gradient:Q",
-                scale=alt.Scale(type="log", scheme="viridis"),
-                legend=alt.Legend(
-                    title="norm of dL/dz", orient="top", gradientLength=220, format=".0e"
-                ),
+                scale={"type": "log", "scheme": "viridis"},
+                legend={
+                    "title": "norm of dL/dz",
+                    "orient": "top",
+                    "gradientLength": 220,
+                    "format": ".0e",
+                },
             ),
             tooltip=[
                 alt.Tooltip("panel:N", title="norm"),
@@ -70,7 +73,7 @@ def gradients(chart_data: ChartData) -> Drawn | None:
     small = len(order) > 12
     width, height = (130, 90) if small else (PANEL_WIDTH, PANEL_HEIGHT)
     one = alt.layer(cell, data=data).properties(width=width, height=height)
-    facet = alt.Facet("panel:N", title=None, sort=order, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=order, header={"labelFontSize": 12})
     panes = one.facet(facet=facet, columns=4 if small else 2).properties(description=description)
     panes = panes.resolve_axis(x="independent")
     # Sweep points differ in their budgets, and so in the steps that are probed.

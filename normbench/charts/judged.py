@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 
@@ -29,19 +28,19 @@ class Judged:
     higher_is_better: bool = True
     rate: bool = True
 
-    def axis(self, values: pd.Series) -> tuple[pd.Series, alt.Scale, alt.Axis]:
+    def axis(self, values: pd.Series) -> tuple[pd.Series, dict[str, Any], dict[str, Any]]:
         """Values as they are placed, with a scale and an axis on which up is better."""
         if not self.rate:
-            axis = alt.Axis(title=self.title, format="~s")
-            return values, alt.Scale(type="log", nice=False, padding=12, reverse=True), axis
+            axis = {"title": self.title, "format": "~s"}
+            return values, {"type": "log", "nice": False, "padding": 12, "reverse": True}, axis
         error = 1 - values
         error = error.clip(lower=floor(error))
         shown = "format(100 * (1 - datum.value), '.4~f') + ' %'"
         label = shown if self.factor == 100 else "format(1 - datum.value, '.4~f')"
         return (
             error,
-            alt.Scale(type="log", nice=False, padding=12, reverse=True),
-            alt.Axis(title=self.title, labelExpr=label, values=ticks(error)),
+            {"type": "log", "nice": False, "padding": 12, "reverse": True},
+            {"title": self.title, "labelExpr": label, "values": ticks(error)},
         )
 
 

@@ -89,7 +89,7 @@ def standing_out(chart_data: ChartData) -> alt.LogicalOrPredicate:
 
 def colour(chart_data: ChartData, **options: Any) -> alt.Color:
     """A norm's colour. The range is the theme's, so that one chart serves light and dark pages."""
-    return alt.Color("norm:N", title=None, scale=alt.Scale(domain=chart_data.norms), **options)
+    return alt.Color("norm:N", title=None, scale={"domain": chart_data.norms}, **options)
 
 
 def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: bool = True) -> Any:
@@ -99,7 +99,7 @@ def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: boo
     """
     few = outstanding(chart_data)
     shown = [norm for norm in list(norms) or chart_data.norms if not few or norm in few]
-    keys = alt.Legend(symbolType="stroke", symbolSize=500, symbolOpacity=1, values=shown)
+    keys = {"symbolType": "stroke", "symbolSize": 500, "symbolOpacity": 1, "values": shown}
     own = colour(chart_data, legend=keys if legend else None)
     return alt.condition(standing_out(chart_data), own, alt.value(GREY)) if few else own
 
@@ -107,14 +107,14 @@ def line_colour(chart_data: ChartData, norms: Sequence[str] = (), *, legend: boo
 def all_dashes(chart_data: ChartData, **options: Any) -> alt.StrokeDash:
     """Every norm's dash."""
     look = norm_styles(chart_data.norms)
-    scale = alt.Scale(domain=chart_data.norms, range=[list(look[n].dash) for n in chart_data.norms])
+    scale = {"domain": chart_data.norms, "range": [list(look[n].dash) for n in chart_data.norms]}
     return alt.StrokeDash("norm:N", title=None, scale=scale, **{"legend": None, **options})
 
 
 def dash(chart_data: ChartData, **options: Any) -> Any:
     """A norm's dash; among many none for those that do not stand out."""
     few = outstanding(chart_data)
-    legend = alt.Legend(values=few) if few else alt.Undefined
+    legend = {"values": few} if few else alt.Undefined
     own = all_dashes(chart_data, **{"legend": legend, **options})
     return alt.condition(standing_out(chart_data), own, alt.value([1, 0])) if few else own
 
@@ -127,17 +127,17 @@ def faint(chart_data: ChartData, channel: str, strong: float, weak: float) -> di
     return {channel: strength}
 
 
-def norm_axis(chart_data: ChartData) -> alt.Axis:
+def norm_axis(chart_data: ChartData) -> dict[str, Any]:
     """A horizontal axis of norms, whose names stand upright where there are many."""
     if len(chart_data.norms) <= MANY:
-        return alt.Axis(labelAngle=0)
-    return alt.Axis(labelAngle=-50, labelOverlap=False, labelLimit=190)
+        return {"labelAngle": 0}
+    return {"labelAngle": -50, "labelOverlap": False, "labelLimit": 190}
 
 
 def shape(chart_data: ChartData, **options: Any) -> alt.Shape:
     """A norm's shape."""
     look = norm_styles(chart_data.norms)
-    scale = alt.Scale(domain=chart_data.norms, range=[look[n].shape for n in chart_data.norms])
+    scale = {"domain": chart_data.norms, "range": [look[n].shape for n in chart_data.norms]}
     return alt.Shape("norm:N", title=None, scale=scale, **options)
 
 
@@ -197,7 +197,7 @@ def lines_and_points(
     few = outstanding(chart_data)
     colours: Any = colour(chart_data)
     if few:
-        own = colour(chart_data, legend=alt.Legend(values=few))
+        own = colour(chart_data, legend={"values": few})
         colours = alt.condition(standing_out(chart_data), own, alt.value(GREY))
     line = (
         alt.Chart()
@@ -207,7 +207,7 @@ def lines_and_points(
             y=y,
             color=colours,
             strokeDash=dash(chart_data, legend=None) if few else dash(chart_data),
-            detail="norm:N",
+            detail=alt.Detail("norm:N"),
             **({} if few else {"shape": shape(chart_data)}),
             **faint(chart_data, "strokeWidth", 2.5, 1),
             **faint(chart_data, "opacity", 1, 0.5),
@@ -276,7 +276,7 @@ def facet(
         both = both.transform_calculate(**computed)
     if len(panels) == 1:
         return both.properties(width=WIDTH, height=HEIGHT, description=description)
-    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=panels, header={"labelFontSize": 12})
     one = both.properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
     # Axes of their own: a shared one would stand below the empty place of a last, shorter row.

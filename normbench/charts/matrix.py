@@ -36,7 +36,7 @@ def matrix(chart_data: ChartData) -> Drawn | None:
     order = sweep_points(table, [key])[1][key].map(str).tolist()
     shown, panels, note = add_panels(frame, others)
     single = len(panels) == 1
-    x = alt.X("at:O", title=key, sort=order, axis=alt.Axis(labelAngle=0, orient="top"))
+    x = alt.X("at:O", title=key, sort=order, axis={"labelAngle": 0, "orient": "top"})
     y = alt.Y("norm:N", title=None, sort=chart_data.norms)
     tooltip = [
         alt.Tooltip("norm:N"),
@@ -46,7 +46,7 @@ def matrix(chart_data: ChartData) -> Drawn | None:
         alt.Tooltip("difference:Q", format=look.form, title=f"to the leader{look.unit}"),
         alt.Tooltip("seeds:Q"),
     ]
-    fill = alt.Color("shade:Q", scale=alt.Scale(domain=[0, 1], range=[PALE, DEEP]), legend=None)
+    fill = alt.Color("shade:Q", scale={"domain": [0, 1], "range": [PALE, DEEP]}, legend=None)
     ink = alt.condition(
         f"isValid(datum.shade) && datum.shade > {LIGHT_TEXT}",
         alt.value("#ffffff"),
@@ -55,12 +55,16 @@ def matrix(chart_data: ChartData) -> Drawn | None:
     cell = alt.Chart().mark_rect().encode(x=x, y=y, color=fill, tooltip=tooltip)
     number = alt.Chart().mark_text(dy=-7, fontSize=13)
     texts = [
-        number.transform_filter("!datum.leads").encode(x=x, y=y, text="text:N", color=ink),
+        number.transform_filter("!datum.leads").encode(
+            x=x, y=y, text=alt.Text("text:N"), color=ink
+        ),
         alt.Chart()
         .mark_text(dy=-7, fontSize=13, fontWeight="bold")
         .transform_filter("datum.leads")
-        .encode(x=x, y=y, text="text:N", color=ink),
-        alt.Chart().mark_text(dy=10, fontSize=12).encode(x=x, y=y, text="mark:N", color=ink),
+        .encode(x=x, y=y, text=alt.Text("text:N"), color=ink),
+        alt.Chart()
+        .mark_text(dy=10, fontSize=12)
+        .encode(x=x, y=y, text=alt.Text("mark:N"), color=ink),
     ]
     unit = ", %" if look.factor == 100 else ""
     description = (
@@ -73,7 +77,7 @@ def matrix(chart_data: ChartData) -> Drawn | None:
     height = ROW * len(chart_data.norms)
     if single:
         return layers.properties(width=WIDTH, height=height, description=description)
-    facet = alt.Facet("panel:N", title=None, sort=panels, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=panels, header={"labelFontSize": 12})
     one = layers.properties(width=PANEL_WIDTH, height=height)
     panes = one.facet(facet=facet, columns=2).properties(description=description)
     return panes.resolve_axis(x="independent")

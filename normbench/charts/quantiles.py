@@ -47,7 +47,7 @@ def quantiles(chart_data: ChartData) -> Drawn | None:
     shown = pd.concat(parts, ignore_index=True).rename(
         columns={name: name.rpartition("_")[2] for name in QUANTILES}
     )
-    x = alt.X("at:Q", title="step + 1", scale=alt.Scale(type="log", nice=False))
+    x = alt.X("at:Q", title="step + 1", scale={"type": "log", "nice": False})
     look = colour(chart_data, legend=None)
     title = "into the activation"
     bands = [
@@ -67,7 +67,7 @@ def quantiles(chart_data: ChartData) -> Drawn | None:
     )
     data = source(shown.assign(at=shown["step"] + 1))
     one = alt.layer(*bands, median, data=data).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
-    facet = alt.Facet("panel:N", title=None, sort=order, header=alt.Header(labelFontSize=12))
+    facet = alt.Facet("panel:N", title=None, sort=order, header={"labelFontSize": 12})
     panes = one.facet(facet=facet, columns=MOST_LAYERS).properties(description=description)
     # A norm without bounds would flatten all others.
     return panes.resolve_axis(x="independent").resolve_scale(y="independent")

@@ -35,7 +35,7 @@ def seeds(chart_data: ChartData) -> Drawn | None:
     line = (
         alt.Chart()
         .mark_line(strokeWidth=1, opacity=0.5, aria=False)
-        .encode(x=x, y=y, detail="seed:N", color=alt.value("#8a939e"))
+        .encode(x=x, y=y, detail=alt.Detail("seed:N"), color=alt.ColorValue("#8a939e"))
     )
     tooltip = [
         alt.Tooltip("norm:N"),

@@ -41,12 +41,12 @@ def survival(chart_data: ChartData) -> Drawn | None:
     drawn = [norm for norm in chart_data.norms if norm in set(table.loc[reached, "norm"])]
     never = _never(table[~reached], chart_data)
     shown, panels, note = add_panels(table[reached], chart_data.keys)
-    x = alt.X("step:Q", title="step", axis=alt.Axis(format=",d"), scale=alt.Scale(nice=False))
+    x = alt.X("step:Q", title="step", axis={"format": ",d"}, scale={"nice": False})
     y = alt.Y(
         "survival:Q",
         title="runs not yet at target",
-        axis=alt.Axis(format="%"),
-        scale=alt.Scale(domain=[0, 1]),
+        axis={"format": "%"},
+        scale={"domain": [0, 1]},
     )
     line = (
         alt.Chart()
@@ -56,7 +56,7 @@ def survival(chart_data: ChartData) -> Drawn | None:
             y=y,
             color=line_colour(chart_data, drawn),
             strokeDash=dash(chart_data),
-            detail="norm:N",
+            detail=alt.Detail("norm:N"),
             **faint(chart_data, "opacity", 1, 0.5),
         )
     )

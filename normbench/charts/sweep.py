@@ -33,9 +33,9 @@ def sweep(chart_data: ChartData) -> Drawn | None:
     )
     order = sweep_points(table, [key])[1][key].map(str).tolist()
     shown, panels, note = add_panels(frame, others)
-    x = alt.X("value:O", title=key, sort=order, axis=alt.Axis(labelAngle=0))
-    axis = alt.Axis(title="validation accuracy", format="%")
-    scale = alt.Scale(zero=False)
+    x = alt.X("value:O", title=key, sort=order, axis={"labelAngle": 0})
+    axis = {"title": "validation accuracy", "format": "%"}
+    scale = {"zero": False}
     y = alt.Y("val_accuracy_mean:Q", axis=axis, scale=scale)
     bar = (
         alt.Chart()
@@ -43,7 +43,7 @@ def sweep(chart_data: ChartData) -> Drawn | None:
         .encode(
             x=x,
             y=alt.Y("low:Q", axis=axis, scale=scale),
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             color=line_colour(chart_data, legend=False)
             if outstanding(chart_data)
             else colour(chart_data),

@@ -25,14 +25,14 @@ def sensitivity(chart_data: ChartData) -> Drawn | None:
     x = alt.X(
         "tuned:Q",
         title=chart_data.tuned_key,
-        scale=alt.Scale(type="log" if log else "linear"),
-        axis=alt.Axis(format="~g", values=sorted(set(shown["tuned"]))),
+        scale={"type": "log" if log else "linear"},
+        axis={"format": "~g", "values": sorted(set(shown["tuned"]))},
     )
     y = alt.Y(
         "val_accuracy_mean:Q",
         title="validation accuracy",
-        axis=alt.Axis(format="%"),
-        scale=alt.Scale(domain=[0, 1]),
+        axis={"format": "%"},
+        scale={"domain": [0, 1]},
     )
     tooltip = [
         alt.Tooltip("norm:N"),

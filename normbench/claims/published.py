@@ -21,8 +21,8 @@ class Published:
     the bundled experiments of ``configs/claims`` that it rests on; asks: the rule; changes: what
     would change the answer. number: after those of the article's statements. gpu: its
     experiment is too large for a CPU. presumes: what must hold for the claim to say anything, in
-    the same family; where it does not, all is open. amended: how the rule was changed after
-    results had been seen, which the page tells.
+    the same family; where it does not, all is open. amended: what of rule or setting was
+    changed after an earlier result had been seen, which the page tells.
     """
 
     number: int

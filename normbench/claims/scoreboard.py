@@ -153,13 +153,15 @@ def _why_not(claim: Published) -> str:
 def setting(config: ExperimentConfig) -> str:
     """An experiment in a line: data, network, optimizer, budget."""
     model, optimizer, training = config.model, config.optimizer, config.training
+    resize = getattr(config.data, "resize", None)
+    pixels = f" at {resize} pixels" if resize else ""
     size = [f"{word} {getattr(model, word)}" for word in ("depth", "width") if hasattr(model, word)]
     budget = f"{training.steps} steps" if training.steps else f"{training.epochs:g} epochs"
     swept = [f"{key.rpartition('.')[2]} {_listed(values)}" for key, values in config.sweep.items()]
     tuned = [f"rate of {_listed(config.tune.values)}"] if config.tune else []
     return ", ".join(
         [
-            *(config.data.dataset, f"{model.kind} of {' and '.join(size)}"),
+            *(config.data.dataset + pixels, f"{model.kind} of {' and '.join(size)}"),
             *(f"{optimizer.kind}", f"batches of {config.data.batch_size}", budget),
             *swept,
             *tuned,

@@ -61,6 +61,10 @@ def named(factor: str, value: Any) -> str:
     return f"{value}" if plain else f"{factor} {value}"
 
 
+FEW = 3
+"""As many decided and open pieces are all named; of more only those that are open."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A verdict with the pieces it rests on. depends_on: the factors that tell where the statement
@@ -80,11 +84,12 @@ class Judgement:
         elif any(piece.holds is not None for piece in self.pieces):
             several = len({tuple(piece.situation.items()) for piece in self.pieces})
             if self.verdict is Verdict.NOT_ENOUGH:
-                texts = [
-                    f"{word}: {_listed(self.pieces, part)}"
-                    for part, word in ((True, "holds"), (False, "fails"), (None, "open"))
-                    if any(piece.holds is part for piece in self.pieces)
-                ]
+                decided = [piece.holds for piece in self.pieces if piece.holds is not None]
+                word = "holds" if decided[0] else "fails"
+                where = f" in {len(decided)} of {len(self.pieces)}"
+                if len(self.pieces) <= FEW:
+                    where = f": {_listed(self.pieces, decided[0])}"
+                texts = [word + where, *_remains(self)]
             elif several > 1:
                 texts = [f"in all {several} situations"]
         if fixed := self.fixed:
@@ -135,14 +140,31 @@ def separating(pieces: Sequence[Piece]) -> tuple[str, ...]:
 
 def _depends(judgement: Judgement) -> str:
     factors = judgement.depends_on
-    sides: dict[Part, dict[str, None]] = {True: {}, False: {}}
-    for piece in judgement.pieces:
-        if piece.holds is not None:
-            values = [(factor, piece.value(factor)) for factor in factors]
-            words = " ".join(named(*pair) for pair in values if pair[1])
-            sides[piece.holds][words or piece.part] = None
     on = " and ".join("which part of it" if factor == PART else factor for factor in factors)
-    return f"on {on}: holds {_join(sides[True])}; fails {_join(sides[False])}"
+    sides = (
+        f"{word} {_side(judgement, part)}" for part, word in ((True, "holds"), (False, "fails"))
+    )
+    return f"on {on}: {'; '.join(sides)}"
+
+
+def _side(judgement: Judgement, part: Part) -> str:
+    """Where the statement holds, or fails: the values of the factors that it depends on, under
+    their part where that is one of them; a part that is the same everywhere stands alone."""
+    by_part: dict[str, dict[str, None]] = {}
+    factors = [factor for factor in judgement.depends_on if factor != PART]
+    for piece in judgement.pieces:
+        if piece.holds is part:
+            values = [named(key, value) for key in factors if (value := piece.value(key))]
+            by_part.setdefault(piece.part, {})[" ".join(values)] = None
+    texts: dict[str, None] = {}
+    for name, places in by_part.items():
+        where = " | ".join(filter(None, places))
+        alike = all(piece.holds is part for piece in judgement.pieces if piece.part == name)
+        if PART in judgement.depends_on:
+            texts[name if alike or not where else f"{name} ({where})"] = None
+        else:
+            texts |= dict.fromkeys(place or name for place in places)
+    return ", ".join(texts) or "nowhere"
 
 
 def _remains(judgement: Judgement) -> list[str]:
@@ -164,10 +186,6 @@ def _listed(pieces: Sequence[Piece], part: Part) -> str:
         where = " | ".join(situation for situation in dict.fromkeys(situations) if situation)
         texts.append((f"{name} ({where})" if where else name) if several or not where else where)
     return ", ".join(texts)
-
-
-def _join(words: Iterable[str]) -> str:
-    return ", ".join(words) or "nowhere"
 
 
 # -- rules of the measurements without training ---------------------------------------------------

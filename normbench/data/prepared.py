@@ -380,8 +380,7 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         for key, array in arrays.items():
             with replacing(temporary / f"{key}.npy") as file:
                 np.save(file, array)
-        trained_on = raw.train_images[: len(raw.train_images) - raw.validation]
-        mean, std = channel_statistics(trained_on)
+        mean, std = channel_statistics(raw.train_images[: len(raw.train_images) - raw.validation])
         meta: dict[str, Any] = {
             "format": FORMAT,
             "name": name,

@@ -97,6 +97,21 @@ def test_a_part_that_fails_everywhere_is_the_part_and_not_the_situation():
     assert separating(pieces) == ("part",)
 
 
+def test_a_part_is_named_once_with_its_places_and_alone_where_it_is_the_same_everywhere():
+    found = judge(
+        [
+            piece(True, "slow", init="torch_default"),
+            piece(True, "slow", init="he_normal"),
+            piece(True, "vanish", init="torch_default"),
+            piece(False, "vanish", init="he_normal"),
+        ]
+    )
+    assert found.depends_on == ("part", "init")
+    assert found.words == (
+        "on which part of it and init: holds slow, vanish (torch_default); fails vanish (he_normal)"
+    )
+
+
 def test_a_piece_outside_the_factor_is_called_by_its_part():
     pieces = [
         piece(True, "fewer operations"),
@@ -118,6 +133,8 @@ def test_open_pieces_stand_beside_the_decided_ones():
     assert found.words == (
         "holds: stabilizes (torch_default); open: stabilizes (he_normal), speeds up (he_normal)"
     )
+    more = judge([*found.pieces, piece(True, "speeds up", init="torch_default")])
+    assert more.words == "holds in 2 of 4; open: stabilizes (he_normal), speeds up (he_normal)"
     both = judge([*found.pieces, piece(False, "speeds up", init="torch_default")])
     assert both.verdict is DEPENDS
     assert "open: stabilizes (he_normal)" in both.words
