@@ -49,6 +49,15 @@ def test_the_page_goes_where_it_is_told_and_makes_the_way(cli, made, tmp_path):
     assert (tmp_path / "a/b/page.html").exists()
 
 
+def test_a_damaged_run_hides_no_other_run(cli, made, tmp_path):
+    first, *_ = sorted((tmp_path / "results" / "tiny").glob("*/DONE"))
+    first.write_bytes(b"")
+    done = cli("report", "tiny")
+    assert (done.code, done.err) == (0, "")
+    text = (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
+    assert "DONE is damaged" in text
+
+
 @pytest.mark.parametrize("out", [".", "", "folder", "folder/", ".."])
 def test_a_folder_that_is_there_takes_the_page(cli, made, tmp_path, monkeypatch, out):
     (tmp_path / "folder").mkdir()
