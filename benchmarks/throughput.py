@@ -3,9 +3,9 @@
     python -m benchmarks.throughput --mnist DIR --cifar DIR [mlp cnn experiment workers]
 
 mlp, cnn: seconds a run of a long experiment (start-up apart on both sides) against the plain script
-and Lightning. experiment: 4 norms x 8 seeds x 2 epochs as a whole, start-up included on both sides, the
-cache of prepared data empty; the plain script trains a quarter of the seeds, and its time counts four
-times. workers: one worker against as many as there are cores.
+and Lightning. experiment: 4 norms x 8 seeds x 2 epochs as a whole, start-up included on both
+sides, the cache of prepared data empty; the plain script trains a quarter of the seeds, and its
+time counts four times. workers: one worker against as many as there are cores.
 
 All contestants train the same network on the same images for as many steps, validate once an epoch
 and test once; normbench also probes at its default schedule. They take turns, and the accuracies

@@ -131,7 +131,7 @@ def train(
                 store.clear()
             elif told := what_becomes(store, experiment):
                 note(told)
-            found = carry_out(
+            result = carry_out(
                 experiment,
                 store,
                 dataset,
@@ -142,12 +142,12 @@ def train(
                 planned=lambda: processes.meanwhile("normbench.results.experiment"),
                 affords=affords,
             )
-        if found.outcome is not None:
-            found.outcome.signal = interrupts.signal
+        if result.outcome is not None:
+            result.outcome.signal = interrupts.signal
     finally:
         workers.close()
         store.unlock()
-    return found
+    return result
 
 
 def probe(
@@ -313,7 +313,7 @@ def claims(
     """
     from normbench.claims import CLAIMS, examine
     from normbench.claims.context import Context
-    from normbench.claims.studies import Place
+    from normbench.claims.studies import Origin
     from normbench.plan import unfinished
 
     known = sorted(CLAIMS[name].number for name in CLAIMS)
@@ -339,7 +339,7 @@ def claims(
             note=note,
         ),
         lambda experiment: prepare_data(experiment, data_dir, progress=progress, note=note),
-        Place(None if config is None else str(config), overrides, options),
+        Origin(None if config is None else str(config), overrides, options),
         quick=quick,
         say=say,
         left=lambda experiment: unfinished(experiment, results),
@@ -354,11 +354,13 @@ def report(
     results: str | Path = RESULTS,
     form: Literal["html", "png", "svg"] = "html",
     out: str | Path | None = None,
+    data_dir: str | Path | None = None,
 ) -> list[Path]:
     """Write experiments as one page, or their charts as pictures, and return the paths.
 
     out: the page's file or folder, or the pictures' folder; by default report.html and charts/ in
-    the experiment's own folder, for several experiments report-<names>.html in ``results``. Raises
+    the experiment's own folder, for several experiments report-<names>.html in ``results``.
+    data_dir: where the images that came out wrong are, for a config that shows some. Raises
     StoreError for an experiment that cannot be read or has no finished run, and, once everything
     is written, when the norms were not compared on equal terms; ConfigError for several that
     cannot be compared.
@@ -366,8 +368,8 @@ def report(
     from normbench.report.files import write
 
     comparisons = load_each([names] if isinstance(names, str) else names, results)
-    target = Path(out) if out is not None else None
-    files = write(comparisons, form, results_folder(results), target)
+    target, data = (None if path is None else Path(path) for path in (out, data_dir))
+    files = write(comparisons, form, results_folder(results), target, data)
     for comparison in comparisons:
         comparison.require_fairness()
     return files
@@ -384,5 +386,5 @@ def export(
     from normbench.store import read_results
 
     store = locate(results, name)
-    found = read_results(store.results, store.name, probes=False)
-    return exporters.export(found, to, Path(out) if out is not None else None)
+    saved = read_results(store.results, store.name, probes=False)
+    return exporters.export(saved, to, Path(out) if out is not None else None)

@@ -48,23 +48,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Places:
+class Folders:
     """Where to look."""
 
     results: Path
     data_dir: Path | None = None
 
 
-Found = Iterator[tuple[Level, str] | tuple[Level, str, str]]
-CHECKS: dict[str, Callable[[Places], Found]] = {}
+Answers = Iterator[tuple[Level, str] | tuple[Level, str, str]]
+CHECKS: dict[str, Callable[[Folders], Answers]] = {}
 
 
-def examine(places: Places) -> Iterator[Finding]:
+def examine(folders: Folders) -> Iterator[Finding]:
     """The findings of every check, in order. A check that fails is a finding itself."""
     for name, check in CHECKS.items():
         try:
-            for found in check(places):
-                yield Finding(name, *found)
+            for one in check(folders):
+                yield Finding(name, *one)
         except Exception as error:  # what is broken here is what is looked for
             remedy = REINSTALL
             if not isinstance(error, ImportError):
@@ -103,7 +103,7 @@ def examine_experiment(store: ExperimentStore, *, repair: bool = False) -> Itera
         yield Finding("results", "ok", text)
 
 
-def _check(function: Callable[[Places], Found]) -> Callable[[Places], Found]:
+def _check(function: Callable[[Folders], Answers]) -> Callable[[Folders], Answers]:
     CHECKS[function.__name__.strip("_")] = function
     return function
 
@@ -123,7 +123,7 @@ def _told(error: NormbenchError) -> tuple[Level, str, str]:
 
 
 @_check
-def _python(places: Places) -> Found:
+def _python(folders: Folders) -> Answers:
     text = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info < OLDEST_PYTHON:
         yield (
@@ -136,7 +136,7 @@ def _python(places: Places) -> Found:
 
 
 @_check
-def _packages(places: Places) -> Found:
+def _packages(folders: Folders) -> Answers:
     needed = [re.split(r"[^\w.-]", text)[0] for text in _requirements() if "extra ==" not in text]
     if missing := [name for name in needed if package_version(name) is None]:
         yield "problem", f"not installed: {', '.join(missing)}", REINSTALL
@@ -147,7 +147,7 @@ def _packages(places: Places) -> Found:
 
 
 @_check
-def _torch(places: Places) -> Found:
+def _torch(folders: Folders) -> Answers:
     try:
         import torch
     except Exception as error:
@@ -158,26 +158,26 @@ def _torch(places: Places) -> Found:
 
 
 @_check
-def _torchvision(places: Places) -> Found:
+def _torchvision(folders: Folders) -> Answers:
     from normbench.vision import mismatched, torchvision
 
     try:
-        found = torchvision()
+        library = torchvision()
     except Exception as error:
         yield "problem", f"cannot be imported: {_reason(error)}", REINSTALL
         return
     if mismatched():
         yield (
             "note",
-            f"{found.__version__}, whose compiled part does not match this torch",
+            f"{library.__version__}, whose compiled part does not match this torch",
             "nothing for normbench, which does without it; elsewhere `import torchvision` may fail",
         )
     else:
-        yield "ok", str(found.__version__)
+        yield "ok", str(library.__version__)
 
 
 @_check
-def _extras(places: Places) -> Found:
+def _extras(folders: Folders) -> Answers:
     for text in _requirements():
         extra = re.search(r"extra == ['\"](\w+)['\"]", text)
         if extra is None or extra[1] == "test":
@@ -198,7 +198,7 @@ def _requirements() -> list[str]:
 
 
 @_check
-def _devices(places: Places) -> Found:
+def _devices(folders: Folders) -> Answers:
     import torch
 
     yield "ok", f"cpu: {processor()}"
@@ -214,7 +214,7 @@ def _devices(places: Places) -> Found:
 
 
 @_check
-def _cores(places: Places) -> Found:
+def _cores(folders: Folders) -> Answers:
     cores = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     if usable < cores:
@@ -228,10 +228,10 @@ def _cores(places: Places) -> Found:
 
 
 @_check
-def _compiler(places: Places) -> Found:
+def _compiler(folders: Folders) -> Answers:
     names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
-    if found := next((path for name in names if (path := shutil.which(name))), None):
-        yield "ok", f"{found}, for torch.compile in `normbench cost`"
+    if compiler := next((path for name in names if (path := shutil.which(name))), None):
+        yield "ok", f"{compiler}, for torch.compile in `normbench cost`"
     else:
         hint = "install g++ or clang, or give `normbench cost` --no-compile"
         yield "note", "no C++ compiler, which torch.compile needs", hint
@@ -241,15 +241,15 @@ def _compiler(places: Places) -> Found:
 
 
 @_check
-def _data(places: Places) -> Found:
+def _data(folders: Folders) -> Answers:
     from normbench.data import DATASETS
-    from normbench.data.places import DATA_VARIABLE, is_read_only
+    from normbench.data.folders import DATA_VARIABLE, is_read_only
     from normbench.data.prepared import state
 
     for name in DATASETS.names():
-        if (found := state(name, places.data_dir)) is None:
+        if (located := state(name, folders.data_dir)) is None:
             continue
-        word, root, missing = found
+        word, root, missing = located
         if word != "absent":
             yield "ok", f"{name}: {word}" + (f" in {root}" if word == "found" else "")
         elif is_read_only(root):
@@ -267,11 +267,11 @@ def _data(places: Places) -> Found:
 
 
 @_check
-def _results(places: Places) -> Found:
+def _results(folders: Folders) -> Answers:
     from normbench.store import ExperimentStore, results_folder
     from normbench.store.experiment import absolute, experiments
 
-    results = results_folder(places.results)
+    results = results_folder(folders.results)
     try:
         names = experiments(results)
     except StoreError as error:
@@ -286,7 +286,7 @@ def _results(places: Places) -> Found:
             yield _told(error)
 
 
-def _experiment(store: ExperimentStore) -> Found:
+def _experiment(store: ExperimentStore) -> Answers:
     states: dict[str, int] = {}
     broken: list[StoreError] = []
     try:
@@ -315,11 +315,11 @@ def _experiment(store: ExperimentStore) -> Found:
 
 
 @_check
-def _disk(places: Places) -> Found:
-    from normbench.data.places import cache_root
+def _disk(folders: Folders) -> Answers:
+    from normbench.data.folders import cache_root
 
     notes: list[str] = []
-    for what, folder in (("results", places.results), ("cache", cache_root(notes.append))):
+    for what, folder in (("results", folders.results), ("cache", cache_root(notes.append))):
         here = folder.absolute()
         while not here.exists():
             here = here.parent

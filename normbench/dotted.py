@@ -8,13 +8,13 @@ from typing import Any
 
 def flatten_config(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value, for every leaf. An empty mapping is a leaf."""
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            found |= flatten_config(value, f"{prefix}{key}.")
+            leaves |= flatten_config(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            leaves[f"{prefix}{key}"] = value
+    return leaves
 
 
 def tuned_key(config: Mapping[str, Any]) -> str | None:

@@ -60,11 +60,11 @@ class Problem:
         return self._told(_excerpt(self.text, self.line, self.column))
 
     def _told(self, excerpt: list[str]) -> str:
-        place = _short(self.source or "")
+        where = _short(self.source or "")
         if self.line is not None:
-            place += f":{self.line}:{self.column}"
+            where += f":{self.line}:{self.column}"
         path, message = _short(self.path), _short(self.message)
-        head = "  ".join(part for part in (place, f"{path}: " if path else "") if part)
+        head = "  ".join(part for part in (where, f"{path}: " if path else "") if part)
         text = f"{head}{message}" if path else f"{head}  {message}"
         return "\n    ".join([text, *excerpt, *map(_short, self.hint.splitlines())])
 

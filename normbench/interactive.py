@@ -71,15 +71,15 @@ def train_visibly(train: Callable[P, ExperimentResult]) -> Callable[P, Result]:
     @functools.wraps(train)
     def visibly(*args: P.args, **kwargs: P.kwargs) -> Result:
         if kwargs.get("watch") is not None:
-            found = train(*args, **kwargs)
-            return Result(found.results, found.outcome)
+            result = train(*args, **kwargs)
+            return Result(result.results, result.outcome)
         with onlooker() as shown:
             callbacks: dict[str, Any] = {"progress": shown.loading, "note": shown.note}
             more: Any = {**callbacks, **kwargs, "watch": shown}
-            found = train(*args, **more)
-        assert found.outcome is not None
-        tell(found.name, found.outcome)
-        return Result(found.results, found.outcome)
+            result = train(*args, **more)
+        assert result.outcome is not None
+        tell(result.name, result.outcome)
+        return Result(result.results, result.outcome)
 
     return visibly
 
@@ -140,10 +140,10 @@ def recommend(*args: Any, **kwargs: Any) -> Recommendation:
     with onlooker() as shown:
         callbacks: dict[str, Any] = {"progress": shown.loading, "note": shown.note}
         callbacks["say"] = lambda _, what: shown.note(what)
-        found = recommending.recommend(*args, **{**callbacks, **kwargs, "watch": shown})
-    assert found.comparison.outcome is not None
-    tell(found.comparison.name, found.comparison.outcome)
-    return found
+        recommendation = recommending.recommend(*args, **{**callbacks, **kwargs, "watch": shown})
+    assert recommendation.comparison.outcome is not None
+    tell(recommendation.comparison.name, recommendation.comparison.outcome)
+    return recommendation
 
 
 train = train_visibly(api.train)

@@ -66,11 +66,11 @@ def encodable(text: str, encoding: str) -> str:
 def _encodable(letter: str, encoding: str) -> str:
     nearest = unicodedata.normalize("NFKD", letter)
     braille = "." if "\u2801" <= letter <= "\u28ff" else " " if letter == "\u2800" else ""
-    for found in (letter, _SUBSTITUTES.get(letter, ""), braille, nearest, nearest[:1]):
+    for sign in (letter, _SUBSTITUTES.get(letter, ""), braille, nearest, nearest[:1]):
         try:
-            found.encode(encoding)
+            sign.encode(encoding)
         except UnicodeEncodeError:
             continue
-        if found:
-            return found
+        if sign:
+            return sign
     return "?"

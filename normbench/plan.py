@@ -15,7 +15,7 @@ from normbench.store.run import point_label, run_name
 
 Role = Literal["report", "pilot", "tune", "best"]
 
-Place = tuple[str, tuple[Any, ...]]
+Cell = tuple[str, tuple[Any, ...]]
 """A norm, and the values of the sweep keys as tables show them."""
 
 
@@ -111,7 +111,7 @@ def _pilots(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
 
 
 def reporting(
-    experiment: ExperimentConfig, need: Mapping[Place, int] | None = None
+    experiment: ExperimentConfig, need: Mapping[Cell, int] | None = None
 ) -> list[PlannedRun]:
     """The runs for the tables at the values that the config gives.
 
@@ -120,7 +120,7 @@ def reporting(
     """
     return [
         PlannedRun(norm, sweep_point, seed, here.run({}, index, seed))
-        for sweep_point in experiment.points()
+        for sweep_point in experiment.sweep_points()
         for here in [experiment.at(sweep_point)]
         for seed, index, norm in _seeds_before_norms(experiment, sweep_point, need)
     ]
@@ -131,7 +131,7 @@ def _tuning(experiment: ExperimentConfig) -> Iterator[PlannedRun]:
     if experiment.tune is None:
         return
     labels = experiment.labels
-    for sweep_point in experiment.points():
+    for sweep_point in experiment.sweep_points():
         for value in experiment.tune.values:
             tuned = {experiment.tune.key: value}
             here = experiment.at({**sweep_point, **tuned})
@@ -155,7 +155,7 @@ def first_rung(experiment: ExperimentConfig) -> int:
 
 
 def rung_runs(
-    experiment: ExperimentConfig, left: Mapping[Place, tuple[Sequence[Any], int, int]]
+    experiment: ExperimentConfig, left: Mapping[Cell, tuple[Sequence[Any], int, int]]
 ) -> list[PlannedRun]:
     """More tuning runs of the values that are still in a search by halving.
 
@@ -165,9 +165,9 @@ def rung_runs(
         return []
     runs = []
     grid = {value: value for value in experiment.tune.values}
-    for sweep_point in experiment.points():
+    for sweep_point in experiment.sweep_points():
         for index, norm in enumerate(experiment.labels):
-            values, had, count = left[place(norm, sweep_point)]
+            values, had, count = left[cell(norm, sweep_point)]
             for value in values:
                 tuned = {experiment.tune.key: grid[value]}
                 here = experiment.at({**sweep_point, **tuned})
@@ -180,8 +180,8 @@ def rung_runs(
 
 def best_runs(
     experiment: ExperimentConfig,
-    chosen: Mapping[Place, Any],
-    need: Mapping[Place, int] | None = None,
+    chosen: Mapping[Cell, Any],
+    need: Mapping[Cell, int] | None = None,
 ) -> list[PlannedRun]:
     """The reporting runs at each norm's own best value.
 
@@ -195,38 +195,38 @@ def best_runs(
     grid = {value: value for value in experiment.tune.values}
     first = len(experiment.first_seeds)
     runs = []
-    for sweep_point in experiment.points():
+    for sweep_point in experiment.sweep_points():
         racing = []
         for index, norm in enumerate(experiment.labels):
-            own = chosen.get(place(norm, sweep_point), ())
+            own = chosen.get(cell(norm, sweep_point), ())
             several = isinstance(own, tuple)
             for value in own if several else (own,):
                 tuned = {key: grid[value]}
                 name = contender(norm, value) if several else norm
-                count = first if need is None else need[place(name, sweep_point)]
+                count = first if need is None else need[cell(name, sweep_point)]
                 racing.append((norm, index, tuned, experiment.at({**sweep_point, **tuned}), count))
         runs += [
             PlannedRun(norm, sweep_point, seed, here.run({}, index, seed), "best", tuned)
-            for place_, seed in enumerate(experiment.seed_list)
+            for nth, seed in enumerate(experiment.seed_list)
             for norm, index, tuned, here, count in racing
-            if place_ < count
+            if nth < count
         ]
     return runs
 
 
-def place(norm: str, sweep_point: Mapping[str, Any]) -> Place:
+def cell(norm: str, sweep_point: Mapping[str, Any]) -> Cell:
     """A norm at a sweep point, with the values as tables show them."""
     return norm, tuple(point_label(value) for value in sweep_point.values())
 
 
 def _seeds_before_norms(
-    experiment: ExperimentConfig, sweep_point: Mapping[str, Any], need: Mapping[Place, int] | None
+    experiment: ExperimentConfig, sweep_point: Mapping[str, Any], need: Mapping[Cell, int] | None
 ) -> Iterator[tuple[int, int, str]]:
     """(seed, index of the norm, norm): what is on disk at any moment already pairs up."""
     first = len(experiment.first_seeds)
     for count, seed in enumerate(experiment.seed_list):
         for index, norm in enumerate(experiment.labels):
-            if count < (first if need is None else need[place(norm, sweep_point)]):
+            if count < (first if need is None else need[cell(norm, sweep_point)]):
                 yield seed, index, norm
 
 

@@ -69,9 +69,9 @@ def expected(
             compute_on(run.config.runtime)
             started = Run(run.config, dataset)
             started.start_epoch()
-            point = points.index(dict(run.sweep_point))
+            sweep_point = points.index(dict(run.sweep_point))
             known = vars(theory_inputs(started))
-            rows.append({"point": point, "norm": run.norm, "theory_inputs": known})
+            rows.append({"sweep_point": sweep_point, "norm": run.norm, "theory_inputs": known})
         progress(len(plan), len(plan))
     table = propagation.theory_table(pd.DataFrame(rows), points)
     return propagation.Propagation(experiment.name, list(experiment.sweep), table)
@@ -80,7 +80,7 @@ def expected(
 def _plan(
     experiment: ExperimentConfig, seeds: int
 ) -> tuple[list[PlannedRun], list[dict[str, object]]]:
-    known, points = experiment.seed_list, experiment.points()
+    known, points = experiment.seed_list, experiment.sweep_points()
     plan = [
         PlannedRun(norm, sweep_point, seed, here.run({}, norm, seed))
         for sweep_point in points

@@ -61,7 +61,7 @@ def recommend(
     dataset = api.prepare_data(asked, data_dir, progress=progress, note=note)
     experiment, purse = plan_within(asked, spend, dataset, store, fresh=fresh)
     say(experiment, plan_text(experiment, purse))
-    found = api.train(
+    trained = api.train(
         experiment,
         results=results,
         data_dir=data_dir,
@@ -74,4 +74,4 @@ def recommend(
         note=note,
         affords=purse.affords,
     )
-    return of(found, purse)
+    return of(trained, purse)

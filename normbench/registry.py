@@ -106,7 +106,10 @@ class Registry(Generic[T]):
             raise self._broken[word]
         if word not in self._items:
             message = f"unknown {self.kind} {name!r}"
-            raise UnknownName(message, suggest(name, self.names()))
+            hint = suggest(name, self.names())
+            if name.endswith(".py"):
+                hint = f"say which {self.kind} of that file: {name}:NAME"
+            raise UnknownName(message, hint)
         return word
 
     def __getitem__(self, name: str) -> T:
@@ -122,11 +125,11 @@ class Registry(Generic[T]):
 
     def _load(self, reference: str) -> T:
         """The component behind a reference, the same object as long as its file is the same."""
-        found = components.load(reference)
-        key = (reference, found.sha256)
+        component = components.load(reference)
+        key = (reference, component.sha256)
         if key not in self._referenced:
             try:
-                self._referenced[key] = self._adapt(found.target, reference)
+                self._referenced[key] = self._adapt(component.target, reference)
             except TypeError as error:
                 raise components.NotLoaded(f"{reference}: {error}") from None
         return self._referenced[key]
@@ -151,9 +154,9 @@ class Registry(Generic[T]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
-            for point in importlib.metadata.entry_points(group=self._group):
-                if point.name not in self:
-                    self._install(point.name, point.value)
+            for entry_point in importlib.metadata.entry_points(group=self._group):
+                if entry_point.name not in self:
+                    self._install(entry_point.name, entry_point.value)
         except BaseException:
             self._discovered = False  # or half a registry would pass for a whole one
             raise

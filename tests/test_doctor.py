@@ -14,44 +14,44 @@ from tiny import experiment
 
 from normbench import doctor, vision
 from normbench.constants import RESULTS
-from normbench.doctor import CHECKS, Finding, Places, examine
+from normbench.doctor import CHECKS, Finding, Folders, examine
 from normbench.store import SCHEMA, ExperimentStore
 from normbench.store.files import REMEDY
 
 
-def found(check: str, places: Places) -> list[Finding]:
-    return [finding for finding in examine(places) if finding.check == check]
+def found(check: str, folders: Folders) -> list[Finding]:
+    return [finding for finding in examine(folders) if finding.check == check]
 
 
 @pytest.fixture
-def places(tmp_path) -> Places:
-    return Places(tmp_path / "results", tmp_path / "data")
+def folders(tmp_path) -> Folders:
+    return Folders(tmp_path / "results", tmp_path / "data")
 
 
 @pytest.fixture
 def only(monkeypatch):
     """The findings of one check alone."""
 
-    def run(check: str, places: Places) -> list[Finding]:
+    def run(check: str, folders: Folders) -> list[Finding]:
         monkeypatch.setattr(doctor, "CHECKS", {check: CHECKS[check]})
-        return list(examine(places))
+        return list(examine(folders))
 
     return run
 
 
-def test_a_machine_that_runs_these_tests_has_no_problem(places):
-    findings = list(examine(places))
+def test_a_machine_that_runs_these_tests_has_no_problem(folders):
+    findings = list(examine(folders))
     assert {finding.check for finding in findings} == set(CHECKS)
     assert not [finding for finding in findings if finding.level == "problem"]
     assert all(finding.remedy for finding in findings if finding.level != "ok")
 
 
 @pytest.mark.parametrize("module", ["torch", "torchvision"])
-def test_a_package_that_is_missing_is_a_problem_with_a_remedy(only, places, monkeypatch, module):
+def test_a_package_that_is_missing_is_a_problem_with_a_remedy(only, folders, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     vision.torchvision.cache_clear()
     try:
-        (finding,) = only(module, places)
+        (finding,) = only(module, folders)
     finally:
         vision.torchvision.cache_clear()
     assert finding.level == "problem"
@@ -59,13 +59,13 @@ def test_a_package_that_is_missing_is_a_problem_with_a_remedy(only, places, monk
     assert finding.remedy
 
 
-def test_a_check_that_fails_is_a_finding(monkeypatch, places):
-    def broken(places):
+def test_a_check_that_fails_is_a_finding(monkeypatch, folders):
+    def broken(folders):
         yield "ok", "first"
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(doctor, "CHECKS", {"broken": broken, "disk": CHECKS["disk"]})
-    findings = list(examine(places))
+    findings = list(examine(folders))
     assert [f.level for f in findings[:2]] == ["ok", "problem"]
     assert "OSError: the disk is gone" in findings[1].text
     assert findings[2].check == "disk"
@@ -86,51 +86,53 @@ def test_without_torch_numpy_or_pandas_everything_else_is_still_checked():
     assert levels["python"] == levels["disk"] == "ok"
 
 
-def test_a_torchvision_of_another_build_is_a_note(only, places, monkeypatch):
+def test_a_torchvision_of_another_build_is_a_note(only, folders, monkeypatch):
     monkeypatch.setattr(vision, "_declared", [object()])
-    (finding,) = only("torchvision", places)
+    (finding,) = only("torchvision", folders)
     assert finding.level == "note"
     assert "does not match this torch" in finding.text
 
 
-def test_fewer_cores_than_the_machine_has_and_too_many_threads_are_notes(only, places, monkeypatch):
+def test_fewer_cores_than_the_machine_has_and_too_many_threads_are_notes(
+    only, folders, monkeypatch
+):
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
-    cores, threads = only("cores", places)
+    cores, threads = only("cores", folders)
     assert (cores.level, cores.text) == ("note", "2 of 8 may be used")
     assert cores.remedy == "train with --jobs 2"
     assert (threads.level, "16" in threads.text) == ("note", True)
 
 
-def test_without_a_compiler_there_is_a_note(only, places, monkeypatch):
+def test_without_a_compiler_there_is_a_note(only, folders, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    (finding,) = only("compiler", places)
+    (finding,) = only("compiler", folders)
     assert finding.level == "note"
     assert "--no-compile" in finding.remedy
 
 
 @pytest.mark.parametrize(("free", "level"), [(1e7, "problem"), (1e9, "note"), (1e12, "ok")])
-def test_disk_space_is_judged(only, places, monkeypatch, free, level):
+def test_disk_space_is_judged(only, folders, monkeypatch, free, level):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(free))
-    assert {finding.level for finding in only("disk", places)} == {level}
+    assert {finding.level for finding in only("disk", folders)} == {level}
 
 
-def test_datasets_are_embedded_absent_incomplete_or_out_of_reach(only, places):
-    raw = places.data_dir / "MNIST" / "raw"
+def test_datasets_are_embedded_absent_incomplete_or_out_of_reach(only, folders):
+    raw = folders.data_dir / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    texts = [finding.text for finding in only("data", places)]
+    texts = [finding.text for finding in only("data", folders)]
     assert "digits: embedded" in texts
-    assert f"mnist: not in {places.data_dir}; fetched when first trained on" in texts
+    assert f"mnist: not in {folders.data_dir}; fetched when first trained on" in texts
     (raw / "train-images-idx3-ubyte").write_bytes(b"")
-    texts = [f.text for f in only("data", places) if f.level == "note"]
-    assert texts == [f"mnist: 3 of its files are missing in {places.data_dir}"]
-    places.data_dir.chmod(0o555)
-    notes = [f for f in only("data", places) if f.level == "note"]
+    texts = [f.text for f in only("data", folders) if f.level == "note"]
+    assert texts == [f"mnist: 3 of its files are missing in {folders.data_dir}"]
+    folders.data_dir.chmod(0o555)
+    notes = [f for f in only("data", folders) if f.level == "note"]
     assert len(notes) > 3
     assert all("cannot be written to" in f.text and "--data-dir" in f.remedy for f in notes)
-    places.data_dir.chmod(0o755)
+    folders.data_dir.chmod(0o755)
 
 
 def put(results: Path, name: str, **states: str) -> ExperimentStore:
@@ -144,27 +146,27 @@ def put(results: Path, name: str, **states: str) -> ExperimentStore:
     return store
 
 
-def test_results_are_counted_and_what_was_cut_off_is_told(only, places):
-    assert only("results", places)[0].text == f"no experiment in {places.results} yet"
-    places = Places(places.results / "with 'signs' and spaces")
-    store = put(places.results, "one", a="finished", b="finished", c="running")
+def test_results_are_counted_and_what_was_cut_off_is_told(only, folders):
+    assert only("results", folders)[0].text == f"no experiment in {folders.results} yet"
+    folders = Folders(folders.results / "with 'signs' and spaces")
+    store = put(folders.results, "one", a="finished", b="finished", c="running")
     (store.path / "a" / ".manifest.json.1.tmp").write_text("")
-    counted, cut, left = only("results", places)
+    counted, cut, left = only("results", folders)
     assert (counted.level, counted.text) == ("ok", "one: 2 finished, 1 running")
     assert (cut.level, left.level) == ("note", "note")
     assert cut.text == "one: cut off while they ran: 1 of 3"
     assert left.text == "one: half-written files, left by a crash: 1"
     subprocess.run(left.remedy, shell=True, check=True)
-    assert [f.level for f in only("results", places)] == ["ok", "note"]
+    assert [f.level for f in only("results", folders)] == ["ok", "note"]
     assert (store.path / "a" / "manifest.json").exists()
 
 
-def test_an_experiment_in_use_has_nothing_to_clean_up(only, places):
-    store = put(places.results, "one", c="running")
+def test_an_experiment_in_use_has_nothing_to_clean_up(only, folders):
+    store = put(folders.results, "one", c="running")
     (store.path / ".x.tmp").write_text("")
     store.lock()
     try:
-        assert [f.level for f in only("results", places)] == ["ok"]
+        assert [f.level for f in only("results", folders)] == ["ok"]
     finally:
         store.unlock()
 
@@ -177,29 +179,29 @@ def test_an_experiment_in_use_has_nothing_to_clean_up(only, places):
         (json.dumps({"schema": SCHEMA + 1, "state": "x"}), "upgrade normbench to read it"),
     ],
 )
-def test_what_cannot_be_read_is_a_problem_with_its_own_remedy(only, places, content, remedy):
-    store = put(places.results, "one", a="finished", b="finished")
+def test_what_cannot_be_read_is_a_problem_with_its_own_remedy(only, folders, content, remedy):
+    store = put(folders.results, "one", a="finished", b="finished")
     (store.path / "b" / "manifest.json").write_text(content)
-    findings = only("results", places)
+    findings = only("results", folders)
     assert [f.level for f in findings] == ["ok", "problem"]
     assert "b/manifest.json" in findings[1].text
     assert findings[1].remedy == remedy
 
 
-def test_looking_whether_an_experiment_is_in_use_makes_nothing(only, places):
-    store = put(places.results, "one", a="finished")
+def test_looking_whether_an_experiment_is_in_use_makes_nothing(only, folders):
+    store = put(folders.results, "one", a="finished")
     before = sorted(store.path.rglob("*"))
-    assert [f.level for f in only("results", places)] == ["ok"]
+    assert [f.level for f in only("results", folders)] == ["ok"]
     assert sorted(store.path.rglob("*")) == before
 
 
-def test_an_installation_is_not_blamed_for_what_is_on_disk(monkeypatch, places):
-    def broken(places):
+def test_an_installation_is_not_blamed_for_what_is_on_disk(monkeypatch, folders):
+    def broken(folders):
         yield "ok", "first"
         raise PermissionError("closed")
 
     monkeypatch.setattr(doctor, "CHECKS", dict.fromkeys(("data", "results", "disk"), broken))
-    problems = [found for found in examine(places) if found.level == "problem"]
+    problems = [found for found in examine(folders) if found.level == "problem"]
     assert [found.check for found in problems] == ["data", "results", "disk"]
     for found in problems:
         assert "readable" in found.remedy
@@ -211,4 +213,4 @@ def test_results_are_looked_for_upward_as_every_verb_does(tmp_path, digits, monk
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
-    assert [finding.text for finding in only("results", Places(RESULTS))] == ["tiny: 4 finished"]
+    assert [finding.text for finding in only("results", Folders(RESULTS))] == ["tiny: 4 finished"]

@@ -15,18 +15,18 @@ from normbench.analysis.rule import LEADER, METRICS, SIMILAR, TOO_FEW, WORSE, Ve
 from normbench.analysis.sequential import (
     Gap,
     Looks,
-    Point,
+    RacedRuns,
     Standing,
     fixed,
     gap,
     margin_of,
     needed_for,
-    point_of,
+    raced_runs,
     replay,
 )
 
 COLUMNS = (
-    *("norm", "metric", "place", "in_set", "seeds", "value", "difference", "ci_low", "ci_high"),
+    *("norm", "metric", "rank", "in_set", "seeds", "value", "difference", "ci_low", "ci_high"),
     *("interval", "p_value", "verdict", "more_seeds", "look"),
 )
 """The columns of a best set; the sweep keys stand after the first."""
@@ -53,7 +53,7 @@ def best_set(
     outcome: rows of ``convergence.outcomes`` for one target. order: the seeds as they were trained,
     ascending by default. Returns, by sweep point and the leader first, the columns
 
-    - norm, <keys>, metric; place: 0 for the leader, then those that may be best or are similar,
+    - norm, <keys>, metric; rank: 0 for the leader, then those that may be best or are similar,
       then the others, each by value; norms without any outcome come last;
     - in_set: may be best, as far as is known;
     - seeds: outcomes of the norm; value: their mean, in steps their median;
@@ -78,69 +78,69 @@ def best_set(
     columns = [COLUMNS[0], *keys, *COLUMNS[1:]]
     code, points = sweep_points(outcome, keys)
     rows: list[dict[str, Any]] = []
-    for place in range(len(points)):
-        part = outcome[code == place]
+    for index in range(len(points)):
+        part = outcome[code == index]
         present = [norm for norm in norms if (part["norm"] == norm).any()]
         seeds = sorted(part["seed"].unique()) if order is None else list(order)
         here = looks or fixed(len(seeds), alpha)
-        point = point_of(part, present, METRICS[rule.metric], seeds)
+        runs = raced_runs(part, present, METRICS[rule.metric], seeds)
         if looks is None:
-            point.known[:] = True
-        standing = replay(point, rule, here, len(points))
-        named = dict(zip(keys, points.iloc[place].tolist(), strict=True)) if keys else {}
-        found = sorted(_rows(point, standing, rule, here, len(points)), key=_rank(rule))
-        for at, row in enumerate(found):
+            runs.known[:] = True
+        standing = replay(runs, rule, here, len(points))
+        named = dict(zip(keys, points.iloc[index].tolist(), strict=True)) if keys else {}
+        ranked = sorted(_rows(runs, standing, rule, here, len(points)), key=_rank(rule))
+        for at, row in enumerate(ranked):
             norm = present[row["norm"]]
-            rows.append({**row, **named, "norm": norm, "metric": rule.metric, "place": at})
+            rows.append({**row, **named, "norm": norm, "metric": rule.metric, "rank": at})
     return pd.DataFrame(rows, columns=columns)
 
 
 def _rows(
-    point: Point, standing: Standing, rule: VerdictRule, looks: Looks, points: int
+    runs: RacedRuns, standing: Standing, rule: VerdictRule, looks: Looks, points: int
 ) -> list[dict[str, Any]]:
     """The rows of one point, the norms by their positions."""
     metric = METRICS[rule.metric]
-    count = point.scores.shape[1]
+    count = runs.scores.shape[1]
     order = [*standing.order, *(norm for norm in range(count) if norm not in standing.order)]
     sign = 1.0 if metric.higher_is_better else -1.0
     rows = []
-    for place, norm in enumerate(order):
+    for rank, norm in enumerate(order):
         look = standing.decided.get(norm, standing.look)
         at = max(look, 0)
         seeds, alpha = looks.seeds[at], looks.alpha[at] / points
         family = standing.family[at] if standing.family else 1
-        own = point.scores[:seeds, norm]
+        own = runs.scores[:seeds, norm]
         own = own[~np.isnan(own)]
         eliminated, ranked = norm in standing.decided, norm in standing.order
-        found, more, verdict = Gap(), np.nan, LEADER
+        to_leader, more, verdict = Gap(), np.nan, LEADER
         if not ranked:
             # Before the first look, or without any outcome.
             verdict = f"{TOO_FEW} (needs {needed_for(max(count, 2), alpha)})"
             if standing.look < 0:
                 verdict = f"{TOO_FEW} (needs {looks.seeds[0]})"
-        elif place:
+        elif rank:
             leader = order[0]
-            found = gap(point, norm, leader, seeds, metric, alpha / family)
-            _align(found, eliminated)
-            more = np.nan if eliminated else _more(found, family, alpha)
-            if found.within(margin_of(rule, point.scores[:seeds, leader])):
+            to_leader = gap(runs, norm, leader, seeds, metric, alpha / family)
+            _align(to_leader, eliminated)
+            more = np.nan if eliminated else _more(to_leader, family, alpha)
+            if to_leader.within(margin_of(rule, runs.scores[:seeds, leader])):
                 verdict = SIMILAR
             elif eliminated:
                 verdict = WORSE
             else:
                 need = needed_for(len(standing.racing), alpha)
-                verdict = open_word(found.pairs, found.informative, need, metric)
-        low, high = sorted((sign * found.low, sign * found.high))
+                verdict = open_word(to_leader.pairs, to_leader.informative, need, metric)
+        low, high = sorted((sign * to_leader.low, sign * to_leader.high))
         rows.append(
             {
                 "norm": norm,
                 "in_set": not eliminated,
                 "seeds": len(own),
                 "value": _value(own, metric.ranked) * sign if len(own) else np.nan,
-                "difference": sign * found.difference if place else 0.0 if ranked else np.nan,
+                "difference": sign * to_leader.difference if rank else 0.0 if ranked else np.nan,
                 "ci_low": low,
                 "ci_high": high,
-                "interval": found.interval if place or not ranked else "",
+                "interval": to_leader.interval if rank or not ranked else "",
                 "p_value": standing.p_value[norm],
                 "verdict": verdict,
                 "more_seeds": more,
@@ -171,24 +171,24 @@ def _value(own: np.ndarray, ranked: bool) -> float:
     return float(middle[0] if middle[0] == middle[1] else (middle[0] + middle[1]) / 2)
 
 
-def _align(found: Gap, eliminated: bool) -> None:
+def _align(gap: Gap, eliminated: bool) -> None:
     """Let the interval say what the elimination said."""
-    if found.interval != "simultaneous":
+    if gap.interval != "simultaneous":
         return
     if not eliminated:
-        found.low, found.high = min(found.low, 0.0), max(found.high, 0.0)
-    elif found.low >= 0 or found.difference >= 0:
-        found.low = found.high = np.nan
-        found.interval = "eliminated by another norm than the leader"
+        gap.low, gap.high = min(gap.low, 0.0), max(gap.high, 0.0)
+    elif gap.low >= 0 or gap.difference >= 0:
+        gap.low = gap.high = np.nan
+        gap.interval = "eliminated by another norm than the leader"
     else:
-        found.high = min(found.high, float(np.nextafter(0, -1)))
+        gap.high = min(gap.high, float(np.nextafter(0, -1)))
 
 
-def _more(found: Gap, family: int, alpha: float) -> float:
-    if not (found.sd > 0 and np.isfinite(found.difference) and found.difference):
+def _more(gap: Gap, family: int, alpha: float) -> float:
+    if not (gap.sd > 0 and np.isfinite(gap.difference) and gap.difference):
         return np.nan
     try:
-        needed = seeds_for(found.difference / found.sd, family, alpha)
+        needed = seeds_for(gap.difference / gap.sd, family, alpha)
     except OverflowError:
         return np.nan
-    return float(max(needed - found.pairs, 1))
+    return float(max(needed - gap.pairs, 1))

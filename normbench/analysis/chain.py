@@ -50,10 +50,10 @@ def growths(
         q, c = after_weights(
             passed, gain, centered=centered_weights and not first, bias=bias_variance * (not first)
         )
-        found = through(q, max(c, 0.0), act, law, batch_size, group_size)
-        if found is None or not np.isfinite([found.square, found.slope]).all():
+        ratios = through(q, max(c, 0.0), act, law, batch_size, group_size)
+        if ratios is None or not np.isfinite([ratios.square, ratios.slope]).all():
             return None
-        passed = found
+        passed = ratios
         out.append(passed.square)
         slopes.append(passed.slope)
     with np.errstate(divide="ignore"):

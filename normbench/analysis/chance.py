@@ -30,5 +30,4 @@ def at_chance(
         noise = STANDARD_ERRORS * np.sqrt(chance * (1.0 - chance) / examples)
         margin = np.maximum(margin, noise)
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.bool_] = known <= chance + margin
-    return found
+        return known <= chance + margin

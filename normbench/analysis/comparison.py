@@ -49,16 +49,17 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each run stands in the cube [point, norm, place of its seed within the point]."""
+    """Where each run stands in the cube [sweep point, norm, rank of its seed there]."""
 
-    point: Ints
+    sweep_point: Ints
     norm: Ints
     seed: Ints
     shape: tuple[int, int, int]
 
     def cube(self, column: pd.Series) -> Floats:
         values = np.full(self.shape, np.nan)
-        values[self.point, self.norm, self.seed] = column.to_numpy(dtype=float, na_value=np.nan)
+        at = self.sweep_point, self.norm, self.seed
+        values[at] = column.to_numpy(dtype=float, na_value=np.nan)
         return values
 
 
@@ -133,13 +134,13 @@ def compare(
     layout, points = lay_out(outcome, norms, keys)
     first, second = _comparisons(list(norms), baseline, all_pairs)
     present = np.zeros(layout.shape[:2], dtype=bool)
-    present[layout.point, layout.norm] = True
+    present[layout.sweep_point, layout.norm] = True
     planned = present[:, first] & present[:, second]  # [P, K]
     mixed = _mixed(outcome, layout, first, second)
 
     judged = [rule.metric] if rule else []
     parts = []
-    for place, name in enumerate(dict.fromkeys([*judged, *metrics])):
+    for order, name in enumerate(dict.fromkeys([*judged, *metrics])):
         require(outcome, [name], "outcomes")
         done = outcome["reached"] | outcome["censored"] | outcome["auc"].notna()
         if outcome[name].isna().all() and done.any():
@@ -162,18 +163,18 @@ def compare(
         else:
             part["detectable"] = np.nan
             part.loc[part["interval"] == "", "interval"] = UNADJUSTED
-        part["metric"], part["place"] = name, place
-        part["point"], part["pair"] = (index.ravel() for index in np.indices(planned.shape))
+        part["metric"], part["order"] = name, order
+        part["sweep_point"], part["pair"] = (index.ravel() for index in np.indices(planned.shape))
         parts.append(part[planned.ravel()])
     columns = [*COLUMNS[:2], *keys, *COLUMNS[2:]]
     if not parts:
         return pd.DataFrame(columns=columns)
-    table = pd.concat(parts).sort_values(["point", "place", "pair"], kind="stable")
+    table = pd.concat(parts).sort_values(["sweep_point", "order", "pair"], kind="stable")
     names = np.array(list(norms), dtype=object)
     table["norm"] = names[np.asarray(first, dtype=int)[table["pair"]]]
     table["baseline"] = names[np.asarray(second, dtype=int)[table["pair"]]]
     for key in keys:
-        table[key] = points[key].take(table["point"].to_numpy()).to_numpy()
+        table[key] = points[key].take(table["sweep_point"].to_numpy()).to_numpy()
     return table[columns].reset_index(drop=True)
 
 
@@ -192,19 +193,19 @@ def lay_out(
 
     Ranked within the point, so that sweep points with different seeds do not blow up the cube.
     """
-    point, points = sweep_points(outcome, keys)
+    sweep_point, points = sweep_points(outcome, keys)
     norm = norm_codes(outcome, norms)
     every_seed, seed_code = np.unique(outcome["seed"].to_numpy(), return_inverse=True)
-    cell, place = np.unique(point * max(len(every_seed), 1) + seed_code, return_inverse=True)
+    cell, entry = np.unique(sweep_point * max(len(every_seed), 1) + seed_code, return_inverse=True)
     start = np.searchsorted(cell, np.arange(len(points)) * max(len(every_seed), 1))
-    seed = place - start[point]
+    seed = entry - start[sweep_point]
     shape = (len(points), len(norms), int(seed.max()) + 1 if len(seed) else 0)
-    taken = np.ravel_multi_index((point, norm, seed), shape) if len(seed) else seed
+    taken = np.ravel_multi_index((sweep_point, norm, seed), shape) if len(seed) else seed
     values, times = np.unique(taken, return_counts=True)
     if (times > 1).any():
         row = outcome.iloc[int(np.flatnonzero(taken == values[times > 1][0])[0])]
         raise ValueError(f"norm {row['norm']!r} has two runs with seed {row['seed']} at one point")
-    return Layout(point, norm, seed, shape), points
+    return Layout(sweep_point, norm, seed, shape), points
 
 
 def _comparisons(norms: list[str], baseline: str, all_pairs: bool) -> tuple[list[int], list[int]]:
@@ -266,22 +267,22 @@ def _reasons(d: Floats, need: int, metric: Metric, mixed: Words) -> list[str]:
         spread = d.max(axis=1) - d.min(axis=1)
     largest = np.where(np.isfinite(d), np.abs(d), 0.0).max(axis=1)
     flat = (spread <= 1e-12 * largest) | (d == d[:, :1]).all(axis=1)
-    found = []
+    reasons = []
     for informative, same, mixture in zip(differ, flat, mixed, strict=True):
         if pairs < need:
-            found.append(f"needs {need} pairs")
+            reasons.append(f"needs {need} pairs")
         elif informative == 0:
-            found.append("no pair differs")
+            reasons.append("no pair differs")
         elif same:
-            found.append("all pairs differ by the same amount")
+            reasons.append("all pairs differ by the same amount")
         elif metric.ranked:
-            found.append("")
+            reasons.append("")
         elif mixture:
-            found.append(mixture)
+            reasons.append(mixture)
         else:
             few = informative < need
-            found.append(f"{pairs - informative} of {pairs} pairs tie" if few else "")
-    return found
+            reasons.append(f"{pairs - informative} of {pairs} pairs tie" if few else "")
+    return reasons
 
 
 def _mixed(outcome: pd.DataFrame, layout: Layout, first: list[int], second: list[int]) -> Words:
@@ -321,8 +322,8 @@ def _median(score: Floats) -> Floats:
     known = (~np.isnan(score)).sum(axis=2)
     if not score.shape[2]:
         return np.full(score.shape[:2], np.nan)
-    places = [np.maximum((known - 1) // 2, 0), np.minimum(known // 2, score.shape[2] - 1)]
-    low, high = (np.take_along_axis(ordered, p[..., None], axis=2)[..., 0] for p in places)
+    indices = [np.maximum((known - 1) // 2, 0), np.minimum(known // 2, score.shape[2] - 1)]
+    low, high = (np.take_along_axis(ordered, p[..., None], axis=2)[..., 0] for p in indices)
     return np.where(known > 0, (low + high) / 2, np.nan)
 
 

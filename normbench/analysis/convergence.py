@@ -151,17 +151,6 @@ def outcomes(
     return pd.concat(parts, ignore_index=True)
 
 
-def convergence_table(
-    runs: pd.DataFrame,
-    curves: pd.DataFrame,
-    targets: Sequence[float],
-    keys: Sequence[str],
-    norms: Sequence[str],
-) -> pd.DataFrame:
-    """``tabulate(outcomes(runs, curves, targets), keys, norms)``: see both."""
-    return tabulate(outcomes(runs, curves, targets), keys, norms)
-
-
 def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -> pd.DataFrame:
     """The convergence table: a row for each sweep point, norm and target, in that order.
 
@@ -232,9 +221,10 @@ def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -
     table["auc_mean"] = work["auc"].mean()
     table["budget_steps"] = work["budget_steps"].max()
     table["restricted_mean_steps"] = work["restricted"].mean()
-    spent = _floats(work["spent"].sum(min_count=1))
-    with np.errstate(divide="ignore"):
-        table["expected_running_time"] = spent / _floats(table["reached"])
+    spent, reached = _floats(work["spent"].sum(min_count=1)), _floats(table["reached"])
+    with np.errstate(divide="ignore", invalid="ignore"):  # spent is 0 where all diverged at step 0
+        cost = np.where((reached == 0) & (spent == 0), np.inf, spent / reached)
+    table["expected_running_time"] = cost
 
     code = table.index.to_numpy()
     rest, target_code = np.divmod(code, max(len(targets), 1))

@@ -71,13 +71,13 @@ def mean_cosines(
         angle = above / (gains[0] * share + bias_variance)
     correlation = np.clip(angle, -1, 1)
     variance = gains[0] * float(squares.mean()) + bias_variance
-    found = []
+    cosine = []
     for layer in range(depth):
         scale = 1.0 if statistics != "none" and placement == "pre" else variance
         cosines, product, mean = _map(phi, scale)
         passed = np.interp(np.arccos(correlation), np.arccos(cosines), product)
         square = float(product[0])  # at an angle of 0
-        found.append(float(np.mean(passed)) / square if square > 0 else np.nan)
+        cosine.append(float(np.mean(passed)) / square if square > 0 else np.nan)
         if layer + 1 == depth:
             break
         if statistics != "none" and placement == "post":
@@ -86,7 +86,7 @@ def mean_cosines(
         gain = gains[layer + 1]
         variance = gain * square + bias_variance
         correlation = np.clip((gain * passed + bias_variance) / variance, -1, 1)
-    return np.array(found)
+    return np.array(cosine)
 
 
 def _settled(phi: Function, placement: str, gain: float, size: int | None) -> float:

@@ -94,22 +94,22 @@ def _lines(
     require(runs, columns, "runs")
     require(curves, ["run", "step", metric], "curves")
     kept = runs[runs["state"].isin(OUTCOME_STATES)].reset_index(drop=True)
-    point, points = sweep_points(kept, keys)
+    sweep_point, points = sweep_points(kept, keys)
     norm = norm_codes(kept, norms)
-    place = pd.Index(kept["run"]).get_indexer(pd.Index(curves["run"]))
-    used = curves[place >= 0].assign(place=place[place >= 0])
-    for code in np.unique(np.where(norm >= 0, point * len(norms) + norm, -1)):
+    row = pd.Index(kept["run"]).get_indexer(pd.Index(curves["run"]))
+    used = curves[row >= 0].assign(row=row[row >= 0])
+    for code in np.unique(np.where(norm >= 0, sweep_point * len(norms) + norm, -1)):
         if code < 0:
             continue
         at, which = divmod(int(code), len(norms))
-        members = np.flatnonzero((point == at) & (norm == which))
-        own = used[used["place"].isin(members)]
+        members = np.flatnonzero((sweep_point == at) & (norm == which))
+        own = used[used["row"].isin(members)]
         # A norm whose runs all diverged has no evaluation of its own after that.
         steps = np.union1d(
-            used.loc[used["place"].isin(np.flatnonzero(point == at)), "step"],
+            used.loc[used["row"].isin(np.flatnonzero(sweep_point == at)), "step"],
             kept["steps_planned"].iloc[members].dropna(),
         ).astype(np.int64)
-        values = own.pivot(index="step", columns="place", values=metric)
+        values = own.pivot(index="step", columns="row", values=metric)
         values = values.reindex(index=steps, columns=members)
         filled = _after_divergence(values, kept.iloc[members], metric).dropna(how="all")
         seeds = kept["seed"].iloc[members].to_numpy() if "seed" in kept else members
@@ -157,11 +157,11 @@ def layer_series(
     probes = probes.assign(**lacking)
     require(probes, ["run", "step", *quantities], "probes")
     kept = runs[runs["state"].isin(OUTCOME_STATES) & runs["norm"].isin(list(norms))]
-    point, points = sweep_points(kept, keys)
-    kept = kept.assign(point=point, place=norm_codes(kept, norms))
-    used = probes.merge(kept[["run", "point", "place"]], on="run")
+    sweep_point, points = sweep_points(kept, keys)
+    kept = kept.assign(sweep_point=sweep_point, norm_code=norm_codes(kept, norms))
+    used = probes.merge(kept[["run", "sweep_point", "norm_code"]], on="run")
     rows = []
-    for (at, which), own in used.groupby(["point", "place"]):
+    for (at, which), own in used.groupby(["sweep_point", "norm_code"]):
         steps = np.unique(own["step"])
         chosen = set(steps[thinned(len(steps), MOST_STEPS)])
         for step, group in own[own["step"].isin(chosen)].groupby("step"):
@@ -170,7 +170,7 @@ def layer_series(
                 pd.DataFrame([v if np.ndim(v) else np.full(depth, v) for v in group[name]])
                 for name in quantities
             ]
-            values = [found.median().to_numpy() for found in stacked]
+            values = [layers.median().to_numpy() for layers in stacked]
             known = np.min([f.count() for f in stacked if f.notna().any(axis=None)], axis=0)
             labels = [norms[which], *points.iloc[at].tolist(), step]
             rows += [

@@ -52,8 +52,8 @@ def fairness(runs: pd.DataFrame, keys: Sequence[str]) -> Fairness:
     require(
         runs, ["run", "seed", "backbone_sha256", "batch_order_sha256", "epochs_started"], "runs"
     )
-    point, _ = sweep_points(runs, keys)
-    by = {"point": point, "seed": runs["seed"].to_numpy()}
+    sweep_point, _ = sweep_points(runs, keys)
+    by = {"sweep_point": sweep_point, "seed": runs["seed"].to_numpy()}
     backbone, compared = _differing(by, runs["backbone_sha256"])
     by["epochs"] = runs["epochs_started"].to_numpy()
     batches, _ = _differing(by, runs["batch_order_sha256"])

@@ -95,7 +95,7 @@ def flip_interval(differences: Floats, alpha: float = 0.05) -> tuple[Floats, Flo
         flipped = (random_signs(pairs) < 0).astype(float)
     patterns = flipped.shape[1]
     size = flipped.sum(axis=0)
-    place = math.floor(alpha * (patterns + 1) + 1e-9) - 1
+    index = math.floor(alpha * (patterns + 1) + 1e-9) - 1
     low, high = np.empty(groups), np.empty(groups)
     for part in chunks(groups, patterns, _CHUNK):
         inside = differences[part] @ flipped
@@ -104,9 +104,9 @@ def flip_interval(differences: Floats, alpha: float = 0.05) -> tuple[Floats, Flo
             inside, outside = inside / size, outside / (pairs - size)
         inside = np.where(size > 0, inside, outside)
         outside = np.where(size < pairs, outside, inside)
-        low[part] = np.partition(np.minimum(inside, outside), place, axis=1)[:, place]
-        high[part] = np.partition(np.maximum(inside, outside), patterns - 1 - place, axis=1)[
-            :, patterns - 1 - place
+        low[part] = np.partition(np.minimum(inside, outside), index, axis=1)[:, index]
+        high[part] = np.partition(np.maximum(inside, outside), patterns - 1 - index, axis=1)[
+            :, patterns - 1 - index
         ]
     return low, high
 
@@ -147,18 +147,18 @@ def bootstrap_t(differences: Floats, alpha: float) -> tuple[Floats, Floats]:
     weights = _bootstrap_weights(pairs)
     skewed = skewness(differences) > SKEWED
     levels = (alpha, alpha * SKEWED_SHARE)
-    places = [max(math.floor(level / 2 * (RESAMPLES + 1)) - 1, 0) for level in levels]
+    indices = [max(math.floor(level / 2 * (RESAMPLES + 1)) - 1, 0) for level in levels]
     students = [float(_student(pairs, level)) for level in levels]
-    order = sorted({*places, *(RESAMPLES - 1 - place for place in places)})
+    order = sorted({*indices, *(RESAMPLES - 1 - index for index in indices)})
     low, high = np.empty(groups), np.empty(groups)
     for part in chunks(groups, RESAMPLES, _BOOTSTRAP_CHUNK):
         t = np.partition(_studentized(differences[part] - mean[part, None], weights), order, axis=1)
-        for rows, place, student in zip((~skewed, skewed), places, students, strict=True):
+        for rows, index, student in zip((~skewed, skewed), indices, students, strict=True):
             chosen = np.flatnonzero(rows[part]) + (part.start or 0)
             if not len(chosen):
                 continue
             within = chosen - (part.start or 0)
-            lower, upper = t[within, place], t[within, RESAMPLES - 1 - place]
+            lower, upper = t[within, index], t[within, RESAMPLES - 1 - index]
             lower = np.where(np.isfinite(lower), lower, -student)
             upper = np.where(np.isfinite(upper), upper, student)
             low[chosen] = mean[chosen] - upper * error[chosen]
@@ -232,7 +232,7 @@ def shift(differences: Floats) -> Floats:
     known = (~np.isnan(averages)).sum(axis=1)
     row = np.arange(len(averages))
     last = averages.shape[1] - 1
-    middle = [averages[row, np.clip(place, 0, last)] for place in ((known - 1) // 2, known // 2)]
+    middle = [averages[row, np.clip(index, 0, last)] for index in ((known - 1) // 2, known // 2)]
     with np.errstate(invalid="ignore"):
         value = np.where(middle[0] == middle[1], middle[0], (middle[0] + middle[1]) / 2)
     value[known == 0] = 0.0
@@ -257,16 +257,16 @@ def shift_interval(differences: Floats, alpha: float = 0.05) -> tuple[Floats, Fl
     estimate = shift(differences)
     row = np.arange(groups)
 
-    def candidate(place: NDArray[np.int64]) -> Floats:
+    def candidate(index: NDArray[np.int64]) -> Floats:
         """Even places are gaps, odd ones averages: gap 0, average 0, gap 1, ..."""
-        left = front[row, np.clip((place - 1) // 2, 0, np.maximum(count - 1, 0))]
-        right = front[row, np.clip(place // 2, 0, np.maximum(count - 1, 0))]
+        left = front[row, np.clip((index - 1) // 2, 0, np.maximum(count - 1, 0))]
+        right = front[row, np.clip(index // 2, 0, np.maximum(count - 1, 0))]
         value = (left + right) / 2
-        value = np.where(place <= 0, front[row, 0] - 1.0, value)
-        return np.where(place >= 2 * count, left + 1.0, value)
+        value = np.where(index <= 0, front[row, 0] - 1.0, value)
+        return np.where(index >= 2 * count, left + 1.0, value)
 
-    def kept(place: NDArray[np.int64]) -> NDArray[np.bool_]:
-        value = np.where(count > 0, candidate(place), 0.0)
+    def kept(index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        value = np.where(count > 0, candidate(index), 0.0)
         return sign_flip_p(signed_ranks(differences - value[:, None])) > alpha
 
     below = (front < estimate[:, None]) & (np.arange(front.shape[1]) < count[:, None])

@@ -36,8 +36,8 @@ def pivot(table: pd.DataFrame, metric: str, by: str, keys: Sequence[str] = ()) -
     row_key = ["norm", *others]
     rows = table[row_key].drop_duplicates()
     rank = {norm: index for index, norm in enumerate(dict.fromkeys(table["norm"]))}
-    point, _ = sweep_points(rows, others)
-    rows = rows.assign(_point=point, _norm=rows["norm"].map(rank))
+    sweep_point, _ = sweep_points(rows, others)
+    rows = rows.assign(_point=sweep_point, _norm=rows["norm"].map(rank))
     rows = rows.sort_values(["_point", "_norm"])[row_key]
     wide = table.assign(_column=column).pivot(index=row_key, columns="_column", values=metric)
     index = pd.MultiIndex.from_frame(rows) if others else pd.Index(rows["norm"], name="norm")

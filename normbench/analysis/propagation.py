@@ -51,7 +51,7 @@ class Propagation:
 def table(measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row a sweep point, norm and step, in the order of the measurements.
 
-    measurements: one row a run and step, with norm, point (index into ``points``, the sweep
+    measurements: one row a run and step, with norm, sweep_point (index into ``points``, the sweep
     values), step, signals (quantity -> [L], or None where the run had diverged) and theory_inputs
     (the arguments of ``expected``). Columns:
 
@@ -74,8 +74,9 @@ def table(measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd
     example_cosine_theory).
     """
     rows = []
-    for (point, norm, step), group in measurements.groupby(["point", "norm", "step"], sort=False):
-        labels = {"norm": norm, **points[point], "step": step}
+    by = ["sweep_point", "norm", "step"]
+    for (sweep_point, norm, step), group in measurements.groupby(by, sort=False):
+        labels = {"norm": norm, **points[sweep_point], "step": step}
         rows.append({**labels, **_summary(group, at_start=step == 0)})
     return pd.DataFrame(rows)
 
@@ -83,12 +84,12 @@ def table(measurements: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd
 def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row a sweep point and norm: what theory says at step 0, without a measurement.
 
-    inputs: one row a run with norm, point and theory_inputs. Columns as in ``table``: norm, <keys>,
-    step (0), theory, forward_theory, theory_se, theory_note, verdict (of theory), depth_for_1e4,
-    factor_over_depth, per, identity_share_theory, example_cosine_theory, seeds.
+    inputs: one row a run with norm, sweep_point and theory_inputs. Columns as in ``table``: norm,
+    <keys>, step (0), theory, forward_theory, theory_se, theory_note, verdict (of theory),
+    depth_for_1e4, factor_over_depth, per, identity_share_theory, example_cosine_theory, seeds.
     """
     rows = []
-    for (point, norm), group in inputs.groupby(["point", "norm"], sort=False):
+    for (sweep_point, norm), group in inputs.groupby(["sweep_point", "norm"], sort=False):
         known = group["theory_inputs"].iloc[0]
         said = _theory(group["theory_inputs"])
         value, depth, blocks = said["theory"], len(known["shapes"]), _Blocks.of(known)
@@ -97,7 +98,7 @@ def theory_table(inputs: pd.DataFrame, points: Sequence[Mapping[str, Any]]) -> p
         rows.append(
             {
                 "norm": norm,
-                **points[point],
+                **points[sweep_point],
                 "step": 0,
                 **said,
                 "theory_se": _theory_se(known, len(group)),
@@ -117,7 +118,7 @@ def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
     over_blocks (the squared gradient of the first block over the last's; NaN without blocks) and
     cosines [L]."""
     said = [expected(**known) for known in inputs]
-    found = [expected_cosines(**known) for known in inputs]
+    cosines = [expected_cosines(**known) for known in inputs]
     blocks, none = [s.blocks for s in said if s.blocks is not None], np.array([])
     missing = np.full(len(said and next(iter(inputs))["shapes"]), np.nan)
     return {
@@ -126,7 +127,7 @@ def _theory(inputs: Sequence[Mapping[str, Any]] | pd.Series) -> dict[str, Any]:
         "theory_note": said[0].note,
         "identity_share_theory": np.mean([b.shares for b in blocks], axis=0) if blocks else none,
         "over_blocks": _geometric_mean(np.array([b.gradient[0] for b in blocks])),
-        "cosines": _left_in(np.nanmean, np.array([missing if f is None else f for f in found])),
+        "cosines": _left_in(np.nanmean, np.array([missing if f is None else f for f in cosines])),
     }
 
 
@@ -251,8 +252,7 @@ class _Blocks:
 
     def take(self, stacked: Mapping[str, signal.Floats], name: str) -> signal.Floats:
         """A quantity by block. [S, B]"""
-        found: signal.Floats = stacked[name][:, self.firsts]
-        return found
+        return stacked[name][:, self.firsts]
 
 
 def blocks_of(theory_inputs: Mapping[str, Any]) -> tuple[list[int], signal.Floats]:
@@ -323,7 +323,7 @@ def landscape_table(
 ) -> pd.DataFrame:
     """One row a sweep point, norm and step: medians over seeds of the loss around the weights.
 
-    measurements: one row a run and step with norm, point, step, and the columns below but for
+    measurements: one row a run and step with norm, sweep_point, step, and the columns below but for
     loss_range; NaN where the run had diverged. Columns: norm, <keys>, step, learning_rate, loss,
     gradient_norm, loss_low, loss_high and loss_range (along the gradient, start included),
     gradient_distance_low and _high (gradient predictiveness: l2 distance from the gradient at the
@@ -334,12 +334,12 @@ def landscape_table(
     measurements = measurements.assign(
         loss_range=measurements["loss_high"] - measurements["loss_low"]
     )
-    labels = ["point", "norm", "step"]
+    labels = ["sweep_point", "norm", "step"]
     values = [name for name in measurements.columns if name not in labels]
     rows = []
-    for (point, norm, step), group in measurements.groupby(labels, sort=False):
+    for (sweep_point, norm, step), group in measurements.groupby(labels, sort=False):
         measured = group[group["loss"].notna()]
         counts = {"seeds": len(measured), "diverged": len(group) - len(measured)}
         medians = measured[values].median().to_dict()
-        rows.append({"norm": norm, **points[point], "step": step, **medians, **counts})
+        rows.append({"norm": norm, **points[sweep_point], "step": step, **medians, **counts})
     return pd.DataFrame(rows)

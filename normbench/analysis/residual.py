@@ -230,11 +230,11 @@ class _Step:
             c.share * float(c.weights @ np.interp(c.values, at, own)) for c in self.enters.classes
         )
         total = kept + float(mixed.sum())
-        found = np.zeros_like(self.enters.profile)
+        down = np.zeros_like(self.enters.profile)
         if self.beside is None:
-            found = kept * straight
-        found = (found + mixed.sum(0)) / total if total > 0 else found
-        return at, own + float(mixed.sum()), total, found
+            down = kept * straight
+        down = (down + mixed.sum(0)) / total if total > 0 else down
+        return at, own + float(mixed.sum()), total, down
 
 
 def _through(at: Array, values: Array) -> Callable[[Array], Array]:
@@ -319,12 +319,12 @@ def _compressed(share: float, values: Array, weights: Array) -> _Class:
     order = np.argsort(values[~zero], kind="stable")
     values, weights = values[~zero][order], weights[~zero][order]
     parts = _ATOMS / max(float(weights.sum()), 1e-12)
-    place = np.minimum((np.cumsum(weights) - weights / 2) * parts, _ATOMS - 1).astype(int)
-    total = np.bincount(place, weights, _ATOMS).astype(float)
+    atom = np.minimum((np.cumsum(weights) - weights / 2) * parts, _ATOMS - 1).astype(int)
+    total = np.bincount(atom, weights, _ATOMS).astype(float)
     used = total > 0
-    square = np.bincount(place, weights * values**2, _ATOMS)[used] / total[used]
-    mean = np.bincount(place, weights * values, _ATOMS)[used]
-    found, chances = np.sqrt(square) * np.sign(mean), total[used]
+    square = np.bincount(atom, weights * values**2, _ATOMS)[used] / total[used]
+    mean = np.bincount(atom, weights * values, _ATOMS)[used]
+    atoms, chances = np.sqrt(square) * np.sign(mean), total[used]
     if nothing:
-        found, chances = np.append(found, 0.0), np.append(chances, nothing)
-    return _Class(share, found, chances)
+        atoms, chances = np.append(atoms, 0.0), np.append(chances, nothing)
+    return _Class(share, atoms, chances)

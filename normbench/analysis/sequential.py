@@ -90,7 +90,7 @@ def fixed(seeds: int, alpha: float = 0.05) -> Looks:
 
 
 @dataclass
-class Point:
+class RacedRuns:
     """The runs of one sweep point. All arrays are [S, k]: seeds in their order, norms.
 
     scores: higher is better; NaN without an outcome, -inf for a miss. known: the run has ended.
@@ -138,16 +138,16 @@ class Standing:
     ended: str = ""
 
 
-def replay(point: Point, rule: VerdictRule, looks: Looks, points: int = 1) -> Standing:
+def replay(runs: RacedRuns, rule: VerdictRule, looks: Looks, points: int = 1) -> Standing:
     """Repeat every look whose runs have ended, each at its alpha over the number of ``points``."""
     metric = METRICS[rule.metric]
-    count = point.scores.shape[1]
+    count = runs.scores.shape[1]
     standing = Standing(racing=list(range(count)), p_value=np.full(count, np.nan))
     out: list[int] = []  # the first eliminated first
     for look, (seeds, share) in enumerate(zip(looks.seeds, looks.alpha, strict=True)):
-        if seeds > len(point.scores) or not point.known[:seeds, standing.racing].all():
+        if seeds > len(runs.scores) or not runs.known[:seeds, standing.racing].all():
             break
-        scores = point.scores[:seeds]
+        scores = runs.scores[:seeds]
         racing = [norm for norm in standing.racing if not np.isnan(scores[:, norm]).all()]
         standing.look = look
         standing.family.append(max(len(racing) * (len(racing) - 1) // 2, 1))
@@ -158,12 +158,12 @@ def replay(point: Point, rule: VerdictRule, looks: Looks, points: int = 1) -> St
             break
         alpha = share / points / standing.family[-1]
         standing.gaps = {
-            norm: gap(point, norm, ranking[0], seeds, metric, alpha) for norm in ranking[1:]
+            norm: gap(runs, norm, ranking[0], seeds, metric, alpha) for norm in ranking[1:]
         }
         margin = margin_of(rule, scores[:, ranking[0]])
         if len(rest) == 1:
             standing.ended = "one left"
-        elif all(found.within(margin) for found in standing.gaps.values()):
+        elif all(difference.within(margin) for difference in standing.gaps.values()):
             standing.ended = "similar"
         elif look == len(looks.seeds) - 1:
             standing.ended = "at the last look"
@@ -211,38 +211,38 @@ def _eliminate(
     return rest, [*left, *reversed(ranking)]
 
 
-def gap(point: Point, norm: int, leader: int, seeds: int, metric: Metric, alpha: float) -> Gap:
+def gap(runs: RacedRuns, norm: int, leader: int, seeds: int, metric: Metric, alpha: float) -> Gap:
     """A norm less the leader over the seeds that both have, with its interval at ``alpha``."""
-    own, best = point.scores[:seeds, norm], point.scores[:seeds, leader]
+    own, best = runs.scores[:seeds, norm], runs.scores[:seeds, leader]
     both = ~np.isnan(own) & ~np.isnan(best)
     own, best = own[both], best[both]
     with np.errstate(invalid="ignore"):
         d = np.where(own == best, 0.0, own - best)
-    found = Gap(pairs=len(d), informative=int((d != 0).sum()))
+    measured = Gap(pairs=len(d), informative=int((d != 0).sum()))
     if not len(d):
-        return found
-    found.difference = float(shift(d[None])[0] if metric.ranked else d.mean())
+        return measured
+    measured.difference = float(shift(d[None])[0] if metric.ranked else d.mean())
     if len(d) > 1 and np.isfinite(d).all():
-        found.sd = float(d.std(ddof=1))
-    lost = point.lost[:seeds][both][:, [norm, leader]]
+        measured.sd = float(d.std(ddof=1))
+    lost = runs.lost[:seeds][both][:, [norm, leader]]
     mixed = lost.any() and len({tuple(way) for way in lost.tolist()}) > 1
     if len(d) < FEWEST_PAIRS:
-        found.interval = f"needs {FEWEST_PAIRS} pairs"
-    elif not found.informative:
-        found.interval = "no pair differs"
-    elif (d == d[0]).all() or found.sd <= 1e-12 * np.abs(d).max():
-        found.interval = "all pairs differ by the same amount"
+        measured.interval = f"needs {FEWEST_PAIRS} pairs"
+    elif not measured.informative:
+        measured.interval = "no pair differs"
+    elif (d == d[0]).all() or measured.sd <= 1e-12 * np.abs(d).max():
+        measured.interval = "all pairs differ by the same amount"
     elif mixed and not metric.ranked:
         number = int(lost.any(axis=1).sum())
-        found.interval = f"{number} of {len(d)} pairs hold a run that failed to learn"
+        measured.interval = f"{number} of {len(d)} pairs hold a run that failed to learn"
     else:
         interval = shift_interval if metric.ranked else student_interval
         low, high = (float(end[0]) for end in interval(d[None], alpha))
         if low == high or (np.isinf(low) and np.isinf(high)):
-            found.interval = "too many ties or misses"
+            measured.interval = "too many ties or misses"
         else:
-            found.low, found.high, found.interval = low, high, "simultaneous"
-    return found
+            measured.low, measured.high, measured.interval = low, high, "simultaneous"
+    return measured
 
 
 def margin_of(rule: VerdictRule, leader: Floats) -> float:
@@ -264,9 +264,9 @@ def needed_for(norms: int, alpha: float) -> int:
     return seeds
 
 
-def point_of(
+def raced_runs(
     outcome: pd.DataFrame, norms: Sequence[str], metric: Metric, order: Sequence[int]
-) -> Point:
+) -> RacedRuns:
     """The runs of one sweep point and target, laid out by seed and norm."""
     norm = norm_codes(outcome, norms)
     seed = pd.Index(list(order)).get_indexer(pd.Index(outcome["seed"]))
@@ -280,7 +280,7 @@ def point_of(
     scores[seed, norm] = values if metric.higher_is_better else -values
     known[seed, norm] = rows["state"].isin(ENDED_STATES) if "state" in rows else True
     lost[seed, norm] = failed_to_learn(rows)
-    return Point(scores, known, lost)
+    return RacedRuns(scores, known, lost)
 
 
 def race(
@@ -300,7 +300,7 @@ def race(
     """
     names = list(norms)
     order = list(order)[: looks.seeds[-1]]
-    standing = replay(point_of(outcome, names, METRICS[rule.metric], order), rule, looks, points)
+    standing = replay(raced_runs(outcome, names, METRICS[rule.metric], order), rule, looks, points)
     last = standing.look
     need = {}
     for index, name in enumerate(names):

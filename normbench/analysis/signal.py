@@ -168,9 +168,9 @@ def gradient_table(
     """
     require(runs, ["run", "norm", "state"], "runs")
     require(probes, PROBE_COLUMNS, "probes")
-    point, points = sweep_points(runs, keys)
+    sweep_point, points = sweep_points(runs, keys)
     norm = norm_codes(runs, norms)
-    group_of_run = np.where(norm >= 0, point * len(norms) + norm, -1)
+    group_of_run = np.where(norm >= 0, sweep_point * len(norms) + norm, -1)
     group_of_run[~runs["state"].isin(OUTCOME_STATES).to_numpy()] = -1
     row = pd.Index(runs["run"]).get_indexer(pd.Index(probes["run"]))
     group = np.full(len(probes), -1, dtype=np.int64)

@@ -84,9 +84,9 @@ def growth_without_norm(
             gradient = slopes[layer] * out * box(spread(gradient, height, width))
         norms.append(np.sqrt(channels * gradient.sum()))
     sizes = np.array([[np.prod(shape) for shape in shapes]], dtype=float)
-    found = float(growth_of_rows(np.array(norms[::-1])[None], sizes)[0])
+    backward = float(growth_of_rows(np.array(norms[::-1])[None], sizes)[0])
     forward = float(growth_of_rows(np.sqrt(squares)[None, ::-1], sizes[:, ::-1])[0])
-    return (found, forward) if np.isfinite(found) and found > 0 else None
+    return (backward, forward) if np.isfinite(backward) and backward > 0 else None
 
 
 def padding_factor(
@@ -108,10 +108,10 @@ def padding_factor(
     ratios = np.round(gain / middle, 2)
     if middle_layers(len(ratios)).start > 0:
         ratios[0] = 1.0  # the first layer, whose inputs are few, is not among those fitted
-    found = _padding_factor(
+    factor = _padding_factor(
         phi, dphi, round(middle, 2), tuple(ratios), tuple(shapes), centring, placement
     )
-    return float(found) if np.isfinite(found) else 1.0
+    return float(factor) if np.isfinite(factor) else 1.0
 
 
 @lru_cache(maxsize=64)
@@ -130,8 +130,8 @@ def _padding_factor(
     taken = mean**2 if centring == "channel" or (centring, placement) == ("example", "post") else 0
     law = one**2 * float(weight @ dphi(one * z) ** 2) / (square - taken)
     gains = gain * np.array(ratios)
-    found = padded_growth(phi, dphi, gains, shapes, centring=centring, placement=placement)
-    return found / law if law > 0 else np.nan
+    padded, _ = padded_growth(phi, dphi, gains, shapes, centring=centring, placement=placement)
+    return padded / law if law > 0 else np.nan
 
 
 def growth_of_channels(

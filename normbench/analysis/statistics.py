@@ -124,13 +124,13 @@ def signed_ranks(differences: Floats) -> Floats:
     size = np.abs(differences)
     order = np.argsort(size, axis=1, kind="stable")
     ordered = np.take_along_axis(size, order, axis=1)
-    place = np.broadcast_to(np.arange(size.shape[1]), size.shape)
+    column = np.broadcast_to(np.arange(size.shape[1]), size.shape)
     new = np.ones(size.shape, dtype=bool)  # not tied with the one before
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     last = np.ones(size.shape, dtype=bool)
     last[:, :-1] = new[:, 1:]
-    lowest = np.maximum.accumulate(np.where(new, place, 0), axis=1)
-    after = np.where(last, place, size.shape[1])[:, ::-1]
+    lowest = np.maximum.accumulate(np.where(new, column, 0), axis=1)
+    after = np.where(last, column, size.shape[1])[:, ::-1]
     highest = np.minimum.accumulate(after, axis=1)[:, ::-1]
     ranks = np.empty(size.shape)
     np.put_along_axis(ranks, order, (lowest + highest) / 2 + 1, axis=1)

@@ -73,8 +73,7 @@ class Signal:
     @property
     def square(self) -> Array:
         """Mean square over the features. [E]"""
-        found: Array = self.share @ self.q
-        return found
+        return self.share @ self.q
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -128,14 +127,14 @@ def moments(signal: Signal) -> tuple[Array, Array, Array, Array]:
     act = signal.pending or functions("identity")
     assert act is not None
     if signal.each:
-        found = [
+        features = [
             by_feature(float(q.mean()), float(c), act)
             for q, c in zip(signal.q, signal.c, strict=True)
         ]
-        if any(f is None for f in found):
+        if any(f is None for f in features):
             raise Beyond("the map of a layer has no finite value")
         flat = np.ones_like(signal.q)
-        columns = [(f.square, f.mean, f.shared, f.slope) for f in found if f is not None]
+        columns = [(f.square, f.mean, f.shared, f.slope) for f in features if f is not None]
         square, mean, shared, slope = (np.array(v)[:, None] for v in zip(*columns, strict=True))
         return square * flat, mean * flat, shared[:, 0], slope * flat
     z, weight = gaussian()
@@ -212,8 +211,7 @@ def _weights(
         total = gradient.sum(0)
         if cells:
             total = _box(spread(total.reshape(shape), *cells), kernel).ravel()
-        found: Array = share[:, None] * (gain * mixed) * total
-        return found
+        return share[:, None] * (gain * mixed) * total
 
     return Signal(np.ones(1), q, np.array([c]), shape), [_times(slope), down]
 
@@ -230,8 +228,7 @@ def _box(values: Array, kernel: int) -> Array:
 def _inside(size: int, kernel: int) -> Array:
     """Whether the input of each tap [k] lies inside at each position [n] of one axis. [k, n]"""
     at = np.arange(size)[None] + np.arange(kernel)[:, None] - kernel // 2
-    found: Array = ((at >= 0) & (at < size)).astype(float)
-    return found
+    return ((at >= 0) & (at < size)).astype(float)
 
 
 def _padded(signal: Signal, new: float, stride: int) -> tuple[Signal, Way]:
@@ -291,8 +288,7 @@ def _apart(signal: Signal) -> Array:
     if not signal.cells:
         relative = np.sqrt(relative)
         relative /= relative.mean(1, keepdims=True)
-    found: Array = np.maximum(signal.q + c - 2 * c * relative, 0.0)
-    return found
+    return np.maximum(signal.q + c - 2 * c * relative, 0.0)
 
 
 def _over_batch(signal: Signal, setting: Setting) -> tuple[Signal, Way]:
@@ -322,5 +318,5 @@ def _mixed(signal: Signal, mixture: Sequence[float], eps: float) -> tuple[Signal
     )
     if not (divisor > 0).all():
         raise Beyond("a norm over the batch meets features that are the same for all examples")
-    found = replace(signal, q=(own + left) / divisor, c=(left / divisor).mean(1))
-    return found, [_times(1 / divisor)]
+    normalized = replace(signal, q=(own + left) / divisor, c=(left / divisor).mean(1))
+    return normalized, [_times(1 / divisor)]

@@ -98,8 +98,8 @@ def growth(
     if statistics == "none":
         if spatial:
             assert gains is not None
-            found = growth_without_norm(phi, dphi, gains, bias_variance, shapes, input_map)
-            return None if found is None else found[0]
+            growths = growth_without_norm(phi, dphi, gains, bias_variance, shapes, input_map)
+            return None if growths is None else growths[0]
         gain = weight_gain if first_gain is None else first_gain
         if depth is None or input_mean_square is None:
             return _growth_at_fixed_point(*law)
@@ -263,7 +263,7 @@ def chance_without_norm(
     gain = weight_gain if first_gain is None else first_gain
     some = np.atleast_1d(np.asarray(input_mean_square, dtype=np.float64))
     start = gain * np.resize(some, max(len(some), 128)) + bias_variance
-    found = []
+    logs = []
     for noise in (0.0, 1.0):
         q, steps = start, []
         rng = stream(0, "theory", "chance")
@@ -277,8 +277,8 @@ def chance_without_norm(
             ]
             steps.append(np.log(weight_gain * slope) + drawn[1])
             q = weight_gain * square * np.exp(drawn[0]) + bias_variance
-        found.append(np.log(_fitted_over_examples(steps) or np.nan))
-    return float(found[1] - found[0])
+        logs.append(np.log(_fitted_over_examples(steps) or np.nan))
+    return float(logs[1] - logs[0])
 
 
 def _growth_post(

@@ -45,16 +45,16 @@ def picture(parts: Sequence[Mapping[str, Any]], title: str) -> str | None:
 
 def _lines(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The comparisons of a part: one, or those of which any has to hold."""
-    found = []
-    for place, duel in enumerate(part.get("duels") or [part]):
+    lines = []
+    for index, duel in enumerate(part.get("duels") or [part]):
         difference = duel.get("difference")
         if difference is None or not math.isfinite(difference):
             continue
         where = ", ".join(f"{value}" for value in part["situation"].values())
         label = f"{part['part']}{f' ({where})' if where else ''}"
-        found.append(
+        lines.append(
             {
-                "label": f"{label} {place + 1}" if part.get("duels") else label,
+                "label": f"{label} {index + 1}" if part.get("duels") else label,
                 "what": f"{duel['first']} less {duel['second']}",
                 "quantity": duel["quantity"],
                 "difference": difference,
@@ -64,7 +64,7 @@ def _lines(part: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "holds": WORDS[part["holds"]],
             }
         )
-    return found
+    return lines
 
 
 def _finite(value: float | None) -> float | None:

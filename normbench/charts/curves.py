@@ -83,10 +83,10 @@ def error(chart_data: ChartData) -> Drawn | None:
     if chart_data.accuracy.empty:
         return None
     seeds = chart_data.accuracy_by_seed.get("value")
-    found = pd.concat([1 - chart_data.accuracy["high"], 1 - chart_data.accuracy["low"]])
-    found = found if seeds is None else pd.concat([found, 1 - seeds.astype(float)])
-    least = floor(found)
-    shown = found.clip(lower=least)
+    errors = pd.concat([1 - chart_data.accuracy["high"], 1 - chart_data.accuracy["low"]])
+    errors = errors if seeds is None else pd.concat([errors, 1 - seeds.astype(float)])
+    least = floor(errors)
+    shown = errors.clip(lower=least)
     target = 1 - chart_data.target
     view = _View(
         "validation error", "~%", True, lambda v: np.maximum(1 - v, least),
@@ -94,7 +94,7 @@ def error(chart_data: ChartData) -> Drawn | None:
         target if target > 0 else None, f"target {100 * target:.3g} %",
     )  # fmt: skip
     last = _last(chart_data.accuracy, lambda value: f"{100 * (1 - value):.1f} %")
-    none = " No error at all stands at the lower edge." if (found <= 0).any() else ""
+    none = " No error at all stands at the lower edge." if (errors <= 0).any() else ""
     return _curves(
         chart_data,
         chart_data.accuracy,
@@ -112,9 +112,9 @@ def loss(chart_data: ChartData) -> Drawn | None:
         return None
     seeds = chart_data.loss_by_seed.get("value")
     parts = [chart_data.loss["low"], chart_data.loss["high"], *([] if seeds is None else [seeds])]
-    found = pd.concat(parts).astype(float)
-    found = found[np.isfinite(found) & (found > 0)]
-    domain = (0.9 * float(found.min()), 1.1 * float(found.max())) if len(found) else (0.1, 1.0)
+    losses = pd.concat(parts).astype(float)
+    losses = losses[np.isfinite(losses) & (losses > 0)]
+    domain = (0.9 * float(losses.min()), 1.1 * float(losses.max())) if len(losses) else (0.1, 1.0)
     view = _View("training loss", "~g", True, lambda v: v, "{0}", domain)
     told = "A line ends where half of the runs had diverged."
     last = _last(chart_data.loss, lambda value: f"{value:.3g}")
@@ -287,11 +287,11 @@ def _names(shown: pd.DataFrame, norms: Sequence[str], view: _View) -> pd.DataFra
         last = last[np.isfinite(last)]
         if len(last):
             value = float(view.value(last.iloc[-1]))
-            place = np.log(max(value, 1e-12)) if view.log else value
-            ends[norm] = float(np.clip(HEIGHT * (place - low) / (high - low), 0, HEIGHT))
+            height = np.log(max(value, 1e-12)) if view.log else value
+            ends[norm] = float(np.clip(HEIGHT * (height - low) / (high - low), 0, HEIGHT))
     order = sorted(ends, key=ends.__getitem__)
-    places = apart([ends[norm] for norm in order], LABEL, HEIGHT)
-    values = [low + (high - low) * place / HEIGHT for place in places]
+    heights = apart([ends[norm] for norm in order], LABEL, HEIGHT)
+    values = [low + (high - low) * height / HEIGHT for height in heights]
     return pd.DataFrame(
         {"norm": order, "at": [float(f"{np.exp(v) if view.log else v:.6g}") for v in values]}
     )
@@ -302,8 +302,8 @@ def _medians(own: pd.DataFrame) -> pd.Series:
 
 
 def _lowest(values: pd.Series | None) -> float:
-    found = np.inf if values is None else values.min()
-    return float(found) if np.isfinite(found) else 1.0
+    lowest = np.inf if values is None else values.min()
+    return float(lowest) if np.isfinite(lowest) else 1.0
 
 
 def _last(frame: pd.DataFrame, text: Callable[[float], str]) -> str:

@@ -41,9 +41,9 @@ def by_family(chart_data: ChartData) -> Drawn | None:
     for panel in order:
         here = own[own["panel"] == panel].sort_values("step")
         ends = here.groupby("norm")["median"].last().sort_values()
-        places = PANEL_HEIGHT * (ends - low) / (high - low)
-        found = apart(places.tolist(), LABEL, PANEL_HEIGHT)
-        at = [low + (high - low) * place / PANEL_HEIGHT for place in found]
+        wanted = PANEL_HEIGHT * (ends - low) / (high - low)
+        heights = apart(wanted.tolist(), LABEL, PANEL_HEIGHT)
+        at = [low + (high - low) * height / PANEL_HEIGHT for height in heights]
         names.append(pd.DataFrame({"norm": ends.index, "at": at, "panel": panel, "kind": "name"}))
     shown = pd.concat([own, *beside, *names])
     room = min(16 + CHARACTER * max(map(len, chart_data.norms)), MOST)

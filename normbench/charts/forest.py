@@ -35,7 +35,7 @@ def forest(chart_data: ChartData) -> Drawn | None:
     shown, panels, note = add_panels(table, chart_data.keys)
     look = judged(chart_data.metric)
     shown = _placed(shown, look)
-    order = list(dict.fromkeys(shown.sort_values("place", kind="stable")["norm"]))
+    order = list(dict.fromkeys(shown.sort_values("rank", kind="stable")["norm"]))
     single = len(panels) == 1
     shown["far"] = _far(shown)
     for name in ("difference", "ci_low", "ci_high"):
@@ -77,7 +77,7 @@ def forest(chart_data: ChartData) -> Drawn | None:
 def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
     """The rows in the shown unit, with the words at the right, and the margin about zero."""
     shown = table[
-        ["norm", "panel", "place", "seeds", "value", "difference", "ci_low", "ci_high", "margin"]
+        ["norm", "panel", "rank", "seeds", "value", "difference", "ci_low", "ci_high", "margin"]
     ].copy()
     for name in ("value", "difference", "ci_low", "ci_high", "margin"):
         shown[name] = look.factor * shown[name]
@@ -90,9 +90,9 @@ def _placed(table: pd.DataFrame, look: Judged) -> pd.DataFrame:
         for sign, word in zip(shown["mark"], verdict, strict=True)
     ]
     shown["told"] = [
-        f"{value:{look.value}}" if place == 0 else _difference(difference, look)
-        for value, difference, place in zip(
-            shown["value"], shown["difference"], shown["place"], strict=True
+        f"{value:{look.value}}" if rank == 0 else _difference(difference, look)
+        for value, difference, rank in zip(
+            shown["value"], shown["difference"], shown["rank"], strict=True
         )
     ]
     return shown
@@ -106,8 +106,8 @@ def _far(shown: pd.DataFrame) -> pd.Series:
     """Which rows lie too far from the leader of their panel to be drawn to scale."""
     parts = shown[["difference", "ci_low", "ci_high"]].replace([np.inf, -np.inf], np.nan)
     extent = parts.abs().max(axis=1).fillna(0)
-    far = ~np.isfinite(shown["difference"]) & (shown["place"] > 0)
-    for _, own in extent[shown["place"] > 0].groupby(shown["panel"]):
+    far = ~np.isfinite(shown["difference"]) & (shown["rank"] > 0)
+    for _, own in extent[shown["rank"] > 0].groupby(shown["panel"]):
         known = own.sort_values()
         least = max(float(shown.loc[known.index, "margin"].max()), 0.0)
         for near, (at, next_) in zip(known, list(known.items())[1:], strict=False):
@@ -162,7 +162,7 @@ def _marks(
     arrow = "triangle-left" if look.higher_is_better else "triangle-right"
     colours = colour(chart_data, legend=None)
     # Where no mark is, a screen reader is told of none: the arrows of some panels only.
-    found = [
+    marks = [
         alt.Chart().mark_rect(opacity=0.13, clip=True, aria=False).encode(
             x=at("below"), x2=alt.X2("above:Q"), y=y, color=alt.ColorValue("#8a939e")),
         alt.Chart().mark_rule(strokeDash=[2, 3], aria=False).encode(
@@ -176,36 +176,36 @@ def _marks(
         .transform_filter(away).encode(x=alt.XValue(edge), y=y, color=colours, tooltip=tooltip),
     ]  # fmt: skip
     if not far:
-        found.pop()
+        marks.pop()
     if single and one_line:
         right = alt.XValue({"expr": f"width - {WORDS - 8}"})
         told = alt.Chart().mark_text(align="left", fontSize=11)
-        return [*found, told.encode(x=right, y=y, text=alt.Text("told:N"))]
+        return [*marks, told.encode(x=right, y=y, text=alt.Text("told:N"))]
     if single:
         right = alt.XValue({"expr": f"width - {WORDS - 12}"})
         told = alt.Chart().mark_text(align="left", dy=-8, fontSize=13)
         words = alt.Chart().mark_text(align="left", dy=8, fontSize=12)
         return [
-            *found,
+            *marks,
             told.encode(x=right, y=y, text=alt.Text("told:N")),
             words.encode(x=right, y=y, text=alt.Text("words:N")),
         ]
     sign = alt.Chart().mark_text(align="center", dy=-9, fontSize=11, aria=False)
-    found.append(
+    marks.append(
         sign.transform_filter(near).encode(x=at("difference_shown"), y=y, text=alt.Text("mark:N"))
     )
     if far:
-        found.append(
+        marks.append(
             sign.transform_filter(away).encode(x=alt.XValue(edge), y=y, text=alt.Text("mark:N"))
         )
-    return found
+    return marks
 
 
 def _axis_title(look: Judged, shown: pd.DataFrame | None) -> str:
     unit = f" ({look.unit.strip()})" if look.unit == " pp" else ""
     leader = ""
-    if shown is not None and (shown["place"] == 0).any():
-        leader = f" to {shown.loc[shown['place'] == 0, 'norm'].iloc[0]}"
+    if shown is not None and (shown["rank"] == 0).any():
+        leader = f" to {shown.loc[shown['rank'] == 0, 'norm'].iloc[0]}"
     text = f"difference in {look.title}{leader}{unit}"
     return f"← worse · {text}" if look.higher_is_better else f"{text} · worse →"
 
@@ -223,7 +223,7 @@ def _described(look: Judged, shown: pd.DataFrame, note: str, *, single: bool) ->
         text += "★ leads, ▼ is worse, ≈ is similar, ? is undecided, · has too few seeds. "
     if shown["far"].any():
         text += "An arrow at the edge stands for a norm too far away for the axis. "
-    lacking = shown.loc[shown["ci_low"].isna() & (shown["place"] > 0) & ~shown["far"], "norm"]
+    lacking = shown.loc[shown["ci_low"].isna() & (shown["rank"] > 0) & ~shown["far"], "norm"]
     if len(lacking):
         text += f"Without an interval: {', '.join(dict.fromkeys(lacking))}. "
     return text.strip() + note

@@ -65,11 +65,11 @@ def floor(error: pd.Series) -> float:
 
 def ticks(values: Any) -> list[float]:
     """1, 2 and 5 times each power of ten, as far as the values reach."""
-    found = np.asarray(values, dtype=float)
-    found = found[np.isfinite(found) & (found > 0)]
-    if not len(found):
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known) & (known > 0)]
+    if not len(known):
         return []
-    low, high = found.min(), found.max()
+    low, high = known.min(), known.max()
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     every = [float(f"{step * 10.0**power:.6g}") for power in powers for step in (1, 2, 5)]
     inside = [tick for tick in every if low * 0.9 <= tick <= high * 1.1]

@@ -56,7 +56,7 @@ def outstanding(chart_data: ChartData) -> list[str]:
     if len(chart_data.norms) <= MANY:
         return []
     best = chart_data.best
-    leaders = best.loc[best["place"] == 0, "norm"].value_counts().index[:3] if len(best) else []
+    leaders = best.loc[best["rank"] == 0, "norm"].value_counts().index[:3] if len(best) else []
     chosen = {*leaders, chart_data.baseline}
     return [norm for norm in chart_data.norms if norm in chosen]
 
@@ -123,8 +123,8 @@ def faint(chart_data: ChartData, channel: str, strong: float, weak: float) -> di
     """{channel: a number for norms that stand out, and one for the others}; nothing for few."""
     if not outstanding(chart_data):
         return {}
-    found = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
-    return {channel: found}
+    strength = alt.condition(standing_out(chart_data), alt.value(strong), alt.value(weak))
+    return {channel: strength}
 
 
 def norm_axis(chart_data: ChartData) -> dict[str, Any]:
@@ -153,8 +153,8 @@ def add_panels(
         return frame.assign(panel=""), [""], ""
     code, points = sweep_points(frame, keys)
     names = [
-        ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point.items())
-        for point in points.to_dict("records")
+        ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in sweep_point.items())
+        for sweep_point in points.to_dict("records")
     ]
     kept = thinned(len(names), most)
     shown = frame.assign(panel=np.array(names, dtype=object)[code])[np.isin(code, kept)]
@@ -231,29 +231,29 @@ def lines_and_points(
     return [line, above, point.add_params(pointer())]
 
 
-def apart(places: Sequence[float], gap: float, height: float) -> list[float]:
+def apart(wanted: Sequence[float], gap: float, height: float) -> list[float]:
     """Ascending places moved as little as needed to be ``gap`` apart, within 0 to ``height``."""
     groups: list[list[float]] = []  # [centre, members]
-    for place in places:
-        groups.append([place, 1])
+    for position in wanted:
+        groups.append([position, 1])
         while (
             len(groups) > 1
             and groups[-1][0] - groups[-2][0] < gap * (groups[-1][1] + groups[-2][1]) / 2
         ):
             (b, n), (a, m) = groups.pop(), groups.pop()
             groups.append([(a * m + b * n) / (m + n), m + n])
-    found = [
-        centre + gap * (place - (count - 1) / 2)
+    moved = [
+        centre + gap * (position - (count - 1) / 2)
         for centre, count in groups
-        for place in range(int(count))
+        for position in range(int(count))
     ]
-    if found:
-        move = min(0.0, height - found[-1])
-        found = [place + move for place in found]
-        for at, place in enumerate(found):
-            least = 0.0 if at == 0 else found[at - 1] + gap
-            found[at] = max(place, least)
-    return found
+    if moved:
+        move = min(0.0, height - moved[-1])
+        moved = [position + move for position in moved]
+        for at, position in enumerate(moved):
+            least = 0.0 if at == 0 else moved[at - 1] + gap
+            moved[at] = max(position, least)
+    return moved
 
 
 def facet(

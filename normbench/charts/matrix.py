@@ -25,14 +25,14 @@ def matrix(chart_data: ChartData) -> Drawn | None:
         return None
     key, others = chart_data.keys[0], chart_data.keys[1:]
     look = judged(chart_data.metric)
-    columns = ["norm", "place", "value", "verdict", "difference", "seeds"]
+    columns = ["norm", "rank", "value", "verdict", "difference", "seeds"]
     frame = table[[*columns, *others]].assign(at=table[key].map(str))
     for name in ("value", "difference"):
         frame[name] = look.factor * frame[name]
     frame["shade"] = _shade(table["value"], rate=look.rate)
     frame["text"] = [f"{v:{look.value}}" if np.isfinite(v) else "–" for v in frame["value"]]
     frame["mark"] = [mark(str(word)) for word in frame["verdict"]]
-    frame["leads"] = frame["place"] == 0
+    frame["leads"] = frame["rank"] == 0
     order = sweep_points(table, [key])[1][key].map(str).tolist()
     shown, panels, note = add_panels(frame, others)
     single = len(panels) == 1

@@ -59,14 +59,14 @@ def norm_styles(labels: Iterable[str]) -> dict[str, NormStyle]:
         *range(len(_HOUSE)),
         *range(len(_STYLES), len(names)),
     ]
-    left = iter([place for place in free if place not in taken.values()])
+    left = iter([index for index in free if index not in taken.values()])
     for name in names:
         if name not in taken:
             taken[name] = next(left)
-    return {name: _style(place) for name, place in taken.items()}
+    return {name: _style(index) for name, index in taken.items()}
 
 
-def _style(place: int) -> NormStyle:
-    again, position = divmod(place, len(_STYLES))
+def _style(index: int) -> NormStyle:
+    again, position = divmod(index, len(_STYLES))
     style, other = _STYLES[position], _STYLES[(position + again) % len(_STYLES)]
     return NormStyle(style.light, style.dark, style.terminal, other.dash, other.shape)

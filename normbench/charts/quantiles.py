@@ -36,12 +36,12 @@ def quantiles(chart_data: ChartData) -> Drawn | None:
     room = max(1, MOST_PANELS // (MOST_LAYERS * len(chart_data.norms)))
     frame, points, note = add_panels(frame, chart_data.keys, most=room)
     parts, order = [], []
-    for point in points:
+    for sweep_point in points:
         for norm in chart_data.norms:
-            own = frame[(frame["panel"] == point) & (frame["norm"] == norm)]
+            own = frame[(frame["panel"] == sweep_point) & (frame["norm"] == norm)]
             known = sorted(own["layer"].unique())
             for layer in (known[at] for at in thinned(len(known), MOST_LAYERS)):
-                panel = ", ".join(filter(None, [norm, point, f"layer {layer}"]))
+                panel = ", ".join(filter(None, [norm, sweep_point, f"layer {layer}"]))
                 parts.append(own[own["layer"] == layer].assign(panel=panel))
                 order.append(panel)
     shown = pd.concat(parts, ignore_index=True).rename(

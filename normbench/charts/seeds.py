@@ -29,7 +29,7 @@ def seeds(chart_data: ChartData) -> Drawn | None:
     shown, panels, note = add_panels(frame, chart_data.keys)
     order = chart_data.norms
     if len(panels) == 1 and len(chart_data.best):
-        order = list(chart_data.best.sort_values("place")["norm"])
+        order = list(chart_data.best.sort_values("rank")["norm"])
     x = alt.X("norm:N", title=None, sort=order, axis=norm_axis(chart_data))
     y = alt.Y("value:Q", scale=scale, axis=axis)
     line = (

@@ -97,6 +97,6 @@ def _never(lines: pd.DataFrame, chart_data: ChartData) -> str:
     points = lines[["norm", *chart_data.keys]].drop_duplicates()
     told = []
     for norm, own in points.groupby("norm", sort=False):
-        places = [", ".join(map(str, row)) for row in own[chart_data.keys].to_numpy()]
-        told.append(f"{listed([norm])} at {joined(places)}")
+        sweep_points = [", ".join(map(str, row)) for row in own[chart_data.keys].to_numpy()]
+        told.append(f"{listed([norm])} at {joined(sweep_points)}")
     return f" Not drawn, as no run reached it: {'; '.join(told)}."

@@ -24,7 +24,7 @@ from normbench.analysis.signal import growth_of_rows
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, any_better, judged
-from normbench.claims.study import Point, Study
+from normbench.claims.study import Study, SweepPoint
 from normbench.claims.training_effect import (
     AREA,
     WITHIN,
@@ -40,12 +40,14 @@ BORDER = 1e-4 ** (1 / 100)
 """Growth per layer at which the squared gradient shrinks by 10,000 over 100 layers."""
 
 
-def layers_at_start(study: Study, norm: str, point: Point) -> tuple[list[float], np.ndarray]:
+def layers_at_start(
+    study: Study, norm: str, sweep_point: SweepPoint
+) -> tuple[list[float], np.ndarray]:
     """At step 0: the median activation std by layer [L], and ln of the gradient's growth per layer
     of every seed. Both empty where nothing was probed; -inf where a gradient vanished.
     """
-    spread = study.probed(norm, "activation_out_std", point)
-    gradient = study.probed(norm, "activation_gradient", point)
+    spread = study.probed(norm, "activation_out_std", sweep_point)
+    gradient = study.probed(norm, "activation_gradient", sweep_point)
     if spread.empty or gradient.empty:
         return [], np.array([])
     with np.errstate(divide="ignore"):
@@ -53,10 +55,10 @@ def layers_at_start(study: Study, norm: str, point: Point) -> tuple[list[float],
     return spread.median().tolist(), growth
 
 
-def inside(study: Study, norm: str, point: Point) -> list[Piece]:
+def inside(study: Study, norm: str, sweep_point: SweepPoint) -> list[Piece]:
     """The two parts that are seen at step 0."""
-    stds, growth = layers_at_start(study, norm, point)
-    where = study.situation(point)
+    stds, growth = layers_at_start(study, norm, sweep_point)
+    where = study.situation(sweep_point)
     drift = f"standard deviation {number(stds[0], 2)} to {number(stds[-1], 2)}" if stds else ""
     low = high = middle = math.nan
     growth = growth[~np.isnan(growth)]
@@ -90,13 +92,13 @@ def examine(context: Context) -> Evidence:
     for norm in norms:
         duels += at_both_rates(study, norm, none, "slow", "auc", AREA, WITHIN)
         duels += over_the_grid(study, norm, none, "unstable")
-    found = judged(duels)
-    pieces = [piece for point in study.points for piece in inside(study, none, point)]
+    decided = judged(duels)
+    pieces = [piece for at in study.sweep_points for piece in inside(study, none, at)]
     groups = dict.fromkeys((d.part, tuple(d.situation.items())) for d in duels)
     for part, situation in groups:
         same = [
             one
-            for one in found
+            for one in decided
             if (one.duel.part, tuple(one.duel.situation.items())) == (part, situation)
         ]
         pieces.append(any_better(part, dict(situation), same))

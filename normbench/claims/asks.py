@@ -58,8 +58,8 @@ class Of:
         """In words: the norm, and where it stands apart from the ask's point."""
         if not math.isnan(self.level):
             return f"{self.level:g}"
-        places = [f"{WHERE.get(key, key)} {value}" for key, value in self.at.items()]
-        words = [*places, *([self.rate] if self.rate else [])]
+        situations = [f"{WHERE.get(key, key)} {value}" for key, value in self.at.items()]
+        words = [*situations, *([self.rate] if self.rate else [])]
         words += [METRICS[self.metric]] if self.metric else []
         return f"{self.norm} ({', '.join(words)})" if words else self.norm
 
@@ -103,21 +103,21 @@ class Ask:
     def duels(self, tables: Tables, first_config: str) -> list[Duel]:
         """The question at every point and rate, with its differences by seed."""
         table = tables.get(self.config or first_config)
-        found = []
-        for point in self.points:
+        asked = []
+        for sweep_point in self.points:
             for rate in self.rates:
                 situation = {
                     **self.where,
-                    **{WHERE.get(key, key): value for key, value in point.items()},
+                    **{WHERE.get(key, key): value for key, value in sweep_point.items()},
                     **({"at": rate} if self._rated else {}),
                 }
-                differences = () if table is None else self._differences(table, point, rate)
+                differences = () if table is None else self._differences(table, sweep_point, rate)
                 second = f"{self.second.name} beyond {self.control}" if self.beyond else ""
-                found.append(
+                asked.append(
                     Duel(self.part, situation, self.first.name, second or self.second.name,
                          METRICS[self.metric], differences, self.within, self.asks, self._largest)
                 )  # fmt: skip
-        return found
+        return asked
 
     @property
     def _largest(self) -> float:
@@ -132,25 +132,25 @@ class Ask:
         return self.metric != "largest_rate" and not (self.first.rate and self.second.rate)
 
     def _differences(
-        self, table: pd.DataFrame, point: Mapping[str, Any], rate: str
+        self, table: pd.DataFrame, sweep_point: Mapping[str, Any], rate: str
     ) -> tuple[float, ...]:
         def value(of: Of) -> pd.Series | float:
-            return values(table, of, self.metric, point, rate)
+            return values(table, of, self.metric, sweep_point, rate)
 
-        found = _less(value(self.first), value(self.second))
+        differences = _less(value(self.first), value(self.second))
         if self.beyond is not None:
             off = _less(value(self.beyond[0]), value(self.beyond[1]))
-            return paired(found, self.share * off)
-        return tuple(float(difference) for difference in found.sort_index())
+            return paired(differences, self.share * off)
+        return tuple(float(difference) for difference in differences.sort_index())
 
 
 def values(
-    table: pd.DataFrame, of: Of, metric: str, point: Mapping[str, Any], rate: str
+    table: pd.DataFrame, of: Of, metric: str, sweep_point: Mapping[str, Any], rate: str
 ) -> pd.Series | float:
     """seed -> the number that ``of`` stands for; a fixed number is itself."""
     if not math.isnan(of.level):
         return of.level
-    metric, at = of.metric or metric, {**point, **of.at}
+    metric, at = of.metric or metric, {**sweep_point, **of.at}
     if metric == "largest_rate":
         return _largest_rate(select(table, of.norm, "tune", at))
     runs = select(table, of.norm, ROLES[of.rate or rate], at).set_index("seed")
@@ -161,9 +161,9 @@ def values(
 
 def _less(first: pd.Series | float, second: pd.Series | float) -> pd.Series:
     """first less second by seed, NaN where a side lacks the seed."""
-    found = first - second
-    assert isinstance(found, pd.Series)  # two fixed numbers are no question
-    return found
+    difference = first - second
+    assert isinstance(difference, pd.Series)  # two fixed numbers are no question
+    return difference
 
 
 def _largest_rate(runs: pd.DataFrame) -> pd.Series:
@@ -176,8 +176,8 @@ def _largest_rate(runs: pd.DataFrame) -> pd.Series:
     grid = runs.assign(good=good).pivot_table("good", "seed", "tuned", dropna=False)
     logs = np.log10(grid.columns.to_numpy(dtype=float))
     step = (logs[-1] - logs[0]) / max(len(logs) - 1, 1)
-    found = np.where(grid.fillna(0) > 0, logs, logs[0] - step).max(axis=1)
-    return pd.Series(found, index=grid.index).where(grid.notna().all(axis=1))
+    largest = np.where(grid.fillna(0) > 0, logs, logs[0] - step).max(axis=1)
+    return pd.Series(largest, index=grid.index).where(grid.notna().all(axis=1))
 
 
 @dataclass(frozen=True)

@@ -39,18 +39,18 @@ BUDGETS = {"batch-size": "equal images", "batch-size-updates": "equal updates"}
 def interactions(study: Study, batch: str, control: str, reference: int, budget: str) -> list[Duel]:
     """A duel for every smaller size: batch norm's change from the reference less the control's."""
     duels = []
-    for point in study.points:
-        size = point[KEY]
+    for sweep_point in study.sweep_points:
+        size = sweep_point[KEY]
         if size == reference:
             continue
         change = {}
         for norm in (batch, control):
             here, there = (
-                study.by_seed(norm, "val_accuracy", "report", {**point, KEY: value})
+                study.by_seed(norm, "val_accuracy", "report", {**sweep_point, KEY: value})
                 for value in (size, reference)
             )
             change[norm] = here - there
-        situation = study.situation(point, budget=budget, rate=SHARED)
+        situation = study.situation(sweep_point, budget=budget, rate=SHARED)
         duels.append(
             Duel(
                 "robust",
@@ -66,11 +66,11 @@ def interactions(study: Study, batch: str, control: str, reference: int, budget:
     return duels
 
 
-def pieces_of(found: Sequence[Judged], reference: int, *, trained: bool = True) -> list[Piece]:
+def pieces_of(duels: Sequence[Judged], reference: int, *, trained: bool = True) -> list[Piece]:
     """The pieces of the statement from its duels."""
     pieces = []
-    for budget in dict.fromkeys(one.duel.situation["budget"] for one in found):
-        here = [one for one in found if one.duel.situation["budget"] == budget]
+    for budget in dict.fromkeys(one.duel.situation["budget"] for one in duels):
+        here = [one for one in duels if one.duel.situation["budget"] == budget]
         depends: Part = None
         if any(one.holds is False for one in here):
             depends = True
@@ -92,13 +92,13 @@ def pieces_of(found: Sequence[Judged], reference: int, *, trained: bool = True) 
 
 def evaluation_alone(study: Study, batch: str) -> dict[int, float]:
     """size -> accuracy with recomputed less that with running statistics; NaN if not recorded."""
-    found = {}
-    for point in study.points:
+    gains = {}
+    for sweep_point in study.sweep_points:
         columns = ("val_accuracy_precise", "val_accuracy")
-        precise, running = (study.by_seed(batch, c, "report", point) for c in columns)
+        precise, running = (study.by_seed(batch, c, "report", sweep_point) for c in columns)
         gain = (precise - running).dropna()
-        found[int(point[KEY])] = float(gain.mean()) if len(gain) else math.nan
-    return found
+        gains[int(sweep_point[KEY])] = float(gain.mean()) if len(gain) else math.nan
+    return gains
 
 
 def examine(context: Context) -> Evidence:
@@ -122,8 +122,8 @@ def examine(context: Context) -> Evidence:
         duels += interactions(study, batch, control, reference, budget)
         accuracies = {
             norm: {
-                int(point[KEY]): study.mean(norm, "val_accuracy", "report", point)
-                for point in study.points
+                int(sweep_point[KEY]): study.mean(norm, "val_accuracy", "report", sweep_point)
+                for sweep_point in study.sweep_points
             }
             for norm in (batch, control)
         }

@@ -22,7 +22,7 @@ from normbench.analysis.tuning import trains
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, Judged, judged
-from normbench.claims.study import BEST, ROLES, SHARED, Point, Study, paired
+from normbench.claims.study import BEST, ROLES, SHARED, Study, SweepPoint, paired
 from normbench.claims.training_effect import AREA
 from normbench.claims.verdicts import Part, Piece, judge, named
 from normbench.report.columns import number
@@ -38,23 +38,23 @@ def duels_of(study: Study, norms: Sequence[str], chance: float, **more: Any) -> 
     """
     rate = BEST if study.comparison.tuned_key else SHARED
 
-    def train(norm: str, point: Point) -> bool:
-        accuracy = study.mean(norm, "val_accuracy", ROLES[rate], point)
+    def train(norm: str, sweep_point: SweepPoint) -> bool:
+        accuracy = study.mean(norm, "val_accuracy", ROLES[rate], sweep_point)
         return bool(trains(accuracy, chance, study.target))
 
     return [
         Duel(
             "a choice for every model",
-            {**more, **study.situation(point, rate=rate)},
+            {**more, **study.situation(sweep_point, rate=rate)},
             first,
             second,
             AREA,
-            paired(*(study.by_seed(norm, "auc", ROLES[rate], point) for norm in (first, second))),
+            paired(*(study.by_seed(n, "auc", ROLES[rate], sweep_point) for n in (first, second))),
             WITHIN,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
         for first, second in itertools.combinations(norms, 2)
-        if train(first, point) or train(second, point)
+        if train(first, sweep_point) or train(second, sweep_point)
     ]
 
 
@@ -71,25 +71,25 @@ def _situations(context: Context) -> Iterator[tuple[list[Duel], Study]]:
         yield duels, study
 
 
-def place(situation: Mapping[str, Any]) -> str:
+def in_words(situation: Mapping[str, Any]) -> str:
     """A situation in words."""
     return ", ".join(named(*pair) for pair in situation.items())
 
 
-def winners(found: Sequence[Judged]) -> list[tuple[str, str, str]]:
+def winners(duels: Sequence[Judged]) -> list[tuple[str, str, str]]:
     """(situation, winner, loser) of every duel that was decided."""
     decided = []
-    for one in found:
+    for one in duels:
         if one.word in (BETTER, WORSE):
             pair = (one.duel.first, one.duel.second)
-            decided.append((place(one.duel.situation), *(pair if one.holds else pair[::-1])))
+            decided.append((in_words(one.duel.situation), *(pair if one.holds else pair[::-1])))
     return decided
 
 
-def reversals(found: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
+def reversals(duels: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
     """(winner, loser, situation, situation in which it is the other way round), each pair once."""
     first: dict[tuple[str, str], str] = {}
-    for situation, winner, loser in winners(found):
+    for situation, winner, loser in winners(duels):
         first.setdefault((winner, loser), situation)
     return [
         (winner, loser, situation, first[loser, winner])
@@ -98,19 +98,19 @@ def reversals(found: Sequence[Judged]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def favourites(found: Sequence[Judged]) -> list[str]:
+def favourites(duels: Sequence[Judged]) -> list[str]:
     """Norms that beat another one and are beaten by none, in these situations together."""
-    decided = winners(found)
+    decided = winners(duels)
     losers = {loser for _, _, loser in decided}
     return [w for w in dict.fromkeys(winner for _, winner, _ in decided) if w not in losers]
 
 
-def serves_everywhere(found: Sequence[Judged]) -> list[str]:
+def serves_everywhere(duels: Sequence[Judged]) -> list[str]:
     """Norms that are as good as every other one in every situation, by their intervals."""
     norms: dict[str, set[str]] = {}
     good: dict[str, bool] = {}
-    for one in found:
-        duel, where = one.duel, place(one.duel.situation)
+    for one in duels:
+        duel, where = one.duel, in_words(one.duel.situation)
         sides = (
             (duel.first, one.low > -duel.within or one.word == BETTER),
             (duel.second, one.high < duel.within or one.word == WORSE),
@@ -118,17 +118,17 @@ def serves_everywhere(found: Sequence[Judged]) -> list[str]:
         for norm, holds in sides:
             norms.setdefault(norm, set()).add(where)
             good[norm] = good.get(norm, True) and holds
-    every = {where for places in norms.values() for where in places}
-    return [norm for norm, places in norms.items() if good[norm] and places == every]
+    every = {where for situations in norms.values() for where in situations}
+    return [norm for norm, situations in norms.items() if good[norm] and situations == every]
 
 
-def depends_on_model(found: Sequence[Judged]) -> Part:
+def depends_on_model(duels: Sequence[Judged]) -> Part:
     """The rule of the statement; a single situation says nothing."""
-    if len({place(one.duel.situation) for one in found}) < 2:
+    if len({in_words(one.duel.situation) for one in duels}) < 2:
         return None
-    if reversals(found):
+    if reversals(duels):
         return True
-    return False if serves_everywhere(found) else None
+    return False if serves_everywhere(duels) else None
 
 
 def examine(context: Context) -> Evidence:
@@ -138,11 +138,11 @@ def examine(context: Context) -> Evidence:
     for duels, study in _situations(context):
         every += duels
         commands[study.command] = None
-    found = judged(every)
+    decided = judged(every)
     by_situation: dict[str, dict[str, Any]] = {}
     remarks = []
-    for where in dict.fromkeys(place(duel.situation) for duel in every):
-        here = [one for one in found if place(one.duel.situation) == where]
+    for where in dict.fromkeys(in_words(duel.situation) for duel in every):
+        here = [one for one in decided if in_words(one.duel.situation) == where]
         ahead = favourites(here)
         by_situation[where] = {
             "situation": dict(here[0].duel.situation),
@@ -151,12 +151,12 @@ def examine(context: Context) -> Evidence:
         }
         shown = "; ".join(f"{one.duel.first} - {one.duel.second} {_gap(one)}" for one in here)
         remarks.append(f"{where}: {' or '.join(ahead) or 'none ahead'} ({shown})")
-    turned = reversals(found)
+    turned = reversals(decided)
     told = [
         f"{winner} beats {loser} at {here} and loses to it at {other}"
         for winner, loser, here, other in turned
     ]
-    served = serves_everywhere(found)
+    served = serves_everywhere(decided)
     why = "; ".join(told[:3]) or (
         f"{' and '.join(served)} as good as any everywhere"
         if served
@@ -166,7 +166,7 @@ def examine(context: Context) -> Evidence:
     situation = {"networks": " and ".join(networks)}
     if hasattr(context.config.model, "init"):
         situation["init"] = context.config.model.init
-    piece = Piece("the choice depends on the model", situation, depends_on_model(found), why)
+    piece = Piece("the choice depends on the model", situation, depends_on_model(decided), why)
     return Evidence(
         judge([piece]),
         "every two norms paired by seed by the area under the validation curve: at own best rates "

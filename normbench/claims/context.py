@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from normbench.claims import pace, studies
-from normbench.claims.studies import STUDIES, Load, Place, label_of
+from normbench.claims.studies import STUDIES, Load, Origin, label_of
 from normbench.claims.study import Study
 from normbench.models.assemble import anatomy
 from normbench.norms import NormSlot
@@ -45,7 +45,7 @@ class Context:
         load: Load,
         train: Callable[[ExperimentConfig], ExperimentResult],
         prepare: Callable[[ExperimentConfig], Dataset],
-        place: Place,
+        origin: Origin,
         *,
         quick: bool,
         say: Callable[[str], None] = lambda _: None,
@@ -53,10 +53,10 @@ class Context:
         jobs: int = 1,
     ):
         self._load, self._train, self._prepare = load, train, prepare
-        self.place, self.quick, self.say = place, quick, say
+        self.origin, self.quick, self.say = origin, quick, say
         self._left, self.jobs = left, jobs
         self.original = load([])
-        given = {text.partition("=")[0].strip() for text in place.overrides}
+        given = {text.partition("=")[0].strip() for text in origin.overrides}
         own, notes = studies.quick_settings(self.original, given) if quick else ([], [])
         self.settings, more = studies.shared_settings(load, own, quick=quick, given=given)
         self.notes = notes + more
@@ -87,7 +87,7 @@ class Context:
     def direct(self, number: int) -> list[str]:
         """The command that repeats the measurement of one statement."""
         words = [*(["--quick"] if self.quick else []), "--only", str(number)]
-        return [self.place.command("claims", *words)]
+        return [self.origin.command("claims", *words)]
 
     # -- studies ------------------------------------------------------------------------------
 
@@ -103,16 +103,16 @@ class Context:
 
     def core_minutes(self, names: Iterable[str]) -> float:
         """Minutes of training of these studies, each run on one core; NaN without any."""
-        found = [study for name in names if (study := self._studies.get(name)) is not None]
-        seconds = [float(study.comparison.results.runs["train_seconds"].sum()) for study in found]
-        return sum(seconds) / 60 if found else math.nan
+        studies = [study for name in names if (study := self._studies.get(name)) is not None]
+        seconds = [float(study.comparison.results.runs["train_seconds"].sum()) for study in studies]
+        return sum(seconds) / 60 if studies else math.nan
 
     @property
     def base(self) -> Study:
         """The config's own setting under several initializations, shared and own best rates."""
-        found = self.study("base")
-        assert found is not None
-        return found
+        study = self.study("base")
+        assert study is not None
+        return study
 
     def planned(self, name: str) -> tuple[ExperimentConfig, list[str]] | None:
         """The config of a study and the overrides that make it; None where there is no room."""
@@ -134,9 +134,9 @@ class Context:
             plan = self.planned(name)
             assert plan is not None
             left = self._left(plan[0])
-            found = pace.forecast(plan[0], left, self.dataset)
-            runs, updates = runs + found.runs, updates + found.updates
-            seconds += found.core_seconds
+            expected = pace.forecast(plan[0], left, self.dataset)
+            runs, updates = runs + expected.runs, updates + expected.updates
+            seconds += expected.core_seconds
         if runs:
             minutes = max(1, round(seconds / self.jobs / 60))
             self.say(
@@ -146,8 +146,8 @@ class Context:
 
     def _trained(self, config: ExperimentConfig, overrides: Sequence[str]) -> Study:
         self._started += 1
-        place = f" {self._started} of {self._expected}" if self._expected else ""
-        self.say(f"experiment{place}: {config.name}")
+        count = f" {self._started} of {self._expected}" if self._expected else ""
+        self.say(f"experiment{count}: {config.name}")
         comparison = self._train(config)
         outcome = comparison.outcome
         if outcome is not None:
@@ -155,7 +155,7 @@ class Context:
             if outcome.stopped:
                 raise Interrupted(outcome.signal)
         comparison.require_fairness()
-        return Study(comparison, self.place.train(overrides, config.name))
+        return Study(comparison, self.origin.train(overrides, config.name))
 
     @property
     def examples(self) -> int:
@@ -190,7 +190,7 @@ class Context:
         return run
 
     def slot(self) -> NormSlot:
-        """The first place of a norm in the network."""
+        """The first norm of the network."""
         return anatomy(self.config.model.blueprint(), self.dataset.image_shape).slots[0]
 
 
@@ -213,6 +213,6 @@ def _last(overrides: Iterable[str]) -> list[str]:
     given = list(texts)
     return [
         text
-        for place, (key, text) in enumerate(texts.items())
-        if key.partition(".")[0] not in given[place + 1 :]
+        for index, (key, text) in enumerate(texts.items())
+        if key.partition(".")[0] not in given[index + 1 :]
     ]

@@ -131,24 +131,24 @@ def judged(duels: Sequence[Duel], alpha: float = ALPHA) -> list[Judged]:
     adjusted = holm(p, np.asarray(count)) if count else p
     ends = np.full((count, 2), math.nan)
     for pairs in {len(d) for d in known} - {0}:
-        rows = [place for place, d in enumerate(known) if len(d) == pairs]
+        rows = [index for index, d in enumerate(known) if len(d) == pairs]
         ends[rows] = np.stack(
             mean_interval(np.stack([known[row] for row in rows]), alpha / count), axis=1
         )
-    found = []
-    for place, (duel, d) in enumerate(zip(duels, known, strict=True)):
+    family = []
+    for index, (duel, d) in enumerate(zip(duels, known, strict=True)):
         mean = float(d.mean()) if len(d) else math.nan
-        low, high = (float(np.clip(end, -duel.largest, duel.largest)) for end in ends[place])
+        low, high = (float(np.clip(end, -duel.largest, duel.largest)) for end in ends[index])
         if (d != 0).sum() < needed_seeds(1, alpha / count) or np.ptp(d) <= SAME * abs(d).max():
             low = high = math.nan
         # Holm rejects where Bonferroni may not: no interval contradicts its word.
-        if adjusted[place] <= alpha:
+        if adjusted[index] <= alpha:
             low, high = (max(low, TINY), high) if mean > 0 else (low, min(high, -TINY))
-        word = _word(d, float(adjusted[place]), low, high, duel.within, count, alpha)
-        found.append(
-            Judged(duel, len(d), mean, low, high, float(p[place]), float(adjusted[place]), word)
+        word = _word(d, float(adjusted[index]), low, high, duel.within, count, alpha)
+        family.append(
+            Judged(duel, len(d), mean, low, high, float(p[index]), float(adjusted[index]), word)
         )
-    return found
+    return family
 
 
 def _word(
@@ -170,10 +170,10 @@ def _word(
 def any_better(part: str, situation: Mapping[str, Any], duels: Sequence[Judged]) -> Piece:
     """A part that holds if any of several duels is better, and fails if every one is worse or
     similar."""
-    holds = [found.holds for found in duels]
+    holds = [duel.holds for duel in duels]
     part_holds = True if True in holds else None if None in holds or not holds else False
-    why = "; ".join(found.text for found in duels)
-    numbers = {"duels": [found.numbers for found in duels]}
+    why = "; ".join(duel.text for duel in duels)
+    numbers = {"duels": [duel.numbers for duel in duels]}
     return Piece(part, situation, part_holds, why, numbers)
 
 

@@ -13,17 +13,17 @@ import pandas as pd
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, judged
-from normbench.claims.study import BEST, Point, Study, paired
+from normbench.claims.study import BEST, Study, SweepPoint, paired
 from normbench.claims.verdicts import judge
 from normbench.report.columns import percent
 
 WITHIN = 0.01
 
 
-def gap(study: Study, norm: str, point: Point) -> pd.Series:
+def gap(study: Study, norm: str, sweep_point: SweepPoint) -> pd.Series:
     """seed -> training less test accuracy; empty where the training accuracy was not recorded."""
     train, test = (
-        study.by_seed(norm, column, "best", point) for column in ("train_accuracy", "test_accuracy")
+        study.by_seed(norm, f"{split}_accuracy", "best", sweep_point) for split in ("train", "test")
     )
     return (train - test).dropna()
 
@@ -33,12 +33,12 @@ def examine(context: Context) -> Evidence:
     study = context.base
     batch, layer = context.label("batch"), context.label("layer")
     duels, remarks = [], []
-    for point in study.points:
-        gaps = {norm: gap(study, norm, point) for norm in (batch, layer)}
+    for sweep_point in study.sweep_points:
+        gaps = {norm: gap(study, norm, sweep_point) for norm in (batch, layer)}
         duels.append(
             Duel(
                 "the gap is smaller",
-                study.situation(point, rate=BEST),
+                study.situation(sweep_point, rate=BEST),
                 layer,
                 batch,
                 "training less test accuracy",
@@ -48,13 +48,13 @@ def examine(context: Context) -> Evidence:
         )
         for norm in (batch, layer):
             accuracies = [
-                f"{word} {percent(study.mean(norm, f'{word}_accuracy', 'best', point))}"
+                f"{word} {percent(study.mean(norm, f'{word}_accuracy', 'best', sweep_point))}"
                 for word in ("train", "test")
             ]
-            place = " ".join(map(str, study.situation(point).values()))
-            remarks.append(f"{norm} norm under {place}, in percent: {', '.join(accuracies)}")
+            where = " ".join(map(str, study.situation(sweep_point).values()))
+            remarks.append(f"{norm} norm under {where}, in percent: {', '.join(accuracies)}")
     return Evidence(
-        judge([found.piece for found in judged(duels)]),
+        judge([duel.piece for duel in judged(duels)]),
         "training less test accuracy of batch and layer norm, paired by seed, at own best rates",
         [study.command],
         remarks,

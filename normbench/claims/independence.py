@@ -47,12 +47,12 @@ def by_layer(context: Context, x_seed: int = 0) -> dict[str, float]:
     draw = stream(x_seed, "claims", "independence")
     x = torch.from_numpy(draw.standard_normal(shape, dtype="float32"))
     other = torch.from_numpy(2 * draw.standard_normal(shape, dtype="float32") + 1)
-    policy, found = context.config.normalization.policy(), {}
+    policy, changes = context.config.normalization.policy(), {}
     for name in NORMS.names():
         method = make_method(name, policy)
         if method.problem(slot, count) is None:
-            found[name] = change_of_first(method.norm(slot).train(), x, other)
-    return found
+            changes[name] = change_of_first(method.norm(slot).train(), x, other)
+    return changes
 
 
 def in_network(context: Context, kind: str) -> float:
@@ -70,9 +70,9 @@ def moments_by_channel(layer: nn.Module, x: Tensor) -> float:
     x: [N, C, H, W], of large variance, so that eps does not show.
     """
     with torch.no_grad():
-        found = layer.train()(x).double()
-    mean = found.mean((2, 3)).abs().max()
-    variance = (found.var((2, 3), correction=0) - 1).abs().max()
+        y = layer.train()(x).double()
+    mean = y.mean((2, 3)).abs().max()
+    variance = (y.var((2, 3), correction=0) - 1).abs().max()
     return float(torch.maximum(mean, variance))
 
 
@@ -94,14 +94,14 @@ def as_worded(policy: NormPolicy) -> dict[str, dict[str, float]]:
     # Channels of different mean and scale, as those of a network.
     own = torch.linspace(-3, 3, CHANNELS)[:, None, None]
     x = (1 + own.abs()) * x + own
-    found = {}
+    table = {}
     for name in ("batch", "layer", "instance"):
         layer = make_method(name, policy).norm(slot)
-        found[name] = {
+        table[name] = {
             "off_by_channel": moments_by_channel(layer, x),
             "change_of_marked": change_of_marked(layer, x),
         }
-    return found
+    return table
 
 
 def pieces_of(
@@ -120,7 +120,7 @@ def pieces_of(
         for where, changes in (("in the layer", alone), ("at the network's end", network))
     ]
     off, marked = (
-        {name: found[key] for name, found in worded.items()}
+        {name: measured[key] for name, measured in worded.items()}
         for key in ("off_by_channel", "change_of_marked")
     )
     within = unchanged(off["layer"]) if unchanged(off["instance"]) else None

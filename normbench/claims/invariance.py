@@ -138,10 +138,10 @@ def invariance_table(policy: NormPolicy, own: Sequence[str] = ()) -> list[dict[s
     """
     rows: list[dict[str, Any]] = []
     for name in [*NORMS.names(), *own]:
-        found = measure(name, policy)
-        if found is None:
+        changed = measure(name, policy)
+        if changed is None:
             continue
-        block, changes = found
+        block, changes = changed
         expected = theory(make_method(name, policy)) if block == "linear" else None
         row = {"norm": short(name), "block": block, **changes}
         row |= {f"{key}_theory": expected[key] if expected else None for key in CHANGES}
@@ -188,10 +188,10 @@ def pieces_of(measured: Mapping[str, float], expected: Mapping[str, bool]) -> li
     """A piece for every change: the output stays where the statement says so, and only there."""
     pieces = []
     for name, stays in expected.items():
-        found = unchanged(measured[name])
+        held = unchanged(measured[name])
         word = "invariant to" if stays else "not invariant to"
         told = f"relative change {number(measured[name], 2)}"
-        holds = None if found is None else found == stays
+        holds = None if held is None else held == stays
         pieces.append(Piece(f"{word} {name.replace('_', ' ')}", {}, holds, told))
     return pieces
 

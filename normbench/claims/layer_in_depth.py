@@ -12,7 +12,7 @@ from normbench.analysis.tuning import trains
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, judged
-from normbench.claims.study import BEST, Point, Study, paired
+from normbench.claims.study import BEST, Study, SweepPoint, paired
 from normbench.claims.training_effect import AREA, rates_chosen
 from normbench.claims.verdicts import Piece, judge
 from normbench.report.columns import percent
@@ -25,21 +25,23 @@ def duels_of(study: Study, batch: str, layer: str) -> list[Duel]:
     return [
         Duel(
             "less well than batch norm",
-            study.situation(point, rate=BEST),
+            study.situation(sweep_point, rate=BEST),
             batch,
             layer,
             AREA,
-            paired(*(study.by_seed(norm, "auc", "best", point) for norm in (batch, layer))),
+            paired(*(study.by_seed(norm, "auc", "best", sweep_point) for norm in (batch, layer))),
             WITHIN,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
     ]
 
 
-def neither_trains(study: Study, norms: tuple[str, ...], point: Point, chance: float) -> bool:
+def neither_trains(
+    study: Study, norms: tuple[str, ...], sweep_point: SweepPoint, chance: float
+) -> bool:
     """Whether no norm's mean accuracy at its own best rate is halfway to the target."""
     return not any(
-        trains(study.mean(norm, "val_accuracy", "best", point), chance, study.target)
+        trains(study.mean(norm, "val_accuracy", "best", sweep_point), chance, study.target)
         for norm in norms
     )
 
@@ -57,14 +59,15 @@ def examine(context: Context) -> Evidence:
     norms = batch, layer = context.label("batch"), context.label("layer")
     chance = 1 / context.dataset.num_classes
     pieces, remarks = [], []
-    for found, point in zip(judged(duels_of(study, batch, layer)), study.points, strict=True):
-        piece = found.piece
-        accuracies = {norm: study.mean(norm, "val_accuracy", "best", point) for norm in norms}
-        if neither_trains(study, norms, point, chance):
+    duels = judged(duels_of(study, batch, layer))
+    for duel, sweep_point in zip(duels, study.sweep_points, strict=True):
+        piece = duel.piece
+        accuracies = {norm: study.mean(norm, "val_accuracy", "best", sweep_point) for norm in norms}
+        if neither_trains(study, norms, sweep_point, chance):
             piece = Piece(piece.part, piece.situation, None, "neither trains", piece.numbers)
         pieces.append(piece)
         cells = ", ".join(f"{norm} {percent(value)}" for norm, value in accuracies.items())
-        remarks.append(f"final accuracy in percent, {piece.place()}: {cells}")
+        remarks.append(f"final accuracy in percent, {piece.where()}: {cells}")
     return Evidence(
         judge(pieces), experiment, [study.command], [*remarks, *rates_chosen(study, batch, layer)]
     )

@@ -16,16 +16,16 @@ import pandas as pd
 from normbench.claims.base import CLAIMS, Claim, Evidence
 from normbench.claims.context import Context
 from normbench.claims.family import Duel, judged
-from normbench.claims.study import Point, Study, paired
+from normbench.claims.study import Study, SweepPoint, paired
 from normbench.claims.verdicts import judge
 from normbench.report.columns import number
 
 WITHIN = math.log(1.1)
 
 
-def last_rank(study: Study, norm: str, point: Point) -> pd.Series:
+def last_rank(study: Study, norm: str, sweep_point: SweepPoint) -> pd.Series:
     """seed -> ln of the effective rank at the last hidden layer; empty if it was not probed."""
-    ranks = study.probed(norm, "effective_rank", point)
+    ranks = study.probed(norm, "effective_rank", sweep_point)
     return np.log(ranks.iloc[:, -1]) if len(ranks) else pd.Series(dtype=float)
 
 
@@ -38,12 +38,12 @@ def examine(context: Context) -> Evidence:
         return Evidence(judge([]), experiment, context.direct(19), [text])
     batch, layer = context.label("batch"), context.label("layer")
     duels, remarks = [], []
-    for point in study.points:
-        ranks = {norm: last_rank(study, norm, point) for norm in (batch, layer)}
+    for sweep_point in study.sweep_points:
+        ranks = {norm: last_rank(study, norm, sweep_point) for norm in (batch, layer)}
         duels.append(
             Duel(
                 "keeps examples apart",
-                study.situation(point),
+                study.situation(sweep_point),
                 batch,
                 layer,
                 "ln of the effective rank",
@@ -51,11 +51,11 @@ def examine(context: Context) -> Evidence:
                 WITHIN,
             )
         )
-        place = " ".join(map(str, study.situation(point).values()))
+        where = " ".join(map(str, study.situation(sweep_point).values()))
         cells = [f"{norm} {number(float(np.exp(r.median())))}" for norm, r in ranks.items()]
-        remarks.append(f"median effective rank under {place}: {', '.join(cells)}")
-    found = judged(duels)
-    return Evidence(judge([one.piece for one in found]), experiment, [study.command], remarks)
+        remarks.append(f"median effective rank under {where}: {', '.join(cells)}")
+    decided = judged(duels)
+    return Evidence(judge([one.piece for one in decided]), experiment, [study.command], remarks)
 
 
 CLAIMS.register("likeness")(

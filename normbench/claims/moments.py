@@ -49,16 +49,16 @@ def measure(run: Run, x: Tensor, eps: float) -> Moments:
     mean = variance = beyond = 0.0
     norms = run.assembled.norms()
     for norm, (before, after) in zip(norms, norm_outputs(run, x), strict=True):
-        own, found = by_feature(before), by_feature(after)
-        scale, shift = (_numbers(norm, name, found) for name in ("weight", "bias"))
+        own, normalized = by_feature(before), by_feature(after)
+        scale, shift = (_numbers(norm, name, normalized) for name in ("weight", "bias"))
         if shift is not None:
-            found = found - shift
+            normalized = normalized - shift
         if scale is not None:
             kept = scale != 0
-            own, found = own[:, kept], found[:, kept] / scale[kept]
+            own, normalized = own[:, kept], normalized[:, kept] / scale[kept]
         s2 = own.var(0, correction=0)
-        var = found.var(0, correction=0)
-        mean = max(mean, float(found.mean(0).abs().max()))
+        var = normalized.var(0, correction=0)
+        mean = max(mean, float(normalized.mean(0).abs().max()))
         variance = max(variance, float((var - 1).abs().max()))
         beyond = max(beyond, float((var - s2 / (s2 + eps)).abs().max()))
     return Moments(mean, variance, beyond)
@@ -66,8 +66,8 @@ def measure(run: Run, x: Tensor, eps: float) -> Moments:
 
 def _numbers(norm: nn.Module, name: str, like: Tensor) -> Tensor | None:
     """A parameter of the norm in float64; None where it has none."""
-    found = getattr(norm, name, None)
-    return found.detach().to(like) if isinstance(found, Tensor) else None
+    parameter = getattr(norm, name, None)
+    return parameter.detach().to(like) if isinstance(parameter, Tensor) else None
 
 
 def examine(context: Context) -> Evidence:
@@ -84,16 +84,16 @@ def examine(context: Context) -> Evidence:
     run.network.train()
     trained = measure(run, x, eps)
     pieces = []
-    for when, found in (("at step 0", start), (f"after {updates} updates", trained)):
+    for when, moments in (("at step 0", start), (f"after {updates} updates", trained)):
         where = {"mode": "training mode, before scale and shift", "when": when}
-        told = f"|mean| at most {number(found.mean, 2)}"
-        pieces.append(Piece("mean 0", where, zero_mean(found), told, {"mean": found.mean}))
+        told = f"|mean| at most {number(moments.mean, 2)}"
+        pieces.append(Piece("mean 0", where, zero_mean(moments), told, {"mean": moments.mean}))
         told = (
-            f"|variance - 1| at most {number(found.variance, 2)}, of which eps {eps:g} explains "
-            f"all but {number(found.beyond_eps, 2)}"
+            f"|variance - 1| at most {number(moments.variance, 2)}, of which eps {eps:g} explains "
+            f"all but {number(moments.beyond_eps, 2)}"
         )
-        numbers = {"variance": found.variance, "beyond_eps": found.beyond_eps}
-        pieces.append(Piece("variance 1", where, unit_variance(found), told, numbers))
+        numbers = {"variance": moments.variance, "beyond_eps": moments.beyond_eps}
+        pieces.append(Piece("variance 1", where, unit_variance(moments), told, numbers))
     return Evidence(
         judge(pieces),
         "outputs of every batch norm layer on a real batch, before its scale and shift, at step 0 "

@@ -21,8 +21,8 @@ class Published:
     the bundled experiments of ``configs/claims`` that it rests on; asks: the rule; changes: what
     would change the answer. number: after those of the article's statements. gpu: its
     experiment is too large for a CPU. presumes: what must hold for the claim to say anything, in
-    the same family; where it does not, all is open. amended: how the rule was changed after
-    results had been seen, which the page tells.
+    the same family; where it does not, all is open. amended: what of rule or setting was
+    changed after an earlier result had been seen, which the page tells.
     """
 
     number: int
@@ -45,23 +45,23 @@ class Published:
         """The verdict of the rule on these runs: all questions paired by seed are one family."""
         first = len(self.presumes)
         duels = [
-            (place, duel)
-            for place, ask in enumerate([*self.presumes, *self.asks], -first)
+            (index, duel)
+            for index, ask in enumerate([*self.presumes, *self.asks], -first)
             if isinstance(ask, Ask)
             for duel in ask.duels(tables, self.configs[0])
         ]
-        found = judged([duel for _, duel in duels])
+        decided = judged([duel for _, duel in duels])
         pieces: list[tuple[int, Piece]] = [
-            (place, one.piece) for (place, _), one in zip(duels, found, strict=True)
+            (index, one.piece) for (index, _), one in zip(duels, decided, strict=True)
         ]
         pieces += [
-            (place, ask.piece(tables, self.configs[0]))
-            for place, ask in enumerate(self.asks)
+            (index, ask.piece(tables, self.configs[0]))
+            for index, ask in enumerate(self.asks)
             if isinstance(ask, Spread)
         ]
         pieces.sort(key=lambda item: item[0])
-        lacking = [piece for place, piece in pieces if place < 0 and piece.holds is not True]
-        asked = [piece for place, piece in pieces if place >= 0]
+        lacking = [piece for index, piece in pieces if index < 0 and piece.holds is not True]
+        asked = [piece for index, piece in pieces if index >= 0]
         if lacking:
             why = "; ".join(
                 f"presumes that {piece.part}, not found: {piece.why}" for piece in lacking

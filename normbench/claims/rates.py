@@ -22,14 +22,14 @@ def duels_of(study: Study, norm: str, none: str) -> list[Duel]:
     return [
         Duel(
             "allows larger rates",
-            study.situation(point),
+            study.situation(sweep_point),
             norm,
             none,
             "log10 of the largest rate that trains",
-            paired(*(study.largest_rate(label, point) for label in (norm, none))),
+            paired(*(study.largest_rate(label, sweep_point) for label in (norm, none))),
             SHARE_OF_STEP * study.grid_step,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
     ]
 
 
@@ -38,17 +38,17 @@ def examine(context: Context) -> Evidence:
     study = context.base
     norm, none = context.label("batch"), context.label("none")
     remarks = []
-    for point in study.points:
+    for sweep_point in study.sweep_points:
         cells = []
         for label in (norm, none):
-            median = 10 ** study.largest_rate(label, point).median()
+            median = 10 ** study.largest_rate(label, sweep_point).median()
             cell = "none of the grid" if median < min(study.grid) * 0.99 else number(median)
             cells.append(f"{label} {cell}")
-        place = " ".join(map(str, study.situation(point).values()))
-        remarks.append(f"median largest rate under {place}: {', '.join(cells)}")
+        where = " ".join(map(str, study.situation(sweep_point).values()))
+        remarks.append(f"median largest rate under {where}: {', '.join(cells)}")
     grid = ", ".join(f"{rate:g}" for rate in study.grid)
     return Evidence(
-        judge([found.piece for found in judged(duels_of(study, norm, none))]),
+        judge([duel.piece for duel in judged(duels_of(study, norm, none))]),
         f"the largest of the rates {grid} at which a run trains, paired by seed",
         [study.command],
         remarks,

@@ -23,7 +23,7 @@ def examine(context: Context) -> Evidence:
     rms, layer = context.label("rms"), context.label("layer")
     duels = at_both_rates(study, rms, layer, "as good", "auc", AREA, WITHIN, "no less")
     return Evidence(
-        judge([found.piece for found in judged(duels)]),
+        judge([duel.piece for duel in judged(duels)]),
         f"RMS norm against layer norm, paired by seed: no worse by more than {WITHIN} of the "
         "area under the validation curve",
         [study.command],

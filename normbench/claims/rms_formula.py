@@ -63,20 +63,20 @@ def gamma(run: Run) -> dict[str, Any]:
     }
 
 
-def pieces_of(found: dict[str, Any]) -> list[Piece]:
+def pieces_of(measured: dict[str, Any]) -> list[Piece]:
     """divides: the formula holds; for each feature: a feature's own root mean square over the batch
     is 1, as the words say; scales: a scale that has a gradient and moves, and no shift."""
-    learns = found["gradient_norm_largest"] > 0 and found["moved_largest"] > 0
-    off = found["feature_rms_off_by"]
+    learns = measured["gradient_norm_largest"] > 0 and measured["moved_largest"] > 0
+    off = measured["feature_rms_off_by"]
     return [
         Piece(
             "divides by the root mean square",
             {},
-            found["formula_error"] < MOMENT_TOLERANCE,
+            measured["formula_error"] < MOMENT_TOLERANCE,
             f"off from x / sqrt(mean(x^2) + eps) of an example by at most "
-            f"{number(found['formula_error'], 2)}; its output's root mean square off from 1 by at "
-            f"most {number(found['rms_off_by'], 2)} (eps {found['eps']:g}), its mean up to "
-            f"{number(found['largest_mean'], 2)}: not re-centred",
+            f"{number(measured['formula_error'], 2)}; its output's root mean square off from 1 by "
+            f"at most {number(measured['rms_off_by'], 2)} (eps {measured['eps']:g}), its mean up "
+            f"to {number(measured['largest_mean'], 2)}: not re-centred",
         ),
         Piece(
             "for each feature",
@@ -88,11 +88,11 @@ def pieces_of(found: dict[str, Any]) -> list[Piece]:
         Piece(
             "a learned scale",
             {},
-            learns and found["parameters"] == ["weight"],
-            f"learns {' and '.join(found['parameters']) or 'nothing (affine: false)'}; gradient "
-            f"norm {number(found['gradient_norm_smallest'], 2)} to "
-            f"{number(found['gradient_norm_largest'], 2)}; moved by up to "
-            f"{number(found['moved_largest'], 2)} in {found['updates']} updates",
+            learns and measured["parameters"] == ["weight"],
+            f"learns {' and '.join(measured['parameters']) or 'nothing (affine: false)'}; gradient "
+            f"norm {number(measured['gradient_norm_smallest'], 2)} to "
+            f"{number(measured['gradient_norm_largest'], 2)}; moved by up to "
+            f"{number(measured['moved_largest'], 2)} in {measured['updates']} updates",
         ),
     ]
 
@@ -101,14 +101,14 @@ def examine(context: Context) -> Evidence:
     """The config's own RMS norm layers on real data."""
     eps = context.config.normalization.eps
     run = context.network_run("rms")
-    found: dict[str, Any] = {"eps": eps, **formula_error(run, eps), **gamma(run)}
+    measured: dict[str, Any] = {"eps": eps, **formula_error(run, eps), **gamma(run)}
     return Evidence(
-        judge(pieces_of(found)),
+        judge(pieces_of(measured)),
         "outputs of every RMS norm layer on a real batch at step 0 (scale 1) against the formula "
         "in float64; the scale's gradient and its change in training",
         context.direct(9),
         ["as it is: one root mean square over all features of an example, one scale a feature"],
-        found,
+        measured,
     )
 
 

@@ -96,10 +96,10 @@ def collect(results: Path, folder: Path) -> list[str]:
     return told
 
 
-def keep_article(found: Claims, folder: Path) -> None:
+def keep_article(examined: Claims, folder: Path) -> None:
     """Store what was found of the article's statements."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = finite(found.to_dict())
+    whole = finite(examined.to_dict())
     claims = ",\n".join(map(json.dumps, whole.pop("claims")))  # a line a statement, for a diff
     text = f'{json.dumps(whole)[:-1]}, "claims": [\n{claims}\n]}}\n'
     replace_with(folder / ARTICLE, text.encode())
@@ -112,8 +112,8 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     """Every row of the scoreboard: the article's statements, where they are stored, and the claims
     of the literature, also those whose experiments have not been run."""
     tables = runs.stored(folder / RUNS, names_of_configs())
-    found = [literature_row(name, claim, tables) for name, claim in in_order()]
-    return [*_article(folder), *found]
+    literature = [literature_row(name, claim, tables) for name, claim in in_order()]
+    return [*_article(folder), *literature]
 
 
 def literature_row(name: str, claim: Published, tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,13 +153,15 @@ def _why_not(claim: Published) -> str:
 def setting(config: ExperimentConfig) -> str:
     """An experiment in a line: data, network, optimizer, budget."""
     model, optimizer, training = config.model, config.optimizer, config.training
+    resize = getattr(config.data, "resize", None)
+    pixels = f" at {resize} pixels" if resize else ""
     size = [f"{word} {getattr(model, word)}" for word in ("depth", "width") if hasattr(model, word)]
     budget = f"{training.steps} steps" if training.steps else f"{training.epochs:g} epochs"
     swept = [f"{key.rpartition('.')[2]} {_listed(values)}" for key, values in config.sweep.items()]
     tuned = [f"rate of {_listed(config.tune.values)}"] if config.tune else []
     return ", ".join(
         [
-            *(config.data.dataset, f"{model.kind} of {' and '.join(size)}"),
+            *(config.data.dataset + pixels, f"{model.kind} of {' and '.join(size)}"),
             *(f"{optimizer.kind}", f"batches of {config.data.batch_size}", budget),
             *swept,
             *tuned,
@@ -198,17 +200,17 @@ def _article(folder: Path) -> list[dict[str, Any]]:
     file = folder / ARTICLE
     if not file.is_file():
         return []
-    found = json.loads(file.read_text(encoding="utf-8"))
+    stored = json.loads(file.read_text(encoding="utf-8"))
     return [
         {
             **row,
             "from": "article",
             "expected": "as the statement says",
-            "setting": found["setting"],
-            "seeds": found["setting"].rpartition(", ")[2],
+            "setting": stored["setting"],
+            "seeds": stored["setting"].rpartition(", ")[2],
             "changes": "another network or data: `normbench claims CONFIG`",
         }
-        for row in found["claims"]
+        for row in stored["claims"]
     ]
 
 

@@ -21,7 +21,7 @@ WITHIN = 0.01
 
 def duels_of(study: Study, norms: list[str], none: str) -> list[Duel]:
     """None's dependence on the initialization less each norm's; the first two initializations."""
-    first, second = study.points[:2]
+    first, second = study.sweep_points[:2]
     inits = f"{first[KEY]} and {second[KEY]}"
     duels = []
     for norm in norms:
@@ -52,12 +52,12 @@ def examine(context: Context) -> Evidence:
     """The effect of the initialization with each norm and without one."""
     experiment = "the effect of the initialization under each norm against that under none"
     study, none = context.base, context.label("none")
-    if len(study.points) < 2:
+    if len(study.sweep_points) < 2:
         text = "this network has no initialization to choose"
         return Evidence(judge([]), experiment, context.direct(18), [text])
     norms = [context.label(kind) for kind in NORMALIZED]
-    found = judged(duels_of(study, norms, none))
-    return Evidence(judge([one.piece for one in found]), experiment, [study.command])
+    decided = judged(duels_of(study, norms, none))
+    return Evidence(judge([one.piece for one in decided]), experiment, [study.command])
 
 
 CLAIMS.register("initialization")(

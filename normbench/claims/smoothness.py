@@ -73,20 +73,20 @@ def gradient_change(network: nn.Module, x: Tensor, y: Tensor) -> float:
     gradient = landscape(relative, x, y, [1.0]).gradient_norm
     if not gradient or not math.isfinite(gradient):
         return math.nan
-    found = landscape(relative, x, y, [share * relative.length / gradient for share in STEPS])
-    return sum(found.gradient_distances) / len(STEPS) / gradient
+    along = landscape(relative, x, y, [share * relative.length / gradient for share in STEPS])
+    return sum(along.gradient_distances) / len(STEPS) / gradient
 
 
 def measure(context: Context, kind: str, init: str | None, seed: int) -> tuple[float, float]:
     """ln of the gradient's change at step 0 and after the updates, on one batch."""
     run = context.network_run(kind, seed, [] if init is None else [f"model.init={init}"])
     x, y = first_batch(run)
-    found = []
+    logs = []
     for count in (0, UPDATES):
         steps(run, count)
         change = gradient_change(run.network, x, y)
-        found.append(math.log(change) if change > 0 and math.isfinite(change) else math.nan)
-    return found[0], found[1]
+        logs.append(math.log(change) if change > 0 and math.isfinite(change) else math.nan)
+    return logs[0], logs[1]
 
 
 def examine(context: Context) -> Evidence:
@@ -98,12 +98,12 @@ def examine(context: Context) -> Evidence:
     try:
         known: list[str | None] = [*inits(context.config)]
         for init in known or [None]:
-            found = {
+            pairs = {
                 kind: [measure(context, kind, init, seed) for seed in context.seeds]
                 for kind in ("none", "batch")
             }
-            for place, when in enumerate(("at step 0", f"after {UPDATES} updates")):
-                none, batch = ([pair[place] for pair in found[kind]] for kind in ("none", "batch"))
+            for index, when in enumerate(("at step 0", f"after {UPDATES} updates")):
+                none, batch = ([pair[index] for pair in pairs[kind]] for kind in ("none", "batch"))
                 situation = {"init": init} if init else {}
                 duels.append(
                     Duel(

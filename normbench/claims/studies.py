@@ -49,7 +49,7 @@ Load = Callable[[Sequence[str]], "ExperimentConfig"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """What the reproducing command needs besides the overrides. config: as the user named it."""
 
     config: str | None
@@ -177,8 +177,8 @@ def base(context: Context) -> list[str]:
     config = context.config
     overrides = _only(config, CORE, "none") if context.quick else []
     overrides.append(_tune(context, RATES, max(TUNE_SEEDS, len(context.seeds))))
-    if found := inits(config):
-        overrides.append(f"sweep={{model.init: {_flow(found)}}}")
+    if known := inits(config):
+        overrides.append(f"sweep={{model.init: {_flow(known)}}}")
     return overrides
 
 
@@ -198,8 +198,8 @@ def depth(context: Context) -> list[str] | None:
     if not depths:
         return None
     sweep: dict[str, Any] = {"model.depth": depths}
-    if not context.quick and (found := inits(config)):  # in small at the config's own alone
-        sweep["model.init"] = found
+    if not context.quick and (known := inits(config)):  # in small at the config's own alone
+        sweep["model.init"] = known
     return [
         *_only(config, ("batch", "layer"), "layer"),
         _tune(context, DEEP_RATES, TUNE_SEEDS),

@@ -13,9 +13,8 @@ import pandas as pd
 
 from normbench.analysis.convergence import outcomes
 from normbench.analysis.tuning import trains
+from normbench.config.grid import SweepPoint, combinations
 from normbench.results.experiment import ExperimentResult
-
-Point = Mapping[str, Any]
 
 FACTORS = {"model.init": "init", "model.depth": "depth", "data.batch_size": "batch size"}
 """Swept keys by the names they have in a situation."""
@@ -37,17 +36,14 @@ class Study:
         return self.comparison.results.config
 
     @cached_property
-    def points(self) -> list[Point]:
+    def sweep_points(self) -> list[SweepPoint]:
         """Every point of its sweep, in order; one empty point without a sweep."""
-        points: list[Point] = [{}]
-        for key, values in self.config["sweep"].items():
-            points = [{**point, key: value} for point in points for value in values]
-        return points
+        return combinations(self.config["sweep"])
 
-    def situation(self, point: Point, **more: Any) -> dict[str, Any]:
+    def situation(self, sweep_point: SweepPoint, **more: Any) -> dict[str, Any]:
         """factor -> value at a point, the initialization always among them."""
         init = {"init": self.config["model"].get("init")}
-        swept = {FACTORS.get(key, key): value for key, value in point.items()}
+        swept = {FACTORS.get(key, key): value for key, value in sweep_point.items()}
         return {**{key: value for key, value in init.items() if value}, **swept, **more}
 
     @property
@@ -58,46 +54,46 @@ class Study:
     @cached_property
     def _outcomes(self) -> dict[str, pd.DataFrame]:
         results = self.comparison.results
-        found = {}
+        tables = {}
         for role, runs in results.runs.groupby("role", sort=False):
             frame = outcomes(runs, results.curves, [self.target])
             if "train_accuracy" in results.curves:
                 last = results.curves.dropna(subset=["train_accuracy"]).groupby("run").last()
                 frame["train_accuracy"] = frame["run"].map(last["train_accuracy"])
                 frame.loc[frame["state"] != "finished", "train_accuracy"] = math.nan
-            found[str(role)] = frame
-        return found
+            tables[str(role)] = frame
+        return tables
 
-    def runs(self, norm: str, role: str, point: Point) -> pd.DataFrame:
+    def runs(self, norm: str, role: str, sweep_point: SweepPoint) -> pd.DataFrame:
         """The runs of a norm in a role ("report", "tune", "best") at a point: rows of
         ``analysis.convergence.outcomes``."""
         frame = self._outcomes.get(role, pd.DataFrame())
         if frame.empty:
             return frame
         mask = frame["norm"] == norm
-        for key, value in point.items():
+        for key, value in sweep_point.items():
             mask &= frame[key] == value
         return frame[mask]
 
-    def by_seed(self, norm: str, column: str, role: str, point: Point) -> pd.Series:
+    def by_seed(self, norm: str, column: str, role: str, sweep_point: SweepPoint) -> pd.Series:
         """seed -> a column; empty where nothing was recorded."""
-        runs = self.runs(norm, role, point)
+        runs = self.runs(norm, role, sweep_point)
         if runs.empty or column not in runs:
             return pd.Series(dtype=float)
         return runs.set_index("seed")[column].astype(float)
 
-    def mean(self, norm: str, column: str, role: str, point: Point) -> float:
+    def mean(self, norm: str, column: str, role: str, sweep_point: SweepPoint) -> float:
         """Mean of a column over the seeds; NaN where nothing was recorded."""
-        values = self.by_seed(norm, column, role, point)
+        values = self.by_seed(norm, column, role, sweep_point)
         return float(values.mean()) if len(values) else math.nan
 
-    def rate(self, norm: str, point: Point) -> float:
+    def rate(self, norm: str, sweep_point: SweepPoint) -> float:
         """The norm's own best rate at a point; NaN where none was chosen."""
         choices = self.comparison.choices
         if choices.empty:
             return math.nan
         mask = choices["norm"] == norm
-        for key, value in point.items():
+        for key, value in sweep_point.items():
             mask &= choices[key] == value
         return float(choices.loc[mask, "best"].iloc[0]) if mask.any() else math.nan
 
@@ -109,20 +105,20 @@ class Study:
         tune = self.config.get("tune") or {}
         return sorted(map(float, tune.get("optimizer.lr", [])))
 
-    def share_that_trains(self, norm: str, point: Point) -> pd.Series:
+    def share_that_trains(self, norm: str, sweep_point: SweepPoint) -> pd.Series:
         """seed -> share of the grid's rates at which the norm trains (``tuning.trains``)."""
-        table = self._trained(norm, point)
+        table = self._trained(norm, sweep_point)
         return table.mean(axis=1).where(table.notna().all(axis=1)) if len(table) else pd.Series()
 
-    def largest_rate(self, norm: str, point: Point) -> pd.Series:
+    def largest_rate(self, norm: str, sweep_point: SweepPoint) -> pd.Series:
         """seed -> log10 of the grid's largest rate that trains; a step of the grid below its lowest
         where none does."""
-        table = self._trained(norm, point)
+        table = self._trained(norm, sweep_point)
         if table.empty:
             return pd.Series(dtype=float)
         logs = np.log10(np.array(table.columns, dtype=float))
-        found = np.where(table.fillna(0) > 0, logs, logs[0] - self.grid_step).max(axis=1)
-        return pd.Series(found, index=table.index).where(table.notna().all(axis=1))
+        largest = np.where(table.fillna(0) > 0, logs, logs[0] - self.grid_step).max(axis=1)
+        return pd.Series(largest, index=table.index).where(table.notna().all(axis=1))
 
     @property
     def grid_step(self) -> float:
@@ -130,9 +126,9 @@ class Study:
         grid = self.grid
         return math.log10(grid[-1] / grid[0]) / (len(grid) - 1) if len(grid) > 1 else 1.0
 
-    def _trained(self, norm: str, point: Point) -> pd.DataFrame:
+    def _trained(self, norm: str, sweep_point: SweepPoint) -> pd.DataFrame:
         """[seeds, rates]: 1.0 where it trained, 0.0 where not, NaN where a run is missing."""
-        runs = self.runs(norm, "tune", point)
+        runs = self.runs(norm, "tune", sweep_point)
         if runs.empty:
             return pd.DataFrame()
         good = [
@@ -143,9 +139,11 @@ class Study:
 
     # -- the probes ---------------------------------------------------------------------------
 
-    def probed(self, norm: str, quantity: str, point: Point, step: int = 0) -> pd.DataFrame:
+    def probed(
+        self, norm: str, quantity: str, sweep_point: SweepPoint, step: int = 0
+    ) -> pd.DataFrame:
         """A probe of the reporting runs by layer: a row a seed, columns 0 (at the input) to L-1."""
-        probes, runs = self.comparison.results.probes, self.runs(norm, "report", point)
+        probes, runs = self.comparison.results.probes, self.runs(norm, "report", sweep_point)
         if probes.empty or runs.empty or quantity not in probes:
             return pd.DataFrame()
         seeds = runs.set_index("run")["seed"]

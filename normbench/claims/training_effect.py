@@ -45,15 +45,15 @@ def at_both_rates(
     return [
         Duel(
             part,
-            study.situation(point, rate=rate),
+            study.situation(sweep_point, rate=rate),
             first,
             second,
             quantity,
-            paired(*(study.by_seed(norm, column, ROLES[rate], point) for norm in (first, second))),
+            paired(*(study.by_seed(n, column, ROLES[rate], sweep_point) for n in (first, second))),
             within,
             asks,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
         for rate in (SHARED, BEST)
     ]
 
@@ -63,45 +63,45 @@ def over_the_grid(study: Study, first: str, second: str, part: str) -> list[Duel
     return [
         Duel(
             part,
-            study.situation(point, rate="all rates of the grid"),
+            study.situation(sweep_point, rate="all rates of the grid"),
             first,
             second,
             "share of the rates that train",
-            paired(*(study.share_that_trains(norm, point) for norm in (first, second))),
+            paired(*(study.share_that_trains(norm, sweep_point) for norm in (first, second))),
             GRID_WITHIN,
         )
-        for point in study.points
+        for sweep_point in study.sweep_points
     ]
 
 
 def rates_chosen(study: Study, *norms: str) -> list[str]:
     """A sentence a point: each norm's own best rate."""
-    found = []
-    for point in study.points:
-        rates = ", ".join(f"{norm} {number(study.rate(norm, point))}" for norm in norms)
-        place = " ".join(map(str, study.situation(point).values()))
-        found.append(f"own best rates under {place}: {rates}")
-    return found
+    sentences = []
+    for sweep_point in study.sweep_points:
+        rates = ", ".join(f"{norm} {number(study.rate(norm, sweep_point))}" for norm in norms)
+        where = " ".join(map(str, study.situation(sweep_point).values()))
+        sentences.append(f"own best rates under {where}: {rates}")
+    return sentences
 
 
 def steps_to_target(study: Study, *norms: str) -> list[str]:
     """A sentence a point: how many runs of each norm reached the target, at the shared rate."""
-    found = []
-    for point in study.points:
+    sentences = []
+    for sweep_point in study.sweep_points:
         cells = []
         for norm in norms:
-            runs = study.runs(norm, "report", point)
+            runs = study.runs(norm, "report", sweep_point)
             if len(runs):
                 median = number(float(runs["steps_to_target"].median()))
                 diverged = int((runs["state"] == "diverged").sum())
                 lost = f", {diverged} diverged" if diverged else ""
                 reached = int(runs["reached"].sum())
                 cells.append(f"{norm} {reached}/{len(runs)}, median {median} steps{lost}")
-        place = " ".join(map(str, study.situation(point).values()))
-        found.append(
-            f"target {study.target:g} at the shared rate under {place}: " + "; ".join(cells)
+        where = " ".join(map(str, study.situation(sweep_point).values()))
+        sentences.append(
+            f"target {study.target:g} at the shared rate under {where}: " + "; ".join(cells)
         )
-    return found
+    return sentences
 
 
 def examine(context: Context, *, kind: str, parts: tuple[str, ...]) -> Evidence:
@@ -115,7 +115,7 @@ def examine(context: Context, *, kind: str, parts: tuple[str, ...]) -> Evidence:
     if SPEEDS_UP in parts:
         duels += at_both_rates(study, norm, none, SPEEDS_UP, "auc", AREA, WITHIN)
     return Evidence(
-        judge([found.piece for found in judged(duels)]),
+        judge([duel.piece for duel in judged(duels)]),
         f"{norm} norm against none, paired by seed, under each initialization, over a grid of "
         "learning rates, at the shared and at each norm's own best rate",
         [study.command],

@@ -44,7 +44,7 @@ class Piece:
         """The part, or the value of a factor; None where the situation does not name it."""
         return self.part if factor == PART else self.situation.get(factor)
 
-    def place(self, leave: Iterable[str] = ()) -> str:
+    def where(self, leave: Iterable[str] = ()) -> str:
         """The situation in words."""
         return ", ".join(
             named(key, value) for key, value in self.situation.items() if key not in leave
@@ -88,7 +88,7 @@ class Judgement:
                 word = "holds" if decided[0] else "fails"
                 where = f" in {len(decided)} of {len(self.pieces)}"
                 if len(self.pieces) <= FEW:
-                    where = f": {_places(self.pieces, decided[0])}"
+                    where = f": {_listed(self.pieces, decided[0])}"
                 texts = [word + where, *_remains(self)]
             elif several > 1:
                 texts = [f"in all {several} situations"]
@@ -112,13 +112,13 @@ def judge(pieces: Sequence[Piece]) -> Judgement:
 
     An open piece leaves the statement open, unless the others disagree already.
     """
-    found = [piece.holds for piece in pieces]
-    if True in found and False in found:
+    parts = [piece.holds for piece in pieces]
+    if True in parts and False in parts:
         decided = [piece for piece in pieces if piece.holds is not None]
         return Judgement(Verdict.DEPENDS, tuple(pieces), separating(decided))
-    if not found or None in found:
+    if not parts or None in parts:
         return Judgement(Verdict.NOT_ENOUGH, tuple(pieces))
-    return Judgement(Verdict.SUPPORTED if found[0] else Verdict.REFUTED, tuple(pieces))
+    return Judgement(Verdict.SUPPORTED if parts[0] else Verdict.REFUTED, tuple(pieces))
 
 
 def separating(pieces: Sequence[Piece]) -> tuple[str, ...]:
@@ -129,59 +129,61 @@ def separating(pieces: Sequence[Piece]) -> tuple[str, ...]:
     factors = [PART, *dict.fromkeys(key for piece in pieces for key in piece.situation)]
     for count in range(1, len(factors) + 1):
         for chosen in itertools.combinations(factors, count):
-            found: dict[tuple[str, ...], set[Part]] = {}
+            groups: dict[tuple[str, ...], set[Part]] = {}
             for piece in pieces:
                 values = tuple(repr(piece.value(factor)) for factor in chosen)
-                found.setdefault(values, set()).add(piece.holds)
-            if all(len(holds) == 1 for holds in found.values()):
+                groups.setdefault(values, set()).add(piece.holds)
+            if all(len(holds) == 1 for holds in groups.values()):
                 return chosen
     return tuple(factors)
 
 
-def _depends(found: Judgement) -> str:
-    factors = found.depends_on
+def _depends(judgement: Judgement) -> str:
+    factors = judgement.depends_on
     on = " and ".join("which part of it" if factor == PART else factor for factor in factors)
-    sides = (f"{word} {_side(found, part)}" for part, word in ((True, "holds"), (False, "fails")))
+    sides = (
+        f"{word} {_side(judgement, part)}" for part, word in ((True, "holds"), (False, "fails"))
+    )
     return f"on {on}: {'; '.join(sides)}"
 
 
-def _side(found: Judgement, part: Part) -> str:
+def _side(judgement: Judgement, part: Part) -> str:
     """Where the statement holds, or fails: the values of the factors that it depends on, under
     their part where that is one of them; a part that is the same everywhere stands alone."""
     by_part: dict[str, dict[str, None]] = {}
-    factors = [factor for factor in found.depends_on if factor != PART]
-    for piece in found.pieces:
+    factors = [factor for factor in judgement.depends_on if factor != PART]
+    for piece in judgement.pieces:
         if piece.holds is part:
             values = [named(key, value) for key in factors if (value := piece.value(key))]
             by_part.setdefault(piece.part, {})[" ".join(values)] = None
     texts: dict[str, None] = {}
-    for name, places in by_part.items():
-        where = " | ".join(filter(None, places))
-        alike = all(piece.holds is part for piece in found.pieces if piece.part == name)
-        if PART in found.depends_on:
+    for name, situations in by_part.items():
+        where = " | ".join(filter(None, situations))
+        alike = all(piece.holds is part for piece in judgement.pieces if piece.part == name)
+        if PART in judgement.depends_on:
             texts[name if alike or not where else f"{name} ({where})"] = None
         else:
-            texts |= dict.fromkeys(place or name for place in places)
+            texts |= dict.fromkeys(situation or name for situation in situations)
     return ", ".join(texts) or "nowhere"
 
 
-def _remains(found: Judgement) -> list[str]:
-    if not any(piece.holds is None for piece in found.pieces):
+def _remains(judgement: Judgement) -> list[str]:
+    if not any(piece.holds is None for piece in judgement.pieces):
         return []
-    return [f"open: {_places(found.pieces, None)}"]
+    return [f"open: {_listed(judgement.pieces, None)}"]
 
 
-def _places(pieces: Sequence[Piece], part: Part) -> str:
+def _listed(pieces: Sequence[Piece], part: Part) -> str:
     """The pieces of one kind: each part with its situations, less what all pieces share."""
     fixed = judge(pieces).fixed if pieces else {}
     several = len({piece.part for piece in pieces}) > 1
     by_part: dict[str, list[str]] = {}
     for piece in pieces:
         if piece.holds is part:
-            by_part.setdefault(piece.part, []).append(piece.place(fixed))
+            by_part.setdefault(piece.part, []).append(piece.where(fixed))
     texts = []
-    for name, places in by_part.items():
-        where = " | ".join(place for place in dict.fromkeys(places) if place)
+    for name, situations in by_part.items():
+        where = " | ".join(situation for situation in dict.fromkeys(situations) if situation)
         texts.append((f"{name} ({where})" if where else name) if several or not where else where)
     return ", ".join(texts)
 
@@ -220,17 +222,17 @@ class Moments(NamedTuple):
     beyond_eps: float
 
 
-def zero_mean(found: Moments) -> Part:
+def zero_mean(moments: Moments) -> Part:
     """Mean 0 but for rounding."""
-    return found.mean < MOMENT_TOLERANCE if math.isfinite(found.mean) else None
+    return moments.mean < MOMENT_TOLERANCE if math.isfinite(moments.mean) else None
 
 
-def unit_variance(found: Moments) -> Part:
+def unit_variance(moments: Moments) -> Part:
     """Variance 1 but for rounding, and for what eps takes from features of small variance by up to
     ``VARIANCE_TOLERANCE``."""
-    if not math.isfinite(found.variance) or not math.isfinite(found.beyond_eps):
+    if not math.isfinite(moments.variance) or not math.isfinite(moments.beyond_eps):
         return None
-    return found.beyond_eps < MOMENT_TOLERANCE and found.variance < VARIANCE_TOLERANCE
+    return moments.beyond_eps < MOMENT_TOLERANCE and moments.variance < VARIANCE_TOLERANCE
 
 
 UNCHANGED, CHANGED = 1e-4, 1e-2

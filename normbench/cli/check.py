@@ -45,12 +45,12 @@ def command(
     if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
         raise ConfigError([Problem("--size", "must be height x width x channels", "32x32x3")])
     height, width, channels = map(int, parts)
-    found = check(target, image_shape=(height, width, channels), num_classes=classes)
+    report = check(target, image_shape=(height, width, channels), num_classes=classes)
     if json:
-        print_json(found.as_dict())
+        print_json(report.as_dict())
     else:
-        typer.echo("\n".join(_lines(found.heading, found.findings, found.notes)))
-    if any(finding.state == "wrong" for finding in found.findings):
+        typer.echo("\n".join(_lines(report.heading, report.findings, report.notes)))
+    if any(finding.state == "wrong" for finding in report.findings):
         raise typer.Exit(1)
 
 
@@ -64,8 +64,8 @@ def _lines(heading: str, findings: Iterable[Finding], notes: Iterable[str]) -> I
         for finding in known:
             if finding.state == state:
                 by_said.setdefault((finding.check, finding.said), []).append(finding.where)
-        for (check, said), places in by_said.items():
-            yield f"{state}: {check} ({', '.join(places)}): {said}"
+        for (check, said), slots in by_said.items():
+            yield f"{state}: {check} ({', '.join(slots)}): {said}"
     fine = sum(finding.state == "fine" for finding in known)
     wrong = sum(finding.state == "wrong" for finding in known)
     yield f"{fine} checks are fine, {wrong} found something wrong"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from normbench.claims.chosen import Chosen
 
 NAME = "claims"
-
-RUN_FAILED = 1
 
 
 def command(
@@ -82,6 +79,7 @@ def command(
     them. The same command continues what was interrupted and trains nothing twice.
     """
     from normbench.claims.chosen import choose, listed
+    from normbench.cli.ended import ended
     from normbench.cli.output import print_json
     from normbench.report.claims import print_claims, print_list
 
@@ -93,7 +91,7 @@ def command(
     if report and not (words or only or literature or quick or set_):
         _write(results, folder)
         return
-    found = _examined(
+    examined = _examined(
         chosen,
         {
             "results": results,
@@ -106,19 +104,13 @@ def command(
         overrides=set_,
         quiet=quiet,
     )
-    for run, reason in found.failed:
-        typer.echo(f"failed: {run.folder}: {reason}", err=True)
-    if found.stopped:
-        typer.echo("interrupted; the same command continues", err=True)
-        raise typer.Exit(128 + (found.signal or signal.SIGINT))
-    if json:
-        print_json(found.to_dict())
-    else:
-        print_claims(found.to_dict(), form.value, verbose=verbose)
-    if report:
-        _write(results, folder, found)
-    if found.failed:
-        raise typer.Exit(RUN_FAILED)
+    with ended(examined):
+        if json:
+            print_json(examined.to_dict())
+        else:
+            print_claims(examined.to_dict(), form.value, verbose=verbose)
+        if report:
+            _write(results, folder, examined)
 
 
 def _examined(
@@ -149,9 +141,9 @@ def _examined(
             "progress": display.loading,
             "note": display.note,
         }
-        found = None
+        examined = None
         if chosen.article:
-            found = claims(
+            examined = claims(
                 chosen.config,
                 overrides=overrides,
                 quick=quick,
@@ -159,20 +151,20 @@ def _examined(
                 say=say,
                 **shared,
             )
-        if chosen.literature and not (found and found.stopped):
+        if chosen.literature and not (examined and examined.stopped):
             more = trained(chosen.literature, lambda config: train(config, **shared), say)
-            found = more if found is None else found.with_literature(more)
-    assert found is not None
-    return found
+            examined = more if examined is None else examined.with_literature(more)
+    assert examined is not None
+    return examined
 
 
-def _write(results: Path, folder: Path, found: Claims | None = None) -> None:
+def _write(results: Path, folder: Path, examined: Claims | None = None) -> None:
     """Store what is trained, and write the page."""
     from normbench.claims import scoreboard
     from normbench.report.scoreboard import PAGE, write
 
-    if found is not None and found.rows:
-        scoreboard.keep_article(found, folder)
+    if examined is not None and examined.rows:
+        scoreboard.keep_article(examined, folder)
     for why in scoreboard.collect(results, folder):
         typer.echo(f"not stored: {why}", err=True)
     rows = scoreboard.rows(folder)

@@ -87,10 +87,10 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """Configs, and ``EXPERIMENT/RUN``: first the experiment, then its runs."""
     name, slash, _ = incomplete.partition("/")
     if slash:
-        found = [f"{name}/{run}" for run in _runs(ctx, name)]
+        names = [f"{name}/{run}" for run in _runs(ctx, name)]
     else:
-        found = [f"{known}/" for known in _experiments(ctx)]
-    return _beginning(incomplete, found) + configs(incomplete)
+        names = [f"{known}/" for known in _experiments(ctx)]
+    return _beginning(incomplete, names) + configs(incomplete)
 
 
 def _beginning(incomplete: str, known: Iterable[str]) -> list[str]:
@@ -136,9 +136,9 @@ def _quietly(read: Callable[[], list[str]]) -> list[str]:
 
 def _files(incomplete: str) -> list[str]:
     folder, slash, begin = incomplete.rpartition("/")
-    place = Path(folder + slash or ".")
+    parent = Path(folder + slash or ".")
     try:
-        inside = sorted(path for path in place.iterdir() if path.name.startswith(begin))
+        inside = sorted(path for path in parent.iterdir() if path.name.startswith(begin))
     except OSError:
         return []
     shown = [path for path in inside if begin.startswith(".") or not path.name.startswith(".")]
@@ -151,7 +151,7 @@ def _files(incomplete: str) -> list[str]:
 
 def _vocabulary() -> dict[str, list[str]]:
     """What only the registries and the schema know, from the cache if it is as new as they are."""
-    from normbench.data.places import cache_root
+    from normbench.data.folders import cache_root
 
     package = Path(__file__).resolve().parents[1]
     stats = [(str(path), path.stat()) for path in sorted(package.rglob("*.py"))]
@@ -162,10 +162,10 @@ def _vocabulary() -> dict[str, list[str]]:
         kept = json.loads(path.read_bytes())
         if kept["digest"] == digest:
             return kept["vocabulary"]
-    found = _ask()
+    words = _ask()
     with contextlib.suppress(OSError):  # then the next TAB asks again
-        replace_with(path, json.dumps({"digest": digest, "vocabulary": found}).encode())
-    return found
+        replace_with(path, json.dumps({"digest": digest, "vocabulary": words}).encode())
+    return words
 
 
 def _ask() -> dict[str, list[str]]:

@@ -68,7 +68,7 @@ def command(
             what = f"both {seconds(row.both.seconds)}" if row.both else f"skipped: {row.skipped}"
             typer.echo(f"{shape_text(row.shape)} {row.norm}, {row.mode}: {what}", err=True)
 
-    found = cost(
+    measured = cost(
         shape or COST_SHAPES,
         norms=norm or None,
         threads=threads,
@@ -78,6 +78,6 @@ def command(
         watch=watch,
     )
     if json:
-        print_json({"cost": [flat(row) for row in found.rows]})
+        print_json({"cost": [flat(row) for row in measured.rows]})
     else:
-        print_sections(sections(found.rows), form)
+        print_sections(sections(measured.rows), form)

@@ -38,7 +38,7 @@ def command(
     from rich.text import Text
 
     from normbench.constants import SCHEMA
-    from normbench.doctor import Places, examine
+    from normbench.doctor import Folders, examine
 
     # Its own JSON and console: the others need packages that may be what is broken.
     if experiment is not None:
@@ -54,11 +54,11 @@ def command(
     elif repair:
         raise typer.BadParameter("--repair goes with the name of an experiment")
     else:
-        findings = list(examine(Places(results, data_dir)))
+        findings = list(examine(Folders(results, data_dir)))
     broken = any(finding.level == "problem" for finding in findings)
     if json:
-        found = [asdict(finding) for finding in findings]
-        typer.echo(dumps({"schema": SCHEMA, "well": not broken, "findings": found}))
+        rows = [asdict(finding) for finding in findings]
+        typer.echo(dumps({"schema": SCHEMA, "well": not broken, "findings": rows}))
     else:
         table = Table.grid(padding=(0, 2, 0, 0))
         styles = {"ok": "green", "note": "yellow", "problem": "bold red"}

@@ -100,13 +100,13 @@ def print_estimate(
         screen.print(told)
 
 
-def measured_sd(found: ExperimentResult | None) -> float | None:
+def measured_sd(earlier: ExperimentResult | None) -> float | None:
     """The median sd of the paired differences with the baseline; None where no runs tell it."""
     from normbench.analysis.spread import paired_sd
 
-    if found is None:
+    if earlier is None:
         return None
-    tables = found.judged
+    tables = earlier.judged
     keys, metric = tables.results.keys, tables.rule.metric
     sd = paired_sd(tables.primary, tables.norms, tables.baseline, keys, metric)["sd"].median()
     return float(sd) if sd > 0 else None

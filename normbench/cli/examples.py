@@ -85,6 +85,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 def epilog(verb: str) -> str:
     """The examples of a verb as its help shows them, two lines each; "" where it has none."""
-    found = EXAMPLES.get(verb, ())
-    shown = "".join(f"\n  $ {line}\n      {what}" for line, what in found)
+    examples = EXAMPLES.get(verb, ())
+    shown = "".join(f"\n  $ {line}\n      {what}" for line, what in examples)
     return f"\b\nExamples:{shown}" if shown else ""  # \b: lines stay as they are

@@ -267,14 +267,14 @@ def _runs(
     known: set[str] = set()
     for store in stores:
         try:
-            found = read_results(store.results, store.name, probes=False)
+            saved = read_results(store.results, store.name, probes=False)
         except StoreError as error:
             if not every:
                 raise
             unread.append(str(error))
             continue
-        keys |= dict.fromkeys(found.keys)
-        for row in run_rows(found):
+        keys |= dict.fromkeys(saved.keys)
+        for row in run_rows(saved):
             kinds = {row["norm"], row["norm"].partition("(")[0]}  # group(groups=8) is a group
             known |= kinds
             if (not norms or kinds & set(norms)) and (not states or row["state"] in states):

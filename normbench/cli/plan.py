@@ -116,10 +116,10 @@ def _rows(
 
     if unit == "sd":
         return [{"norm": None, "pairs": None, "sd": None, "seeds": _seeds(size, comparisons)}]
-    found = so_far(experiment, ExperimentStore(results, experiment.name))
-    if found is None:
+    earlier = so_far(experiment, ExperimentStore(results, experiment.name))
+    if earlier is None:
         return []
-    tables = found.judged
+    tables = earlier.judged
     table = paired_sd(
         tables.primary, tables.norms, tables.baseline, tables.results.keys, tables.rule.metric
     )

@@ -76,9 +76,9 @@ def command(
     with Display(quiet=quiet) as display:
         told |= {"progress": display.loading, "note": display.note}
         if theory:
-            found = api.theory(config, overrides=set_, seeds=seeds, **told)
+            propagation = api.theory(config, overrides=set_, seeds=seeds, **told)
         else:
-            found = api.probe(
+            propagation = api.probe(
                 config,
                 overrides=set_,
                 seeds=seeds,
@@ -88,6 +88,6 @@ def command(
                 **told,
             )
     if json:
-        print_json(as_dict(found))
+        print_json(as_dict(propagation))
     else:
-        print_sections(sections(found), form)
+        print_sections(sections(propagation), form)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated
 
 import typer
 
 from normbench.cli import everyday, options
-from normbench.constants import OUTCOME_STATES
 
 NAME = "recommend"
-
-RUN_FAILED = 1
 
 
 def command(
@@ -73,7 +69,7 @@ def command(
     if fresh:
         agree_to_start_over(results, name_of(experiment), yes=yes)
     with Display(quiet=quiet, norms=experiment.labels) as display:
-        found = recommend(
+        recommendation = recommend(
             experiment,
             budget=budget,
             results=results,
@@ -87,17 +83,9 @@ def command(
             note=display.note,
             say=lambda planned, what: display.head(f"{header(planned, results)}\n{what}"),
         )
-    outcome = found.comparison.outcome
-    assert outcome is not None
-    for run, reason in outcome.failed:
-        typer.echo(f"failed: {run.folder}: {reason}", err=True)
-    if outcome.stopped:
-        runs = found.comparison.results.runs.drop_duplicates("run")
-        done = int(runs["state"].isin(OUTCOME_STATES).sum())
-        typer.echo(f"interrupted: {done} runs are done; the same command continues", err=True)
-        raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
+    from normbench.cli.ended import ended
     from normbench.cli.tables import print_recommendation
 
-    print_recommendation(found, json=json, results=results)
-    if outcome.failed:
-        raise typer.Exit(RUN_FAILED)
+    comparison = recommendation.comparison
+    with ended(comparison.outcome, comparison, of_all=False):
+        print_recommendation(recommendation, json=json, results=results)

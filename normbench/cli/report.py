@@ -38,6 +38,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    data_dir: options.DataDir = None,
     open_: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser when it is written.")
     ] = False,
@@ -56,7 +57,7 @@ def command(
         raise typer.BadParameter("--open goes with a page, not with pictures")
     stores = chosen(names, results)
     comparisons = load_each([str(store.path) for store in stores], results)
-    files = write(comparisons, form.value, stores[0].results, out)
+    files = write(comparisons, form.value, stores[0].results, out, data_dir)
     if json:
         print_json({"files": [str(path) for path in files]})
     else:

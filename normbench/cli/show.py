@@ -93,12 +93,12 @@ def _show_experiment(results: Path, name: str, *, json: bool) -> None:
     from normbench.report.tables import console
     from normbench.store import read_results
 
-    found = read_results(results, name, probes=False)
+    saved = read_results(results, name, probes=False)
     if json:
-        print_json(as_dict(found))
+        print_json(as_dict(saved))
         return
     out = console()
-    for line in screen(found, out.width):
+    for line in screen(saved, out.width):
         out.print(line)
 
 
@@ -117,7 +117,7 @@ def _show_config(name: str, overrides: list[str], data_dir: Path | None, *, json
         return
     typer.echo(yaml.safe_dump(resolved, sort_keys=False), nl=False)
     data = experiment.data
-    found = look(data.dataset, data_dir=data_dir, options=data.options())
-    lines = found.splitlines() if isinstance(found, str) else sentences(found)
+    facts = look(data.dataset, data_dir=data_dir, options=data.options())
+    lines = facts.splitlines() if isinstance(facts, str) else sentences(facts)
     # As a comment, so that the whole is a config still.
     typer.echo("".join(f"# {line}\n" for line in [f"data: {lines[0]}", *lines[1:]]), nl=False)

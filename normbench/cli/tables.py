@@ -43,42 +43,44 @@ def print_comparison(
     """
     if comparison.outcome is None:  # after training, that all runs failed is the result
         comparison.require_outcomes()
-    found = answer(comparison)
+    conclusion = answer(comparison)
     if json:
-        print_json(to_dict(comparison, found, all_pairs=all_pairs))
+        print_json(to_dict(comparison, conclusion, all_pairs=all_pairs))
         comparison.require_fairness()
         return
     if form is Format.table:
-        print_answer(found)
-    first = [long_table(found)] if form is Format.csv else summary(found)
-    more = _more(comparison, found, full=full, all_pairs=all_pairs)
+        print_answer(conclusion)
+    first = [long_table(conclusion)] if form is Format.csv else summary(conclusion)
+    more = _more(comparison, conclusion, full=full, all_pairs=all_pairs)
     print_sections([*first, *more], form)
     if form is Format.table:
-        _footer(comparison, found, results)
+        _footer(comparison, conclusion, results)
     comparison.require_fairness()
 
 
-def print_recommendation(found: Recommendation, *, json: bool, results: Path = RESULTS) -> None:
+def print_recommendation(
+    recommendation: Recommendation, *, json: bool, results: Path = RESULTS
+) -> None:
     """Print what ``print_comparison`` does, and below it what is open and what was spent."""
     if json:
-        print_json(found.to_dict())
+        print_json(recommendation.to_dict())
         return
-    if found.sentences:
-        print_comparison(found.comparison, json=False, form=Format.table, results=results)
+    if recommendation.sentences:
+        print_comparison(recommendation.comparison, json=False, form=Format.table, results=results)
     out = console()
-    for text in found.after:
+    for text in recommendation.after:
         lines = textwrap.fill(
             text, out.width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
         )
         out.print(Text(lines), soft_wrap=not out.is_terminal)
 
 
-def print_answer(found: Answer) -> None:
+def print_answer(conclusion: Answer) -> None:
     """The sentences, the first one bold, and below them what to know before believing them."""
     out = console()
-    first, *others = found.sentences
+    first, *others = conclusion.sentences
     out.print(Text(first, style="bold"))
-    for sign, style, texts in (("- ", "", others), ("! ", "yellow", found.caveats)):
+    for sign, style, texts in (("- ", "", others), ("! ", "yellow", conclusion.caveats)):
         for text in texts:
             lines = textwrap.fill(
                 text, out.width, initial_indent=sign, subsequent_indent="  ", break_on_hyphens=False
@@ -88,33 +90,33 @@ def print_answer(found: Answer) -> None:
 
 
 def _more(
-    comparison: ExperimentResult, found: Answer, *, full: bool, all_pairs: bool
+    comparison: ExperimentResult, conclusion: Answer, *, full: bool, all_pairs: bool
 ) -> Iterator[Section]:
     """The tables that are asked for besides the one below the sentences."""
     if full:
         yield from sections(comparison, all_pairs=all_pairs)
         yield from layer_sections(comparison)
     elif all_pairs:
-        tables = (comparison.best if found.tuned_key else None) or comparison.reported
+        tables = (comparison.best if conclusion.tuned_key else None) or comparison.reported
         norms = comparison.reported.norms
         yield pairs_section(tables, comparison.name, norms, all_pairs=True)
 
 
-def _footer(comparison: ExperimentResult, found: Answer, results: Path) -> None:
+def _footer(comparison: ExperimentResult, conclusion: Answer, results: Path) -> None:
     """What was equal, what to write, where the results are, and what one would type next."""
     out = console()
     free = ["the norm", *filter(None, [comparison.tuned_key if comparison.best else None])]
     same = f"; data, optimizer and budget by one config, all but {joined(free)}"
     equal = comparison.fairness.equal_terms
     out.print(Text(comparison.fairness_text(same if equal else ""), style="dim"))
-    if line := pytorch_line(comparison, found):
+    if line := pytorch_line(comparison, conclusion):
         out.print(Text(line), soft_wrap=not out.is_terminal)
     option = "" if results == RESULTS else f" --results {results}"
     lines = [f"results: {comparison.results.path}"]
     lines += [f"next: normbench compare {comparison.name} --full{option}"]
     lines += [f"      normbench report {comparison.name}{option}"]
     if line:
-        norm = found.recommended or found.open_leader
+        norm = conclusion.recommended or conclusion.open_leader
         lines += [
             f"      normbench compare {comparison.name} --swap {shlex.quote(str(norm))}{option}"
         ]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from normbench.cli import everyday, options
-from normbench.constants import OUTCOME_STATES
 
 if TYPE_CHECKING:
     from normbench.config import ExperimentConfig
     from normbench.progress.live import Display
 
 NAME = "train"
-
-RUN_FAILED = 1
 
 
 def command(
@@ -107,21 +103,11 @@ def command(
             progress=display.loading,
             note=display.note,
         )
-    outcome = result.outcome
-    assert outcome is not None
-    for run, reason in outcome.failed:
-        typer.echo(f"failed: {run.folder}: {reason}", err=True)
-    if outcome.stopped:
-        runs = result.results.runs.drop_duplicates("run")
-        done = int(runs["state"].isin(OUTCOME_STATES).sum())
-        told = f"interrupted: {done} of {len(runs)} runs are done; the same command continues"
-        typer.echo(told, err=True)
-        raise typer.Exit(128 + (outcome.signal or signal.SIGINT))
+    from normbench.cli.ended import ended
     from normbench.cli.tables import print_comparison
 
-    print_comparison(result, json=json, form=form, full=full, results=results)
-    if outcome.failed:
-        raise typer.Exit(RUN_FAILED)
+    with ended(result.outcome, result):
+        print_comparison(result, json=json, form=form, full=full, results=results)
 
 
 def _time_ahead(

@@ -45,9 +45,9 @@ def command(
     if told := finds(experiment):
         notes.append(told)
     if json:
-        found = {"config": config, "experiment": experiment.name, "runs": len(plan)}
+        report = {"config": config, "experiment": experiment.name, "runs": len(plan)}
         norms = {"norms": experiment.labels, "seeds": experiment.seed_list}
-        print_json({**found, **norms, "notes": notes})
+        print_json({**report, **norms, "notes": notes})
     elif not quiet:
         typer.echo(f"{config}: valid, {len(plan)} runs ({', '.join(experiment.labels)})")
         for note in notes:

@@ -39,8 +39,8 @@ def command(
     (store,), out = chosen([name] if name else [], results), console()
 
     def look(height: int | None) -> Group:
-        found = read_results(store.results, store.name, probes=False)
-        return Group(*screen(found, out.width, height))
+        saved = read_results(store.results, store.name, probes=False)
+        return Group(*screen(saved, out.width, height))
 
     if not out.is_terminal:
         out.print(look(None))

@@ -10,7 +10,7 @@ from normbench.config.components import (
     NormConfig,
 )
 from normbench.config.experiment import ExperimentConfig
-from normbench.config.grid import Point, SequentialSeeds, TuneConfig
+from normbench.config.grid import SequentialSeeds, SweepPoint, TuneConfig
 from normbench.config.loader import find_config, load, parse_sweep
 from normbench.config.run import RunConfig
 from normbench.config.training import (
@@ -42,12 +42,12 @@ __all__ = [
     "NormalizationConfig",
     "OptimizerConfig",
     "PilotTarget",
-    "Point",
     "ProbesConfig",
     "RunConfig",
     "RuntimeConfig",
     "SequentialSeeds",
     "SgdConfig",
+    "SweepPoint",
     "TrainingConfig",
     "TuneConfig",
     "VerdictConfig",

@@ -56,8 +56,8 @@ def norm_problem(
     data: DataConfig, model: ModelConfig, normalization: NormalizationConfig, norm: NormConfig
 ) -> str | None:
     """Why this norm makes no sense somewhere in this network; None when it does."""
-    found = norm_fault(data, model, normalization, norm)
-    return found.message if found else None
+    fault = norm_fault(data, model, normalization, norm)
+    return fault.message if fault else None
 
 
 def norm_fault(
@@ -72,22 +72,16 @@ def norm_fault(
     if shape is None or model_problem(data, model, shape):
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
-    found = anatomy(blueprint, shape)
-    if reason := problem_of(blueprint, found, method, data.batch_size):
+    known = anatomy(blueprint, shape)
+    if reason := problem_of(blueprint, known, method, data.batch_size):
         return Problem("norms", reason)
-    return layer_problem(found, method)
+    return layer_problem(known, method)
 
 
 def optimizer_problem(experiment: ExperimentConfig) -> tuple[Path, PydanticCustomError] | None:
-    """The key of the optimizer that cannot train this network, or not in this way, and why."""
+    """The key of the optimizer that cannot train this network, and why."""
     if not isinstance(experiment.optimizer, MuonConfig):
         return None
-    runtime = experiment.runtime
-    for key, asked, value in (("stack", runtime.stack > 1, 1), ("compile", runtime.compile, False)):
-        if asked:
-            message = "muon takes each matrix by itself, not a stack of those of several runs"
-            hint = f"set  {key}: {str(value).lower()}"
-            return ("runtime", key), config_error(message, hint)
     shape = image_shape(experiment.data)
     if shape is None or model_problem(experiment.data, experiment.model):
         return None
@@ -106,9 +100,9 @@ def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticC
     wrong: dict[Path, PydanticCustomError] = {}
     for norm in experiment.norms:
         method = norm.method(experiment.normalization)
-        found = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
-        if found:
-            key, reason = found
+        problem = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
+        if problem:
+            key, reason = problem
             hint = "set  stack: 1" if key == "stack" else "set  compile: false"
             wrong.setdefault(("runtime", key), config_error(f"{norm.label}: {reason}", hint))
     return list(wrong.items())

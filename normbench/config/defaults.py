@@ -80,18 +80,18 @@ def _located(data: Mapping[str, Any], base: Path) -> Tree:
 
     A dataset that is not registered may be the path of one's own: a file, a folder, a reference.
     """
-    found = dict(data)
-    word, path = found.get("dataset"), found.get("path")
+    located = dict(data)
+    word, path = located.get("dataset"), located.get("path")
     if isinstance(word, str) and DATA.known(word) not in DATA.names():
         path = path or word
     elif word is not None:
         path = None
     if isinstance(path, str) and (kind := recognized(path, base)):
-        found |= {"dataset": kind, "path": path}
-    kind = found.get("dataset")
+        located |= {"dataset": kind, "path": path}
+    kind = located.get("dataset")
     if isinstance(kind, str) and DATA.known(kind) in DATA.names():
-        return DATASETS[kind].anchored(found, base)
-    return found
+        return DATASETS[kind].anchored(located, base)
+    return located
 
 
 def _called(data: Mapping[str, Any]) -> str:

@@ -22,9 +22,9 @@ from normbench.config.checks import model_problem, norm_fault, optimizer_problem
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
-    Point,
     Seeds,
     SequentialSeeds,
+    SweepPoint,
     TuneConfig,
     Values,
     check_keys,
@@ -128,17 +128,17 @@ class ExperimentConfig(Section):
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
         """Keys of the sections, for who gives one at the top."""
-        found: dict[str, list[str]] = {}
+        sections: dict[str, list[str]] = {}
         unions: dict[str, TaggedUnion[Any]] = {"data": DATA, "model": MODEL, "optimizer": OPTIMIZER}
         for section, union in unions.items():
             for key in union.keys() - cls.model_fields.keys():
-                found.setdefault(key, []).append(f"{section}.{key}")
+                sections.setdefault(key, []).append(f"{section}.{key}")
         for section, model in (("training", TrainingConfig), ("runtime", RuntimeConfig)):
             for key in model.model_fields:
-                found.setdefault(key, []).append(f"{section}.{key}")
+                sections.setdefault(key, []).append(f"{section}.{key}")
         return {
             key: f"unknown key {key!r}; did you mean {' or '.join(sorted(names))}?"
-            for key, names in found.items()
+            for key, names in sections.items()
         }
 
     # --- properties and points ---
@@ -172,7 +172,7 @@ class ExperimentConfig(Section):
         """The norms' labels, in the order of the config."""
         return [norm.label for norm in self.norms]
 
-    def points(self) -> list[Point]:
+    def sweep_points(self) -> list[SweepPoint]:
         """Every combination of the sweep, in order; one empty point without a sweep."""
         return combinations(self.sweep)
 
@@ -340,8 +340,8 @@ class ExperimentConfig(Section):
             try:
                 self._at(sweep_point)
             except ValidationError as error:
-                for place, one in _blame(error, sweep_point, grid):
-                    wrong.setdefault(place, one)
+                for key, one in _blame(error, sweep_point, grid):
+                    wrong.setdefault(key, one)
         if wrong:
             raise config_errors(wrong.items())
         return self
@@ -363,7 +363,7 @@ def read(error: ValidationError) -> Iterator[tuple[Path, str, str, Any]]:
 
 
 def _blame(
-    error: ValidationError, sweep_point: Point, grid: Mapping[Path, tuple[Any, ...]]
+    error: ValidationError, sweep_point: SweepPoint, grid: Mapping[Path, tuple[Any, ...]]
 ) -> Iterator[tuple[Path, PydanticCustomError]]:
     """Each mistake at a point, at the swept value that causes it or the norm it makes senseless."""
     named = ", ".join(f"{key}={_plain(value)}" for key, value in sweep_point.items())

@@ -29,7 +29,7 @@ _FIXED = (
     "runtime",
 )
 
-Point = dict[str, Any]
+SweepPoint = dict[str, Any]
 """One combination of a sweep: dotted key -> value."""
 
 
@@ -226,7 +226,7 @@ def _nearest(key: str, known: set[str]) -> str:
     return suggest(key, {k for k in known if k.startswith(f"{section}.")} or known)
 
 
-def combinations(sweep: Mapping[str, Sequence[Any]]) -> list[Point]:
+def combinations(sweep: Mapping[str, Sequence[Any]]) -> list[SweepPoint]:
     """Every combination, the last key varying fastest; one empty point without a sweep."""
     return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
 

@@ -18,15 +18,15 @@ def dotted_keys() -> list[str]:
 
     A norm's own options, which stand in a list, and the swept keys are not among them.
     """
-    found = {"tune.seeds"}
+    keys = {"tune.seeds"}
     for name, field in ExperimentConfig.model_fields.items():
         if name in _UNIONS:
-            found |= {f"{name}.{key}" for key in _UNIONS[name].keys() - {"augment"}}
+            keys |= {f"{name}.{key}" for key in _UNIONS[name].keys() - {"augment"}}
         elif inspect.isclass(field.annotation) and issubclass(field.annotation, Section):
-            found |= {f"{name}.{key}" for key in field.annotation.model_fields}
+            keys |= {f"{name}.{key}" for key in field.annotation.model_fields}
         elif name not in ("target", "sweep", "tune"):
-            found.add(name)
-    found |= {f"data.augment.{key}" for key in AugmentConfig.model_fields}
+            keys.add(name)
+    keys |= {f"data.augment.{key}" for key in AugmentConfig.model_fields}
     targets = FixedTarget.model_fields | PilotTarget.model_fields
-    found |= {f"target.{field.alias or key}" for key, field in targets.items()}
-    return sorted(found)
+    keys |= {f"target.{field.alias or key}" for key, field in targets.items()}
+    return sorted(keys)

@@ -167,8 +167,8 @@ def find_config(name: str | Path | None) -> Path:
 
 
 def _text(path: Path) -> str:
-    def failure(message: str, hint: str = "", *place: int) -> ConfigError:
-        line, column = place or (None, None)
+    def failure(message: str, hint: str = "", *position: int) -> ConfigError:
+        line, column = position or (None, None)
         return ConfigError([Problem("", message, hint, line, column, source=str(path))])
 
     try:

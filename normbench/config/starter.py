@@ -176,9 +176,9 @@ def _described(section: type[Section], key: str) -> str:
             return ", ".join(OPTIMIZER.names())
         text = _TAGGED[key].model_fields[key].description or ""
     # The options of a component are described in its docstring: "depth: layers; width: units".
-    found = re.search(rf"\b{key}: ([^;]+?)[;.]*(;|$)", section.__doc__ or "")
-    if not text and found:
-        text = found[1]
+    described = re.search(rf"\b{key}: ([^;]+?)[;.]*(;|$)", section.__doc__ or "")
+    if not text and described:
+        text = described[1]
     words = [str(word) for word in _literals(field.annotation) if isinstance(word, str)]
     return f"{text} ({', '.join(words)})" if words and words[0] not in text else text
 

@@ -33,7 +33,7 @@ _CONSTANTS: dict[str, bool | float | None] = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Line and column, both from 1."""
 
 
@@ -58,14 +58,14 @@ def scalar(text: str) -> str | int | float | bool | None:
 class Document:
     """Plain dicts, lists and scalars, and where each of them stands.
 
-    values, keys: path -> place of the value, and of the key it stands under. origins: path -> the
-    override (``--set a.b=c``) that put a value there instead of the file.
+    values, keys: path -> position of the value, and of the key it stands under. origins: path ->
+    the override (``--set a.b=c``) that put a value there instead of the file.
     """
 
     source: str
     tree: Any = None
-    values: dict[Path, Place] = field(default_factory=dict)
-    keys: dict[Path, Place] = field(default_factory=dict)
+    values: dict[Path, Position] = field(default_factory=dict)
+    keys: dict[Path, Position] = field(default_factory=dict)
     origins: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
@@ -86,9 +86,9 @@ class Document:
 
     def forget(self, path: Path) -> None:
         """Drop what is known of the places at and below ``path``."""
-        for places in (self.values, self.keys, self.origins):
-            for known in [p for p in places if p[: len(path)] == path]:
-                del places[known]
+        for positions in (self.values, self.keys, self.origins):
+            for known in [p for p in positions if p[: len(path)] == path]:
+                del positions[known]
 
     def locate(self, path: Path, at: At, message: str, hint: str) -> Problem:
         """The problem at ``path``, with the closest place that the document knows."""
@@ -99,10 +99,10 @@ class Document:
             shown = dotted(prefix if lone else path)
             if prefix in self.origins:
                 return Problem(shown, message, hint, source=self.origins[prefix])
-            place = self.keys.get(prefix) if at == "key" and not rest else None
-            if place := place or self.values.get(prefix):
-                text = self.line(place[0])
-                return Problem(shown, message, hint, *place, source=self.source, text=text)
+            position = self.keys.get(prefix) if at == "key" and not rest else None
+            if position := position or self.values.get(prefix):
+                text = self.line(position[0])
+                return Problem(shown, message, hint, *position, source=self.source, text=text)
         return Problem(dotted(path), message, hint, source=self.source or None)
 
 
@@ -119,10 +119,10 @@ def parse(text: str, source: str) -> Document:
         _read_documents(events, document)
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
-        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        position = (before.count("\n") + 1, len(before) - before.rfind("\n"))
         code = error.character if isinstance(error.character, int) else ord(error.character)
         message = f"not a text file: it holds the control character U+{code:04X}"
-        raise _failure(source, message, place=place) from None
+        raise _failure(source, message, position=position) from None
     except yaml.MarkedYAMLError as error:
         raise _syntax(document, error) from None
     return document
@@ -135,7 +135,7 @@ def _read_documents(events: Iterator[yaml.Event], document: Document) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             if started:
                 message = "a second document ('---'); a config is one document"
-                raise _failure(document.source, message, place=_place(event))
+                raise _failure(document.source, message, position=_position(event))
             started = True
             document.tree = reader.value(next(events), ())
 
@@ -148,10 +148,10 @@ class _Reader:
 
     def value(self, event: yaml.Event, path: Path) -> Any:
         document = self.document
-        document.values[path] = _place(event)
+        document.values[path] = _position(event)
         if len(path) > MAX_DEPTH:
             message = f"nested more than {MAX_DEPTH} levels deep; this is no config"
-            raise _failure(document.source, message, place=_place(event))
+            raise _failure(document.source, message, position=_position(event))
         if isinstance(event, yaml.AliasEvent):
             self.refuse(path, event, "aliases (*name) are not read", "write the value out")
             return None
@@ -173,7 +173,7 @@ class _Reader:
                 message = "a key must be one word"
                 if isinstance(event, yaml.MappingStartEvent):
                     message += "; a value in braces stands after 'key:'"
-                raise _failure(self.document.source, message, place=_place(event))
+                raise _failure(self.document.source, message, position=_position(event))
             key, below = event.value, (*path, event.value)
             if key in result:
                 line, column = self.document.keys[below]
@@ -181,7 +181,7 @@ class _Reader:
                 self.refuse(below, event, message, "keep one of the two")
                 self.skip(next(self.events))
                 continue
-            self.document.keys[below] = _place(event)
+            self.document.keys[below] = _position(event)
             if key == "<<" and event.style is None:
                 self.refuse(below, event, "merge keys (<<) are not read", "write the keys out")
                 self.skip(next(self.events))
@@ -201,20 +201,22 @@ class _Reader:
             event = next(self.events)
 
     def refuse(self, path: Path, event: yaml.Event, message: str, hint: str) -> None:
-        place, source = _place(event), self.document.source
-        line = self.document.line(place[0])
-        problem = Problem(dotted(path), message, hint, *place, source=source, text=line)
+        position, source = _position(event), self.document.source
+        line = self.document.line(position[0])
+        problem = Problem(dotted(path), message, hint, *position, source=source, text=line)
         self.document.problems.append(problem)
 
 
-def _place(event: yaml.Event) -> Place:
+def _position(event: yaml.Event) -> Position:
     mark = event.start_mark
     assert mark is not None  # events read from text have one
     return mark.line + 1, mark.column + 1
 
 
-def _failure(source: str, message: str, hint: str = "", place: Place | None = None) -> ConfigError:
-    line, column = place or (None, None)
+def _failure(
+    source: str, message: str, hint: str = "", position: Position | None = None
+) -> ConfigError:
+    line, column = position or (None, None)
     return ConfigError([Problem("", message, hint, line, column, source=source)])
 
 

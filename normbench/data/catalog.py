@@ -193,8 +193,8 @@ def make_source(name: str, options: Mapping[str, Any] | None = None) -> Source:
             _adapter(kind, key).validate_python(options[key])
         except ValidationError as error:
             for line in error.errors(include_url=False):
-                place = ".".join(["data", key, *map(str, line["loc"])])
-                problems.append(Problem(place, f"{line['msg']}, got {options[key]!r}"))
+                path = ".".join(["data", key, *map(str, line["loc"])])
+                problems.append(Problem(path, f"{line['msg']}, got {options[key]!r}"))
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.path))
     return kind(**options)

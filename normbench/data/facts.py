@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normbench.data.catalog import Images, make_source, silent
-from normbench.data.places import cache_root, data_root
+from normbench.data.folders import cache_root, data_root
 from normbench.data.prepared import Dataset, at_hand, prepare
 from normbench.errors import DataError
 

@@ -24,8 +24,8 @@ def from_names(
     """The dataset of a mapping of arrays; see ``assembled``. Raises DataError."""
     style = next((style for style in _STYLES if style[0].format("train") in arrays), None)
     if style is None:
-        found = suggest("x_train", list(arrays)) or "known: nothing"
-        raise DataError(f"{origin}: no x_train in it; {EXPECTED}\n    {found}")
+        hint = suggest("x_train", list(arrays)) or "known: nothing"
+        raise DataError(f"{origin}: no x_train in it; {EXPECTED}\n    {hint}")
     known = {template.format(part) for part in _PARTS for template in style}
     if odd := sorted(arrays.keys() - known - {_CLASSES}):
         raise DataError(f"{origin}: nothing is known of {odd[0]!r}; {EXPECTED}")

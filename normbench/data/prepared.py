@@ -37,7 +37,13 @@ from normbench.data.catalog import (
     required,
     silent,
 )
-from normbench.data.places import CACHE_VARIABLE, DATA_VARIABLE, cache_root, data_root, is_read_only
+from normbench.data.folders import (
+    CACHE_VARIABLE,
+    DATA_VARIABLE,
+    cache_root,
+    data_root,
+    is_read_only,
+)
 from normbench.data.splits import split
 from normbench.data.sums import ARRAYS, channel_statistics, fingerprint_of, meta_sum
 from normbench.errors import DataError
@@ -374,8 +380,7 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         for key, array in arrays.items():
             with replacing(temporary / f"{key}.npy") as file:
                 np.save(file, array)
-        trained_on = raw.train_images[: len(raw.train_images) - raw.validation]
-        mean, std = channel_statistics(trained_on)
+        mean, std = channel_statistics(raw.train_images[: len(raw.train_images) - raw.validation])
         meta: dict[str, Any] = {
             "format": FORMAT,
             "name": name,

@@ -45,6 +45,6 @@ def unpack(packed: bytes | None) -> None:
     """Register what ``pack`` packed, here."""
     for home, name, aliases, item in pickle.loads(packed) if packed else ():
         registry = _REGISTRIES[home]
-        found = pickle.loads(item)  # imports its module, if it has one, which may register it
+        component = pickle.loads(item)  # imports its module, if it has one, which may register it
         if name not in registry:
-            registry.register(name, aliases=aliases)(found)
+            registry.register(name, aliases=aliases)(component)

@@ -148,7 +148,7 @@ def _pending(
             )
         damage = run.fault() if run.ended else None
         if damage is not None:
-            watch.note(f"{damage.place} is damaged ({damage.reason}): its run is trained again")
+            watch.note(f"{damage.path} is damaged ({damage.reason}): its run is trained again")
         if run.ended and damage is None:
             outcome.skipped += 1
         else:
@@ -172,12 +172,12 @@ def _check_ground(
             "code": code_of(run.config),
         }
         writer = store.run(run.folder)
-        found = changes(writer.known_manifest(), now) if writer.has_checkpoint else []
-        if found:
+        changed = changes(writer.known_manifest(), now) if writer.has_checkpoint else []
+        if changed:
             raise StoreError(
-                f"{writer.path} began on other ground ({'; '.join(found)}): continued, its numbers "
-                "would be those of neither\n    start over with --fresh, go back to what it began "
-                "with, or continue with --accept-changes, which the tables then tell"
+                f"{writer.path} began on other ground ({'; '.join(changed)}): continued, its "
+                "numbers would be those of neither\n    start over with --fresh, go back to what "
+                "it began with, or continue with --accept-changes, which the tables then tell"
             )
 
 
@@ -205,8 +205,8 @@ def _stacks(pending: Sequence[PlannedRun]) -> Iterator[list[str]]:
         for lanes in kinds.values()
         for stack in zip_longest(*lanes.values())
     ]
-    places = {run.folder: place for place, run in enumerate(pending)}
-    yield from sorted(stacks, key=lambda folders: min(map(places.__getitem__, folders)))
+    indices = {run.folder: index for index, run in enumerate(pending)}
+    yield from sorted(stacks, key=lambda folders: min(map(indices.__getitem__, folders)))
 
 
 class _Writer:

@@ -18,14 +18,14 @@ from normbench.data import Dataset
 from normbench.execution.driver import NullObserver, Observer, execute
 from normbench.execution.executor import Executor
 from normbench.plan import (
+    Cell,
     Outcome,
-    Place,
     PlannedRun,
     best_runs,
+    cell,
     expand,
     first_rung,
     halved,
-    place,
     reporting,
     reuse_folders,
     rung_runs,
@@ -81,14 +81,14 @@ def rounds(experiment: ExperimentConfig, read: Read) -> Iterator[Round]:
 def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, list[str]]:
     """Every rung of a search by halving but the first; returns what the last one found."""
     assert experiment.tune is not None
-    trained: dict[Place, int] = {}
+    trained: dict[Cell, int] = {}
     first = first_rung(experiment)
     while True:
         searches = read().searches
         told = [_still_in(experiment.tune.key, *item) for item in searches.items()]
         left = {
-            at: (() if found.ended else found.values, trained.get(at, first), found.seeds)
-            for at, found in searches.items()
+            at: (() if search.ended else search.values, trained.get(at, first), search.seeds)
+            for at, search in searches.items()
         }
         trained |= {at: count for at, (_, _, count) in left.items()}
         runs = rung_runs(experiment, left)
@@ -97,36 +97,36 @@ def _rungs(experiment: ExperimentConfig, read: Read) -> Generator[Round, None, l
         yield Round(runs, told)
 
 
-def _still_in(key: str, at: Place, found: Search) -> str:
+def _still_in(key: str, at: Cell, search: Search) -> str:
     """The values that are left to a norm, in words."""
-    values = ", ".join(f"{value:g}" for value in found.values)
+    values = ", ".join(f"{value:g}" for value in search.values)
     where = "".join(f" at {value}" for value in at[1])
-    if not found.ended:
-        return f"{at[0]}{where}: {key} {values} go on to {found.seeds} seeds"
+    if not search.ended:
+        return f"{at[0]}{where}: {key} {values} go on to {search.seeds} seeds"
     return f"{at[0]}{where}: {key} {values} race" if values else f"{at[0]}{where}: no run ended"
 
 
 def _first_look(
-    experiment: ExperimentConfig, racing: Mapping[Place, Sequence[float]] | None
-) -> dict[Place, int]:
+    experiment: ExperimentConfig, racing: Mapping[Cell, Sequence[float]] | None
+) -> dict[Cell, int]:
     """The seeds of the first look for whatever races: norms, or norms at several values."""
     names = {
         at: [at[0]] if racing is None else [contender(at[0], value) for value in racing.get(at, ())]
-        for sweep_point in experiment.points()
+        for sweep_point in experiment.sweep_points()
         for norm in experiment.labels
-        for at in [place(norm, sweep_point)]
+        for at in [cell(norm, sweep_point)]
     }
     first = len(experiment.first_seeds)
     return {(name, values): first for (_, values), own in names.items() for name in own}
 
 
-def _racer(run: PlannedRun, several: bool) -> Place:
+def _racer(run: PlannedRun, several: bool) -> Cell:
     """What a run is of: its norm, or its norm at one of several values that race."""
     value = next(iter((run.tuned or {}).values()), 0.0)
-    return place(contender(run.norm, value) if several else run.norm, run.sweep_point)
+    return cell(contender(run.norm, value) if several else run.norm, run.sweep_point)
 
 
-def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Place, int]:
+def needed(had: Mapping[Cell, int], races: Mapping[tuple[Any, ...], Race]) -> dict[Cell, int]:
     """How many seeds each norm should have at each sweep point, never fewer than it has."""
     return {
         (norm, values): max(count, races[values].need.get(norm, 0)) if values in races else count
@@ -136,7 +136,7 @@ def needed(had: Mapping[Place, int], races: Mapping[tuple[Any, ...], Race]) -> d
 
 def findings(races: Mapping[tuple[Any, ...], Race], keys: Sequence[str]) -> list[str]:
     """What each race has come to, a sentence a sweep point."""
-    found = []
+    sentences = []
     for values, race in races.items():
         where = ", ".join(f"{key}={value}" for key, value in zip(keys, values, strict=True))
         lead = f"{where}: " if where else ""
@@ -150,8 +150,8 @@ def findings(races: Mapping[tuple[Any, ...], Race], keys: Sequence[str]) -> list
             text += f"; ended with {on} ({race.ended})"
         else:
             text += f"; {on} go on to {max(race.need.values())} seeds"
-        found.append(text)
-    return found
+        sentences.append(text)
+    return sentences
 
 
 def carry_out(
@@ -234,15 +234,15 @@ def so_far(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentRe
         return _replayed(experiment, store)
     record = _Record(experiment, store)
     need = {
-        place(norm, sweep_point): len(experiment.seed_list)
-        for sweep_point in experiment.points()
+        cell(norm, sweep_point): len(experiment.seed_list)
+        for sweep_point in experiment.sweep_points()
         for norm in experiment.labels
     }
     others = [run for run in expand(experiment) if run.role != "report"]
     record.add([*others, *reporting(experiment, need)])
-    found = record.read()
-    ended = found.results.runs["state"].isin(OUTCOME_STATES)
-    return found if ended.any() else None
+    earlier = record.read()
+    ended = earlier.results.runs["state"].isin(OUTCOME_STATES)
+    return earlier if ended.any() else None
 
 
 def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> ExperimentResult | None:
@@ -251,9 +251,9 @@ def _replayed(experiment: ExperimentConfig, store: ExperimentStore) -> Experimen
     for this in rounds(experiment, record.read):
         if not all(store.run(run.folder).done for run in record.add(this.runs)):
             break
-    found = record.read()
-    ended = found.results.runs["state"].isin(OUTCOME_STATES)
-    return found if (ended & (found.results.runs["role"] == "best")).any() else None
+    earlier = record.read()
+    ended = earlier.results.runs["state"].isin(OUTCOME_STATES)
+    return earlier if (ended & (earlier.results.runs["role"] == "best")).any() else None
 
 
 class _Record:
@@ -281,8 +281,8 @@ class _Record:
 
         runs = [run.record() for run in self.done]
         plan = self.store.plan(self.config, runs, given=self.given)
-        place = (self.store.results, self.store.name)
-        return ExperimentResult(read_results(*place, probes=probes, plan=plan))
+        at = (self.store.results, self.store.name)
+        return ExperimentResult(read_results(*at, probes=probes, plan=plan))
 
     def write(self, **told: Any) -> None:
         """Put the plan so far on record."""
@@ -291,11 +291,11 @@ class _Record:
 
     def close(self) -> tuple[ExperimentResult, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""
-        found = self.read(probes=True)
-        tables, keys = found.judged, list(self.experiment.sweep)
+        result = self.read(probes=True)
+        tables, keys = result.judged, list(self.experiment.sweep)
         runs = tables.results.runs
         seen = runs.loc[runs["state"].isin(OUTCOME_STATES), "seed"].nunique()
-        looked_at, design = found.looked_at, self.config["seeds"]
+        looked_at, design = result.looked_at, self.config["seeds"]
         if seen and isinstance(design, dict) and self.store.looked_by() == design:
             looked_at = looked_at[:-1]  # the next looks of one design, as they stand beforehand
         if seen and looked_at[-1:] != (seen,):
@@ -317,5 +317,5 @@ class _Record:
                 ],
             }
         self.write(**told)
-        results = replace(found.results, looked_at=looked_at)
-        return replace(found, results=results), findings(tables.races, keys)
+        results = replace(result.results, looked_at=looked_at)
+        return replace(result, results=results), findings(tables.races, keys)

@@ -32,15 +32,15 @@ def code_of(config: RunConfig) -> dict[str, str]:
         ("norm", config.norm.kind, NORMS),
         ("model", config.model.kind, MODELS),
     ]
-    found = {}
+    digests = {}
     for word, kind, registry in parts:
         if components.is_reference(kind):
             digest = components.imports_sha256(kind)
         else:
             digest = _source_of(kind, registry)
         if digest is not None:
-            found[word] = digest
-    return found
+            digests[word] = digest
+    return digests
 
 
 def _source_of(kind: str, registry: Registry[Any]) -> str | None:
@@ -57,15 +57,15 @@ def _source_of(kind: str, registry: Registry[Any]) -> str | None:
 def ground(manifest: Mapping[str, Any]) -> dict[str, str]:
     """What a run was trained with, as far as its manifest says: a word -> its value."""
     packages = manifest.get("environment", {}).get("packages")
-    found = {
+    words = {
         "torch": packages.get("torch") if isinstance(packages, Mapping) else None,
         "device": manifest.get("device"),
         "threads": manifest.get("threads"),
     }
     code = manifest.get("code")
     for word, digest in code.items() if isinstance(code, Mapping) else ():
-        found[f"code of the {word}"] = str(digest)[:SHORT]
-    return {word: str(value) for word, value in found.items() if value is not None}
+        words[f"code of the {word}"] = str(digest)[:SHORT]
+    return {word: str(value) for word, value in words.items() if value is not None}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -151,15 +151,15 @@ def plan_within(
         amount = 0.9 * budget.amount / (sum(seconds.values()) / len(seconds))
     norms = len(experiment.labels)
     given = experiment.tune.values if experiment.tune else None
-    found = design(int(amount), norms, len(given) if given else None)
-    if found is None:
+    designed = design(int(amount), norms, len(given) if given else None)
+    if designed is None:
         least = norms * FEWEST_PAIRS
         enough = f"{least} runs"
         if not budget.runs:
             enough += f", about {least * sum(seconds.values()) / norms / 54:.1f}m"
         problem = f"{budget.text} affords no comparison of {norms} norms"
         raise ConfigError([Problem("budget", problem, f"the least is {enough}")])
-    return _designed(experiment, name, found), Purse(budget, store, seconds)
+    return _designed(experiment, name, designed), Purse(budget, store, seconds)
 
 
 def name_of(experiment: ExperimentConfig) -> str:
@@ -184,17 +184,17 @@ def _seconds(experiment: ExperimentConfig, dataset: Dataset) -> dict[str, float]
     return {row["norm"]: row["seconds"] * threads for row in frame.to_dict("records")}
 
 
-def _designed(experiment: ExperimentConfig, name: str, found: Design) -> ExperimentConfig:
+def _designed(experiment: ExperimentConfig, name: str, plan: Design) -> ExperimentConfig:
     tune = experiment.tune
-    seeds: Any = found.start
-    if found.to > found.start:
-        seeds = {"from": found.start, "to": found.to, "step": found.step}
+    seeds: Any = plan.start
+    if plan.to > plan.start:
+        seeds = {"from": plan.start, "to": plan.to, "step": plan.step}
     search: Any = None
-    if found.tune_seeds:
+    if plan.tune_seeds:
         rate = experiment.optimizer.lr
         key, grid = (tune.key, list(tune.values)) if tune else (RATE, None)
-        values = grid or grid_around(rate, found.values)
-        search = {key: values, "seeds": found.tune_seeds, "search": "halving"}
+        values = grid or grid_around(rate, plan.values)
+        search = {key: values, "seeds": plan.tune_seeds, "search": "halving"}
     return _changed(experiment, {"name": name, "seeds": seeds, "tune": search})
 
 
@@ -208,13 +208,13 @@ def _begun(
     if not {"seeds", "tune"} <= before.keys():
         return None
     try:
-        found = _changed(
+        begun = _changed(
             experiment, {"name": name, "seeds": before["seeds"], "tune": before["tune"]}
         )
     except ConfigError:
         return None
     # As what is on record was written.
-    return found if from_json(to_json(found.resolved())) == before else None
+    return begun if from_json(to_json(begun.resolved())) == before else None
 
 
 def _changed(experiment: ExperimentConfig, keys: Mapping[str, Any]) -> ExperimentConfig:

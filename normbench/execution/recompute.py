@@ -72,8 +72,8 @@ def _accuracy(store: ExperimentStore, dataset: Dataset, folder: str, state: byte
     tree = read_config(store.run(folder).path)
     tree["runtime"] |= {"device": "cpu", "stack": 1, "compile": False}
     run = Run(RunConfig.model_validate(tree), dataset)
-    found = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
-    run.network.load_state_dict(found["network"])
+    checkpoint = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+    run.network.load_state_dict(checkpoint["network"])
     return run.evaluate(run.test_data, np.arange(len(run.test_data)))[1]
 
 
@@ -90,7 +90,7 @@ def sample_told(
     try:
         data = RunConfig.model_validate(read_config(store.run(folders[0]).path)).data
         dataset = at_hand(data.dataset, data_dir=data_dir, options=data.options())
-        found = [] if dataset is None else list(recompute(store, dataset, folders))
+        sample = [] if dataset is None else list(recompute(store, dataset, folders))
     except UnpicklingError:
         yield "note", "no accuracy could be computed again: a checkpoint holds no weights", ""
         return
@@ -100,13 +100,13 @@ def sample_told(
         return
     if dataset is None:
         yield "note", f"no accuracy was computed again: {data.dataset} is not at hand", ""
-    for one in found:
+    for one in sample:
         if not one.same:
             text = (
                 f"{one.folder}: its weights give a test accuracy of {one.again:.4f}, "
                 f"not the {one.stored:.4f} on record"
             )
             yield "problem", text, "train it again: `normbench rm EXPERIMENT/RUN`, then `train`"
-    good = sum(one.same for one in found)
+    good = sum(one.same for one in sample)
     if good:
         yield "ok", f"the test accuracies of {good} runs, computed again, are those on record", ""

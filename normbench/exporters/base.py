@@ -104,12 +104,12 @@ def _made_before(folder: Path, mark: dict[str, Any]) -> list[str]:
         if not folder.exists() or not any(folder.iterdir()):
             return []
         try:
-            found = from_json((folder / MARKER).read_bytes())
+            marker = from_json((folder / MARKER).read_bytes())
         except (FileNotFoundError, ValueError):
-            found = None
-    if not isinstance(found, dict) or any(found.get(key) != mark[key] for key in mark):
+            marker = None
+    if not isinstance(marker, dict) or any(marker.get(key) != mark[key] for key in mark):
         raise StoreError(
             f"{folder} is not empty and holds no {mark['format']} export of {mark['experiment']!r}"
             "\n    name a new or empty folder with --out DIR"
         )
-    return [str(file) for file in found.get("files", [])]
+    return [str(file) for file in marker.get("files", [])]

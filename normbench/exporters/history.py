@@ -107,20 +107,20 @@ def scalars(
     gradients/growth_per_layer, gradients/weight_growth_per_layer, gradients/first_layer_grad_norm
     and gradients/last_layer_grad_norm.
     """
-    found: dict[str, list[tuple[int, float]]] = {}
+    series: dict[str, list[tuple[int, float]]] = {}
     for row in curve.to_dict("records"):
         for tag in CURVES:
             # There is no training loss before the first update, and no training accuracy in the
             # journals of an older normbench.
             absent = row["step"] == 0 if tag == "train_loss" else tag == "train_accuracy"
             if not (absent and np.isnan(row[tag])):
-                found.setdefault(tag, []).append((row["step"], row[tag]))
+                series.setdefault(tag, []).append((row["step"], row[tag]))
     for tag in ONCE:
         if not np.isnan(run[tag]):
-            found[tag] = [(int(run["steps_done"]), run[tag])]
+            series[tag] = [(int(run["steps_done"]), run[tag])]
     if not np.isnan(run["diverged_at"]):
         at = int(run["diverged_at"])
-        found["diverged_at"] = [(at, float(at))]
+        series["diverged_at"] = [(at, float(at))]
     for row in probes.to_dict("records"):
         activation, weight = row["activation_gradient"], row["weight_gradient"]
         sizes = np.atleast_1d(row.get("layer_size", np.nan))[None]
@@ -131,8 +131,8 @@ def scalars(
             "last_layer_grad_norm": activation[-1],
         }
         for name, value in told.items():
-            found.setdefault(f"gradients/{name}", []).append((row["step"], float(value)))
-    return found
+            series.setdefault(f"gradients/{name}", []).append((row["step"], float(value)))
+    return series
 
 
 def by_step(points: dict[str, list[tuple[int, float]]]) -> dict[int, dict[str, float]]:

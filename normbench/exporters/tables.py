@@ -57,7 +57,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "verdicts": {
         "norm": _RUN["norm"],
         "metric": "what judges: the config's verdict.metric",
-        "place": "0 leads; then those that may be best or are similar, then the others",
+        "rank": "0 leads; then those that may be best or are similar, then the others",
         "in_set": "whether it may be the best, as far as is known",
         "seeds": "outcomes of the norm",
         "value": "their mean, in steps their median",
@@ -116,19 +116,19 @@ def verdicts(results: Results) -> pd.DataFrame:
     columns = [*COLUMNS["verdicts"]]
     columns[1:1] = results.keys
     try:
-        found = comparison.answered.best_set.assign(exploratory=bool(comparison.rule_changed))
+        table = comparison.answered.best_set.assign(exploratory=bool(comparison.rule_changed))
     except StoreError:
-        found = pd.DataFrame(columns=columns)
-    mixed = [key for key in results.keys if not pd.api.types.is_numeric_dtype(found[key])]
+        table = pd.DataFrame(columns=columns)
+    mixed = [key for key in results.keys if not pd.api.types.is_numeric_dtype(table[key])]
     words = ("norm", "metric", "interval", "verdict")
-    found = found.astype(dict.fromkeys([*words, *mixed], "string"))[columns]
-    return found.assign(interval=found["interval"].replace("", pd.NA))  # that of the leader
+    table = table.astype(dict.fromkeys([*words, *mixed], "string"))[columns]
+    return table.assign(interval=table["interval"].replace("", pd.NA))  # that of the leader
 
 
 def _long_probes(results: Results, runs: pd.Series) -> pd.DataFrame:
     """run, quantity, step, layer, value of every probed step."""
-    found = [read_probes(results.path / run).assign(run=run) for run in runs]
-    wide = pd.concat([pd.DataFrame(columns=["run", "step"]), *found])
+    tables = [read_probes(results.path / run).assign(run=run) for run in runs]
+    wide = pd.concat([pd.DataFrame(columns=["run", "step"]), *tables])
     # Dropped: quantities that an older normbench did not probe yet.
     long = wide.melt(["run", "step"], var_name="quantity").dropna().explode("value")
     long["layer"] = long.groupby(level=0).cumcount() + 1

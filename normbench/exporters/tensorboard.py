@@ -50,7 +50,7 @@ def tensorboard(results: Results) -> Files:
 
     settings = run_settings(results)
     described = [
-        hparams.HParam(name, hparams.Discrete({found[name] for found in settings.values()}))
+        hparams.HParam(name, hparams.Discrete({setting[name] for setting in settings.values()}))
         for name in next(iter(settings.values()))
     ]
     metrics = [hparams.Metric(name) for name in METRICS]

@@ -52,16 +52,16 @@ def _version(proto: Any) -> Any:
 
 
 def _run(proto: Any, results: Results, run: TrackedRun, identity: str) -> Any:
-    found = proto.RunRecord(
+    record = proto.RunRecord(
         run_id=identity,
         project=results.name,
         display_name=run.name,
         run_group=run.settings["norm"],
     )
-    found.start_time.FromMilliseconds(0)
+    record.start_time.FromMilliseconds(0)
     for key, value in {"run": run.name, **run.settings}.items():
-        found.config.update.add(key=key, value_json=to_json(value))
-    return found
+        record.config.update.add(key=key, value_json=to_json(value))
+    return record
 
 
 def _history(
@@ -69,22 +69,22 @@ def _history(
 ) -> Iterator[Any]:
     """One record a step."""
     for step, values in by_step(points).items():
-        found = proto.HistoryRecord(step=proto.HistoryStep(num=step))
+        record = proto.HistoryRecord(step=proto.HistoryStep(num=step))
         seconds = run.seconds_at(step)
         known = {"_step": step, "_timestamp": seconds, "_runtime": seconds, **values}
         for tag, value in known.items():
-            found.item.add(nested_key=[tag], value_json=_number(value))
-        yield proto.Record(history=found)
+            record.item.add(nested_key=[tag], value_json=_number(value))
+        yield proto.Record(history=record)
 
 
 def _summary(proto: Any, points: dict[str, list[tuple[int, float]]], run: TrackedRun) -> Any:
-    found = proto.SummaryRecord()
+    summary = proto.SummaryRecord()
     for tag, told in points.items():
-        found.update.add(nested_key=[tag], value_json=_number(told[-1][1]))
-    found.update.add(nested_key=["state"], value_json=to_json(run.row["state"]))
+        summary.update.add(nested_key=[tag], value_json=_number(told[-1][1]))
+    summary.update.add(nested_key=["state"], value_json=to_json(run.row["state"]))
     if run.reason is not None:
-        found.update.add(nested_key=["reason"], value_json=to_json(run.reason))
-    return found
+        summary.update.add(nested_key=["reason"], value_json=to_json(run.reason))
+    return summary
 
 
 def _number(value: float) -> str:

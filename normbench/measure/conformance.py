@@ -280,10 +280,12 @@ def gradients(s: Subject) -> str | None:
         return (functional_call(layer, state, (x,)) * weights).sum()
 
     inputs = (x, *[p.detach().clone().requires_grad_() for p in layer.parameters()])
-    found = torch.autograd.grad(loss(*inputs), inputs, create_graph=True, allow_unused=True)
+    by_autograd = torch.autograd.grad(loss(*inputs), inputs, create_graph=True, allow_unused=True)
     draw = torch.Generator().manual_seed(0)
     directions = [torch.randn(i.shape, generator=draw, dtype=i.dtype) for i in inputs]
-    for name, one, gradient, along in zip(["x", *names], inputs, found, directions, strict=True):
+    for name, one, gradient, along in zip(
+        ["x", *names], inputs, by_autograd, directions, strict=True
+    ):
         if gradient is None:
             continue  # another check's
         moved = [
@@ -294,8 +296,8 @@ def gradients(s: Subject) -> str | None:
         exact = float((gradient * along).sum())
         if abs(numeric - exact) > 1e-4 * (abs(numeric) + abs(exact) + 1e-3):
             return f"the gradient of {name} is {exact:.6g} where differences give {numeric:.6g}"
-    if found[0] is not None and found[0].requires_grad:
-        torch.autograd.grad(found[0].square().sum(), inputs, allow_unused=True)
+    if by_autograd[0] is not None and by_autograd[0].requires_grad:
+        torch.autograd.grad(by_autograd[0].square().sum(), inputs, allow_unused=True)
     return None
 
 

@@ -141,7 +141,7 @@ def _candidates(
     shape: tuple[int, ...], norms: Sequence[str] | None, policy: NormPolicy
 ) -> list[_Candidate]:
     slot = NormSlot.of(*shape[1:])
-    found = []
+    candidates = []
     for name in norms if norms is not None else NORMS.names():
         method = make_method(name, policy)
         problem = method.problem(slot, shape[0])
@@ -160,12 +160,12 @@ def _candidates(
             and method.traits.plain
         )
         centered = bool(method.traits.centered)
-        found.append(_Candidate(name, make, normalizes, centered, declared, problem))
+        candidates.append(_Candidate(name, make, normalizes, centered, declared, problem))
     inner, eps, affine = shape[1:], policy.eps, policy.affine
     for kind, centered in ((nn.LayerNorm, True), (nn.RMSNorm, False)):
         make = partial(kind, inner, eps, affine)  # type: ignore[assignment]
-        found.append(_Candidate(f"torch.nn.{kind.__name__}", make, True, centered))
-    return found
+        candidates.append(_Candidate(f"torch.nn.{kind.__name__}", make, True, centered))
+    return candidates
 
 
 def _measure(
@@ -238,8 +238,8 @@ def _operations(candidate: _Candidate, affine: bool) -> tuple[int, int] | None:
 
 def _time(statement: str, names: dict[str, object], threads: int, seconds: float) -> Time:
     timer = Timer(statement, globals=names, num_threads=threads)
-    found = timer.blocked_autorange(min_run_time=seconds)
-    return Time(found.median, found.iqr)
+    measured = timer.blocked_autorange(min_run_time=seconds)
+    return Time(measured.median, measured.iqr)
 
 
 def _draw(shape: tuple[int, ...], device: str, dtype: torch.dtype) -> Tensor:

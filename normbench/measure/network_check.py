@@ -39,10 +39,10 @@ def check_network(
 
     image_shape: (H, W, C). Raises ConfigError where the network cannot be built or run.
     """
-    found = anatomy(blueprint, image_shape, num_classes)
+    known = anatomy(blueprint, image_shape, num_classes)
     parameters: dict[str, int] = {}
     findings = tuple(_under_every_norm(blueprint, image_shape, num_classes, policy, parameters))
-    return NetworkReport(found, findings, parameters)
+    return NetworkReport(known, findings, parameters)
 
 
 def _under_every_norm(

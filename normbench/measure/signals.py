@@ -93,23 +93,23 @@ def inspect(
     run = Run(config, dataset)
     run.network.train()
     run.start_epoch()
-    found = Inspection(theory_inputs(run))
+    inspection = Inspection(theory_inputs(run))
     for step in range(max([*signals_at, *landscape_at]) + 1):
         if step and step % run.per_epoch == 0:
             run.start_epoch()
         if step in landscape_at:
-            found.loss_landscape[step] = loss_landscape(run)
+            inspection.loss_landscape[step] = loss_landscape(run)
         run.first_loss_step = step  # the losses before it are not needed
         recorder = ProbeRecorder(run.assembled) if step in signals_at else None
         drawn = independent_gradients(run) if gradient == "independent" and not step else {}
         run.update(recorder)
         if not math.isfinite(float(run.losses[0])):
-            found.loss_landscape.pop(step, None)
-            found.diverged_at = step
+            inspection.loss_landscape.pop(step, None)
+            inspection.diverged_at = step
             break
         if recorder:
-            found.signals[step] = recorder.after_step() | drawn
-    return found
+            inspection.signals[step] = recorder.after_step() | drawn
+    return inspection
 
 
 def independent_gradients(run: Run) -> dict[str, list[float]]:
@@ -137,8 +137,8 @@ def independent_gradients(run: Run) -> dict[str, list[float]]:
         drawn = torch.from_numpy(rng.standard_normal(tuple(at.shape), dtype=np.float32))
         at.backward(drawn.to(at))
     recorder.after_backward()
-    found = recorder.after_step()
-    return {name: found[name] for name in OF_GRADIENT if name in found}
+    signals = recorder.after_step()
+    return {name: signals[name] for name in OF_GRADIENT if name in signals}
 
 
 def inspect_all(
@@ -162,34 +162,34 @@ def inspect_all(
         for done, (sweep_point, norm, config) in enumerate(runs):
             progress(done)
             compute_on(config.runtime)
-            found = inspect(
+            inspection = inspect(
                 config,
                 dataset,
                 signals_at=signals_at,
                 landscape_at=landscape_at,
                 gradient=gradient,
             )
-            label = {"point": sweep_point, "norm": norm, "seed": config.seed}
-            known = {"theory_inputs": vars(found.theory_inputs)}
+            label = {"sweep_point": sweep_point, "norm": norm, "seed": config.seed}
+            known = {"theory_inputs": vars(inspection.theory_inputs)}
             for step in sorted(signals_at):
                 measurement = {
                     "step": step,
                     "gradient": "loss" if step else gradient,
-                    "signals": found.signals.get(step),
+                    "signals": inspection.signals.get(step),
                 }
                 signals.append({**label, **known, **measurement})
             for step in sorted(landscape_at):
-                measurement = _flat(found.loss_landscape.get(step))
+                measurement = _flat(inspection.loss_landscape.get(step))
                 around.append({**label, "step": step, **measurement})
         progress(len(runs))
     return signals, around
 
 
-def _flat(found: LossLandscape | None) -> dict[str, Any]:
+def _flat(around: LossLandscape | None) -> dict[str, Any]:
     """The loss landscape as columns; nothing of a run that had diverged."""
-    if found is None:
+    if around is None:
         return {"loss": math.nan}
-    path, noise = found.landscape, found.noise
+    path, noise = around.landscape, around.noise
     scale = math.nan if noise is None else math.inf if noise.scale is None else noise.scale
     return {
         "learning_rate": path.step_lengths[0] / STEP_LENGTHS[0],
@@ -200,8 +200,8 @@ def _flat(found: LossLandscape | None) -> dict[str, Any]:
         "gradient_distance_low": path.gradient_distance_range[0],
         "gradient_distance_high": path.gradient_distance_range[1],
         "effective_smoothness": path.effective_smoothness,
-        "hessian_eigenvalue": found.eigenvalue.value,
-        "hessian_residual": found.eigenvalue.residual,
+        "hessian_eigenvalue": around.eigenvalue.value,
+        "hessian_residual": around.eigenvalue.residual,
         "noise_scale": scale,
     }
 

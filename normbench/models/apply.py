@@ -54,12 +54,14 @@ def apply(network: Network, anatomy: Anatomy) -> None:
         standing = network.norms()
         blocks = network.blocks()
         for index, (path, block) in enumerate(blocks.items()):
+            own = f"{path}."
             inside = {
-                slot.path.removeprefix(f"{path}."): slot
+                slot.path.removeprefix(own): slot
                 for slot in network.slots
-                if slot.path.startswith(f"{path}.")
+                if slot.path.startswith(own)
             }
-            method.residual(block, Branch(index, len(blocks), inside))
+            functions = tuple(sorted(a.removeprefix(own) for a in activations if a.startswith(own)))
+            method.residual(block, Branch(index, len(blocks), inside, functions))
         network.slots = _followed(module, network.slots, standing)
         norms = [slot.path for slot in network.slots]
     network.swaps = tuple(swaps)
@@ -74,7 +76,7 @@ def apply(network: Network, anatomy: Anatomy) -> None:
 
 
 def _exchange(
-    module: nn.Module, stands: Places, slot: NormSlot, given: nn.Module, method: NormMethod
+    module: nn.Module, stands: Parents, slot: NormSlot, given: nn.Module, method: NormMethod
 ) -> Swap:
     layer = layer_at(method, slot)
     if isinstance(layer, nn.Identity):
@@ -98,12 +100,12 @@ def _followed(
 ) -> tuple[NormSlot, ...]:
     """The slots at the addresses that their norms have, once a method has moved some."""
     now = {id(part): path for path, part in module.named_modules(remove_duplicate=False)}
-    found = []
+    followed = []
     for slot, norm in zip(slots, standing, strict=True):
         path = now.get(id(norm), slot.path)
         # Where something has been put beside it, the address of both is still the one known.
-        found.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
-    return tuple(found)
+        followed.append(slot if path.startswith(f"{slot.path}.") else replace(slot, path=path))
+    return tuple(followed)
 
 
 def written(layer: nn.Module, slot: NormSlot) -> str:
@@ -118,19 +120,19 @@ def _in_the_type_of_its_input(_: nn.Module, args: tuple[Tensor, ...], output: Te
     return output.to(args[0].dtype)
 
 
-Places = dict[int, list[tuple[nn.Module, str]]]
+Parents = dict[int, list[tuple[nn.Module, str]]]
 """id of a module -> every (parent, name) under which it stands."""
 
 
-def _places(module: nn.Module) -> Places:
-    found: Places = {}
+def _places(module: nn.Module) -> Parents:
+    stands: Parents = {}
     for part in module.modules():
         for name, child in part._modules.items():
-            found.setdefault(id(child), []).append((part, name))
-    return found
+            stands.setdefault(id(child), []).append((part, name))
+    return stands
 
 
-def _replace(stands: Places, old: nn.Module, new: nn.Module) -> None:
+def _replace(stands: Parents, old: nn.Module, new: nn.Module) -> None:
     """Wherever ``old`` stands, also under several names."""
     for parent, name in stands[id(old)]:
         parent._modules[name] = new

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,7 +23,7 @@ from normbench.models.base import ImageShape
 from normbench.models.init import MODULE, initialize
 from normbench.models.network import Blueprint, Network
 from normbench.models.slots import Anatomy, examine
-from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training
+from normbench.models.trace import ACTIVATIONS, NoLogits, Untraceable, in_training, materialize
 from normbench.norms import NormMethod
 from normbench.norms.layouts import layer_at
 
@@ -223,26 +223,34 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
-        except Exception as error:
+            module = kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
+        except (Exception, SystemExit) as error:
             # What this package raises is a sentence; what others do has a place in their code.
             frames = their_frames(error)
             if not frames and not isinstance(error, ValueError | TypeError):
                 raise
             told = f"the network's constructor raises {summary_of(error)}" if frames else str(error)
-            raise ConfigError([Problem("model", told, frames)]) from None
+            hint = "give it in model.args" if "required positional argument" in told else ""
+            raise ConfigError([Problem("model", told, frames or hint)]) from None
+        if kind.open:
+            with _failures_told(blueprint, image_shape):
+                materialize(module, _example(blueprint, image_shape))
+    return module
 
 
-def _examined(
-    blueprint: Blueprint, module: nn.Module, image_shape: ImageShape, num_classes: int | None
-) -> Anatomy:
+def _example(blueprint: Blueprint, image_shape: ImageShape) -> Tensor:
+    """Two images of noise as the network takes them, on the CPU; the same every time."""
     height, width, channels = image_shape
     flat = blueprint.architecture.layout == "flat"
     shape = (2, height * width * channels) if flat else (2, channels, height, width)
-    draw = torch.Generator().manual_seed(0)
-    example = torch.randn(shape, generator=draw, device="cpu")
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
+
+
+@contextmanager
+def _failures_told(blueprint: Blueprint, image_shape: ImageShape) -> Iterator[None]:
+    """A forward pass that fails is a mistake in the config."""
     try:
-        found = examine(module, example, blueprint.keep)
+        yield
     except NoLogits as error:
         raise ConfigError([Problem("model.output", str(error))]) from None
     except Untraceable as error:
@@ -250,25 +258,32 @@ def _examined(
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
         remedy = "images can be made larger with  data.resize: 64"
         if "channels" in str(cause):
-            remedy = f"the images have {channels} channels; its constructor may take image_shape"
+            have = f"{image_shape[2]} channel" + "s" * (image_shape[2] != 1)
+            remedy = f"the images have {have}; its constructor may take image_shape"
         hint = "\n".join(filter(None, (remedy, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
+
+
+def _examined(
+    blueprint: Blueprint, module: nn.Module, image_shape: ImageShape, num_classes: int | None
+) -> Anatomy:
+    example = _example(blueprint, image_shape)
+    with _failures_told(blueprint, image_shape):
+        anatomy = examine(module, example, blueprint.keep)
+    _check_logits(anatomy.output, num_classes, "")
     if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
-        _check_logits(found.output, num_classes, "")
-        return found
-    trained = in_training(module, example)
-    _check_logits(found.output, num_classes, "")
-    if trained.output is not None:
-        is_tensor = isinstance(trained.output, Tensor)
-        shape = tuple(trained.output.shape) if is_tensor else ()
-        _check_logits(shape, num_classes, " in training")
+        return anatomy
+    with _failures_told(blueprint, image_shape):
+        trained = in_training(module, example)
+    shape = tuple(trained.output.shape) if isinstance(trained.output, Tensor) else ()
+    _check_logits(shape, num_classes, " in training")
     kept = tuple(
         replace(k, reason="it is called in training alone")
         if k.path in trained.norms and k.reason == NEVER_CALLED
         else k
-        for k in found.kept
+        for k in anatomy.kept
     )
-    return replace(found, draws=trained.draws, kept=kept)
+    return replace(anatomy, draws=trained.draws, kept=kept)
 
 
 def _check_logits(shape: tuple[int, ...], num_classes: int | None, when: str) -> None:

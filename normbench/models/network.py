@@ -119,14 +119,14 @@ class Network:
 
     def blocks(self) -> dict[str, Residual]:
         """Every residual block by its path, from input to output."""
-        found = self.module.named_modules()
-        return {path: part for path, part in found if isinstance(part, Residual)}
+        parts = self.module.named_modules()
+        return {path: part for path, part in parts if isinstance(part, Residual)}
 
     def block_of_layers(self) -> tuple[int | None, ...]:
         """The number, from 0, of the residual block that each layer stands in; None of none. [L]"""
         paths = list(self.blocks())
         around = [[p for p in paths if layer.path.startswith(f"{p}.")] for layer in self.layers]
-        return tuple(paths.index(max(found, key=len)) if found else None for found in around)
+        return tuple(paths.index(max(inside, key=len)) if inside else None for inside in around)
 
     def norms(self) -> list[nn.Module]:
         """The module at each slot, from input to output."""

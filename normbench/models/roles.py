@@ -23,30 +23,30 @@ def roles(
     length in a weight norm (of a parametrized weight, the part in the weight's own shape is the
     weight) or the embedding of a position.
     """
-    found: dict[str, Role] = {name: "scale" for name, _ in network.named_parameters()}
+    role_of: dict[str, Role] = {name: "scale" for name, _ in network.named_parameters()}
     for path, module in network.named_modules():
         if isinstance(module, (*PRODUCTS, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)):
-            found |= {_join(path, name): role for name, role in _of_product(module).items()}
+            role_of |= {_join(path, name): role for name, role in _of_product(module).items()}
     # Last: a Linear within a norm is a part of the norm.
     for paths, role in ((norms, "norm"), (activations, "activation")):
         for path in paths:
             for name, _ in network.get_submodule(path).named_parameters():
-                found[_join(path, name)] = role  # type: ignore[assignment]
-    return found
+                role_of[_join(path, name)] = role  # type: ignore[assignment]
+    return role_of
 
 
 def hidden_matrices(
-    network: nn.Module, found: Mapping[str, Role], first: str | None, head: str | None
+    network: nn.Module, role_of: Mapping[str, Role], first: str | None, head: str | None
 ) -> frozenset[str]:
     """Names of the weights that are matrices, less those of the first layer and the head.
 
-    found: ``roles`` of the network; first, head: paths.
+    role_of: ``roles`` of the network; first, head: paths.
     """
     ends = tuple(f"{path}." for path in (first, head) if path)
     return frozenset(
         name
         for name, parameter in network.named_parameters()
-        if found[name] == "weight" and parameter.ndim == 2 and not name.startswith(ends)
+        if role_of[name] == "weight" and parameter.ndim == 2 and not name.startswith(ends)
     )
 
 

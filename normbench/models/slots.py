@@ -27,6 +27,8 @@ from normbench.models.trace import (
 )
 from normbench.norms import NormSlot
 
+BY_KEYWORD = "its input is given by a keyword, which another layer may not know"
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -85,7 +87,7 @@ def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset
     """
     seen = Pass()
     output = forward(module, example, seen)
-    return _Reader(module, seen.calls, seen.functions, keep).anatomy(output)
+    return _Reader(module, seen, keep).anatomy(output)
 
 
 # --- what it tells ---
@@ -93,14 +95,14 @@ def examine(module: nn.Module, example: Tensor, keep: frozenset[str] = frozenset
 
 @dataclass
 class _Reader:
-    """The calls of one pass, read."""
+    """One pass, read."""
 
     module: nn.Module
-    calls: list[Call]
-    functions: Mapping[str, str]
+    seen: Pass
     keep: frozenset[str]
 
     def __post_init__(self) -> None:
+        self.calls = self.seen.calls
         self.branches = [n for n, p in self.module.named_modules() if isinstance(p, Residual)]
         self.owners: dict[int, list[int]] = {}
         for part in self.module.modules():
@@ -114,8 +116,8 @@ class _Reader:
         activations = frozenset(c.path for c in self.calls if isinstance(c.module, ACTIVATIONS))
         layers, residuals = self._layers(head), len(self.branches)
         held = self._held(layers)
-        found = roles(self.module, [slot.path for slot in slots], activations)
-        matrices = hidden_matrices(self.module, found, layers[0].path if layers else None, head)
+        role_of = roles(self.module, [slot.path for slot in slots], activations)
+        matrices = hidden_matrices(self.module, role_of, layers[0].path if layers else None, head)
         return Anatomy(slots, layers, kept, activations, head, shape, residuals, held, matrices)
 
     def _slots(self) -> tuple[tuple[NormSlot, ...], tuple[Kept, ...]]:
@@ -152,22 +154,25 @@ class _Reader:
             if path in slots or path in kept:
                 continue
             if is_norm(part):
-                kept[path] = Kept(path, type(part).__name__, NEVER_CALLED)
+                reason = BY_KEYWORD if path in self.seen.by_keyword else NEVER_CALLED
+                kept[path] = Kept(path, type(part).__name__, reason)
             elif (
                 "norm" in type(part).__name__.lower()
                 and next(part.parameters(False), None) is not None
             ):
                 reason = "not a type of norm that is known"
                 kept[path] = Kept(path, type(part).__name__, reason)
-        for place, name in self.functions.items():
+        for line, name in self.seen.functions.items():
             reason = "called as a function, which cannot be exchanged"
-            kept[place] = Kept(place, name, reason)
+            kept[line] = Kept(line, name, reason)
         return tuple(slots.values()), tuple(kept.values())
 
     def _reason_to_keep(self, call: Call) -> str | None:
         held = [p for p in self.keep if call.path == p or call.path.startswith(f"{p}.")]
         if held:
             return ASKED_FOR
+        if call.path in self.seen.by_keyword:
+            return BY_KEYWORD
         if hasattr(call.module, "parametrizations"):
             return "its own parameters are parametrized"
         own = {id(part) for part in call.module.modules()}

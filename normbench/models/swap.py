@@ -16,7 +16,7 @@ from normbench.models.base import Architecture, ModelSettings
 from normbench.models.foreign import Foreign, ForeignOptions
 from normbench.models.network import Blueprint, Network, Swap
 from normbench.models.slots import Kept, examine
-from normbench.models.trace import Untraceable, is_norm
+from normbench.models.trace import Untraceable, is_norm, materialize
 from normbench.norms import NORMS, NormMethod, NormPolicy
 from normbench.norms.base import Axes
 from normbench.swapped import arrow, in_pytorch
@@ -84,6 +84,7 @@ def swap(
         told = "the module is itself a norm; give the network that it stands in"
         raise ConfigError([Problem("module", told)])
     try:
+        materialize(module, example)
         anatomy = examine(module, example, blueprint.keep)
     except Untraceable as error:
         raise ConfigError([Problem("example", str(error))]) from error.__cause__
@@ -105,7 +106,7 @@ def swap(
         old = given[path]
         module.get_submodule(path).to(_home(old, example)).train(old.training)
     verify(network, before)
-    if method.starts_from_data:
+    if method.starts_from_data():
         start_from_data(network, example, 0)
     return SwapReport(module, short(norm), network.swaps, network.kept, network.reinitialized)
 

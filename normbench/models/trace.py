@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.nn.modules import activation as torch_activations
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from normbench.components import summary_of
@@ -98,18 +99,21 @@ def base(tensor: Tensor) -> Tensor:
 
 @dataclass
 class Pass:
-    """A forward pass, as far as it came. functions: place -> what is normalized by a function.
+    """A forward pass, as far as it came.
 
-    under_way: the modules entered and not left, outermost first, each with what enters.
+    functions: FILE.py:LINE -> what is normalized by a function there. by_keyword:
+    paths of what is called without a positional argument. under_way: the modules entered and not
+    left, outermost first, each with what enters.
     """
 
     calls: list[Call] = field(default_factory=list)
+    by_keyword: set[str] = field(default_factory=set)
     functions: dict[str, str] = field(default_factory=dict)
     under_way: list[tuple[str, nn.Module, Any]] = field(default_factory=list)
 
     def clear(self) -> None:
         """Forget all of it."""
-        for seen in (self.calls, self.functions, self.under_way):
+        for seen in (self.calls, self.by_keyword, self.functions, self.under_way):
             seen.clear()
 
 
@@ -122,8 +126,8 @@ def is_norm(module: nn.Module) -> bool:
 def _timm_norms() -> tuple[type, ...]:
     layers = sys.modules.get("timm.layers")
     names = ("RmsNorm", "RmsNorm2d", "SimpleNorm", "SimpleNorm2d", "GroupNorm1", "LayerNorm2d")
-    found = [getattr(layers, name, None) for name in names] if layers else []
-    return tuple(cls for cls in found if isinstance(cls, type))
+    known = [getattr(layers, name, None) for name in names] if layers else []
+    return tuple(cls for cls in known if isinstance(cls, type))
 
 
 LARGE = 50_000_000
@@ -161,21 +165,36 @@ def forward(module: nn.Module, example: Tensor, seen: Pass) -> Tensor:
                 raise _failure(error, seen, example) from error
 
 
+def materialize(module: nn.Module, example: Tensor) -> None:
+    """Let lazy modules learn their sizes from the example, and draw what they then have.
+
+    Raises Untraceable.
+    """
+    if not any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+        return
+    seen = Pass()
+    with _in_mode(module, training=False), torch.no_grad(), _watched(module, seen):
+        try:
+            module(example)
+        except Exception as error:
+            raise _failure(error, seen, example) from error
+
+
 @dataclass(frozen=True)
 class Trained:
-    """What a forward pass in training mode tells, if it can be made at all.
+    """What a forward pass in training mode tells.
 
     draws: whether it takes numbers from PyTorch's generator, for dropout or stochastic depth, as a
     module or as a function; norms: paths of those it calls; output: what it returns.
     """
 
-    draws: bool = True
-    norms: frozenset[str] = frozenset()
-    output: Any = None
+    draws: bool
+    norms: frozenset[str]
+    output: Any
 
 
 def in_training(module: nn.Module, example: Tensor) -> Trained:
-    """One forward pass in training mode; nothing of the network changes."""
+    """One forward pass in training mode; nothing of the network changes. Raises Untraceable."""
     seen = Pass()
     with _in_mode(module, training=True), torch.no_grad(), _undisturbed(module):
         torch.manual_seed(0)
@@ -183,14 +202,14 @@ def in_training(module: nn.Module, example: Tensor) -> Trained:
         try:
             with _watched(module, seen):
                 output = module(example)
-        except Exception:
-            return Trained()
+        except Exception as error:
+            raise _failure(error, seen, example, " in training") from error
         drawn = not torch.get_rng_state().equal(before)
     norms = frozenset(call.path for call in seen.calls if is_norm(call.module))
     return Trained(drawn, norms, output)
 
 
-def _failure(error: Exception, seen: Pass, example: Tensor) -> Untraceable:
+def _failure(error: Exception, seen: Pass, example: Tensor, when: str = "") -> Untraceable:
     if isinstance(error, Untraceable):
         return error
     size = _sizes(example)
@@ -199,7 +218,7 @@ def _failure(error: Exception, seen: Pass, example: Tensor) -> Untraceable:
         path, module, entering = seen.under_way[-1]
         gets = f", which gets {_sizes(entering)}," if isinstance(entering, Tensor) else ""
         where = f" in {path} ({type(module).__name__}){gets}"
-    return Untraceable(f"the network fails{where} on images of {size}: {summary_of(error)}")
+    return Untraceable(f"the network fails{where}{when} on images of {size}: {summary_of(error)}")
 
 
 def _sizes(tensor: Tensor) -> str:
@@ -255,6 +274,8 @@ def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
                 counts[path] = number + 1
                 call = Call(path, module, number, args[0], output, before, output._version)
                 seen.calls.append(call)
+            elif not args:
+                seen.by_keyword.add(path)
 
         return hook
 
@@ -274,9 +295,9 @@ def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
 class _Functional(TorchFunctionMode):
     """Notes norms that are called as functions, which cannot be exchanged."""
 
-    def __init__(self, inside: list[int], found: dict[str, str]):
+    def __init__(self, inside: list[int], functions: dict[str, str]):
         super().__init__()
-        self.inside, self.found = inside, found
+        self.inside, self.functions = inside, functions
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -286,7 +307,7 @@ class _Functional(TorchFunctionMode):
             own, torch_home = str(Path(__file__)), str(Path(torch.__file__).parent)
             for frame in reversed(traceback.extract_stack()):
                 if not frame.filename.startswith((own, torch_home)):
-                    place = f"{Path(frame.filename).name}:{frame.lineno}"
-                    self.found.setdefault(place, f"{name}: {frame.line}")
+                    line = f"{Path(frame.filename).name}:{frame.lineno}"
+                    self.functions.setdefault(line, f"{name}: {frame.line}")
                     break
         return function(*args, **(kwargs or {}))

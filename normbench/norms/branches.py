@@ -16,6 +16,8 @@ from normbench.norms.laws import Law
 if TYPE_CHECKING:
     from normbench.models.residual import Residual
 
+PRODUCTS = (nn.Linear, nn.modules.conv._ConvNd)
+
 
 class Scalar(nn.Module):
     """y = x * multiplier + shift, one number each, or either alone (None).
@@ -107,11 +109,11 @@ class PlacementMethod(NormMethod):
 
     def problem(self, slot: NormSlot, batch_size: int) -> str | None:
         if slot.branch is not None:
-            place = slot.path.removeprefix(f"{slot.branch}.")
-            if place not in ("before", "after", "branch_end"):
+            where = slot.path.removeprefix(f"{slot.branch}.")
+            if where not in ("before", "after", "branch_end"):
                 return (
                     f"it moves the norm of each residual block, and the block {slot.branch} has "
-                    f"one at {place}, within others of its parts"
+                    f"one at {where}, within others of its parts"
                 )
         return self.inner.problem(slot, batch_size)
 
@@ -124,8 +126,7 @@ def to_post(block: Residual) -> None:
 
 def products_of(branch: nn.Module) -> list[nn.Module]:
     """The Linear and Conv layers of a branch, in the order in which they stand."""
-    kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return [part for part in branch.modules() if isinstance(part, kinds)]
+    return [part for part in branch.modules() if isinstance(part, PRODUCTS)]
 
 
 def features_behind(branch: nn.Module, slot: NormSlot) -> int:

@@ -44,8 +44,8 @@ def rows(traits: Iterable[str] = ()) -> list[Row]:
     Raises ValueError on a trait that there is none of.
     """
     wanted = [_parsed(trait) for trait in traits]
-    found = [row(name) for name in NORMS.names()]
-    return [r for r in found if all(_holds(r[key], value) for key, value in wanted)]
+    known = [row(name) for name in NORMS.names()]
+    return [r for r in known if all(_holds(r[key], value) for key, value in wanted)]
 
 
 def row(name: str) -> Row:

@@ -35,20 +35,22 @@ class GhostBatchNormLayer(RunningNorm):
             if self.interleaved
             else list(wide.split(self.size))
         )
-        found, means, variances = [], [], []
+        normalized, means, variances = [], [], []
         for part in parts:
             mean, var = self.moments(part)
-            found.append((part - against(mean, part)) * torch.rsqrt(against(var, part) + self.eps))
+            normalized.append(
+                (part - against(mean, part)) * torch.rsqrt(against(var, part) + self.eps)
+            )
             n = part.numel() // part.shape[1]
             means.append(mean)
             variances.append(var * (n / max(n - 1, 1)))
         n = x.numel() // x.shape[1]
         unbiased = torch.stack(variances).mean(0) * ((n - 1) / n)  # as ``gather`` takes it
         self.gather(x, torch.stack(means).mean(0), unbiased)
-        y = torch.cat(found)
+        y = torch.cat(normalized)
         if self.interleaved:
-            places = torch.arange(len(x), device=x.device)
-            y = y[torch.cat([places[at::count] for at in range(count)]).argsort()]
+            order = torch.arange(len(x), device=x.device)
+            y = y[torch.cat([order[at::count] for at in range(count)]).argsort()]
         return self.scaled(y).to(x.dtype)
 
 

@@ -76,8 +76,8 @@ class LayerScale(NormMethod):
     def law(self, slot: NormSlot) -> Law | str:
         return self.inner.law(slot)
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        slot = next(iter(place.slots.values()))
+    def residual(self, block: Residual, branch: Branch) -> None:
+        slot = next(iter(branch.slots.values()))
         features = features_behind(block.branch, slot)
         scale = FeatureScale(features, slot.feature_dim, self.options.start)
         block.branch_end = behind(block.branch_end, scale)

@@ -45,7 +45,7 @@ class LayerNormScaling(PlacementMethod):
         "layers hand their input on. Not to be combined with initial values by depth",
     )
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        number = place.index // self.options.branches + 1
-        if "before" in place.slots:
+    def residual(self, block: Residual, branch: Branch) -> None:
+        number = branch.index // self.options.branches + 1
+        if "before" in branch.slots:
             block.before = behind(block.before, Times(number**-0.5))

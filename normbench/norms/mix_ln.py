@@ -44,6 +44,6 @@ class MixLN(PlacementMethod):
         reference="pixeli99/MixLN: 3 of 12 and 6 of 24 layers; equal",
     )
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        if place.index < round(self.options.post * place.depth):
+    def residual(self, block: Residual, branch: Branch) -> None:
+        if branch.index < round(self.options.post * branch.depth):
             to_post(block)

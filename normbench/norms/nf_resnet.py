@@ -60,8 +60,8 @@ class NFResNet(BranchMethod):
     ) -> nn.Module | None:
         return ScaledStandardized(len(layer.weight), gain_of(path, network))  # type: ignore[arg-type]
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        if place.index == 0:
+    def residual(self, block: Residual, branch: Branch) -> None:
+        if branch.index == 0:
             self._variance = 1.0
         block.before = behind(block.before, Times(1 / math.sqrt(self._variance)))
         block.branch_end = behind(block.branch_end, Scalar(self.options.start))

@@ -33,10 +33,10 @@ class PeriLN(PlacementMethod):
         reference="no code of the authors was read; Gemma 2 has the same order",
     )
 
-    def residual(self, block: Residual, place: Branch) -> None:
-        if "before" not in place.slots or "branch_end" in place.slots:
+    def residual(self, block: Residual, branch: Branch) -> None:
+        if "before" not in branch.slots or "branch_end" in branch.slots:
             return
-        slot = place.slots["before"]
+        slot = branch.slots["before"]
         features = features_behind(block.branch, slot)
         if slot.feature_dim == 1:
             shape = (features, *slot.shape[1:])

@@ -39,5 +39,5 @@ class SkipInit(BranchMethod):
         reference="google-deepmind deepmind-research skipinit_resnet.py: pre-activation; equal",
     )
 
-    def residual(self, block: Residual, place: Branch) -> None:
+    def residual(self, block: Residual, branch: Branch) -> None:
         block.branch_end = behind(block.branch_end, Scalar(self.options.start))

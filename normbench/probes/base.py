@@ -63,8 +63,8 @@ class Capture:
         if not self.streams:
             return None
         missing = torch.full((), math.nan, device=next(iter(self.streams.values())).device)
-        found = [missing if at is None else values.get(at, missing) for at in self.blocks]
-        return torch.stack([value.float() for value in found])
+        by_layer = [missing if at is None else values.get(at, missing) for at in self.blocks]
+        return torch.stack([value.float() for value in by_layer])
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
@@ -75,12 +75,12 @@ class Capture:
     def input_quantiles(self) -> Tensor:
         """The quantiles ``SHARES`` of each layer's activation inputs: [L, 5] float32."""
         shares = torch.tensor(SHARES, device=self.activation_inputs[0].device)
-        found = []
+        by_layer = []
         for values in self.activation_inputs:
             # An odd stride, which meets every one of a power of two of units.
             stride = max(1, values.numel() // VALUES) | 1
-            found.append(torch.quantile(values.flatten()[::stride].float(), shares))
-        return torch.stack(found)
+            by_layer.append(torch.quantile(values.flatten()[::stride].float(), shares))
+        return torch.stack(by_layer)
 
     @cached_property
     def grams(self) -> Tensor:
@@ -90,13 +90,13 @@ class Capture:
         so that what is very small or very large keeps its digits; NaN in a layer that holds one,
         or whose units are all zero.
         """
-        found = []
+        by_layer = []
         examples = min(EXAMPLES, min(len(output) for output in self.activation_outputs))
         for output in self.activation_outputs:
             flat = output[:examples].float().flatten(1)
             flat = flat / flat.abs().amax()
-            found.append(flat @ flat.mT)
-        return torch.stack(found)
+            by_layer.append(flat @ flat.mT)
+        return torch.stack(by_layer)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def plot(
     positive has no place. Nothing where no line has a point.
     """
     scaled = [(line, _scaled(line, log)) for line in lines]
-    points = np.concatenate([found for _, found in scaled] or [np.empty((0, 2))])
+    points = np.concatenate([curve for _, curve in scaled] or [np.empty((0, 2))])
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
         return []
@@ -49,8 +49,8 @@ def plot(
     owner = np.full((height, columns), -1)
     span = np.array([max(right - left, 1e-12), max(high - low, 1e-12)])
     size = np.array([2 * columns - 1, 4 * height - 1])
-    for number, (_, found) in enumerate(scaled):
-        at = (found - [left, low]) / span * size
+    for number, (_, curve) in enumerate(scaled):
+        at = (curve - [left, low]) / span * size
         for start, end in zip(at, [*at[1:], at[-1:].ravel()], strict=True) if len(at) else ():
             if np.isfinite(start).all() and np.isfinite(end).all():
                 _stroke(dots, owner, start, end, number)

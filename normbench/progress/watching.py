@@ -41,9 +41,9 @@ def medians(results: Results, role: str) -> pd.DataFrame:
     joined = results.curves.astype({"run": object}).merge(runs[["run", *by]], on="run")
     joined["error"] = 1 - joined["val_accuracy"]
     grouped = joined.groupby([*by, "step"], sort=False, dropna=False)["error"]
-    found = grouped.agg(["median", "count"]).reset_index()
-    found = found.rename(columns={"median": "error", "count": "runs"})
-    return found.sort_values("step", kind="stable").reset_index(drop=True)
+    table = grouped.agg(["median", "count"]).reset_index()
+    table = table.rename(columns={"median": "error", "count": "runs"})
+    return table.sort_values("step", kind="stable").reset_index(drop=True)
 
 
 def screen(results: Results, width: int, height: int | None = None) -> Iterator[Text]:
@@ -68,8 +68,8 @@ def screen(results: Results, width: int, height: int | None = None) -> Iterator[
         rows, left = _latest(rows, table, results.keys, most)
         if left:
             yield Text(f"{left} further sweep points: `normbench show` draws all", "dim")
-    for point in rows:
-        yield from _panel(own, table, point, look, norms, width, room)
+    for sweep_point in rows:
+        yield from _panel(own, table, sweep_point, look, norms, width, room)
 
 
 def as_dict(results: Results) -> dict[str, Any]:
@@ -89,22 +89,22 @@ def as_dict(results: Results) -> dict[str, Any]:
 def _panel(
     runs: pd.DataFrame,
     table: pd.DataFrame,
-    point: dict[str, Any],
+    sweep_point: dict[str, Any],
     look: Any,
     norms: list[str],
     width: int,
     height: int,
 ) -> Iterator[Text]:
     yield Text()
-    where = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point.items())
+    where = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in sweep_point.items())
     yield Text(f"validation error, logarithmic, by step{f'; {where}' if where else ''}", "bold")
     lines, told = [], []
     for norm in norms:
-        ours = _at(table, {"norm": norm, **point})
+        ours = _at(table, {"norm": norm, **sweep_point})
         lines.append(Line(norm, look[norm].terminal, ours["step"].tolist(), _positive(ours)))
         last = f"{percent(ours['error'].iloc[-1])} %" if len(ours) else "–"
         step = f"step {ours['step'].iloc[-1]:.0f}" if len(ours) else ""
-        states = _states(_at(runs, {"norm": norm, **point}))
+        states = _states(_at(runs, {"norm": norm, **sweep_point}))
         wide = max(map(len, norms))
         told.append(
             Text.assemble(

@@ -64,7 +64,7 @@ class Answer:
     @property
     def leader(self) -> str | None:
         """The norm that leads, at every point; None where it changes or nothing has a result."""
-        first = self.rows[(self.rows["place"] == 0) & self.rows["value"].notna()]["norm"].unique()
+        first = self.rows[(self.rows["rank"] == 0) & self.rows["value"].notna()]["norm"].unique()
         return str(first[0]) if len(first) == 1 else None
 
     @property
@@ -77,7 +77,7 @@ class Answer:
     @property
     def open_leader(self) -> str | None:
         """The leader, where the seeds were enough for a verdict and others may be the best too."""
-        others = self.rows[(self.rows["place"] > 0) & self.rows["value"].notna()]["verdict"]
+        others = self.rows[(self.rows["rank"] > 0) & self.rows["value"].notna()]["verdict"]
         told = len(others) > 0 and not others.str.startswith(TOO_FEW).all()
         return self.leader if told and self.recommended is None else None
 
@@ -106,18 +106,18 @@ def answer(comparison: ExperimentResult) -> Answer:
     rows = _rows(tables)
     if own and key:
         rows = _beside_shared(rows, comparison)
-    found = _sentences(tables, rows)
+    texts = _sentences(tables, rows)
     if key:
         how = f"each norm at its own best {key}" if own else f"{key} as configured"
-        found[0] = f"With {how}: {_lower(found[0])}"
+        texts[0] = f"With {how}: {_lower(texts[0])}"
         if own:
-            found += _shared(comparison)
-    found += fates(tables, rows)
+            texts += _shared(comparison)
+    texts += fates(tables, rows)
     return Answer(
         comparison.name,
         tables.rule,
         tables.results.keys,
-        tuple(found),
+        tuple(texts),
         tuple(caveats(comparison)),
         rows,
         key if own and key else "",
@@ -127,26 +127,26 @@ def answer(comparison: ExperimentResult) -> Answer:
 
 
 def to_dict(
-    comparison: ExperimentResult, found: Answer, *, all_pairs: bool = False
+    comparison: ExperimentResult, conclusion: Answer, *, all_pairs: bool = False
 ) -> dict[str, Any]:
     """The object that ``--json`` prints: the tables, and ``verdict``, what they say."""
     tables = ExperimentResult.to_dict(comparison, all_pairs=all_pairs)
     head = {name: tables.pop(name) for name in ("schema", "experiment", "baseline", "fairness")}
-    return {**head, "verdict": found.to_dict(), **tables}
+    return {**head, "verdict": conclusion.to_dict(), **tables}
 
 
 def _rows(tables: ResultTables) -> pd.DataFrame:
     by = ["norm", *tables.results.keys]
-    known = {_place(row, by): row for row in tables.convergence.to_dict("records")}
+    known = {_cell(row, by): row for row in tables.convergence.to_dict("records")}
     rows = []
     for row in tables.best_set.to_dict("records"):
-        found = known.get(_place(row, by), {})
-        more = {name: found.get(name, math.nan) for name in _FROM_CONVERGENCE}
+        numbers = known.get(_cell(row, by), {})
+        more = {name: numbers.get(name, math.nan) for name in _FROM_CONVERGENCE}
         rows.append({**row, **more})
     return pd.DataFrame(rows)
 
 
-def _place(row: Row, by: list[str]) -> tuple[str, ...]:
+def _cell(row: Row, by: list[str]) -> tuple[str, ...]:
     return tuple(repr(row[name]) for name in by)
 
 
@@ -157,20 +157,20 @@ def _sentences(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     )
     judged_rows = _judged(tables, rule.metric)
     if keys:
-        found = turns.sweep(rows, keys, rule)
-        found.append(turns.against(judged_rows, tables.baseline, keys, rule.metric))
-        found.append(turns.cost(rows, kernel))
-        return list(filter(None, found))
+        texts = turns.sweep(rows, keys, rule)
+        texts.append(turns.against(judged_rows, tables.baseline, keys, rule.metric))
+        texts.append(turns.cost(rows, kernel))
+        return list(filter(None, texts))
     listed: list[Row] = rows.to_dict("records")
-    found = sentences.which(listed, rule, kernel)
+    texts = sentences.which(listed, rule, kernel)
     # Where the baseline leads, how the others differ from it is said already.
-    leads = any(row["norm"] == tables.baseline and row["place"] == 0 for row in listed)
+    leads = any(row["norm"] == tables.baseline and row["rank"] == 0 for row in listed)
     second = "" if leads else sentences.against(judged_rows, tables.baseline, rule)
     if second:
-        found.append(second)
-    if not any(kernel in text for text in found):
-        found += sentences.cost(listed, tables.baseline, kernel)
-    return [*found, *sentences.separate(listed, rule), *_taken(listed)]
+        texts.append(second)
+    if not any(kernel in text for text in texts):
+        texts += sentences.cost(listed, tables.baseline, kernel)
+    return [*texts, *sentences.separate(listed, rule), *_taken(listed)]
 
 
 def _judged(tables: ResultTables, metric: str) -> list[dict[str, Any]]:
@@ -193,13 +193,13 @@ def _taken(rows: list[Row]) -> list[str]:
 def _beside_shared(rows: pd.DataFrame, comparison: ExperimentResult) -> pd.DataFrame:
     """With each norm's own best value, and the judged metric at the configured one."""
     by = ["norm", *comparison.results.keys]
-    values = {_place(row, by): row["best"] for row in comparison.choices.to_dict("records")}
+    values = {_cell(row, by): row["best"] for row in comparison.choices.to_dict("records")}
     beside = [] if comparison.shared is None else comparison.shared.best_set.to_dict("records")
-    shared = {_place(row, by): row["value"] for row in beside}
-    places = [_place(row, by) for row in rows.to_dict("records")]
+    shared = {_cell(row, by): row["value"] for row in beside}
+    cells = [_cell(row, by) for row in rows.to_dict("records")]
     return rows.assign(
-        tuned=[values.get(place, math.nan) for place in places],
-        shared_value=[shared.get(place, math.nan) for place in places],
+        tuned=[values.get(cell, math.nan) for cell in cells],
+        shared_value=[shared.get(cell, math.nan) for cell in cells],
     )
 
 

@@ -24,8 +24,8 @@ def sentences(comparison: ExperimentResult) -> list[str]:
     """What the experiment says, and what a reader must know before believing it."""
     if not _has_outcome(comparison):
         return [f"Experiment {comparison.name!r} has no finished run yet."]
-    found = answer(comparison)
-    return [*found.sentences, *found.caveats]
+    conclusion = answer(comparison)
+    return [*conclusion.sentences, *conclusion.caveats]
 
 
 def as_text(comparison: ExperimentResult) -> str:
@@ -65,21 +65,21 @@ def _picked(comparison: ExperimentResult) -> list[Section]:
     """The table below the sentences, and every metric against the baseline."""
     if not _has_outcome(comparison):
         return []
-    found: Answer = answer(comparison)
-    tables = (comparison.best if found.tuned_key else None) or comparison.reported
-    against = pairs_section(tables, comparison.name, found.order)
-    return [*summary(found)[:1], *([against] if len(against.rows) else [])]
+    conclusion: Answer = answer(comparison)
+    tables = (comparison.best if conclusion.tuned_key else None) or comparison.reported
+    against = pairs_section(tables, comparison.name, conclusion.order)
+    return [*summary(conclusion)[:1], *([against] if len(against.rows) else [])]
 
 
 def _table(section: Section) -> str:
     sides = ["left" if column.left else "right" for column in section.columns]
 
     def line(tag: str, texts: list[str], weight: str = "") -> str:
-        found = (
+        cells = (
             f'<{tag} style="{_STYLE.format(side=side)}{weight}">{html.escape(text)}</{tag}>'
             for side, text in zip(sides, texts, strict=True)
         )
-        return f"<tr>{''.join(found)}</tr>"
+        return f"<tr>{''.join(cells)}</tr>"
 
     head = line("th", [column.heading for column in section.columns])
     rows = cells(section.rows, section.columns)

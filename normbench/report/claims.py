@@ -30,25 +30,25 @@ INVARIANCE_NOTE = (
 )
 
 
-def print_claims(found: Mapping[str, Any], form: str = "table", *, verbose: bool = False) -> None:
+def print_claims(claims: Mapping[str, Any], form: str = "table", *, verbose: bool = False) -> None:
     """Print what ``Claims.to_dict`` gives: as a list, or as csv, markdown or latex.
 
     verbose: also the evidence of every statement and the commands that reproduce it.
     """
-    rows: list[dict[str, Any]] = found["claims"]
+    rows: list[dict[str, Any]] = claims["claims"]
     if form != "table":
         print(plain_table(_frame(rows), _columns(), form), end="")
         return
     out = console()
     article = any("from" not in row for row in rows)
-    where = "small, on the digits" if found["quick"] else "as configured"
+    where = "small, on the digits" if claims["quick"] else "as configured"
     where = where if article else "each by its own config"
-    out.print(Text(f"{found['experiment']}: statements about normalization, {where}", "bold"))
-    if found["setting"]:
-        out.print(Text(found["setting"], "dim"))
+    out.print(Text(f"{claims['experiment']}: statements about normalization, {where}", "bold"))
+    if claims["setting"]:
+        out.print(Text(claims["setting"], "dim"))
     out.print(_verdicts(rows))
-    if found["notes"]:
-        out.print(Text(f"measured: {'; '.join(found['notes'])}", "dim"))
+    if claims["notes"]:
+        out.print(Text(f"measured: {'; '.join(claims['notes'])}", "dim"))
     if not verbose:
         out.print(Text("-v shows the evidence and what reproduces it; --json has all", "dim"))
         return

@@ -55,7 +55,7 @@ def flat(row: CostRow) -> dict[str, Any]:
 
 def sections(rows: Sequence[CostRow]) -> list[Section]:
     """One table a shape, a row a norm: eager, and its time when compiled."""
-    found = []
+    tables = []
     norms = list(dict.fromkeys(row.norm for row in rows))
     for shape in dict.fromkeys(row.shape for row in rows):
         here = [row for row in rows if row.shape == shape]
@@ -64,8 +64,8 @@ def sections(rows: Sequence[CostRow]) -> list[Section]:
         title = f"{shape_text(shape)}, {first.dtype}, {first.device}, {threads}"
         compiled = any(row.mode == "compiled" for row in here)
         notes = "\n".join([NOTE, *_notes(here)])
-        found.append(Section(title, _beside(here), _columns(compiled), notes, norms))
-    return found
+        tables.append(Section(title, _beside(here), _columns(compiled), notes, norms))
+    return tables
 
 
 def _beside(rows: Sequence[CostRow]) -> pd.DataFrame:

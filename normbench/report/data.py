@@ -12,23 +12,23 @@ SHOWN_CLASSES = 12
 _COLOURS = {1: "grey", 3: "colour"}
 
 
-def sentences(found: Facts) -> list[str]:
+def sentences(facts: Facts) -> list[str]:
     """A line each: images and their size, classes with their counts, constant features."""
-    height, width, channels = found.shape
+    height, width, channels = facts.shape
     colour = _COLOURS.get(channels, f"{channels} channels")
-    unit = "bytes" if found.kind == "uint8" else f"{found.kind} of {found.low:g} to {found.high:g}"
-    apart = f", {found.validation:,} that validate" if found.validation else ""
+    unit = "bytes" if facts.kind == "uint8" else f"{facts.kind} of {facts.low:g} to {facts.high:g}"
+    apart = f", {facts.validation:,} that validate" if facts.validation else ""
     lines = [
-        f"{found.training:,} training images{apart}, {found.test:,} for the test: "
+        f"{facts.training:,} training images{apart}, {facts.test:,} for the test: "
         f"{height}x{width}, {colour}, {unit}"
     ]
-    counts = found.per_class
+    counts = facts.per_class
     told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN_CLASSES])
     if len(counts) > SHOWN_CLASSES:
         told += f", ... ({min(counts.values()):,} to {max(counts.values()):,} images a class)"
     lines.append(f"{len(counts)} classes: {told}")
-    if found.constant:
+    if facts.constant:
         lines.append(
-            f"{found.constant:,} of {found.features:,} features are the same in all training images"
+            f"{facts.constant:,} of {facts.features:,} features are the same in all training images"
         )
     return lines

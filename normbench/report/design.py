@@ -28,7 +28,7 @@ UNITS = {
 
 def family(experiment: ExperimentConfig) -> int:
     """How many comparisons with the baseline share the 5 %: norms times sweep points."""
-    return (len(experiment.labels) - 1) * len(experiment.points())
+    return (len(experiment.labels) - 1) * len(experiment.sweep_points())
 
 
 def finds(experiment: ExperimentConfig, sd: float | None = None) -> str:
@@ -65,9 +65,9 @@ def oddities(
     """
     from normbench.training.budget import total_steps
 
-    found = []
+    remarks = []
     if len(experiment.labels) == 1:
-        found.append(f"{experiment.labels[0]} alone is compared with nothing: add another norm")
+        remarks.append(f"{experiment.labels[0]} alone is compared with nothing: add another norm")
     steps: dict[int, int] = {}  # cadence -> the smallest budget under it
     for config in {repr((run.sweep_point, run.tuned)): run.config for run in plan}.values():
         cadence, budget = config.training.evaluate_every, config.training.steps
@@ -75,13 +75,13 @@ def oddities(
             budget = total_steps(config, dataset.examples(config.data.validation))
         if cadence is not None and budget is not None and cadence > budget:
             steps[cadence] = min(budget, steps.get(cadence, budget))
-    found += [
+    remarks += [
         f"an evaluation every {counted(cadence, 'step')} is rarer than the budget of "
         f"{counted(budget, 'step')} is long: only its start and end are evaluated; "
         "training.evaluations=20 fits any budget"
         for cadence, budget in steps.items()
     ]
-    return found
+    return remarks
 
 
 def _looks(experiment: ExperimentConfig) -> tuple[int, ...]:

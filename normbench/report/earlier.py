@@ -30,17 +30,17 @@ def what_becomes(store: ExperimentStore, experiment: ExperimentConfig) -> str:
 
     config = from_json(to_json(experiment.resolved()))  # as what is on record was written
     plan = reuse_folders(expand(experiment), store.folders())
-    found = left_behind(store, config, [run.record() for run in plan])
-    if found is None:
+    left = left_behind(store, config, [run.record() for run in plan])
+    if left is None:
         return ""
     changed = _changed((store.known_plan() or {"config": {}})["config"], config)
-    number = len(found.count) + len(found.stale)
-    share = f"{len(found.count)} still count and {len(found.stale)} no longer do"
-    if not found.count:
+    number = len(left.count) + len(left.stale)
+    share = f"{len(left.count)} still count and {len(left.stale)} no longer do"
+    if not left.count:
         share = "none counts any more"
     return (
         f"{store.name} was trained before with another config ({changed}): of its "
-        f"{counted(number, 'run')} {share} ({norms(found.norms)})\n"
+        f"{counted(number, 'run')} {share} ({norms(left.norms)})\n"
         f"    they stay on disk; --set name={store.name}-2 keeps both apart, `normbench rm --stale "
         f"{store.name}` deletes what no longer counts"
     )

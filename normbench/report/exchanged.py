@@ -23,13 +23,13 @@ _NOTE = (
 _SLOTS = 4  # named in a row of layers
 
 
-def pytorch_line(comparison: ExperimentResult, found: Answer) -> str:
+def pytorch_line(comparison: ExperimentResult, conclusion: Answer) -> str:
     """``in PyTorch, for group: nn.BatchNorm2d(64) -> nn.GroupNorm(8, 64), 5 times``; else empty.
 
     Of the norm to use, or where several may be the best of the one that leads; nothing without a
     verdict, and for runs of an earlier normbench.
     """
-    norm, swaps = found.recommended or found.open_leader, comparison.swaps
+    norm, swaps = conclusion.recommended or conclusion.open_leader, comparison.swaps
     if norm is None or swaps is None:
         return ""
     lines, more = swaps.in_pytorch(norm)
@@ -39,7 +39,7 @@ def pytorch_line(comparison: ExperimentResult, found: Answer) -> str:
         text = "; ".join([*lines, *([f"and {more} more such pairs"] if more else [])])
     besides = _besides(swaps, norm)
     told = "; ".join(filter(None, [text, besides]))
-    leads = "" if found.recommended else ", which leads"
+    leads = "" if conclusion.recommended else ", which leads"
     return shown(f"in PyTorch, for {quoted(norm)}{leads}: {told}") if told else ""
 
 

@@ -23,12 +23,12 @@ def fates(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     if tables.results.keys:
         return _in_a_sweep(tables, rows)
     outcomes = tables.outcomes[tables.outcomes["target"] == tables.targets[0]]
-    found = []
+    sentences = []
     for row in rows.to_dict("records"):
         own = outcomes[outcomes["norm"] == row["norm"]]
         if parts := _one(tables, row, own):
-            found.append(f"{quoted(row['norm'])} {'; it '.join(parts)}.")
-    return found
+            sentences.append(f"{quoted(row['norm'])} {'; it '.join(parts)}.")
+    return sentences
 
 
 def _one(tables: ResultTables, row: Row, own: pd.DataFrame) -> list[str]:
@@ -83,7 +83,7 @@ def _in_a_sweep(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
     """Per norm, the points at which most of its runs learned nothing or diverged."""
     keys = tables.results.keys
     by = spread_key(rows, keys)
-    found = []
+    sentences = []
     for norm, own in rows.groupby("norm", sort=False):
         parts = []
         for column, text in (("never_left_chance", "stayed at chance"), ("diverged", "diverged")):
@@ -94,8 +94,8 @@ def _in_a_sweep(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
                 where = _where(most, own, keys, by)
                 parts.append(f"{text} at {where}" + (f": {reason}" if reason else ""))
         if parts:
-            found.append(f"{quoted(str(norm))} {'; it '.join(parts)}.")
-    return found
+            sentences.append(f"{quoted(str(norm))} {'; it '.join(parts)}.")
+    return sentences
 
 
 def _where(most: pd.DataFrame, own: pd.DataFrame, keys: Sequence[str], by: str) -> str:
@@ -138,11 +138,11 @@ def mixed_environments(results: Results) -> list[str]:
 
 def damages(results: Results) -> list[str]:
     """What is not as it was written, and what cannot be known to be; often nothing."""
-    found = [f"{note}." for note in results.notes]
+    sentences = [f"{note}." for note in results.notes]
     damaged = list(dict.fromkeys(results.runs.loc[results.runs["state"] == "damaged", "run"]))
     if damaged:
         more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-        found.append(
+        sentences.append(
             f"{results.reasons[damaged[0]]}{more}: a damaged run counts as missing; "
             "`normbench train` with its config takes it up again."
         )
@@ -151,29 +151,29 @@ def damages(results: Results) -> list[str]:
         parts = dict.fromkeys(part for own in results.changed.values() for part in own)
         told = joined(list(parts)[:3])
         verb = "was" if count == 1 else "were"
-        found.append(
+        sentences.append(
             f"{counted(count, 'run')} {verb} continued on other ground ({told}): such numbers are "
             "those of neither."
         )
     if results.unsealed:
         count = len(results.unsealed)
         verb = "was" if count == 1 else "were"
-        found.append(
+        sentences.append(
             f"{counted(count, 'run')} {verb} trained by an earlier normbench, which kept no sums "
             "of its files: whether they are as they were written cannot be known."
         )
-    return found
+    return sentences
 
 
 def caveats(comparison: ExperimentResult) -> list[str]:
     """What a reader must know before believing a number; often nothing."""
     # One run may be planned in two roles.
     runs = comparison.results.runs.drop_duplicates("run")
-    found = []
+    sentences = []
     if not comparison.fairness.equal_terms:
-        found.append("The norms were not compared on equal terms: see the line on fairness.")
-    found += filter(None, [comparison.peeked, comparison.rule_changed])
-    found += mixed_environments(comparison.results)
+        sentences.append("The norms were not compared on equal terms: see the line on fairness.")
+    sentences += filter(None, [comparison.peeked, comparison.rule_changed])
+    sentences += mixed_environments(comparison.results)
     lost = runs[~runs["state"].isin(OUTCOME_STATES)]
     if len(lost):
         words = {"missing": "not run"}
@@ -182,10 +182,10 @@ def caveats(comparison: ExperimentResult) -> list[str]:
         text = f"{len(lost)} of {len(runs)} runs {verb} no result ({joined(states)})"
         failed = lost.loc[lost["state"] == "failed", "run"]
         if len(failed):
-            place = comparison.results.path / failed.iloc[0] / "manifest.json"
-            text += f'; where it broke stands under "details" in {place}'
-        found.append(f"{text}.")
-    found += damages(comparison.results)
+            path = comparison.results.path / failed.iloc[0] / "manifest.json"
+            text += f'; where it broke stands under "details" in {path}'
+        sentences.append(f"{text}.")
+    sentences += damages(comparison.results)
     if comparison.tuned_key:
         ends = comparison.choices[comparison.choices["at_edge"] != ""]
         told = [
@@ -193,8 +193,8 @@ def caveats(comparison: ExperimentResult) -> list[str]:
             for norm, own in ends.groupby("norm", sort=False)
         ]
         if told:
-            found.append(
+            sentences.append(
                 f"The best {comparison.tuned_key} lies at an end of the grid for {joined(told)}: "
                 "the true best may lie outside."
             )
-    return found
+    return sentences

@@ -19,17 +19,24 @@ def write(
     form: Literal["html", "png", "svg"],
     results: Path,
     out: Path | None,
+    data_dir: Path | None = None,
 ) -> list[Path]:
     """The report in the form asked for. results: the folder for a page of several experiments.
 
+    data_dir: where the images of a page are looked for, if its config asks for some.
     Raises StoreError, ConfigError.
     """
     if form == "html":
-        return [write_page(comparisons, results, out)]
+        return [write_page(comparisons, results, out, data_dir)]
     return [path for c in comparisons for path in write_pictures(c, form, out)]
 
 
-def write_page(comparisons: Sequence[ExperimentResult], results: Path, out: Path | None) -> Path:
+def write_page(
+    comparisons: Sequence[ExperimentResult],
+    results: Path,
+    out: Path | None,
+    data_dir: Path | None = None,
+) -> Path:
     """The page of one experiment, or of several side by side. Raises StoreError, ConfigError.
 
     out: its file, or a folder that is there.
@@ -43,7 +50,7 @@ def write_page(comparisons: Sequence[ExperimentResult], results: Path, out: Path
     path = folder / name
     if out is not None:
         path = out / name if out.is_dir() else out
-    text = render(comparisons)
+    text = render(comparisons, data_dir)
     option = _option(out)
     _make(path.parent, option)
     write_atomically(path, text, option)

@@ -36,8 +36,8 @@ def experiment_rows(results: Path, now: float, unread: list[str]) -> list[dict[s
 
 
 def _experiment(store: ExperimentStore, now: float) -> dict[str, Any]:
-    found = read_results(store.results, store.name)
-    runs = found.runs.drop_duplicates("run") if len(found.runs) else found.runs
+    saved = read_results(store.results, store.name)
+    runs = saved.runs.drop_duplicates("run") if len(saved.runs) else saved.runs
     done = int(runs["state"].isin(OUTCOME_STATES).sum()) if len(runs) else 0
     changed = store.changed()
     return {
@@ -46,18 +46,18 @@ def _experiment(store: ExperimentStore, now: float) -> dict[str, Any]:
         "runs": len(runs),
         "done": done,
         "stale": len(stale_runs(store)),
-        "leader": _leader(found) if done else None,
+        "leader": _leader(saved) if done else None,
         "changed": changed,
         "age_seconds": now - changed,
         "bytes": store.disk_bytes(),
     }
 
 
-def _leader(found: Results) -> str | None:
+def _leader(saved: Results) -> str | None:
     from normbench.report.answer import answer
     from normbench.results.experiment import ExperimentResult
 
-    return answer(ExperimentResult(found)).leader
+    return answer(ExperimentResult(saved)).leader
 
 
 def experiment_columns() -> list[Column]:
@@ -82,23 +82,23 @@ def age(value: float) -> str:
     return seconds(max(value, 0.0)) if value < LATE else f"{value / DAY:.0f} days"
 
 
-def run_rows(found: Results) -> list[dict[str, Any]]:
+def run_rows(saved: Results) -> list[dict[str, Any]]:
     """One row a run, with all its roles. A diverged run's accuracy is chance, as in every table.
 
     Columns: experiment, run, norm, <sweep keys>, tuned, seed, role, state, val_accuracy, changed
     (when its state was last written, in seconds since 1970; None for one that has not begun).
     """
-    runs = found.runs
+    runs = saved.runs
     if runs.empty:
         return []
     roles = runs.groupby("run", sort=False)["role"].agg("+".join)
     accuracy = runs["val_accuracy"].where(runs["state"] != "diverged", 1 / runs["num_classes"])
-    columns = ["experiment", "run", "norm", *found.keys, "tuned", "seed", "role", "state"]
+    columns = ["experiment", "run", "norm", *saved.keys, "tuned", "seed", "role", "state"]
     once = runs.assign(
-        experiment=found.name, role=runs["run"].map(roles), val_accuracy=accuracy
+        experiment=saved.name, role=runs["run"].map(roles), val_accuracy=accuracy
     ).drop_duplicates("run")
     rows = once[[*columns, "val_accuracy"]].to_dict("records")
-    return [{**row, "changed": _changed(found.path / row["run"])} for row in rows]
+    return [{**row, "changed": _changed(saved.path / row["run"])} for row in rows]
 
 
 def _changed(run: Path) -> float | None:

@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,18 @@ from normbench.store import RunStore
 
 ABSENT = (
     "The images that came out wrong are not on this machine: normbench looks for them where "
-    "NORMBENCH_DATA_DIR says, and in its cache. No picture is drawn."
+    "--data-dir or NORMBENCH_DATA_DIR says, and in its cache. No picture is drawn."
 )
 OTHER = "The images on this machine are not those of these runs. No picture is drawn."
 
 
-def mistakes(comparison: ExperimentResult) -> tuple[list[Grid], list[str]]:
+def mistakes(
+    comparison: ExperimentResult, data_dir: Path | None = None
+) -> tuple[list[Grid], list[str]]:
     """A grid a norm, as many pictures as ``report.misclassified`` says; and what to say of them.
 
     Of the first seed that ended, at the first sweep point. Empty where the config asks for none.
+    data_dir: where datasets are looked for first.
     """
     config = comparison.results.config
     wanted = (config.get("report") or {}).get("misclassified", 0)
@@ -45,20 +49,20 @@ def mistakes(comparison: ExperimentResult) -> tuple[list[Grid], list[str]]:
         return [], ["No run has ended whose mistakes could be shown."]
     stores = {norm: RunStore(comparison.results.path / row["run"]) for norm, row in firsts.items()}
     told = {norm: _told(stores[norm]) for norm in comparison.reported.norms if norm in stores}
-    found = {norm: wrong for norm, wrong in told.items() if wrong is not None}
-    lacking = [norm for norm in comparison.reported.norms if norm not in found]
+    wrong_of = {norm: wrong for norm, wrong in told.items() if wrong is not None}
+    lacking = [norm for norm in comparison.reported.norms if norm not in wrong_of]
     said = [f"Not known of {', '.join(lacking)}: no run ended that kept them."] if lacking else []
-    if not found:
+    if not wrong_of:
         return [], said
-    dataset, problem = _data(config["data"], stores[next(iter(found))])
+    dataset, problem = _data(config["data"], stores[next(iter(wrong_of))], data_dir)
     if dataset is None:
         return [], [problem, *said]
     looks = norm_styles(comparison.reported.norms)
     grids = [
         Grid(norm, looks[norm], [_picture(dataset, *one) for one in wrong[:wanted]])
-        for norm, wrong in found.items()
+        for norm, wrong in wrong_of.items()
     ]
-    seeds = sorted({firsts[norm]["seed"] for norm in found})
+    seeds = sorted({firsts[norm]["seed"] for norm in wrong_of})
     of = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
     about = (
         f"Test images of {of} that come out wrong, the first of at most 1,000 looked at, in an "
@@ -74,14 +78,16 @@ def _told(store: RunStore) -> list[tuple[int, int]] | None:
     return None if wrong is None else [(index, taken) for index, taken in wrong]
 
 
-def _data(config: Mapping[str, Any], store: RunStore) -> tuple[Dataset | None, str]:
+def _data(
+    config: Mapping[str, Any], store: RunStore, data_dir: Path | None
+) -> tuple[Dataset | None, str]:
     """The data that a run was trained on, or why they cannot be had."""
     kind = config["dataset"]
     try:
         options = {
             field.name: config.get(field.name) for field in dataclasses.fields(DATASETS[kind])
         }
-        dataset = at_hand(kind, options=options)
+        dataset = at_hand(kind, data_dir=data_dir, options=options)
     except NormbenchError as error:
         return None, f"The images that came out wrong cannot be read. {error}".splitlines()[0]
     if dataset is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -43,12 +44,15 @@ GROWTH_NOTE = (
 VERDICT_DEFINES = ("best set", "leader", "verdict", "target", "ended")
 
 
-def render(comparisons: Sequence[ExperimentResult]) -> str:
-    """The page. Raises ConfigError when several experiments cannot be compared."""
+def render(comparisons: Sequence[ExperimentResult], data_dir: Path | None = None) -> str:
+    """The page. Raises ConfigError when several experiments cannot be compared.
+
+    data_dir: where the images that come out wrong are looked for.
+    """
     several = len(comparisons) > 1
     differing = differing_keys(comparisons) if several else {}
     specs: dict[str, Any] = {}
-    stories = [_parts(c, f"e{i}-", specs) for i, c in enumerate(comparisons)]
+    stories = [_parts(c, f"e{i}-", specs, data_dir) for i, c in enumerate(comparisons)]
     experiments = [
         {"id": f"e{i}", "name": c.name, "about": c.chart_data.about, "parts": parts}
         for i, (c, parts) in enumerate(zip(comparisons, stories, strict=True))
@@ -74,7 +78,7 @@ def render(comparisons: Sequence[ExperimentResult]) -> str:
 
 
 def _template() -> jinja2.Template:
-    found = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("normbench.report"),
         autoescape=True,
         # Markup is what the template itself and the library are made of.
@@ -83,10 +87,12 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return found.get_template("page.html.j2")
+    return environment.get_template("page.html.j2")
 
 
-def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> list[Part]:
+def _parts(
+    comparison: ExperimentResult, prefix: str, specs: dict[str, Any], data_dir: Path | None
+) -> list[Part]:
     """The story of one experiment; the charts' specifications go into ``specs``."""
     chart_data, tables, key = comparison.chart_data, comparison.answered, comparison.tuned_key
     figures = dict(_figures(chart_data, prefix, specs))
@@ -99,7 +105,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
 
     told = answer(comparison)
     matrix = charts("matrix")
-    found = [
+    parts = [
         Part(
             "verdict",
             "The answer",
@@ -138,7 +144,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
             comparison.reported, _named(comparison, own=False), chart_data.norms
         )
         beside = comparison.at_own_best and comparison.shared is not None
-        found.append(
+        parts.append(
             Part(
                 "tuning",
                 f"Tuning {key}",
@@ -159,13 +165,13 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
                 *[True] * bool(comparison.best),
             ]
         ]
-        found.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
-    grids, said = mistakes(comparison)
-    found.append(Part("mistakes", "What comes out wrong", grids=grids, notes=said))
-    found.append(Part("cost", "What it costs", charts("cost")))
-    found.append(Part("further", "Further charts", charts(*list(figures))))
+        parts.append(Part("sweep", "Along the sweep", [*charts("sweep"), *_tables(pivots)]))
+    grids, said = mistakes(comparison, data_dir)
+    parts.append(Part("mistakes", "What comes out wrong", grids=grids, notes=said))
+    parts.append(Part("cost", "What it costs", charts("cost")))
+    parts.append(Part("further", "Further charts", charts(*list(figures))))
     text, note = as_yaml(comparison)
-    found += [
+    parts += [
         Part(
             "setting",
             "Configuration",
@@ -183,7 +189,7 @@ def _parts(comparison: ExperimentResult, prefix: str, specs: dict[str, Any]) -> 
         ),
     ]
     # Where pictures were asked for and there are none, their place says why.
-    shown = [p for p in found if p.items or p.facts or p.verdict or (p.id == "mistakes" and said)]
+    shown = [p for p in parts if p.items or p.facts or p.verdict or (p.id == "mistakes" and said)]
     return [replace(p, id=prefix + p.id) for p in shown]
 
 
@@ -207,15 +213,15 @@ def _figures(
             continue
         others = {view: draw(chart_data) for view, draw in chart.views.items()}
         views = {chart.view: drawn} | {view: one for view, one in others.items() if one is not None}
-        found = {view: _spec(one) for view, one in views.items()}
+        by_view = {view: _spec(one) for view, one in views.items()}
         id_ = f"{prefix}chart-{name}"
-        specs[id_] = {"views": found, "themes": themes, "data": packed(found.values())}
-        spec = found[chart.view]
+        specs[id_] = {"views": by_view, "themes": themes, "data": packed(by_view.values())}
+        spec = by_view[chart.view]
         scales = [
             {"axis": axis, "label": AXES[axis], "kind": _scale(spec, axis)} for axis in chart.scales
         ]
         described = spec.get("description", "")
-        choice = list(found) if len(found) > 1 else []
+        choice = list(by_view) if len(by_view) > 1 else []
         yield (
             name,
             Figure(id_, chart.title, chart.about, described, choice, scales, _links(chart.defines)),

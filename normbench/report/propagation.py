@@ -215,8 +215,8 @@ def _names(lacking: pd.DataFrame, propagation: Propagation) -> list[str]:
         if len(rows) == everywhere[norm]:
             names.append(str(norm))
             continue
-        for point in rows[propagation.keys].to_dict("records"):
-            names.append(f"{norm} ({', '.join(map(str, point.values()))})")
+        for sweep_point in rows[propagation.keys].to_dict("records"):
+            names.append(f"{norm} ({', '.join(map(str, sweep_point.values()))})")
     return names
 
 

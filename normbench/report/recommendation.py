@@ -52,8 +52,12 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints."""
-        found = self.comparison
-        tables = to_dict(found, answer(found)) if compared(found) else {"experiment": found.name}
+        comparison = self.comparison
+        tables = (
+            to_dict(comparison, answer(comparison))
+            if compared(comparison)
+            else {"experiment": comparison.name}
+        )
         more = {"budget": self.budget, "spent": self.spent, "open": list(self.open)}
         return {**tables, "recommendation": {**more, "config": str(self.path)}}
 
@@ -109,34 +113,34 @@ def of(comparison: ExperimentResult, purse: Purse) -> Recommendation:
 
 
 def _open(comparison: ExperimentResult, purse: Purse) -> list[str]:
-    found = []
+    sentences = []
     if purse.refused:
         where = "the next look" if compared(comparison) else "the first comparison"
-        found.append(
+        sentences.append(
             f"The budget does not reach {where}, which takes {counted(purse.refused, 'run')} more"
             f"{_price(purse, purse.refused)}: the same command with a larger --budget goes on."
         )
     if not compared(comparison):
-        return found
+        return sentences
     best = comparison.judged.best_set
     leader = best.iloc[0]["norm"]
     unsure = best[best["verdict"].str.startswith(UNDECIDED) & best["more_seeds"].notna()]
     for row in unsure.to_dict("records"):
         number = int(row["more_seeds"])
-        found.append(
+        sentences.append(
             f"To tell {quoted(row['norm'])} from {quoted(leader)} takes about "
             f"{counted(number, 'seed')} more{_price(purse, 2 * number)}, if they differ by what "
             "was measured."
         )
     if len(unsure) and not purse.refused:
-        found.append(
+        sentences.append(
             "The seeds that were fixed beforehand are used up; more of them are another "
             "experiment: a larger --budget with --set name=..."
         )
     if comparison.tuned_key is None:
         norms = len(comparison.reported.norms)
         least = norms * Design(GRIDS[-1], FEWEST_TUNE_SEEDS, FEWEST_PAIRS, FEWEST_PAIRS).runs[0]
-        found.append(
+        sentences.append(
             "No learning rates were searched, so this holds at the rate of the config: a search "
             f"takes {least} runs or more{_price(purse, least)}."
         )
@@ -144,11 +148,11 @@ def _open(comparison: ExperimentResult, purse: Purse) -> list[str]:
         ends = comparison.choices[comparison.choices["at_edge"] != ""]
         if len(ends):
             names = joined([quoted(str(norm)) for norm in ends["norm"]])
-            found.append(
+            sentences.append(
                 f"A grid that goes on beyond its ends could find a better {comparison.tuned_key} "
                 f"for {names}: list one under tune in the config."
             )
-    return found or ["Nothing is open that more budget would decide."]
+    return sentences or ["Nothing is open that more budget would decide."]
 
 
 def _price(purse: Purse, runs: int) -> str:

@@ -98,17 +98,17 @@ def _config(record: RunRecord) -> list[str]:
 def _happened(record: RunRecord) -> list[dict[str, Any]]:
     """What became of the run, in order; steps count updates."""
     manifest = record.manifest
-    found: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     if "steps" in manifest:
-        found.append({"event": "started", "steps": manifest["steps"]})
+        events.append({"event": "started", "steps": manifest["steps"]})
     if epochs := record.of("epoch"):
-        found.append({"event": "epochs", "begun": len(epochs), "step": epochs[-1]["step"]})
+        events.append({"event": "epochs", "begun": len(epochs), "step": epochs[-1]["step"]})
     if manifest.get("checkpoint_step") is not None:
-        found.append({"event": "checkpoint", "step": manifest["checkpoint_step"]})
-    found += [{"event": "diverged", "step": event["step"]} for event in record.of("diverged")]
-    found += [_without(event, "test_loss") for event in record.of("test")]
+        events.append({"event": "checkpoint", "step": manifest["checkpoint_step"]})
+    events += [{"event": "diverged", "step": event["step"]} for event in record.of("diverged")]
+    events += [_without(event, "test_loss") for event in record.of("test")]
     if manifest["state"] == "failed":
-        found.append(
+        events.append(
             {
                 "event": "failed",
                 "reason": manifest.get("reason"),
@@ -117,8 +117,8 @@ def _happened(record: RunRecord) -> list[dict[str, Any]]:
         )
     # A divergence is told with its step already; that the run then ended adds nothing.
     elif manifest["state"] != "running" and not record.of(manifest["state"]):
-        found.append({"event": manifest["state"], "step": manifest.get("steps_done")})
-    return found
+        events.append({"event": manifest["state"], "step": manifest.get("steps_done")})
+    return events
 
 
 def _events(record: RunRecord) -> list[str]:
@@ -132,8 +132,8 @@ def _events(record: RunRecord) -> list[str]:
         "finished": lambda e: f"finished after {e['step']} steps",
         "interrupted": lambda e: f"interrupted after {e['step']} steps; `train` continues it",
     }
-    found = [words[event["event"]](event) for event in _happened(record)]
-    return found or ["none yet"]
+    lines = [words[event["event"]](event) for event in _happened(record)]
+    return lines or ["none yet"]
 
 
 def _tested(event: Mapping[str, Any]) -> str:
@@ -177,10 +177,10 @@ def _curve(curve: pd.DataFrame, width: int) -> Iterator[RenderableType]:
     if len(losses):
         line = f"{sparkline(losses, CURVE_WIDTH)}  {number(losses.iloc[-1])}"
         yield Text(f"train loss    {line}")
-    places = np.linspace(0, len(curve) - 1, min(len(curve), MOST_ROWS)).round().astype(int)
-    note = f"{len(places)} of {len(curve)} evaluations; --json has all"
-    rows = curve.iloc[places]
-    yield rich_table("", rows, _CURVE, width, note if len(places) < len(curve) else "")
+    indices = np.linspace(0, len(curve) - 1, min(len(curve), MOST_ROWS)).round().astype(int)
+    note = f"{len(indices)} of {len(curve)} evaluations; --json has all"
+    rows = curve.iloc[indices]
+    yield rich_table("", rows, _CURVE, width, note if len(indices) < len(curve) else "")
 
 
 def _without(event: dict[str, Any], key: str) -> dict[str, Any]:

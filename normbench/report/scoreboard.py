@@ -19,11 +19,12 @@ PAGE, VERDICTS, PARTS, PICTURES = "README.md", "verdicts.csv", "parts.csv", "pic
 HEAD = """\
 # The scoreboard: what is claimed of normalization, and what was found
 
-Each row is a claim with a rule that stood before its experiment ran; where it was amended after,
-the row says so. *Supported* and *refuted* need an effect beyond chance, or one proven too small to
-matter; *depends* names what it depends on; the rest is *not enough evidence*. All comparisons of a
-row are one family (Holm), paired by seed. The settings are small, so that two cores decide them: a
-verdict is about the setting in its row, and what would change it stands there.
+Each row is a claim with a rule that stood before its experiment ran; where rule or setting was
+changed after an earlier result, the row says so. *Supported* and *refuted* need an effect beyond
+chance, or one proven too small to matter; *depends* names what it depends on; the rest is *not
+enough evidence*. All comparisons of a row are one family (Holm), paired by seed. The settings are
+small, so that two cores decide them: a verdict is about the setting in its row, and what would
+change it stands there.
 
 This page is written by `normbench claims --report` from the files beside it: the runs in `runs/`,
 {article}the verdicts in [{verdicts}]({verdicts}), every comparison in [{parts}]({parts}).
@@ -110,7 +111,7 @@ def _section(row: Mapping[str, Any]) -> list[str]:
         "what would change the answer": row["changes"],
     }
     if row.get("amended"):
-        facts["amended after the run"] = row["amended"]
+        facts["amended"] = row["amended"]
     lines = [f'<a id="{_anchor(row)}"></a>', "", f"### {row['number']}. {row['short']}", ""]
     lines += [row["statement"], "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(text)} |" for name, text in facts.items()]
@@ -138,16 +139,16 @@ def verdicts(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def parts(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A row a comparison, or a measurement: the claim, the part, where, whether it holds, and the
     numbers of a comparison."""
-    found = []
+    table = []
     for row in rows:
         for part in row["parts"]:
             where = ", ".join(f"{key} {value}" for key, value in part["situation"].items())
             word = {True: "yes", False: "no", None: "open"}[part["holds"]]
             own = {key: part.get(key) for key in (*NUMBERS, "p_adjusted")}
-            found.append(
+            table.append(
                 {"claim": row["name"], "part": part["part"], "where": where, "holds": word, **own}
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(table)
 
 
 def csv_of(table: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from normbench.data.places import cache_root
+from normbench.data.folders import cache_root
 from normbench.errors import StoreError
 from normbench.store.files import write_atomically
 

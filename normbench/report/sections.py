@@ -194,10 +194,10 @@ def _value_column(heading: str, value: Any) -> Column:
 def _remarks(row: Any) -> str:
     """What to know of a norm's own best value."""
     side = row["at_edge"]
-    found = [f"at the {side} of the grid: widen it"] if side else []
+    remarks = [f"at the {side} of the grid: widen it"] if side else []
     if row.get("gain", 0.0) < 0:
-        found.append(f"worse than shared by {number(-row['gain'])} over {row['pairs']:.0f} seeds")
-    return "; ".join(found)
+        remarks.append(f"worse than shared by {number(-row['gain'])} over {row['pairs']:.0f} seeds")
+    return "; ".join(remarks)
 
 
 def by_key(
@@ -221,7 +221,7 @@ def by_key(
     primary = tables.outcomes[tables.outcomes["target"].eq(tables.targets[0])]
     if metric in METRICS and len(tables.norms) > 1:
         held = against_norms(primary, tables.norms, keys, metric=metric)
-        told = held["place"].gt(0) & ~held["verdict"].str.startswith(TOO_FEW)
+        told = held["rank"].gt(0) & ~held["verdict"].str.startswith(TOO_FEW)
         told = told.groupby([held[key].map(repr) for key in keys]).transform("any")
         held["leads"] = held["in_set"] & held["value"].notna() & told
         wanted = pivot(held, "leads", by, keys).reindex(wide.index)

@@ -228,8 +228,8 @@ def _detail(word: str, rows: Sequence[Mapping[str, Any]], rule: VerdictRule) -> 
     if word != UNDECIDED:
         return ""
     texts = sorted({_reason(row["verdict"]) for row in rows} - {""})
-    if found := [row["detectable"] for row in rows if 0 < row["detectable"] < math.inf]:
-        texts.append(f"80 % power would have found {size(rule.metric, max(found))} or more")
+    if effects := [row["detectable"] for row in rows if 0 < row["detectable"] < math.inf]:
+        texts.append(f"80 % power would have found {size(rule.metric, max(effects))} or more")
     return f" ({'; '.join(texts)})" if texts else ""
 
 

@@ -69,7 +69,7 @@ def long_table(answer: Answer) -> Section:
 
 def _one_table(answer: Answer) -> Section:
     rows = answer.rows
-    first = [index for index, row in enumerate(rows["place"]) if row == 0]
+    first = [index for index, row in enumerate(rows["rank"]) if row == 0]
     return Section(
         answer.experiment,
         rows,
@@ -129,7 +129,7 @@ def _note(answer: Answer, rows: pd.DataFrame) -> str:
     parts = [MEANINGS[metric]]
     if marks := legend(rows, _within(answer)):
         parts.append(marks)
-    lacking = rows[(rows["place"] > 0) & rows["ci_low"].isna() & rows["value"].notna()]
+    lacking = rows[(rows["rank"] > 0) & rows["ci_low"].isna() & rows["value"].notna()]
     lacking = lacking[lacking["interval"] != ""]
     for reason, own in lacking.groupby("interval", sort=False):
         if not own["verdict"].str.startswith(TOO_FEW).all():
@@ -141,7 +141,7 @@ def _note(answer: Answer, rows: pd.DataFrame) -> str:
 
 def _matrices(answer: Answer) -> list[Section]:
     by = spread_key(answer.rows, answer.keys)
-    found = []
+    matrices = []
     for text, part in parts(answer.rows, answer.keys):
         values = list(dict.fromkeys(part[by]))
         order = [norm for norm in _norms(answer) if norm in set(part["norm"])]
@@ -156,10 +156,10 @@ def _matrices(answer: Answer) -> list[Section]:
             note += f"; against it: {marks}"
         if any(ended(row) for row in part.to_dict("records")):
             note += "; † some of its runs failed, diverged or stayed at chance"
-        found.append(
+        matrices.append(
             Section(title, pd.DataFrame(cells), columns, note, _norms(answer), ("verdict",))
         )
-    return found
+    return matrices
 
 
 def _value_column(answer: Answer, value: Any) -> Column:

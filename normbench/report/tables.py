@@ -152,7 +152,7 @@ def _widths(rows: Cells, columns: Sequence[Column], room: int) -> list[int] | No
         return None
     widths = _natural(rows, columns)
     while sum(widths) > room:
-        free = [i for i, found in enumerate(widths) if found > least[i]]
+        free = [i for i, width in enumerate(widths) if width > least[i]]
         widths[max(free, key=lambda i: widths[i])] -= 1
     return widths
 

@@ -39,15 +39,15 @@ def parts(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, pd.DataFra
 def sweep(rows: pd.DataFrame, keys: Sequence[str], rule: VerdictRule) -> list[str]:
     """The sentences of a sweep, the answer first. rows: ``Answer.rows``."""
     by = spread_key(rows, keys)
-    found = []
+    sentences = []
     shown = parts(rows, keys)
     for text, part in shown[:MOST_PARTS]:
         lead = f"At {text}: " if text else ""
         first, *rest = _part(part, by, rule)
-        found += [f"{lead}{first}", *rest]
+        sentences += [f"{lead}{first}", *rest]
     if len(shown) > MOST_PARTS:
-        found.append(f"{len(shown) - MOST_PARTS} more combinations stand in the tables.")
-    return found
+        sentences.append(f"{len(shown) - MOST_PARTS} more combinations stand in the tables.")
+    return sentences
 
 
 def against(
@@ -75,12 +75,12 @@ def against(
     parts = [
         f"{norms(names)} {'is' if len(names) == 1 else 'are'} {t}" for t, names in groups.items()
     ]
-    found = [row["detectable"] for row in comparisons if row["verdict"].startswith(UNDECIDED)]
-    found = [value for value in found if 0 < value < math.inf]
+    effects = [row["detectable"] for row in comparisons if row["verdict"].startswith(UNDECIDED)]
+    effects = [value for value in effects if 0 < value < math.inf]
     power = (
-        f" (undecided: 80 % power would have found {size(metric, max(found, default=0))} or more)"
+        f" (undecided: 80 % power would have found {size(metric, max(effects, default=0))} or more)"
     )
-    return f"Against the baseline {quoted(baseline)}: {'; '.join(parts)}{power if found else ''}."
+    return f"Against the baseline {quoted(baseline)}: {'; '.join(parts)}{power if effects else ''}."
 
 
 def cost(rows: pd.DataFrame, kernel: str) -> str:
@@ -144,7 +144,7 @@ def _by_norm(rows: pd.DataFrame) -> Any:
 
 def _leaders(rows: pd.DataFrame, by: str) -> str:
     """batch leads at 16 and 32; layer leads at 2."""
-    first = rows[rows["place"] == 0]
+    first = rows[rows["rank"] == 0]
     told = [f"{quoted(norm)} leads at {listed(list(own[by]))}" for norm, own in _by_norm(first)]
     return "; ".join(told)
 

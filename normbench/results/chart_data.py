@@ -44,13 +44,13 @@ def measured(results: Results, norms: list[str], baseline: str, target: float) -
 def families(results: Results, norms: list[str]) -> dict[str, str]:
     """label -> family, of every norm whose runs have put it down, in order."""
     first = results.runs.drop_duplicates("norm").set_index("norm")["run"]
-    found = {}
+    family_of = {}
     for norm in norms:
         known = RunStore(results.path / first[norm]).known_manifest() if norm in first else {}
         family = (known.get("conditions") or {}).get("family")
         if isinstance(family, str):
-            found[norm] = family
-    return found
+            family_of[norm] = family
+    return family_of
 
 
 def judged_rows(best: pd.DataFrame, keys: list[str], rule: VerdictRule) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def judged_rows(best: pd.DataFrame, keys: list[str], rule: VerdictRule) -> pd.Da
     """
     if rule.metric != "steps_to_target":
         return best.assign(margin=rule.similar_within)
-    leading = best[best["place"] == 0]
+    leading = best[best["rank"] == 0]
     if not keys:
         steps = leading["value"].iloc[0] if len(leading) else np.nan
         return best.assign(margin=rule.similar_within * steps)
@@ -160,10 +160,10 @@ SHARED = (
 def _theory(known: Mapping[str, Any]) -> tuple[float, str]:
     """What theory expects of the network of a run on disk, and why where it has no value."""
     try:
-        found = expected(**known)
+        expectation = expected(**known)
         residual = any(block is not None for block in known["blocks"])
         if residual and known["law"] and known["law"]["statistics"] == "batch":
             return np.nan, SHARED
-        return found.growth, found.note
+        return expectation.growth, expectation.note
     except (KeyError, TypeError):
         return np.nan, "another normbench trained this, which did not record what theory needs"

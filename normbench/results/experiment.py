@@ -172,7 +172,7 @@ class ExperimentResult:
         """(norm, sweep values) -> the tuned value that it races at, or a tuple of several."""
         if not self.halved:
             return self.chosen
-        return {at: found.values for at, found in self.searches.items() if found.ended}
+        return {at: search.values for at, search in self.searches.items() if search.ended}
 
     @property
     def _raced(self) -> dict[tuple[Any, ...], float]:
@@ -297,12 +297,12 @@ class ExperimentResult:
         tables = self.answered
         keys, rule = tables.results.keys, tables.rule
         primary = tables.outcomes[tables.outcomes["target"] == self.targets[0]]
-        found = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
+        data = measured(tables.results, tables.norms, tables.baseline, self.targets[0])
         of = (lost(primary, keys), tables.results.curves)
         own = f"; each norm at its own best {self.tuned_key}" if self.at_own_best else ""
         return dataclasses.replace(
-            found,
-            about=f"{found.about}{own}",
+            data,
+            about=f"{data.about}{own}",
             metric=rule.metric,
             best=judged_rows(tables.best_set, keys, rule),
             outcomes=seeds_of(primary, keys),
@@ -343,8 +343,8 @@ class ExperimentResult:
         lines = sorted(set(self.results.reasons.values()))[:5]
         failed = runs.loc[runs["state"] == "failed", "run"]
         if len(failed):
-            place = self.results.path / failed.iloc[0] / "manifest.json"
-            lines.append(f'where it broke stands under "details" in {place}')
+            path = self.results.path / failed.iloc[0] / "manifest.json"
+            lines.append(f'where it broke stands under "details" in {path}')
         lines.append("`normbench train` with its config trains or continues them")
         raise StoreError(
             f"experiment {self.name!r} has no finished run ({states})"

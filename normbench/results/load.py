@@ -31,9 +31,9 @@ def load(experiment: str | Path, *, results: str | Path | None = None) -> Experi
     experiment: its name below ``results`` (the folder results unless given, looked for upward), or
     its folder, such as results/digits. Raises StoreError.
     """
-    found = compare(str(experiment), results=results if results is not None else RESULTS)
-    found.require_outcomes()
-    return found
+    result = compare(str(experiment), results=results if results is not None else RESULTS)
+    result.require_outcomes()
+    return result
 
 
 def load_each(names: Sequence[str], results: str | Path) -> list[ExperimentResult]:

@@ -96,28 +96,28 @@ def swaps_of(results: Results) -> NormSwaps | None:
     """What the manifests tell; None where none does, as those of an earlier normbench."""
     told: dict[str, list[Mapping[str, Any]]] = {}
     for run, norm in results.runs[["run", "norm"]].itertuples(index=False):
-        found = results.swaps.get(run)
+        swaps = results.swaps.get(run)
         known = told.setdefault(norm, [])
         # Runs share one object as long as they tell the same.
-        if found is not None and not any(found is other for other in known):
-            known.append(found)
-    told = {norm: found for norm, found in told.items() if found}
+        if swaps is not None and not any(swaps is other for other in known):
+            known.append(swaps)
+    told = {norm: ones for norm, ones in told.items() if ones}
     if not told:
         return None
     rows = [
         {"norm": norm, **slot}
-        for norm, found in told.items()
-        for one in found
+        for norm, ones in told.items()
+        for one in ones
         for slot in one["swapped"]
     ]
-    kept = [entry for found in told.values() for one in found for entry in one["kept"]]
-    sizes = [len(one["swapped"]) for found in told.values() for one in found]
+    kept = [entry for ones in told.values() for one in ones for entry in one["kept"]]
+    sizes = [len(one["swapped"]) for ones in told.values() for one in ones]
     sizes = [size for size in sizes if size] or [0]
     return NormSwaps(
         pd.DataFrame(rows, columns=["norm", "path", "before", "after"]).drop_duplicates(),
         pd.DataFrame(kept, columns=["path", "kind", "reason"]).drop_duplicates(),
         (min(sizes), max(sizes)),
-        tuple(n for n, found in told.items() if not any(one["swapped"] for one in found)),
+        tuple(n for n, ones in told.items() if not any(one["swapped"] for one in ones)),
         _by_norm(told, "reinitialized"),
         {n: [w for w in words if w != "norm"] for n, words in _by_norm(told, "replaces").items()},
     )
@@ -125,10 +125,10 @@ def swaps_of(results: Results) -> NormSwaps | None:
 
 def _by_norm(told: Mapping[str, list[Mapping[str, Any]]], key: str) -> dict[str, list[str]]:
     """norm -> what its runs tell under ``key``, each once; norms that tell nothing are left out."""
-    found = {
+    words_of = {
         n: list(dict.fromkeys(w for one in ones for w in one[key])) for n, ones in told.items()
     }
-    return {norm: words for norm, words in found.items() if words}
+    return {norm: words for norm, words in words_of.items() if words}
 
 
 def _first(names: Iterable[str]) -> str:

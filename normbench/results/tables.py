@@ -193,7 +193,7 @@ class ContenderTables(ResultTables):
         """
         runs = self.pool.results.runs
         norm = dict(zip(runs["norm"], runs["of"], strict=True))
-        return {at: _of_norms(found, norm) for at, found in self.pool.races.items()}
+        return {at: _of_norms(race, norm) for at, race in self.pool.races.items()}
 
 
 def _of_norms(race: sequential.Race, norm: Mapping[str, str]) -> sequential.Race:
@@ -215,8 +215,8 @@ def contenders(tables: ResultTables) -> ContenderTables:
             tables.results, tables.baseline, tables.targets, tables.looks, pool=pool
         )
     front = _in_front(pool)[1]
-    places = zip(*(whole[name] for name in ("norm", *tables.results.keys)), strict=True)
-    mine = tables.results.only(pd.Series([place in front for place in places]))
+    cells = zip(*(whole[name] for name in ("norm", *tables.results.keys)), strict=True)
+    mine = tables.results.only(pd.Series([cell in front for cell in cells]))
     return ContenderTables(mine, tables.baseline, tables.targets, tables.looks, pool=pool)
 
 
@@ -231,11 +231,11 @@ def _in_front(pool: ResultTables) -> tuple[pd.DataFrame, set[tuple[Any, ...]]]:
     by = [*keys, "of"]
     table["out"] = ~table["in_set"].astype(bool)
     table["p_value"] = table.groupby(by, dropna=False)["p_value"].transform("max")
-    front = table.sort_values(["out", "place"], kind="stable").drop_duplicates(by)
+    front = table.sort_values(["out", "rank"], kind="stable").drop_duplicates(by)
     front = front.loc[[row for row in table.index if row in front.index]]
     chosen = set(zip(*(front[name] for name in ("norm", *keys)), strict=True))
     rows = front.assign(norm=front["of"])
-    rows["place"] = rows.groupby(keys, dropna=False).cumcount() if keys else range(len(rows))
+    rows["rank"] = rows.groupby(keys, dropna=False).cumcount() if keys else range(len(rows))
     return rows.drop(columns=["of", "out"]).reset_index(drop=True), chosen
 
 

@@ -62,8 +62,8 @@ def left_behind(
     if before is None or before["config"] == config:
         return None
     counted = set(earlier(store, _known(before["runs"])).count)
-    found = earlier(store, planned)
-    return found if counted.intersection(found.stale) else None
+    left = earlier(store, planned)
+    return left if counted.intersection(left.stale) else None
 
 
 def _known(runs: Iterable[Any]) -> list[Mapping[str, Any]]:

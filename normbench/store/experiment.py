@@ -83,8 +83,8 @@ class ExperimentStore:
     def _holder(self) -> str:
         """Who has claimed the experiment, as far as they said."""
         try:
-            found = from_json((self.path / HOLDER).read_bytes())
-            told = f"process {found['process']} on {found['host']}, since {found['since']}"
+            holder = from_json((self.path / HOLDER).read_bytes())
+            told = f"process {holder['process']} on {holder['host']}, since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         return f": {shown(told)[:200]}"
@@ -144,12 +144,12 @@ class ExperimentStore:
         with reported(self.path / folder, "set aside"):
             (self.path / ASIDE).mkdir(exist_ok=True)
             number = 1
-            while (place := self.path / ASIDE / f"{folder}.{number}").exists():
+            while (aside := self.path / ASIDE / f"{folder}.{number}").exists():
                 number += 1
-            (self.path / folder).rename(place)
-            sync_folder(place.parent)
+            (self.path / folder).rename(aside)
+            sync_folder(aside.parent)
             sync_folder(self.path)
-        return place
+        return aside
 
     def disk_bytes(self, folder: str = ".") -> int:
         """What the experiment, or one run's folder, takes on disk. Raises StoreError."""
@@ -333,16 +333,16 @@ def experiments(results: Path) -> list[str]:
         return sorted({path.parent.name for path in records})
 
 
-def one_of(text: str, runs: Mapping[str, str], place: str, experiment: str = "") -> str:
+def one_of(text: str, runs: Mapping[str, str], where: str, experiment: str = "") -> str:
     """The key in ``runs`` whose folder is ``text``, or alone begins with it. Raises StoreError."""
-    found = [key for key, folder in runs.items() if folder == text]
-    found = found or [key for key, folder in runs.items() if text and folder.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
-        raise StoreError(f"{text!r} could be any of {len(found)} runs of {place}\n    {shown}")
+    keys = [key for key, folder in runs.items() if folder == text]
+    keys = keys or [key for key, folder in runs.items() if text and folder.startswith(text)]
+    if len(keys) == 1:
+        return keys[0]
+    if keys:
+        shown = ", ".join(keys[:MOST_NAMED]) + (", ..." if len(keys) > MOST_NAMED else "")
+        raise StoreError(f"{text!r} could be any of {len(keys)} runs of {where}\n    {shown}")
     close = difflib.get_close_matches(text, runs.values(), n=1, cutoff=0.4)
     guess = f"did you mean {close[0]!r}?  " if close else ""
     command = f"normbench list runs {experiment}".rstrip()
-    raise StoreError(f"no run {text!r} in {place}\n    {guess}`{command}` lists them")
+    raise StoreError(f"no run {text!r} in {where}\n    {guess}`{command}` lists them")

@@ -84,11 +84,11 @@ def finite(value: Any) -> Any:
 
 
 class Damaged(StoreError):
-    """A file of ours is not what was written: ``place`` is its path, ``reason`` what is wrong."""
+    """A file of ours is not what was written: ``path`` is where it is, ``reason`` what is wrong."""
 
-    def __init__(self, place: Path | str, reason: str):
-        self.place, self.reason = str(place), reason
-        super().__init__(f"{place} is damaged ({reason})\n    {REMEDY}")
+    def __init__(self, path: Path | str, reason: str):
+        self.path, self.reason = str(path), reason
+        super().__init__(f"{path} is damaged ({reason})\n    {REMEDY}")
 
 
 _SUM = re.compile(rb', "seal": "([0-9a-f]{64})"}\n\Z')
@@ -102,10 +102,10 @@ def with_sum(text: str) -> bytes:
 
 def check_sum(content: bytes, path: Path | str) -> None:
     """Raise Damaged unless ``content`` is what ``with_sum`` made."""
-    found = _SUM.search(content, max(0, len(content) - 100))
-    if found is None:
+    stated = _SUM.search(content, max(0, len(content) - 100))
+    if stated is None:
         raise Damaged(path, "its seal is not what was written")
-    if hashlib.sha256(content[: found.start()] + b"}").hexdigest() != found[1].decode():
+    if hashlib.sha256(content[: stated.start()] + b"}").hexdigest() != stated[1].decode():
         raise Damaged(path, "its content is not what was written")
 
 

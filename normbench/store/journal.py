@@ -96,7 +96,7 @@ def fault_of_an_ended_run(metrics: list[dict[str, Any]]) -> str | None:
     What can be told without a checksum: evaluated at step 0 unless it diverged there, tested or
     diverged at the end, in order.
     """
-    steps = [found["step"] for found in metrics if found["event"] != "diverged"]
+    steps = [event["step"] for event in metrics if event["event"] != "diverged"]
     last = metrics[-1]["event"] if metrics else ""
     if last not in ("test", "diverged"):
         return "its last line is neither the test nor a divergence"
@@ -112,15 +112,15 @@ def _located(kind: str, whole: bytes, path: Path | str, error: ValidationError) 
     for number, line in enumerate(whole.split(b"\n"), 1):
         try:
             _ONE[kind].validate_json(line)
-        except ValidationError as found:
-            return Damaged(f"{path}:{number}", _reason(found))
+        except ValidationError as invalid:
+            return Damaged(f"{path}:{number}", _reason(invalid))
     return Damaged(path, _reason(error))
 
 
 def _reason(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"][1:] if len(first["loc"]) > 1 else first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    key = ".".join(map(str, first["loc"][1:] if len(first["loc"]) > 1 else first["loc"]))
+    return f"{key}: {first['msg']}" if key else first["msg"]
 
 
 class Journal:

@@ -16,14 +16,14 @@ def results_folder(given: str | Path) -> Path:
     Only the folder that is taken unless another is named is looked for upward, and only where
     there is none here; what is found further up holds an experiment.
     """
-    place = Path(given)
-    if place != RESULTS or place.exists():
-        return place
+    asked = Path(given)
+    if asked != RESULTS or asked.exists():
+        return asked
     for folder in Path.cwd().parents:
-        found = folder / RESULTS
-        if found.is_dir() and any(found.glob(f"*/{PLAN}")):
-            return Path(os.path.relpath(found))
-    return place
+        results = folder / RESULTS
+        if results.is_dir() and any(results.glob(f"*/{PLAN}")):
+            return Path(os.path.relpath(results))
+    return asked
 
 
 def locate(results: str | Path, text: str) -> ExperimentStore:
@@ -32,8 +32,8 @@ def locate(results: str | Path, text: str) -> ExperimentStore:
     results: is looked for as ``results_folder`` does. There may be no such experiment; reading the
     store says so, with the place that was searched.
     """
-    place = results_folder(results)
-    named = ExperimentStore(place, text)
+    folder = results_folder(results)
+    named = ExperimentStore(folder, text)
     if not text or (named.is_named() and ExperimentStore.is_at(named.path)):
         return named
     # Links are not followed: what is deleted or written is where the text says.
@@ -47,8 +47,8 @@ def locate(results: str | Path, text: str) -> ExperimentStore:
 
 def latest(results: str | Path) -> ExperimentStore | None:
     """The experiment that was last trained; None where there is none. Raises StoreError."""
-    place = results_folder(results)
-    stores = [ExperimentStore(place, name) for name in experiments(place)]
+    folder = results_folder(results)
+    stores = [ExperimentStore(folder, name) for name in experiments(folder)]
     return max(stores, key=lambda store: store.changed(), default=None)
 
 
@@ -57,10 +57,10 @@ def find_run(results: Path, text: str) -> tuple[ExperimentStore, str]:
 
     Raises StoreError when there is none, or more than one.
     """
-    place = Path(text)
-    if (place / "manifest.json").is_file():
-        place = place.resolve()
-        return ExperimentStore(place.parents[1], place.parent.name), place.name
+    folder = Path(text)
+    if (folder / "manifest.json").is_file():
+        folder = folder.resolve()
+        return ExperimentStore(folder.parents[1], folder.parent.name), folder.name
     name, slash, run = text.rstrip("/").rpartition("/")
     if slash:
         store = locate(results, name)

@@ -133,10 +133,10 @@ _PLAN = _record(
 
 def manifest(content: bytes, path: Path | str, keys: Collection[str] = ()) -> dict[str, Any]:
     """A run's manifest. Raises Damaged, also where it lacks one of ``keys``; see ``_read``."""
-    found = _read(_MANIFEST, content, path)
-    if lacks := sorted(set(keys) - found.keys()):
+    parsed = _read(_MANIFEST, content, path)
+    if lacks := sorted(set(keys) - parsed.keys()):
         raise Damaged(path, f"it lacks {lacks[0]!r}")
-    return found
+    return parsed
 
 
 def plan(content: bytes, path: Path | str) -> dict[str, Any]:
@@ -151,16 +151,16 @@ def _read(validator: SchemaValidator, content: bytes, path: Path | str) -> dict[
     except ValidationError as error:
         _refuse_newer(content, path)
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Damaged(path, f"{place}: {first['msg']}" if place else first["msg"]) from None
+        key = ".".join(map(str, first["loc"]))
+        raise Damaged(path, f"{key}: {first['msg']}" if key else first["msg"]) from None
 
 
 def _refuse_newer(content: bytes, path: Path | str) -> None:
     try:
-        found = from_json(content)
+        stated = from_json(content)
     except ValueError:
         return
-    schema = found.get("schema") if isinstance(found, dict) else None
+    schema = stated.get("schema") if isinstance(stated, dict) else None
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise StoreError(
             f"{path} was written by a newer normbench (schema {schema}, this one reads up to "

@@ -50,7 +50,7 @@ Run = tuple[dict[str, Any], dict[str, Any]]
 
 def _readable(store: ExperimentStore) -> dict[str, Run]:
     """The runs whose files are what was written, by folder, in the order of a plan."""
-    found = {}
+    runs = {}
     for folder in store.folders():
         run = store.run(folder)
         manifest = run.known_manifest()
@@ -59,9 +59,9 @@ def _readable(store: ExperimentStore) -> dict[str, Run]:
         except Damaged:
             continue
         if run.fault() is None and manifest.keys() >= {*MANIFEST_KEYS, "role", "point"} and config:
-            found[folder] = (manifest, config)
-    order = {folder: (m["seed"], m["norm"], folder) for folder, (m, _) in found.items()}
-    return {folder: found[folder] for folder in sorted(found, key=order.__getitem__)}
+            runs[folder] = (manifest, config)
+    order = {folder: (m["seed"], m["norm"], folder) for folder, (m, _) in runs.items()}
+    return {folder: runs[folder] for folder in sorted(runs, key=order.__getitem__)}
 
 
 def _tree(name: str, runs: list[Run]) -> dict[str, Any]:

@@ -67,9 +67,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if content is None:
         return {}
     try:
-        found = yaml.safe_load(content)
+        config = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        config = None
+    if not isinstance(config, dict):
         raise Damaged(path, "not a config")
-    return found
+    return config

@@ -101,8 +101,8 @@ def _sum_of(lines: list[bytes]) -> str:
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
-def _of_size(found: int, known: int) -> str:
-    return f"{'cut short' if found < known else 'grown'}: {found} bytes of {known}"
+def _of_size(size: int, known: int) -> str:
+    return f"{'cut short' if size < known else 'grown'}: {size} bytes of {known}"
 
 
 def seal_text(folder: Path) -> bytes:
@@ -136,10 +136,10 @@ def read_seal(folder: Path | str) -> Seal | None:
     if not content:
         return None
     try:
-        found = _SEAL.validate_json(content)
+        seal = _SEAL.validate_json(content)
     except ValidationError:
         raise Damaged(path, "it is no seal of this version") from None
-    if found["run"] != os.path.basename(os.fspath(folder)):
-        raise Damaged(path, f"it is of the run {found['run']!a}"[:300])
+    if seal["run"] != os.path.basename(os.fspath(folder)):
+        raise Damaged(path, f"it is of the run {seal['run']!a}"[:300])
     check_sum(content, path)
-    return Seal(str(folder), found["files"])
+    return Seal(str(folder), seal["files"])

@@ -53,10 +53,10 @@ def verify(store: ExperimentStore) -> Iterator[Fault]:
 
 
 def _twice(manifests: dict[str, dict[str, Any]]) -> Iterator[Fault]:
-    places = defaultdict(list)
+    folders_of = defaultdict(list)
     for folder, manifest in manifests.items():
-        places[manifest.get("id", folder)].append(folder)
-    for folders in places.values():
+        folders_of[manifest.get("id", folder)].append(folder)
+    for folders in folders_of.values():
         if len(folders) > 1:
             text = f"one run stands in {len(folders)} folders: {', '.join(folders)}"
             yield Fault(text, "remove all but one with `normbench rm EXPERIMENT/RUN`")

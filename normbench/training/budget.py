@@ -43,6 +43,6 @@ def evaluation_steps(run: RunConfig, steps: int) -> list[int]:
     count = run.training.evaluations
     if count is not None:
         count = min(count, steps)
-        return [place * steps // count for place in range(1, count + 1)]
+        return [number * steps // count for number in range(1, count + 1)]
     assert run.training.evaluate_every is not None
     return [*range(run.training.evaluate_every, steps, run.training.evaluate_every), steps]

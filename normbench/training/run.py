@@ -97,7 +97,7 @@ class Run:
         self.steps = total_steps(run, len(self.train_indices))
 
         self.assembled = make_network(run, dataset)
-        if self.assembled.method.starts_from_data:
+        if self.assembled.method.starts_from_data():
             images = DeviceData.of(dataset, "train", layout=self.assembled.layout)
             drawn = stream(seed, "init", "data").permutation(self.train_indices)[:INIT_EXAMPLES]
             start_from_data(self.assembled, images.batch(drawn)[0], run.seed)
@@ -259,16 +259,16 @@ class Run:
         data, so that in a dataset sorted by class they are of all classes.
         """
         few = stream(0, "misclassified").permutation(len(self.test_data))[:TEST_EXAMPLES]
-        found: dict[int, int] = {}
+        taken_for: dict[int, int] = {}
         with self.evaluation():
             for indices, x, y in self._evaluated(self.test_data, np.sort(few)):
                 with self.autocast():
                     taken = self.network(x).argmax(1)
                 wrong = (taken != y).cpu().numpy()
-                found |= zip(
+                taken_for |= zip(
                     indices[wrong].tolist(), taken.cpu().numpy()[wrong].tolist(), strict=True
                 )
-        return tuple((int(i), found[i]) for i in few.tolist() if i in found)[:MISTAKES]
+        return tuple((int(i), taken_for[i]) for i in few.tolist() if i in taken_for)[:MISTAKES]
 
     def train_accuracy(self) -> float:
         """Accuracy over a fixed part of the training split, as ``evaluate`` has it."""

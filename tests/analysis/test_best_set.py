@@ -51,7 +51,7 @@ def test_the_clear_losers_leave_the_set_and_the_words_agree_with_the_intervals()
     second = table.iloc[1]
     assert second["ci_low"] < 0 < second["ci_high"]
     assert second["p_value"] > 0.05
-    assert table.iloc[0][["place", "difference", "p_value"]].tolist() == [0, 0, 1]
+    assert table.iloc[0][["rank", "difference", "p_value"]].tolist() == [0, 0, 1]
 
 
 def test_what_left_the_set_stands_by_its_value_not_by_how_sure_its_leaving_was() -> None:
@@ -60,7 +60,7 @@ def test_what_left_the_set_stands_by_its_value_not_by_how_sure_its_leaving_was()
     frame = outcome({"lead": 0.9 + rng.normal(0, 0.001, 10), "worse": worse, "sure": sure})
     table = best_set(frame, ["lead", "worse", "sure"], [], rule=RULE)
     assert table["norm"].tolist() == ["lead", "sure", "worse"]
-    assert table["place"].tolist() == [0, 1, 2]
+    assert table["rank"].tolist() == [0, 1, 2]
     assert table["verdict"].tolist() == ["leader", "worse", "worse"]
     assert table["p_value"].iloc[1] < table["p_value"].iloc[2]
 
@@ -132,7 +132,7 @@ def test_a_sweep_shares_its_alpha_over_the_points() -> None:
     chart_data = [outcome(scores).assign(depth=depth) for depth in range(8)]
     for count, verdict in ((6, "worse"), (8, "too few seeds (needs 9)")):
         table = best_set(pd.concat(chart_data[:count]), ["a", "b"], ["depth"], rule=RULE)
-        assert (table[table["place"] == 1]["verdict"] == verdict).all()
+        assert (table[table["rank"] == 1]["verdict"] == verdict).all()
 
 
 def test_with_looks_every_norm_keeps_the_seeds_at_which_it_was_decided() -> None:

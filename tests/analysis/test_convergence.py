@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normbench.analysis.convergence import TABLE_COLUMNS, convergence_table, outcomes, tabulate
+from normbench.analysis.convergence import TABLE_COLUMNS, outcomes, tabulate
 
 CHANCE = 0.1
+
+
+def convergence_table(runs, curves, targets, keys, norms) -> pd.DataFrame:
+    return tabulate(outcomes(runs, curves, targets), keys, norms)
 
 
 def only(frame: pd.DataFrame) -> pd.Series:
@@ -262,6 +266,13 @@ def test_a_norm_of_which_every_run_failed_keeps_its_row(tables) -> None:
     row = only(convergence_table(runs, curves, [0.9], [], ["batch"]))
     assert (row["runs"], row["failed"], row["reached"]) == (2, 2, 0)
     assert row[["steps_to_target", "val_accuracy_mean", "expected_running_time"]].isna().all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_who_diverges_before_the_first_step_takes_for_ever_and_warns_of_nothing(tables) -> None:
+    runs, curves = tables([{"state": "diverged", "diverged_at": 0}])
+    row = only(convergence_table(runs, curves, [0.9], [], ["batch"]))
+    assert row["expected_running_time"] == np.inf
 
 
 def test_the_spread_of_one_run_is_unknown_not_zero(tables, curve) -> None:

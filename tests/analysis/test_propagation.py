@@ -61,7 +61,7 @@ def signals(growth: float, dead: float = 0.25):
 
 def measurement(norm="none", step=0, seen=None, point=0, **changes):
     known = {"signals": seen, "theory_inputs": theory_inputs(**changes)}
-    return {"point": point, "norm": norm, "step": step, **known}
+    return {"sweep_point": point, "norm": norm, "step": step, **known}
 
 
 def make(*measurements, points=({},)):
@@ -239,7 +239,7 @@ def test_sweep_points_keep_their_order_and_values():
 
 
 def test_the_landscape_table_takes_medians_over_what_was_measured():
-    label = {"point": 0, "norm": "batch", "step": 5}
+    label = {"sweep_point": 0, "norm": "batch", "step": 5}
     frame = pd.DataFrame(
         [
             {**label, "loss": 1.0, "loss_low": 0.5, "loss_high": 2.0, "noise_scale": math.inf},

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from normbench.analysis.rule import VerdictRule
-from normbench.analysis.sequential import Looks, Point, Standing, fixed, race, replay, sequential
+from normbench.analysis.sequential import (
+    Looks,
+    RacedRuns,
+    Standing,
+    fixed,
+    race,
+    replay,
+    sequential,
+)
 
 RULE = VerdictRule()
 
@@ -113,8 +121,8 @@ def simulate(means: list[float], experiments: int, looks: Looks, margin: float) 
     rule = VerdictRule("auc", margin)
     out = similar = runs = 0
     for _ in range(experiments):
-        point = Point(rng.normal(truth, 1, shape), every, none)
-        standing: Standing = replay(point, rule, looks)
+        raced = RacedRuns(rng.normal(truth, 1, shape), every, none)
+        standing: Standing = replay(raced, rule, looks)
         out += any(truth[norm] == truth.max() for norm in standing.decided)
         leader = standing.order[0]
         similar += any(

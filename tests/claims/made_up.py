@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.claims.context import Context
-from normbench.claims.studies import Place
+from normbench.claims.studies import Origin
 from normbench.config import ExperimentConfig, load
 from normbench.data import Dataset
 from normbench.plan import PlannedRun, best_runs, expand
@@ -58,8 +58,8 @@ def context(dataset: Dataset, story: Story, *overrides: str) -> Context:
     def read(more: object) -> ExperimentConfig:
         return load(TEXT, [*overrides, *more])  # type: ignore[misc]
 
-    place = Place("made-up.yaml", overrides)
-    return Context(read, lambda config: tell(config, story), lambda _: dataset, place, quick=False)
+    origin = Origin("made-up.yaml", overrides)
+    return Context(read, lambda config: tell(config, story), lambda _: dataset, origin, quick=False)
 
 
 def tell(config: ExperimentConfig, story: Story) -> ExperimentResult:

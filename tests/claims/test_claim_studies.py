@@ -13,7 +13,7 @@ from normbench.claims import Row, examine, ordered
 from normbench.claims.base import Claims, Evidence
 from normbench.claims.context import Context, Interrupted
 from normbench.claims.pace import forecast
-from normbench.claims.studies import STUDIES, Place, quick_settings, shared_settings
+from normbench.claims.studies import STUDIES, Origin, quick_settings, shared_settings
 from normbench.claims.verdicts import Piece, judge
 from normbench.config import ExperimentConfig, find_config, load
 from normbench.data import Dataset
@@ -134,7 +134,7 @@ def test_every_depth_is_tuned_for_itself(digits: Dataset):
     found = context(digits, lambda run: Fate(20 if run.config.model.depth > 8 else 30))
     study = found.study("depth")
     assert study is not None
-    assert all(study.rate("batch", point) > 0 for point in study.points)
+    assert all(study.rate("batch", point) > 0 for point in study.sweep_points)
 
 
 def test_the_command_makes_the_experiment_that_was_trained(digits: Dataset):
@@ -145,8 +145,8 @@ def test_the_command_makes_the_experiment_that_was_trained(digits: Dataset):
         trained.append(config)
         return tell(config, lambda _: Fate())
 
-    place = Place("digits", ["model.depth=6"], ["--results", "some where"])
-    found = Context(read, train, lambda _: digits, place, quick=True)
+    origin = Origin("digits", ["model.depth=6"], ["--results", "some where"])
+    found = Context(read, train, lambda _: digits, origin, quick=True)
     studies = [found.study(name) for name in STUDIES]
     for study, config in zip(studies, trained, strict=True):
         assert study is not None

@@ -46,7 +46,7 @@ COMPARISONS = {
 }
 NORM_OF_VERDICT = {
     "norm": str,
-    "place": int,
+    "rank": int,
     "seeds": int,
     "value": NULLABLE,
     "difference": NULLABLE,

@@ -38,6 +38,16 @@ class Net(nn.Module):
         return self.head(self.deep(self.bn(F.relu(self.conv(x)))).mean((2, 3)))
 
 
+class Leaves(nn.Module):
+    def __init__(self):
+        raise SystemExit(3)
+
+
+class Needs(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+
+
 class NormThatRaises(nn.Module):
     def __init__(self, features):
         super().__init__()
@@ -104,6 +114,9 @@ MODELS = [
     ("parts.py:Thing", "Thing is a class, but not a torch.nn.Module", ""),
     ("parts.py:VALUE", "no class or function that makes a torch.nn.Module", ""),
     ("parts.py:Raises", "constructor raises KeyError: 'width'", "in look_up"),
+    ("parts.py:Leaves", "constructor raises SystemExit: 3", "in __init__"),
+    ("parts.py:Needs", "missing 1 required positional argument: 'depth'", "give it in model.args"),
+    ("parts.py", "unknown model 'parts.py'", "say which model of that file: parts.py:NAME"),
     ("broken.py:Net", "raises SyntaxError: invalid syntax (broken.py, line 1)", ""),
     ("no_such:Net", "there is no module 'no_such'", "install it"),
     ("{path: 'parts.py:Net', args: {outputs: 7}}", "gives 7 numbers an image", "have 3 classes"),

@@ -80,10 +80,10 @@ def test_tuning_and_pilot_seeds_follow_the_largest_reporting_seed(tree: Tree) ->
 
 def test_the_points_are_every_combination_in_order(tree: Tree) -> None:
     experiment = make(tree, sweep={"model.depth": [3, 2], "optimizer.lr": [1, 0.1]})
-    assert [list(point.values()) for point in experiment.points()] == [
+    assert [list(point.values()) for point in experiment.sweep_points()] == [
         [3, 1], [3, 0.1], [2, 1], [2, 0.1],
     ]  # fmt: skip
-    assert make(tree).points() == [{}]
+    assert make(tree).sweep_points() == [{}]
 
 
 def test_a_point_sets_its_keys_and_nothing_else(tree: Tree) -> None:
@@ -283,7 +283,7 @@ def test_what_resolved_writes_loads_to_an_equal_experiment(tree: Tree) -> None:
     again = ExperimentConfig.model_validate(experiment.resolved())
     assert again == experiment
     assert again.resolved() == experiment.resolved()
-    for point in experiment.points():
+    for point in experiment.sweep_points():
         run = experiment.run(point, 0, 0)
         assert RunConfig.model_validate(run.resolved()).identity() == run.identity()
 

@@ -233,7 +233,7 @@ def test_an_override_gives_an_option_to_a_norm_that_is_only_named(text: str) -> 
 
 def test_an_override_of_sweep_and_tune_takes_the_dotted_key_whole(text: str) -> None:
     experiment = load(text, ["sweep.model.depth=[2, 3]", "tune.optimizer.lr=[1]", "tune.seeds=4"])
-    assert experiment.points() == [{"model.depth": 2}, {"model.depth": 3}]
+    assert experiment.sweep_points() == [{"model.depth": 2}, {"model.depth": 3}]
     assert experiment.tune is not None
     assert (experiment.tune.key, experiment.tune_seeds) == ("optimizer.lr", [3, 4, 5, 6])
 

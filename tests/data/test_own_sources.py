@@ -139,13 +139,13 @@ def test_what_is_no_npz_file_is_refused_in_clear_words(tmp_path, cache):
         prepare("npz", options=options)
     for content in (b"", b"no archive", b"PK\x03\x04 cut off"):
         (tmp_path / "mine.npz").write_bytes(content)
-        with pytest.raises(DataError, match="is no npz file, or damaged"):
+        with pytest.raises(DataError, match=r"is no npz file, or damaged$"):
             prepare("npz", options=options)
     np.savez_compressed(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS)
     whole = bytearray((tmp_path / "mine.npz").read_bytes())
     whole[200] ^= 255
     (tmp_path / "mine.npz").write_bytes(whole)
-    with pytest.raises(DataError, match="is no npz file, or damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         prepare("npz", options=options)
     assert not (cache / "prepared").exists()
 

@@ -89,7 +89,7 @@ def test_a_norm_stands_by_its_contender_in_front(whole):
     assert found.chosen == {(norm, ()): GRID[own] for norm, own in OWN.items()}
     best = found.judged.best_set.set_index("norm")
     assert best["in_set"].to_dict() == {"none": False, "batch": True, "layer": True}
-    assert best["place"].tolist() == [0, 1, 2]
+    assert best["rank"].tolist() == [0, 1, 2]
     assert best["verdict"].iloc[0] == "leader"
     assert best.loc["none", "verdict"] == "worse"
     # Each norm once, whatever raced.

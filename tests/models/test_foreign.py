@@ -84,6 +84,54 @@ def test_without_a_norm_the_input_is_not_written_into(plan):
     assert x.equal(before)
 
 
+class ByKeyword(nn.Module):
+    """Gives one norm its input by keyword, once in a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8)
+        self.both, self.other = nn.BatchNorm2d(8), nn.GroupNorm(2, 8)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.both(input=self.both(self.norm(input=self.conv(x))))
+        return self.head(self.other(x).relu().mean((2, 3)))
+
+
+def test_a_norm_that_is_called_by_keyword_is_kept_and_told(plan):
+    check_all(plan(ByKeyword))
+    anatomy = found(plan(ByKeyword))
+    assert [slot.path for slot in anatomy.slots] == ["other"]
+    assert {k.path: k.reason.partition(",")[0] for k in anatomy.kept} == dict.fromkeys(
+        ("norm", "both"), "its input is given by a keyword"
+    )
+
+
+class Lazy(nn.Module):
+    """Learns its sizes from the first batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = (
+            nn.LazyConv2d(8, 3),
+            nn.LazyBatchNorm2d(),
+            nn.LazyLinear(CLASSES),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.norm(self.conv(x))).flatten(1))
+
+
+def test_lazy_modules_learn_their_sizes_and_are_drawn_by_the_seed(plan):
+    check_all(plan(Lazy))
+    nets = [
+        made(plan(Lazy), norm, seed) for norm, seed in (("batch", 0), ("layer", 0), ("layer", 1))
+    ]
+    assert [net.slots[0].features for net in nets] == [8, 8, 8]
+    first, same, other = (net.backbone_sha256 for net in nets)
+    assert first == same != other
+
+
 class Tied(nn.Module):
     """Two layers with one weight."""
 

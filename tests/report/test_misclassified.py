@@ -7,6 +7,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from reported import script
 from scripted import play, reseal
 from tiny import experiment, only, run_config, trained
 
-from normbench.api import compare
+from normbench.api import compare, report
 from normbench.config import find_config, load
 from normbench.data import Dataset
 from normbench.models.assemble import assemble
@@ -103,6 +104,18 @@ def test_without_the_images_the_section_says_so(tmp_path, digits, monkeypatch):
     assert grids == []
     assert "are not on this machine" in said
     assert said in render([comparison])  # the section stands, with the reason
+
+
+def test_the_images_are_looked_for_where_the_data_are_said_to_be(tmp_path, digits, monkeypatch):
+    comparison = put(tmp_path, digits)
+
+    def there(name: str, *, data_dir: Path | None, options: object) -> Dataset | None:
+        return digits if data_dir == tmp_path / "data" else None
+
+    monkeypatch.setattr(misclassified, "at_hand", there)
+    assert "data:image/png" not in render([comparison])
+    (page,) = report("tiny", results=tmp_path, data_dir=tmp_path / "data")
+    assert "data:image/png" in page.read_text(encoding="utf-8")
 
 
 def test_other_images_under_the_same_name_are_not_shown(tmp_path, digits, monkeypatch):

@@ -21,7 +21,7 @@ def row(norm: str, verdict: str, value: float, **more) -> dict:
         "norm": norm,
         "verdict": verdict,
         "value": value,
-        "place": 0 if verdict == "leader" else 1,
+        "rank": 0 if verdict == "leader" else 1,
         "in_set": verdict != "worse",
         "seeds": 8,
         "difference": 0.0 if verdict == "leader" else NAN,

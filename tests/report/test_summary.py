@@ -22,7 +22,7 @@ def row(norm: str, verdict: str, value: float, **more) -> dict:
     known = {
         "norm": norm,
         "metric": "auc",
-        "place": 0 if verdict == "leader" else 1,
+        "rank": 0 if verdict == "leader" else 1,
         "in_set": verdict != "worse",
         "seeds": 8,
         "value": value,

@@ -28,7 +28,7 @@ def sweep(values: list, **norms: list[tuple[str, float]]) -> pd.DataFrame:
                 "norm": norm,
                 KEY: value,
                 "verdict": WORDS[sign],
-                "place": 0 if sign == "*" else 1,
+                "rank": 0 if sign == "*" else 1,
                 "in_set": sign != "v",
                 "value": judged,
                 "seeds": 8,

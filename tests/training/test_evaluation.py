@@ -150,7 +150,7 @@ def test_one_experiment_tells_evaluation_from_training():
     found = experiment("norms=[batch, {kind: batch, eval: precise}, {kind: batch, eval: batch}]")
     assert found.labels == ["batch", "batch(eval=precise)", "batch(eval=batch)"]
     swept = experiment("sweep={normalization.eval: [ema, precise]}")
-    assert len(swept.points()) == 2
+    assert len(swept.sweep_points()) == 2
     with pytest.raises(ConfigError, match="the same norm as 'batch'"):
         experiment("norms=[batch, {kind: batch, eval: ema}]")
 

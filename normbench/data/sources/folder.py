@@ -100,31 +100,31 @@ class Folder(Source):
             raise DataError(f"{root} {word}; {self._HINT}")
         if not _subfolders(root / "train"):
             return self._labelled(root), None, None
-        found = {"train": self._labelled(root / "train")}
+        parts = {"train": self._labelled(root / "train")}
         given = [name for name in _VALIDATION if _subfolders(root / name)]
         if len(given) > 1:
             raise DataError(f"{root} has {' and '.join(f'{n}/' for n in given)}; one can validate")
         if not given and not (root / "test").is_dir():
             raise DataError(f"{root} has train/ but no test/; {self._HINT}")
         for name in [*given, *(["test"] if (root / "test").is_dir() else [])]:
-            found[name] = self._labelled(root / name)
-            odd = sorted({n for _, n in found["train"]} ^ {n for _, n in found[name]})
+            parts[name] = self._labelled(root / name)
+            odd = sorted({n for _, n in parts["train"]} ^ {n for _, n in parts[name]})
             if odd:
                 told = ", ".join(odd)
                 raise DataError(f"{root}: classes in only one of train/ and {name}/: {told}")
-        return found["train"], found[given[0]] if given else None, found.get("test")
+        return parts["train"], parts[given[0]] if given else None, parts.get("test")
 
     def _labelled(self, folder: Path) -> Labelled:
         classes = _subfolders(folder)
-        found = [(path, name) for name in classes for path in _images(folder / name)]
-        per_class = Counter(name for _, name in found)
-        if not found:
+        labelled = [(path, name) for name in classes for path in _images(folder / name)]
+        per_class = Counter(name for _, name in labelled)
+        if not labelled:
             raise DataError(f"{folder} holds no images in class folders; {self._HINT}")
         if empty := [name for name in classes if not per_class[name]]:
             raise DataError(f"{folder}: no images of the classes {', '.join(empty)}")
         if len(classes) == 1:
             raise DataError(f"{folder} has a single class, {classes[0]!r}; two are the least")
-        return found
+        return labelled
 
     def _decode(self, paths: list[Path], report: Report) -> npt.NDArray[np.uint8]:
         """The images as [N, image_size, image_size, channels]. Pillow decodes without the GIL."""

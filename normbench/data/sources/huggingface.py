@@ -70,10 +70,10 @@ class HuggingFace(Source):
             return []
         if not root.is_dir():
             raise DataError(f"{root} {'is not a folder' if root.exists() else 'does not exist'}")
-        found = sorted(path for path in root.rglob("*") if path.is_file())
-        if not found:
+        paths = sorted(path for path in root.rglob("*") if path.is_file())
+        if not paths:
             raise DataError(f"{root} is empty")
-        return found
+        return paths
 
     def unread(self, root: Path) -> str:
         return "not here yet" if self.local is None else ""
@@ -107,14 +107,14 @@ class HuggingFace(Source):
         library = _library()
         try:
             if self.local is not None and any((root / name).exists() for name in _SAVED):
-                found = library.load_from_disk(str(root))
+                splits = library.load_from_disk(str(root))
             else:
-                place = str(self.local or self.path)
-                found = library.load_dataset(place, self.subset, revision=self.revision)
+                path = str(self.local or self.path)
+                splits = library.load_dataset(path, self.subset, revision=self.revision)
         except Exception as error:  # of file systems, of the network, of the library's own kinds
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DataError(f"{self.path} cannot be loaded by datasets ({text})") from None
-        return found if isinstance(found, Mapping) else {"train": found}
+        return splits if isinstance(splits, Mapping) else {"train": splits}
 
     def _columns(self, split: Any) -> tuple[str, str, list[str] | None]:
         """The columns of images and labels, and the names of the classes where they have some."""

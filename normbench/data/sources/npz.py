@@ -65,10 +65,12 @@ class Npz(Source):
                     report.progress(number, len(file.files), f"reading {key}")
                     arrays[key] = file[key]
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-            if "allow_pickle" in str(error) and zipfile.is_zipfile(path):
+            if not zipfile.is_zipfile(path):
+                raise DataError(f"{path} is no npz file, or damaged") from None
+            if "allow_pickle" in str(error):
                 reason = "an array of Python objects in it, such as images of unequal size"
                 raise DataError(f"{path}: {reason}; save plain numbers or names") from None
-            raise DataError(f"{path} is no npz file, or damaged ({error})") from None
+            raise DataError(f"{path} is damaged ({error})") from None
         return from_names(
             arrays, name="npz", origin=str(path), layout=self.layout, resize=self.resize
         )
