@@ -2,7 +2,7 @@
 
     python -m benchmarks.fsync [--data-dir DIR] [--results DIR]
 
-Trains the bundled digits experiment, and with --data-dir two runs of mnist-cnn for a few minutes.
+Trains the bundled digits experiment, and with --data-dir two runs of mnist-mlp for ten epochs.
 The driver alone calls fsync, beside the training; every call is timed there. --results says on
 which disk. Writes results/benchmarks/fsync.json.
 """
@@ -21,7 +21,7 @@ from benchmarks.common import write_result
 
 EXPERIMENTS: dict[str, list[str]] = {
     "digits": [],
-    "mnist-cnn": ["norms=[none, batch]", "seeds=1", "training.epochs=6"],
+    "mnist-mlp": ["norms=[none, batch]", "seeds=1", "training.epochs=10"],
 }
 
 

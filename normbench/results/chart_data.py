@@ -19,10 +19,11 @@ from normbench.store import Results, RunStore, read_probes
 def measured(results: Results, norms: list[str], baseline: str, target: float) -> ChartData:
     """The chart data that come from the runs themselves; the rest are tables that stand elsewhere.
 
-    Reads every probed step of every run.
+    Reads every probed step of every run that is not damaged.
     """
     keys, runs = results.keys, results.runs
-    probed = [read_probes(results.path / run).assign(run=run) for run in runs["run"]]
+    whole = runs.loc[runs["state"] != "damaged", "run"]
+    probed = [read_probes(results.path / run).assign(run=run) for run in whole]
     probes = pd.concat(probed, ignore_index=True) if probed else pd.DataFrame()
     quantities = ["activation_gradient", "activation_out_std", "effective_rank", "example_cosine"]
     quantities += signal.QUANTILES
@@ -45,8 +46,8 @@ def families(results: Results, norms: list[str]) -> dict[str, str]:
     first = results.runs.drop_duplicates("norm").set_index("norm")["run"]
     family_of = {}
     for norm in norms:
-        known = RunStore(results.path / first[norm]).read_manifest() if norm in first else None
-        family = ((known or {}).get("conditions") or {}).get("family")
+        known = RunStore(results.path / first[norm]).known_manifest() if norm in first else {}
+        family = (known.get("conditions") or {}).get("family")
         if isinstance(family, str):
             family_of[norm] = family
     return family_of
@@ -142,7 +143,7 @@ def _growth(row: Mapping[str, Any], known: Mapping[str, Any]) -> float:
 
 def _conditions(folder: Path) -> dict[str, Any]:
     """What a run on disk has put down of its network for theory; empty where it is not told so."""
-    known = (RunStore(folder).read_manifest() or {}).get("conditions") or {}
+    known = RunStore(folder).known_manifest().get("conditions") or {}
     try:
         # JSON has lists alone, and shapes are what the theory remembers its integrals by.
         return {**known, "shapes": tuple(map(tuple, known["shapes"]))}

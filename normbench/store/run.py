@@ -349,10 +349,10 @@ class RunStore:
         if not done:
             return
         with reported(self.path, "write"):
-            for name in (BEFORE, BAD):
-                (self.path / name).unlink(missing_ok=True)
             for path in filter(Path.exists, (self.path / "config.yaml", self.path / CHECKPOINT)):
                 sync(path)
+            for name in (BEFORE, BAD):
+                (self.path / name).unlink(missing_ok=True)
             text = seal_text(self.path)
         seal = manifests.from_json(text)["files"]
         for kind, mark in marks.items():

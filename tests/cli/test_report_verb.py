@@ -57,6 +57,15 @@ def test_the_page_goes_where_it_is_told_and_makes_the_way(cli, made, tmp_path, b
     assert (tmp_path / "a/b/page.html").exists()
 
 
+def test_a_damaged_run_hides_no_other_run(cli, made, tmp_path):
+    first, *_ = sorted((tmp_path / "results" / "tiny").glob("*/DONE"))
+    first.write_bytes(b"")
+    done = cli("report", "tiny")
+    assert (done.code, done.err) == (0, "")
+    text = (tmp_path / "results/tiny/report.html").read_text(encoding="utf-8")
+    assert "DONE is damaged" in text
+
+
 def test_the_page_looks_for_images_in_the_data_dir(cli, made, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(files, "render", lambda _, data_dir: asked.append(data_dir) or "")
