@@ -1,8 +1,8 @@
 """Singh & Shrivastava: much of batch norm's loss at small batches is evaluation alone.
 
 The rule, fixed before the run: in an MLP at 2 images a batch, what statistics of the whole training
-set give back at evaluation (validation accuracy with them less that with running statistics) is more
-than a quarter of what batch norm lost from 32 images a batch, where it lost at all.
+set give back at evaluation (validation accuracy with them less that with running statistics) is
+more than a quarter of what batch norm lost from 32 images a batch, where it lost at all.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LITERATURE.register("evaluation-alone")(
             )
         ],
         amended="the setting is another one: in a first, two passes of a CNN over the digits, "
-        "batch norm led at 2 images, so there was no loss to share; there being one became a condition, "
-        "and an MLP, whose batch norm has a value an image, took the CNN's place before its runs",
+        "batch norm led at 2 images, so there was no loss to share; there being one became a "
+        "condition, and an MLP took the CNN's place before its runs",
     )
 )

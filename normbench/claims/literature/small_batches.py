@@ -1,9 +1,9 @@
 """Wu & He: batch norm loses at small batches, group norm does not.
 
 The rule, fixed before the run: validation accuracy at the end, each norm at its own best rate at
-each batch size, in a plain CNN and in an MLP that see the digits eight times. At 2 and at 4 images
-a batch group norm is better by more than chance; from 2 to 32 images group norm loses no more than
-two points; at 32 batch norm is no more than a point below group norm.
+each batch size, in a plain CNN that sees the digits eight times and in an MLP that sees them four
+times. At 2 and at 4 images a batch group norm is better by more than chance; from 2 to 32 images
+group norm loses no more than two points; at 32 batch norm is no more than a point below group norm.
 """
 
 from __future__ import annotations
