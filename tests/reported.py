@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripted import diverges, finishes, play, probed
@@ -17,6 +18,12 @@ from normbench.training.events import Event
 
 STEERING = "\u202e\x1b[31m\u2028"
 HOSTILE = f"</script><img src=x onerror=\"document.title='broken'\">{STEERING}"
+
+MANY_NORMS = [
+    *("none", "batch", "layer", "rms", "group", "ghost", "mean_only", "switchable", "dyt", "derf"),
+    *("selu", "weight_norm"),
+]
+BEST = "switchable"
 
 
 def script(run: PlannedRun) -> list[Event]:
@@ -37,6 +44,28 @@ def put(results: Path, dataset: Dataset, *overrides: str) -> ExperimentResult:
     wanted = experiment("norms=[none, batch, rms]", "seeds=3", *overrides)
     play(results, wanted, dataset, script)
     return compare(wanted.name, results=results)
+
+
+def many_norms(
+    results: Path,
+    dataset: Dataset,
+    norms: Sequence[str] = MANY_NORMS,
+    seeds: int = 6,
+    *,
+    probes: bool = True,
+) -> ExperimentResult:
+    """More norms than lines can be told apart, of which one learns best."""
+    config = experiment("name=many", f"norms=[{', '.join(norms)}]", f"seeds={seeds}")
+
+    def told(run: PlannedRun) -> list[Event]:
+        number = config.labels.index(run.norm)
+        ends = 0.5 + 0.24 * number / len(norms) + 0.2 * (run.norm == BEST) + 0.001 * run.seed
+        ranks = [9.0 + number, 4.0 + 0.5 * number, 2.0 + 0.2 * number]
+        looks = [probed(step, effective_rank=ranks) for step in (0, 11) if probes]
+        return finishes({0: 0.1, 5: 0.6 * ends, 12: ends}, probes=looks)
+
+    play(results, config, dataset, told)
+    return compare("many", results=results)
 
 
 def hostile(comparison: ExperimentResult) -> ExperimentResult:

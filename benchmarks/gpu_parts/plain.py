@@ -16,15 +16,13 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from benchmarks.gpu_parts.tasks import CLASSES, Made, Task
 from normbench.vision import torchvision
 
-vision = torchvision()  # a plain `import torchvision`, also beside a CPU-only torch
-
 
 class Images(Dataset):
     """Arrays as torchvision's MNIST and CIFAR10 serve theirs: a Pillow image, transformed."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, made: Made):
         self.images, self.labels = images.squeeze(-1) if images.shape[-1] == 1 else images, labels
-        t = vision.transforms
+        t = torchvision().transforms  # a plain import, also beside a CPU-only torch
         self.transform = t.Compose([t.ToTensor(), t.Normalize(made.mean, made.std)])
 
     def __len__(self) -> int:

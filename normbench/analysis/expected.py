@@ -16,6 +16,7 @@ import numpy as np
 from normbench.analysis import correlation, signal, theory
 from normbench.analysis.activations import Pair, composed, functions, gate
 from normbench.analysis.chain import growths, partial_growth
+from normbench.analysis.padding import padded_growth
 from normbench.analysis.residual import Blocks, follow
 from normbench.analysis.spatial import growth_without_norm
 from normbench.analysis.stream import Beyond, Setting
@@ -34,6 +35,9 @@ _CHANCES = (
 )
 FLAT = "theory of this norm is of fully connected layers"
 NOT_FINITE = "the map of a layer has no finite value"
+LARGE = 256  # positions: on images of 8x8 the border takes 5 % of the growth
+SMALL = "in images theory of this norm is of such as have 16x16 positions or more in every layer"
+HOMOGENEOUS = "in images theory of this norm is of activations such as ReLU"
 BEFORE = "theory of this norm is of its place before the activation"
 
 
@@ -80,9 +84,18 @@ def expected(
         return Expected(note=f"{_CHANCES}, by {slope:.2f} each where they are small")
     if own and over_batch and (slope := theory.energy_slope(*act)) > 1 + _ROUNDING:
         return Expected(note=_unstable(slope))
+    # (a list where it comes from a run's record)
+    if before and not flat and not centered_weights and tuple(law["mixture"] or ()) == MEAN:
+        return _centred_alone(act, theory_inputs)
     if own or centered_weights:
-        if not flat or not before:
-            return Expected(note=BEFORE if flat else FLAT)
+        # Divided by its own root mean square alone, a channel of images is as a feature: what zero
+        # padding takes away is divided away again, and positions are to each other as examples,
+        # but near the border.
+        alike = not (law["mixture"] or law["raw"] or centered_weights) and _homogeneous(act)
+        if not (flat or alike) or not before:
+            return Expected(note=BEFORE if flat or alike else FLAT)
+        if not flat and min(int(np.prod(shape[1:])) for shape in theory_inputs["shapes"]) < LARGE:
+            return Expected(note=SMALL)
         return _layer_by_layer(dict(law), act, centered_weights, theory_inputs)
     if law["statistics"] != "none" and not before and (law["gate"] or law["partial"]):
         return Expected(note=BEFORE)
@@ -91,6 +104,24 @@ def expected(
         given = gate(*law["gate"])
         pair = composed(given, act) if before else composed(act, given)
     return _closed(dict(law), pair, flat, theory_inputs)
+
+
+MEAN = (1.0, 0.0, 0.0, 0.0)
+"""The mixture that is the batch's mean alone."""
+
+
+def _centred_alone(act: Pair, inputs: Mapping[str, Any]) -> Expected:
+    """Of convolutions whose channels are centred over the batch, and not rescaled."""
+    if not _homogeneous(act):
+        return Expected(note=HOMOGENEOUS)
+    known = (inputs["gains"], inputs["shapes"])
+    found = padded_growth(*act, *known, centring="channel", placement="pre", divides=False)
+    return Expected(*found) if np.isfinite(found).all() else Expected(note=NOT_FINITE)
+
+
+def _homogeneous(act: Pair) -> bool:
+    at = np.linspace(-2, 2, 9)
+    return bool(np.allclose(act[0](3 * at), 3 * act[0](at)))
 
 
 def _unstable(slope: float) -> str:

@@ -36,16 +36,19 @@ def padded_growth(
     *,
     centring: Literal["channel", "example", "none"],
     placement: Literal["pre", "post"],
-) -> float:
-    """Growth per layer, fitted within stages as the measured one; NaN beyond ``MOST`` positions.
+    divides: bool = True,
+) -> tuple[float, float]:
+    """Growth per layer, fitted within stages as the measured one: of the squared gradient toward
+    the input, and of the mean square activation toward the output. NaN beyond ``MOST`` positions.
 
     gains: [L], fan_in * var(W), which the norm divides by and the backward pass multiplies with;
     shapes: [L] of (C, H, W); centring: what mean the norm takes away, each channel's over positions
     and examples (batch, instance), an example's over all channels (layer, group), or none.
+    divides: whether it divides by the variance as well.
     """
     gain = np.asarray(gains, dtype=np.float64)
     if max(shape[1] * shape[2] for shape in shapes) > MOST:
-        return np.nan
+        return np.nan, np.nan
     z, weight = gaussian()
     mean_of, square_of, slope_of = (
         lambda v, f=f: f(np.sqrt(v)[..., None] * z) @ weight
@@ -56,19 +59,22 @@ def padded_growth(
     v = np.ones((height, width))
     c = np.zeros((height, width) * 2) if centring == "channel" else None
     local: list[Array] = []  # what a layer multiplies the squared gradient by, at each position
+    squares = []
     for layer, (_, height, _) in enumerate(shapes):
         stride = 1 if len(v) == height else 2
         v = gain[layer] * box(v)[::stride, ::stride]
         if c is not None:
             c = gain[layer] * _box_pairs(c)[::stride, ::stride, ::stride, ::stride]
         if placement == "pre":
-            v, c, divisor = _normalized(v, c, 0 * v, centring if centring == "channel" else "none")
+            own = centring if centring == "channel" else "none"
+            v, c, divisor = _normalized(v, c, 0 * v, own, divides)
         before, mean = v, mean_of(v)
         v = square_of(before)
         c = None if c is None else _passed(phi, before, c, v)
         if placement == "post":
-            v, c, divisor = _normalized(v, c, mean, centring)
+            v, c, divisor = _normalized(v, c, mean, centring, divides)
         local.append(slope_of(before) / divisor)
+        squares.append(float(v.mean()))
     gradient, norms = local[-1], []
     for layer in range(len(shapes) - 1, -1, -1):
         channels, height, width = shapes[layer]
@@ -77,11 +83,12 @@ def padded_growth(
             gradient = local[layer] * out * box(spread(gradient, height, width))
         norms.append(np.sqrt(channels * gradient.sum()))
     sizes = np.array([[np.prod(shape) for shape in shapes]], dtype=float)
-    return float(growth_of_rows(np.array(norms[::-1])[None], sizes)[0])
+    forward = growth_of_rows(np.sqrt(squares)[None, ::-1], sizes[:, ::-1])[0]
+    return float(growth_of_rows(np.array(norms[::-1])[None], sizes)[0]), float(forward)
 
 
 def _normalized(
-    v: Array, c: Array | None, mean: Array, centring: str
+    v: Array, c: Array | None, mean: Array, centring: str, divides: bool
 ) -> tuple[Array, Array | None, float]:
     """v [H, W] and c [H, W, H, W] less the mean and over the divisor, and the divisor."""
     if c is not None:
@@ -91,7 +98,7 @@ def _normalized(
     elif centring == "example":
         whole = float(mean.mean())
         v = v - 2 * whole * mean + whole**2
-    divisor = float(v.mean())
+    divisor = float(v.mean()) if divides else 1.0
     return v / divisor, None if c is None else c / divisor, divisor
 
 

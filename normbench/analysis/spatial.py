@@ -130,7 +130,7 @@ def _padding_factor(
     taken = mean**2 if centring == "channel" or (centring, placement) == ("example", "post") else 0
     law = one**2 * float(weight @ dphi(one * z) ** 2) / (square - taken)
     gains = gain * np.array(ratios)
-    padded = padded_growth(phi, dphi, gains, shapes, centring=centring, placement=placement)
+    padded, _ = padded_growth(phi, dphi, gains, shapes, centring=centring, placement=placement)
     return padded / law if law > 0 else np.nan
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -17,6 +18,8 @@ from normbench.charts.marks import (
     lines_and_points,
     told_outstanding,
 )
+
+FEW_LAYERS = 6
 
 
 @chart(
@@ -57,7 +60,11 @@ def by_layer(
     shown, absent = ends(shown, panels)
     shown[value] = shown[value].where(shown[value] > 0, np.nan)
     order = list(dict.fromkeys(shown["panel"]))
-    x = alt.X("layer:Q", title="layer, 1 at the input", axis={"tickMinStep": 1, "format": "d"})
+    axis: dict[str, Any] = {"tickMinStep": 1, "format": "d"}
+    layers = sorted({int(layer) for layer in shown["layer"]})
+    if len(layers) <= FEW_LAYERS:  # between so few Vega would put halves
+        axis["values"] = layers
+    x = alt.X("layer:Q", title="layer, 1 at the input", axis=axis)
     y = alt.Y(
         f"{value}:Q",
         title=title,

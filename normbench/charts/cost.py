@@ -6,8 +6,9 @@ import altair as alt
 import numpy as np
 
 from normbench.charts.base import ChartData, chart
-from normbench.charts.marks import Drawn, add_panels, colour, facet
+from normbench.charts.marks import HEIGHT, Drawn, add_panels, colour, facet
 
+ROW = 18  # points a norm, at least
 WORDS = 130  # points at the right for the numbers
 
 
@@ -63,4 +64,5 @@ def cost(chart_data: ChartData) -> Drawn | None:
         "run. Forward, backward and update, without loading data, evaluating or probing. Runs that "
         f"train side by side on one machine slow each other down.{note}"
     )
-    return facet(marks, shown, panels, description)
+    drawn = facet(marks, shown, panels, description)
+    return drawn.properties(height=max(HEIGHT, ROW * len(chart_data.norms))) if single else drawn

@@ -79,15 +79,9 @@ def norm_fault(
 
 
 def optimizer_problem(experiment: ExperimentConfig) -> tuple[Path, PydanticCustomError] | None:
-    """The key of the optimizer that cannot train this network, or not in this way, and why."""
+    """The key of the optimizer that cannot train this network, and why."""
     if not isinstance(experiment.optimizer, MuonConfig):
         return None
-    runtime = experiment.runtime
-    for key, asked, value in (("stack", runtime.stack > 1, 1), ("compile", runtime.compile, False)):
-        if asked:
-            message = "muon takes each matrix by itself, not a stack of those of several runs"
-            hint = f"set  {key}: {str(value).lower()}"
-            return ("runtime", key), config_error(message, hint)
     shape = image_shape(experiment.data)
     if shape is None or model_problem(experiment.data, experiment.model):
         return None

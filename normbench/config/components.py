@@ -216,17 +216,74 @@ def _norm_name(name: str | None) -> str | None:
     return name
 
 
-def _weights(name: str | None) -> str | None:
-    if name is None:
-        return None
-    known = [n for n in NORMS.names() if NORMS[n].replaces and not _normalizes(n)]
+class WeightsConfig(Section):
+    """A method of weights beside a norm. The other keys are the options of its kind."""
+
+    kind: str = Field(examples=["weight_norm"], description="a method of weights")
+
+    @classmethod
+    def elsewhere(cls) -> Mapping[str, str]:
+        return WEIGHTS.elsewhere(cls, cls.model_fields["kind"].default)
+
+    def options(self) -> dict[str, Any]:
+        """Its options that are not those of the kind's default."""
+        return _changed(self, NORMS[self.kind].Options)
+
+
+def _changed(section: Section, options: type) -> dict[str, Any]:
+    default = options()
+    return {
+        key: value
+        for key, value in option_values(section, options).items()
+        if value != getattr(default, key)
+    }
+
+
+def _told(kind: str, changed: Mapping[str, Any], *more: str) -> str:
+    """A kind with what differs from its defaults: ``group(groups=4)``."""
+    words = [
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in changed.items()
+    ]
+    words += more
+    return f"{short(kind)}({','.join(words)})" if words else short(kind)
+
+
+def _of_weights() -> list[str]:
+    return [n for n in NORMS.names() if NORMS[n].replaces and not _normalizes(n)]
+
+
+def _weights_kind(name: str) -> str:
+    known = _of_weights()
     try:
         name = NORMS.canonical(name)
     except UnknownName as error:
-        raise config_error(error.message, suggest(error.message, known)) from None
+        raise UnknownName(error.message, suggest(error.message, known)) from None
     if name not in known:
-        raise config_error(f"{name} is not a method of weights", f"those are {', '.join(known)}")
+        raise UnknownName(f"{name} is not a method of weights", f"those are {', '.join(known)}")
     return name
+
+
+WEIGHTS = TaggedUnion(
+    "method of weights",
+    "kind",
+    _of_weights,
+    _weights_kind,
+    lambda kind: with_options(WeightsConfig, "kind", kind, NORMS[kind].Options),
+)
+
+
+def _weights(value: Any) -> str | WeightsConfig | None:
+    """The kind alone where every option has its default, however it is written."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        section = WEIGHTS.validate(value)
+        return section if section.options() else section.kind
+    try:
+        return _weights_kind(value)
+    except UnknownName as error:
+        raise config_error(error.message, error.hint) from None
 
 
 def _normalizes(name: str) -> bool:
@@ -243,8 +300,12 @@ class NormConfig(Section):
     strict: bool = Field(
         False, description="without the rates, bounds and decay that the method's paper fixes"
     )
-    weights: Annotated[str | None, AfterValidator(_weights)] = Field(
-        None, description="a method of weights beside this norm, such as weight_standardization"
+    weights: Annotated[
+        str | WeightsConfig | None, WrapValidator(lambda value, _: _weights(value))
+    ] = Field(
+        None,
+        description="a method of weights beside this norm, such as weight_standardization or "
+        "{kind: weight_norm, init: data}",
     )
     eval: EvalStatistics | None = Field(
         None, description="ema, precise or batch, for this norm; null: as normalization has it"
@@ -270,17 +331,17 @@ class NormConfig(Section):
         """``name``, or the kind with the options that differ: ``group(groups=4)``."""
         if self.name:
             return self.name
-        options = self.options()
-        changed = [
-            f"{key}={str(value).lower() if isinstance(value, bool) else value}"
-            for key, value in option_values(self, type(options)).items()
-            if value != getattr(type(options)(), key)
-        ]
-        changed += [f"weights={self.weights}"] if self.weights else []
-        changed += [f"eval={self.eval}"] if self.eval else []
-        changed += ["strict"] if self.strict else []
-        kind = short(self.kind)
-        return f"{kind}({','.join(changed)})" if changed else kind
+        more = [f"weights={_told(*self._weights_parts)}"] if self.weights else []
+        more += [f"eval={self.eval}"] if self.eval else []
+        more += ["strict"] if self.strict else []
+        return _told(self.kind, _changed(self, NORMS[self.kind].Options), *more)
+
+    @property
+    def _weights_parts(self) -> tuple[str, dict[str, Any]]:
+        """(kind, options that differ) of the method of weights."""
+        if isinstance(self.weights, WeightsConfig):
+            return self.weights.kind, self.weights.options()
+        return str(self.weights), {}
 
     def options(self) -> Any:
         """The ``Options`` of this kind."""
@@ -298,7 +359,14 @@ class NormConfig(Section):
         method = NORMS[self.kind](policy, self.options(), strict=self.strict)
         if self.weights is None:
             return method
-        return with_weights(method, make_method(self.weights, policy, strict=self.strict))
+        kind, options = self._weights_parts
+        return with_weights(method, make_method(kind, policy, strict=self.strict, **options))
+
+    @property
+    def revision(self) -> int:
+        """Of the method, and of that of weights beside it: ``NormMethod.revision``."""
+        beside = 0 if self.weights is None else NORMS[self._weights_parts[0]].revision
+        return NORMS[self.kind].revision + beside
 
 
 NORM = TaggedUnion(

@@ -122,8 +122,13 @@ class RunConfig(Section):
     def method_sha256(self) -> str:
         """SHA-256 (hex) of the norm's kind and options: what stays of it under another label."""
         norm = self.norm.model_dump(mode="json", exclude={"name"}, serialize_as_any=True)
-        _less_later("norm", norm)
+        self._norm_as_hashed(norm)
         return hashlib.sha256(json.dumps(norm, sort_keys=True).encode()).hexdigest()
+
+    def _norm_as_hashed(self, norm: dict[str, Any]) -> None:
+        _less_later("norm", norm)
+        if self.norm.revision:  # another method than the one that runs of before had
+            norm["revision"] = self.norm.revision
 
     def _hash(self, without: Collection[str], *, as_written: bool = False) -> str:
         values = self.resolved()
@@ -133,8 +138,9 @@ class RunConfig(Section):
             section["kind"] = relocated(section["kind"])
             if section["source"] is None:  # as before there were any
                 del section["source"]
-        for name in _LATER:
+        for name in ("normalization", "optimizer"):
             _less_later(name, values[name])  # likewise
+        self._norm_as_hashed(values["norm"])
         if not as_written:
             # A value in its place, not nothing: so other configs hash to what they always did.
             values["training"]["eval_batch_size"] = _EVAL_BATCH_SIZE

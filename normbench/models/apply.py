@@ -54,12 +54,14 @@ def apply(network: Network, anatomy: Anatomy) -> None:
         standing = network.norms()
         blocks = network.blocks()
         for index, (path, block) in enumerate(blocks.items()):
+            own = f"{path}."
             inside = {
-                slot.path.removeprefix(f"{path}."): slot
+                slot.path.removeprefix(own): slot
                 for slot in network.slots
-                if slot.path.startswith(f"{path}.")
+                if slot.path.startswith(own)
             }
-            method.residual(block, Branch(index, len(blocks), inside))
+            functions = tuple(sorted(a.removeprefix(own) for a in activations if a.startswith(own)))
+            method.residual(block, Branch(index, len(blocks), inside, functions))
         network.slots = _followed(module, network.slots, standing)
         norms = [slot.path for slot in network.slots]
     network.swaps = tuple(swaps)

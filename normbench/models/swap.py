@@ -106,7 +106,7 @@ def swap(
         old = given[path]
         module.get_submodule(path).to(_home(old, example)).train(old.training)
     verify(network, before)
-    if method.starts_from_data:
+    if method.starts_from_data():
         start_from_data(network, example, 0)
     return SwapReport(module, short(norm), network.swaps, network.kept, network.reinitialized)
 

@@ -40,12 +40,14 @@ Part = Literal["norm", "activation", "weight", "residual", "init"]
 class Branch:
     """Where a residual block stands, and the norms in it.
 
-    index: from 0, of ``depth`` blocks; slots: address within the block -> the slot found there.
+    index: from 0, of ``depth`` blocks; slots: address within the block -> the slot found there;
+    activations: addresses within the block of its activation functions.
     """
 
     index: int
     depth: int
     slots: Mapping[str, NormSlot]
+    activations: tuple[str, ...] = ()
 
 
 class NormMethod:
@@ -57,7 +59,9 @@ class NormMethod:
     Options: the options a config may give, a frozen dataclass with a default for each.
     traits: what is known of it. replaces: which parts of a network it touches. rules: parameter
     name within its own modules -> what the paper fixes for it; ``strict`` turns these off.
-    conflicts: a kind of model, ``stack`` or ``compile`` -> why it cannot stand with it.
+    conflicts: a kind of model, ``stack`` or ``compile`` -> why it cannot stand with it. revision:
+    raised when what it computes or declares is mended, so that its earlier runs are not taken for
+    those that would be made now.
 
     A module that it puts into a network may have ``on_progress(share)``, which training calls
     before every update with the share of the budget that is done: for schedules, and for state
@@ -72,6 +76,7 @@ class NormMethod:
     replaces: ClassVar[frozenset[Part]] = frozenset({"norm"})
     rules: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
     conflicts: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    revision: ClassVar[int] = 0
 
     def __init__(self, policy: NormPolicy, options: Any, *, strict: bool = False):
         self.policy = policy
@@ -120,7 +125,6 @@ class NormMethod:
         """Give parameters of a ``models.network.Network`` other initial values, in place, once
         everything stands."""
 
-    @property
     def starts_from_data(self) -> bool:
         """Whether ``from_data`` sets initial values."""
         return False
@@ -270,6 +274,8 @@ def with_weights(method: NormMethod, weights: NormMethod) -> NormMethod:
     both = copy.copy(method)
     both.weight = weights.weight  # type: ignore[method-assign]
     both.why_reinitialized = weights.why_reinitialized  # type: ignore[method-assign]
+    both.starts_from_data = weights.starts_from_data  # type: ignore[method-assign]
+    both.from_data = weights.from_data  # type: ignore[method-assign]
     both.replaces = method.replaces | weights.replaces  # type: ignore[misc]
     both.rules = {**weights.rules, **method.rules}  # type: ignore[misc]
     both.conflicts = {**weights.conflicts, **method.conflicts}  # type: ignore[misc]
@@ -277,7 +283,11 @@ def with_weights(method: NormMethod, weights: NormMethod) -> NormMethod:
     def problem(slot: NormSlot, batch_size: int) -> str | None:
         return method.problem(slot, batch_size) or weights.problem(slot, batch_size)
 
-    both.problem = problem  # type: ignore[method-assign]
+    def law(slot: NormSlot) -> Law | str:
+        unknown = weights.law(slot)
+        return unknown if isinstance(unknown, str) else method.law(slot)
+
+    both.problem, both.law = problem, law  # type: ignore[method-assign]
     return both
 
 

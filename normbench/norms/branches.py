@@ -16,6 +16,8 @@ from normbench.norms.laws import Law
 if TYPE_CHECKING:
     from normbench.models.residual import Residual
 
+PRODUCTS = (nn.Linear, nn.modules.conv._ConvNd)
+
 
 class Scalar(nn.Module):
     """y = x * multiplier + shift, one number each, or either alone (None).
@@ -124,8 +126,7 @@ def to_post(block: Residual) -> None:
 
 def products_of(branch: nn.Module) -> list[nn.Module]:
     """The Linear and Conv layers of a branch, in the order in which they stand."""
-    kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return [part for part in branch.modules() if isinstance(part, kinds)]
+    return [part for part in branch.modules() if isinstance(part, PRODUCTS)]
 
 
 def features_behind(branch: nn.Module, slot: NormSlot) -> int:

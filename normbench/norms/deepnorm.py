@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from normbench.norms.base import NORMS, Branch, Traits
-from normbench.norms.branches import PlacementMethod, products_of, to_post
+from normbench.norms.branches import PRODUCTS, PlacementMethod, to_post
 
 if TYPE_CHECKING:
     from normbench.models.network import Network
     from normbench.models.residual import Residual
+
+QUERIES_AND_KEYS = ("q", "k", "q_proj", "k_proj", "query", "key")
+"""Last parts of the addresses of layers that keep their weights."""
 
 
 @NORMS.register("deepnorm", aliases=("deep_norm",))
@@ -38,6 +41,7 @@ class DeepNorm(PlacementMethod):
         reference="microsoft/torchscale: equal, there from Xavier's weights",
     )
     replaces = frozenset({"norm", "residual", "init"})
+    revision = 1  # queries and keys of separate layers were scaled as well
 
     def residual(self, block: Residual, branch: Branch) -> None:
         to_post(block)
@@ -51,11 +55,16 @@ class DeepNorm(PlacementMethod):
         blocks = network.blocks().values()
         beta = (4 * len(blocks)) ** -0.25
         for block in blocks:
-            for layer in products_of(block.branch):
+            for path, layer in block.branch.named_modules():
+                if not isinstance(layer, PRODUCTS) or _last(path) in QUERIES_AND_KEYS:
+                    continue
                 w = layer.weight
                 assert isinstance(w, Tensor)
-                thirds = len(w) == 3 * w[0].numel()
-                (w[2 * len(w) // 3 :] if thirds else w).mul_(beta)
+                (w[2 * len(w) // 3 :] if _last(path) == "qkv" else w).mul_(beta)
             for part in block.branch.modules():
                 if isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
                     part.in_proj_weight[2 * part.embed_dim :].mul_(beta)
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]

@@ -21,10 +21,12 @@ class Fixup(BranchMethod):
     """y = skip(x) + s f(x) + b, with the first layers of f small, and its last one zero.
 
     Of L blocks of m layers: the first m - 1 of a block times L^(-1 / (2m - 2)), the last one and
-    the head zero. One learned number as a bias stands at every place of a norm, before a branch,
-    behind each of its activations and at its end, there with a multiplier. Zhang, Dauphin & Ma
-    2019, arXiv:1901.09321.
+    the head zero. One learned number as a bias stands before a branch, before and behind each of
+    its activations and at its end, there with a multiplier, and at the place of every other norm.
+    Zhang, Dauphin & Ma 2019, arXiv:1901.09321.
     """
+
+    revision = 1  # activations were without biases of their own
 
     traits = Traits(
         statistics="none",
@@ -34,7 +36,7 @@ class Fixup(BranchMethod):
         year=2019,
         paper="Zhang, Dauphin & Ma, arXiv:1901.09321",
         eps="none",
-        parameters="1 a norm, 3 a block",
+        parameters="3 a block, 2 an activation",
         train_differs=False,
         convention="biases and multipliers at a tenth of the learning rate; what is scaled is the "
         "config's init",
@@ -53,6 +55,11 @@ class Fixup(BranchMethod):
     def residual(self, block: Residual, branch: Branch) -> None:
         if not any(name.startswith("before") for name in branch.slots):
             block.before = behind(block.before, Scalar(shift=0.0))
+        for path in branch.activations:
+            if path.startswith(("before", "branch")):
+                _between_biases(block, path)
+        if isinstance(block.branch, nn.Sequential) and isinstance(block.branch[-1], Scalar):
+            block.branch[-1] = nn.Identity()  # one at the place of its last norm is one too many
         block.branch_end = behind(block.branch_end, Scalar(1.0, 0.0))
 
     def why_reinitialized(self) -> str:
@@ -70,3 +77,15 @@ class Fixup(BranchMethod):
             head = network.module.get_submodule(network.head)
             for parameter in head.parameters():
                 parameter.zero_()
+
+
+def _between_biases(block: nn.Module, path: str) -> None:
+    """Put a bias before the activation at ``path``, unless one stands there, and one behind it."""
+    parent, _, name = path.rpartition(".")
+    parts = block.get_submodule(parent)._modules
+    names = list(parts)
+    given, ahead = parts[name], names[: names.index(name)]
+    assert given is not None
+    if ahead and not isinstance(parts[ahead[-1]], Scalar):
+        given = behind(Scalar(shift=0.0), given)
+    parts[name] = behind(given, Scalar(shift=0.0))

@@ -42,6 +42,8 @@ class FilterResponseNormLayer(Norm):
 class ThresholdedLinear(nn.Module):
     """max(x, tau), tau: [features], zeros."""
 
+    starts_as = "relu"
+
     def __init__(self, features: int):
         super().__init__()
         self.tau = nn.Parameter(torch.zeros(features))
@@ -95,7 +97,9 @@ class FilterResponseNorm(NormMethod):
         return slot.positions
 
     def law(self, slot: NormSlot) -> Law | str:
-        return "theory has no law of a mean square over the positions of one channel"
+        if slot.positions == 1:
+            return "theory has no law of an eps that is learned"
+        return Law("batch", centered=False)  # positions are to each other what examples are
 
     def reference(
         self, slot: NormSlot, x: Floats, values: Mapping[str, Floats], *, training: bool = True

@@ -71,6 +71,7 @@ class SeeDNorm(NormMethod):
         "shift",
         reference="no authors' code; swiss-ai/Megatron-LM torch_norm.py: equal at equal eps",
     )
+    revision = 1  # nothing of it was decayed
     rules = MappingProxyType(
         {
             "alpha": Rule(decay=True),

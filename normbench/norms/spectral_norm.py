@@ -39,7 +39,7 @@ class Spectral(nn.Module):
         # another object once the network has moved to another kind of device.
         self.layer = [layer]
         for name, size in (("u", rows.shape[0]), ("v", rows.shape[1])):
-            drawn = torch.from_numpy(rng.standard_normal(size, dtype=np.float32))
+            drawn = torch.from_numpy(rng.standard_normal(size, dtype=np.float32)).to(rows.dtype)
             self.register_buffer(name, F.normalize(drawn, dim=0, eps=EPS))
         for _ in range(AT_START):
             self.iterate(rows)

@@ -74,12 +74,11 @@ class WeightNorm(WeightMethod):
         "drawn here. torch.nn.utils.parametrizations.weight_norm: equal to init: keep",
     )
 
-    @property
     def starts_from_data(self) -> bool:
         return bool(self.options.init == "data")
 
     def law(self, slot: NormSlot) -> Law | str:
-        if self.starts_from_data:
+        if self.starts_from_data():
             return "theory has no law of weights and biases that go together, as data set them"
         return super().law(slot)
 

@@ -51,7 +51,13 @@ networks, weights and data, and `normbench probe` what is measured, beside it.
   branch: the squared gradient at the first block over that at the last, and the mean square that
   enters the last block over that of the first.
 - **identity share**: mean square of the skip over that of skip plus branch, in the first block, the
-  middle one and the last."""
+  middle one and the last.
+
+Held against simulation by `tests/report/test_theory_page.py`, with |z| below 3 for every value:
+plain and residual networks 256 wide, ResNets of 32 layers and width 32, CNNs with 128 channels.
+Once also twice as wide, with two seeds: ResNets of width 64 in both orders, |z| at most 0.7 (by no
+ratio is what was measured more than 1.05 of what was expected), and CNNs with 256 channels, |z| at
+most 0.7 (1.03)."""
 
 
 def markdown() -> str:

@@ -16,7 +16,7 @@ from normbench.errors import ConfigError, Problem
 from normbench.models.network import NO_MATRIX, Network
 from normbench.models.roles import Role
 from normbench.norms import Rule
-from normbench.training.update_rules import Both, Lion
+from normbench.training.update_rules import Both, Lion, StackedMuon
 
 if TYPE_CHECKING:
     from normbench.config import AdamConfig, LionConfig, MuonConfig, OptimizerConfig, SgdConfig
@@ -125,13 +125,14 @@ def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> Optimi
 
 
 def _muon(groups: Sequence[Group], settings: MuonConfig) -> Optimizer:
-    muon = _eager(torch.optim.Muon)(
-        [group for group in groups if group.get("matrix")],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        adjust_lr_fn="match_rms_adamw" if settings.match == "adamw" else "original",
-    )
+    matrices = [group for group in groups if group.get("matrix")]
+    common = {"lr": settings.lr, "momentum": settings.momentum, "nesterov": settings.nesterov}
+    match = settings.match == "adamw"
+    if any(p.ndim > 2 for group in matrices for p in group["params"]):  # of several runs
+        muon = _eager(StackedMuon)(matrices, **common, match=match)
+    else:
+        size = "match_rms_adamw" if match else "original"
+        muon = _eager(torch.optim.Muon)(matrices, **common, adjust_lr_fn=size)
     factor = 1.0 if settings.adamw_lr is None else settings.adamw_lr / settings.lr
     adamw = _eager(torch.optim.AdamW)(
         [{**g, "rate": g["rate"] * factor} for g in groups if not g.get("matrix")],

@@ -97,7 +97,7 @@ class Run:
         self.steps = total_steps(run, len(self.train_indices))
 
         self.assembled = make_network(run, dataset)
-        if self.assembled.method.starts_from_data:
+        if self.assembled.method.starts_from_data():
             images = DeviceData.of(dataset, "train", layout=self.assembled.layout)
             drawn = stream(seed, "init", "data").permutation(self.train_indices)[:INIT_EXAMPLES]
             start_from_data(self.assembled, images.batch(drawn)[0], run.seed)

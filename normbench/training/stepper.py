@@ -9,13 +9,16 @@ which it was.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from normbench.errors import ConfigError, Problem
 from normbench.models.assemble import step_problem
@@ -112,6 +115,9 @@ class VmapStepper:
         groups = parameter_groups(self.assembled, self.parameters, settings)
         self.optimizer = make_optimizer(groups, settings)
         products = [n for n, r in self.assembled.roles.items() if r in ("weight", "bias")]
+        # PyTorch has no batching rule for its fused attention on a CPU, and would go run by run.
+        on_cpu = runs[0].device.type == "cpu"
+        self._attention = functools.partial(sdpa_kernel, SDPBackend.MATH) if on_cpu else nullcontext
         self._in_bf16 = products if self.config.training.precision == "bf16" else []
         for network in networks if self._in_bf16 else ():
             _cast_as_autocast_does(network)
@@ -142,7 +148,8 @@ class VmapStepper:
     def _backward(self, x: Tensor, y: Tensor) -> Tensor:
         """The losses [K]; x: [K, B, ...], y: [K, B]. Each loss depends on its own run alone."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self._step_losses(self.parameters, self.buffers, x, y)
+        with self._attention():
+            losses = self._step_losses(self.parameters, self.buffers, x, y)
         losses.sum().backward()
         return losses.detach()
 

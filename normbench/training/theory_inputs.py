@@ -115,8 +115,10 @@ def inputs_at_start(network: Network, batch_size: int) -> TheoryInputs:
 
 
 def name_of(activation: nn.Module) -> str:
-    """The config's name of an activation; that of its class where the config has none."""
+    """The config's name of an activation, at step 0; that of its class where there is none."""
     kind = type(activation)
+    if isinstance(same := getattr(activation, "starts_as", None), str):
+        return same
     known = {made: name for name, made in ACTIVATIONS.items()}
     return "identity" if kind is nn.Identity else known.get(kind, kind.__name__)
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from itertools import chain
 from typing import Any
 
 import torch
+from torch import Tensor
+
+QUINTIC = (3.4445, -4.775, 2.0315)
+"""a, b, c of p(x) = a x + b x^3 + c x^5, which Muon takes of singular values (Jordan et al.)."""
+ITERATIONS = 5
+LEAST = 1e-7
+"""Length of a matrix below which it counts as so long."""
 
 
 class Lion(torch.optim.Optimizer):
@@ -41,6 +50,53 @@ class Lion(torch.optim.Optimizer):
                 momentum.lerp_(gradient, 1 - beta2)
 
 
+class StackedMuon(torch.optim.Optimizer):
+    """``torch.optim.Muon`` of the same matrix of several runs at once, [K, out, in].
+
+    Every matrix is orthogonalized by itself, as there in bfloat16. match: whether updates have the
+    size of AdamW's, Liu et al. 2025, arXiv:2502.16982; else that of Jordan et al. 2024.
+    """
+
+    def __init__(self, params: Any, lr: float, momentum: float, nesterov: bool, match: bool):
+        own = {"momentum": momentum, "nesterov": nesterov, "match": match}
+        super().__init__(params, {"lr": lr, "weight_decay": 0.0, **own})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            lr, share = group["lr"], group["momentum"]
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+                momentum = state["momentum_buffer"].lerp_(gradient, 1 - share)
+                update = gradient.lerp(momentum, share) if group["nesterov"] else momentum
+                _, rows, columns = parameter.shape
+                if group["match"]:
+                    size = 0.2 * math.sqrt(max(rows, columns))
+                else:
+                    size = math.sqrt(max(1, rows / columns))
+                parameter.mul_(1 - lr * group["weight_decay"])
+                parameter.add_(orthogonalized(update), alpha=-lr * size)
+
+
+def orthogonalized(stack: Tensor) -> Tensor:
+    """Each matrix of [K, out, in] with singular values near 1, in bfloat16."""
+    a, b, c = QUINTIC
+    tall = stack.shape[1] > stack.shape[2]
+    x = stack.bfloat16()
+    x = x.mT if tall else x
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp_min(LEAST)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
 class Both:
     """Several optimizers, each for its own parameters, as one."""
 
@@ -53,9 +109,9 @@ class Both:
         return [group for part in self.parts.values() for group in part.param_groups]
 
     @property
-    def state(self) -> dict[Any, Any]:
+    def state(self) -> MutableMapping[Tensor, Any]:
         """Parameter -> what is kept of it."""
-        return {p: kept for part in self.parts.values() for p, kept in part.state.items()}
+        return _Kept(self.parts.values())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """As PyTorch's."""
@@ -75,3 +131,31 @@ class Both:
         """The inverse."""
         for name, part in self.parts.items():
             part.load_state_dict(state_dict[name])
+
+
+class _Kept(MutableMapping[Tensor, Any]):
+    """What several optimizers keep, each of its own parameters."""
+
+    def __init__(self, parts: Iterable[torch.optim.Optimizer]):
+        self.parts = list(parts)
+
+    def _of(self, parameter: Tensor) -> MutableMapping[Tensor, Any]:
+        for part in self.parts:
+            if any(parameter is own for group in part.param_groups for own in group["params"]):
+                return part.state
+        raise KeyError(parameter)
+
+    def __getitem__(self, parameter: Tensor) -> Any:
+        return self._of(parameter)[parameter]
+
+    def __setitem__(self, parameter: Tensor, kept: Any) -> None:
+        self._of(parameter)[parameter] = kept
+
+    def __delitem__(self, parameter: Tensor) -> None:
+        del self._of(parameter)[parameter]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return chain.from_iterable(part.state for part in self.parts)
+
+    def __len__(self) -> int:
+        return sum(len(part.state) for part in self.parts)

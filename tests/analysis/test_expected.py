@@ -190,6 +190,14 @@ def test_where_chance_is_not_enlarged_a_narrow_network_has_the_value_of_a_wide_o
         assert narrow == wide > 0
 
 
+def test_a_channel_over_its_own_root_mean_square_is_as_a_feature_is():
+    flat, image = (
+        expected(**inputs(law="batch", shapes=(shape,) * DEPTH)) for shape in ((8,), (8, 16, 16))
+    )
+    assert image.growth == flat.growth > 1
+    assert image.forward == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", NORMS.names())
 def test_every_method_has_a_law_or_says_why_it_has_none(name):
     method = make_method(name)
@@ -212,7 +220,11 @@ def test_every_method_has_a_law_or_says_why_it_has_none(name):
         ({"law": "batch", "activation": "gelu"}, "unstable"),
         ({"centered_weights": True, "activation": "silu"}, "chance differences"),
         ({"law": "batch", "placement": "post"}, "before the activation"),
-        ({"law": "batch", "shapes": ((8, 4, 4),) * DEPTH}, "fully connected"),
+        ({"law": "batch", "shapes": ((8, 4, 4),) * DEPTH}, "16x16 positions or more"),
+        (
+            {"law": "batch", "activation": "tanh", "shapes": ((8, 16, 16),) * DEPTH},
+            "fully connected",
+        ),
     ],
 )
 def test_where_theory_has_no_value_it_says_why(changes, word):

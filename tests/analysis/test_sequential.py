@@ -121,8 +121,8 @@ def simulate(means: list[float], experiments: int, looks: Looks, margin: float) 
     rule = VerdictRule("auc", margin)
     out = similar = runs = 0
     for _ in range(experiments):
-        runs = RacedRuns(rng.normal(truth, 1, shape), every, none)
-        standing: Standing = replay(runs, rule, looks)
+        raced = RacedRuns(rng.normal(truth, 1, shape), every, none)
+        standing: Standing = replay(raced, rule, looks)
         out += any(truth[norm] == truth.max() for norm in standing.decided)
         leader = standing.order[0]
         similar += any(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from normbench.analysis.padding import padded_growth
 from normbench.analysis.signal import growth_of_rows
 from normbench.analysis.spatial import growth_of_channels, growth_without_norm, padding_factor
 from normbench.analysis.theory import growth
@@ -79,6 +80,15 @@ def test_on_large_images_padding_changes_nothing_and_on_small_ones_it_does(place
     assert 0.97 < large < 1
     assert small < large
     assert padding_factor(relu, step, [2.0] * 8, chain(8, 65), **known) == 1
+
+
+def test_channels_that_are_centred_and_not_rescaled_pass_gradients_as_without_a_norm():
+    shapes, known = chain(10, 16), {"centring": "channel", "placement": "pre", "divides": False}
+    backward, forward = padded_growth(relu, step, [2.0] * 10, shapes, **known)
+    alone = growth_without_norm(relu, step, [2.0] * 10, 0.0, shapes, None)
+    assert backward == pytest.approx(alone[0], rel=1e-9)
+    # Of a ReLU's mean square 1 / 2 the square of its mean is 1 / (2 pi).
+    assert forward / alone[1] == pytest.approx(1 - 1 / np.pi, rel=0.03)
 
 
 @pytest.mark.parametrize("centring", ["channel", "none"])

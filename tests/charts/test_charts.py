@@ -47,11 +47,10 @@ def test_a_chart_is_drawn_or_there_is_nothing_to_draw(made, name, sort):
     if ONLY.get(name, sort) != sort:
         assert drawn is None
         return
-    spec = drawn.to_dict()
+    # Held against the schema here, which takes longer than all else.
+    spec = with_theme(drawn, made[sort].chart_data, "title").to_dict()
     assert len(spec["description"]) > 40
-    picture = vl_convert.vegalite_to_svg(
-        with_theme(drawn, made[sort].chart_data, "title").to_json()
-    )
+    picture = vl_convert.vegalite_to_svg(json.dumps(spec, allow_nan=False))
     assert picture.startswith("<svg")
     assert "NaN" not in picture
 
@@ -72,7 +71,7 @@ def test_without_numbers_there_is_no_chart(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mark_that_has_a_norms_colour_lists_all_norms_in_order(made, name):
     sort = ONLY.get(name, "tiny")
-    spec = CHARTS[name].draw(made[sort].chart_data).to_dict()
+    spec = CHARTS[name].draw(made[sort].chart_data).to_dict(validate=False)
     domains = [
         view["encoding"]["color"]["scale"]["domain"]
         for view in views(spec)
@@ -80,13 +79,6 @@ def test_every_mark_that_has_a_norms_colour_lists_all_norms_in_order(made, name)
     ]
     assert all(domain == ["none", "batch", "rms"] for domain in domains)
     assert domains or name in ("gradients", "matrix")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_chart_holds_a_number_that_json_has_not(made, name):
-    sort = ONLY.get(name, "tiny")
-    chart_data = made[sort].chart_data
-    json.dumps(CHARTS[name].draw(chart_data).to_dict(), allow_nan=False)
 
 
 def test_the_story_has_every_chart_once():
@@ -128,18 +120,19 @@ def test_what_became_of_a_norm_that_diverged_under_every_seed_is_told(tmp_path, 
     play(tmp_path, experiment(), digits, told)
     chart_data = compare("tiny", results=tmp_path).chart_data
     captions = {
-        name: CHARTS[name].draw(chart_data).to_dict()["description"] for name in ("curves", "loss")
+        name: CHARTS[name].draw(chart_data).to_dict(validate=False)["description"]
+        for name in ("curves", "loss")
     }
     assert "At the end (medians): none 30.0 %, batch 90.0 %." in captions["curves"]
     assert "At the end (medians): none 1, batch diverged." in captions["loss"]
     assert "Not every seed of batch learned: its seeds are thin lines." in captions["curves"]
-    spread = CHARTS["activations"].draw(chart_data).to_dict()["description"]
+    spread = CHARTS["activations"].draw(chart_data).to_dict(validate=False)["description"]
     assert "Not measured at step 11: batch." in spread
 
 
 def test_layers_and_steps_that_are_left_out_are_told(made):
     chart_data = made["tiny"].chart_data
-    described = CHARTS["gradients"].draw(chart_data).to_dict()["description"]
+    described = CHARTS["gradients"].draw(chart_data).to_dict(validate=False)["description"]
     assert "Drawn are" not in described
     deep = replace(chart_data, layers=chart_data.layers.assign(depth=80, probed=100))
     described = CHARTS["gradients"].draw(deep).to_dict()["description"]
@@ -150,7 +143,7 @@ def test_layers_and_steps_that_are_left_out_are_told(made):
 
 def test_a_sweep_of_one_value_names_it_in_every_panel(tmp_path, digits):
     found = put(tmp_path, digits, "name=single", "sweep={model.depth: [3]}")
-    facet = CHARTS["gradients"].draw(found.chart_data).to_dict()["facet"]
+    facet = CHARTS["gradients"].draw(found.chart_data).to_dict(validate=False)["facet"]
     assert facet["sort"] == ["none, depth=3", "batch, depth=3", "rms, depth=3"]
 
 

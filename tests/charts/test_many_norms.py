@@ -6,42 +6,26 @@ from dataclasses import replace
 
 import pytest
 import vl_convert
-from scripted import finishes, play, probed
-from tiny import experiment
+from reported import BEST, MANY_NORMS, many_norms
 
-from normbench.api import compare
 from normbench.charts.base import CHARTS, ChartData
 from normbench.charts.family import by_family
 from normbench.charts.marks import MANY, outstanding, with_theme
 
-NORMS = [
-    *("none", "batch", "layer", "rms", "group", "ghost", "mean_only", "switchable", "dyt", "derf"),
-    *("selu", "weight_norm"),
-]
-BEST = "switchable"
-FAMILIES = {norm: "batch" if norm in ("batch", "ghost") else "others" for norm in NORMS}
+FAMILIES = {norm: "batch" if norm in ("batch", "ghost") else "others" for norm in MANY_NORMS}
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory, digits) -> ChartData:
     """Twelve norms of 6 seeds, one of which learns best."""
     results = tmp_path_factory.mktemp("many")
-    config = experiment("name=many", f"norms=[{', '.join(NORMS)}]", "seeds=6")
-
-    def script(run):
-        place = 0.02 * NORMS.index(run.norm) + 0.2 * (run.norm == BEST)
-        ends = 0.5 + place + 0.001 * run.seed
-        probes = [probed(s, effective_rank=[9.0, 4.0, 2.0]) for s in (0, 11)]
-        return finishes({0: 0.1, 5: 0.6 * ends, 12: ends}, probes=probes)
-
-    play(results, config, digits, script)
-    return replace(compare("many", results=results).chart_data, families=FAMILIES)
+    return replace(many_norms(results, digits).chart_data, families=FAMILIES)
 
 
 def drawn(chart_data, name):
-    spec = CHARTS[name].draw(chart_data).to_dict()
-    vl_convert.vegalite_to_svg(with_theme(CHARTS[name].draw(chart_data), chart_data, "t").to_json())
-    return spec
+    chart = CHARTS[name].draw(chart_data)
+    vl_convert.vegalite_to_svg(with_theme(chart, chart_data, "t").to_json())
+    return chart.to_dict(validate=False)
 
 
 def rows(spec, view=None):
@@ -56,9 +40,9 @@ def views(spec):
 
 
 def test_the_leader_and_the_baseline_stand_out_of_many_and_nobody_of_few(many):
-    assert len(NORMS) > MANY
+    assert len(MANY_NORMS) > MANY
     assert outstanding(many) == ["none", BEST]
-    assert outstanding(replace(many, norms=NORMS[:MANY])) == []
+    assert outstanding(replace(many, norms=MANY_NORMS[:MANY])) == []
 
 
 @pytest.mark.parametrize("name", ["curves", "loss", "survival", "activations", "likeness"])
@@ -80,7 +64,7 @@ def test_lines_of_many_norms_are_grey_but_for_those_and_the_one_under_the_pointe
 
 def test_every_norm_keeps_its_line_and_its_tooltip(many):
     spec = drawn(many, "curves")
-    assert {row["norm"] for row in rows(spec)} == set(NORMS)
+    assert {row["norm"] for row in rows(spec)} == set(MANY_NORMS)
     named = [v for v in views(spec) if v["mark"]["type"] == "text" and "data" in v]
     names = [row["norm"] for view in named for row in rows(spec, view) if "norm" in row]
     assert sorted(names) == ["none", BEST]
@@ -101,7 +85,7 @@ def test_the_forest_of_many_norms_is_sorted_by_difference_with_a_low_row_each(ma
     assert order[0] == BEST
     differences = [by_norm[norm].get("difference") or 0.0 for norm in order]
     assert differences == sorted(differences, reverse=True)
-    assert spec["height"] < 30 * len(NORMS)
+    assert spec["height"] < 30 * len(MANY_NORMS)
     assert all(row["words"] in row["told"] for row in by_norm.values())
 
 
@@ -116,7 +100,7 @@ def test_a_family_is_a_panel_with_the_leader_and_the_baseline_beside(many):
 
     assert norms("batch", "line") == norms("batch", "name") == {"batch", "ghost"}
     assert norms("batch", "beside") == {"none", BEST}
-    assert norms("others", "line") == set(NORMS) - {"batch", "ghost"}
+    assert norms("others", "line") == set(MANY_NORMS) - {"batch", "ghost"}
     assert not norms("others", "beside")
     assert by_family(replace(many, families={})) is None
 

@@ -9,6 +9,8 @@ import pytest
 from scripted import finishes, play, probed
 from tiny import experiment
 
+from normbench.report import files
+
 VERBS = (
     ("compare", "--json"),
     ("report", "--json"),
@@ -18,8 +20,9 @@ VERBS = (
 
 
 @pytest.fixture
-def finished(tmp_path, digits):
-    """``results/tiny``, finished."""
+def finished(tmp_path, digits, monkeypatch):
+    """``results/tiny``, finished, its page left blank."""
+    monkeypatch.setattr(files, "render", lambda *_: "<!doctype html>")
     whole = finishes({0: 0.1, 12: 0.7}, probes=[probed(0), probed(11)])
     play(tmp_path / "results", experiment(), digits, lambda _: whole)
     return tmp_path / "results"

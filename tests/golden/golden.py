@@ -135,14 +135,33 @@ def method_cases() -> dict[str, Case]:
 
 def run_methods(digits: Dataset) -> dict[str, Any]:
     """What the file of all other methods holds, less the machine class."""
-    return {"runs": {name: _brief(run(case, digits)) for name, case in method_cases().items()}}
+    return {
+        "runs": {name: _brief(name, run(case, digits)) for name, case in method_cases().items()}
+    }
 
 
-def _brief(told: dict[str, Any]) -> dict[str, Any]:
+def _brief(name: str, told: dict[str, Any]) -> dict[str, Any]:
     (one,) = told["runs"]
     last = [line for line in one["journal"] if line["event"] == "Evaluated"][-1]
     numbers = {key: last[key] for key in ("train_loss", "val_loss")}
-    return {key: one[key] for key in ("backbone_sha256", "weights_sha256")} | numbers
+    rules = {parameter: rule.text for parameter, rule in NORMS[name].rules.items()}
+    declared = {"revision": NORMS[name].revision, "rules": rules}
+    return {key: one[key] for key in ("backbone_sha256", "weights_sha256")} | numbers | declared
+
+
+def unrevised(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Methods whose numbers or rules are others, and whose revision is not: their runs of before
+    would be taken for those that would be made now."""
+    same_machine = old["machine"] == new["machine"]
+    numbers = ("train_loss", "val_loss") if same_machine else ()
+    return [
+        name
+        for name, before in old["runs"].items()
+        if (now := new["runs"].get(name)) is not None
+        and "revision" in before
+        and any(now[key] != before[key] for key in (*numbers, "rules"))
+        and now["revision"] == before["revision"]
+    ]
 
 
 def run(case: Case, digits: Dataset) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from golden import (
     run_methods,
     size,
     stored,
+    unrevised,
 )
 
 from normbench.data import prepare
@@ -45,7 +46,12 @@ def main() -> int:
         for name in names:
             _renew(name, {"machine": machine_class(), **run(CASES[name], digits)}, asked.dry_run)
         if not asked.words or any(word in METHODS for word in asked.words):
-            _renew(METHODS, {"machine": machine_class(), **run_methods(digits)}, asked.dry_run)
+            new = {"machine": machine_class(), **run_methods(digits)}
+            names = unrevised(stored(METHODS) or {"runs": {}, "machine": None}, new)
+            _renew(METHODS, new, asked.dry_run or bool(names))
+            if names:
+                print(f"{METHODS}: not written; raise the revision of {', '.join(names)}")
+                return 1
     for path in sorted(RESULTS.glob("*.json")):
         if path.stem not in {*CASES, METHODS}:
             print(f"{path.stem}: no longer a case, removed")

@@ -17,6 +17,7 @@ from golden import (
     run,
     run_methods,
     stored,
+    unrevised,
 )
 
 from normbench.norms import NORMS
@@ -40,6 +41,19 @@ def test_every_other_method_gives_the_numbers_it_gave(digits):
     if old["machine"] != machine_class():
         moved = beyond(CASES["mlp-batch-fp32"], moved)
     assert not moved, f"{len(moved)} values moved; {RENEW}"
+
+
+def test_numbers_or_rules_that_change_ask_for_another_revision():
+    old = stored(METHODS)
+    assert unrevised(old, copy.deepcopy(old)) == []
+    new = copy.deepcopy(old)
+    new["runs"]["seednorm"]["rules"] = {}
+    new["runs"]["dyt"]["val_loss"] += 1
+    assert unrevised(old, new) == ["dyt", "seednorm"]
+    new["machine"] = "another, whose kernels round otherwise"
+    assert unrevised(old, new) == ["seednorm"]
+    new["runs"]["seednorm"]["revision"] += 1
+    assert unrevised(old, new) == []
 
 
 def test_every_method_has_a_golden_result():

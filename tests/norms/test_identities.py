@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from normbench.norms import NormPolicy, NormSlot, make_norm
+from normbench.norms import NormPolicy, NormSlot, make_method, make_norm
 from normbench.seeding import stream
 
 FLAT, IMAGE = NormSlot.of(8), NormSlot.of(8, 3, 4)
@@ -160,6 +160,34 @@ def test_power_norms_backward_pass_is_the_papers():
     torch.testing.assert_close(dx, (g - 0.5 * z) / root)
     want = 0.5 * (1 - 0.25 * z.square().mean(0)) + 0.25 * (g * z).mean(0)
     torch.testing.assert_close(one.running_dot, want)
+
+
+def test_renorms_gradient_takes_r_and_d_as_constants():
+    x, g = draw(IMAGE).requires_grad_(), draw(IMAGE) + 1
+    one = layer("renorm", IMAGE)
+    one.running_mean.fill_(0.2), one.running_std.fill_(1.1)
+    one.on_progress(1.0)
+    (dx,) = torch.autograd.grad(one(x), x, g)
+    var, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
+    std = torch.sqrt(var + 1e-6) + 1e-3
+    r = (std / 1.101).detach()  # within its bounds, and d adds nothing
+    (want,) = torch.autograd.grad((x - mean) / std * r, x, g)
+    torch.testing.assert_close(dx, want)
+
+
+def test_activations_that_methods_bring_are_those_of_their_papers():
+    x = draw(IMAGE)
+    method = make_method("frn")
+    unit = method.activation(IMAGE, nn.ReLU()).double()
+    assert torch.equal(unit(x), F.relu(x))
+    with torch.no_grad():
+        unit.tau.copy_(torch.linspace(-1, 1, 8))
+    assert torch.equal(unit(x), torch.maximum(x, torch.linspace(-1, 1, 8).double()[:, None, None]))
+    y = make_method("selu").activation(IMAGE, nn.ReLU())(x)
+    negative = 1.6732632423543772 * (torch.exp(x) - 1)
+    torch.testing.assert_close(y, 1.0507009873554805 * torch.where(x > 0, x, negative))
+    for kind in ("evonorm_b0", "evonorm_s0"):
+        assert type(make_method(kind).activation(IMAGE, nn.ReLU())) is nn.Identity
 
 
 @pytest.mark.parametrize(

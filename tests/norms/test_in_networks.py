@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from normbench.models.network import Blueprint
 from normbench.models.residual import Residual
 from normbench.models.trace import NormSite
 from normbench.norms import NORMS, NormPolicy, make_method
+from normbench.norms.branches import Scalar
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.run import Run
@@ -100,13 +102,35 @@ def test_a_short_run_has_no_nan_and_the_common_backbone(digits, kind, model):
     assert not run.assembled.reinitialized or changed
 
 
-@pytest.mark.parametrize("kind", ["renorm", "batch_instance", "spectral_norm", "ghost", "dyt"])
-def test_a_resumed_run_is_the_undisturbed_one(digits, kind):
-    config = run_config(*CNN, "optimizer.lr=0.01", norm=kind)
+HOSTS = (CNN, (), ("model={kind: residual_mlp, depth: 2, width: 16}",),
+         ("model={kind: vit, depth: 1, width: 16, heads: 2}",))  # fmt: skip
+
+
+def hosted(kind, *overrides):
+    """A run in the first of a few networks that admits the method."""
+    for model in HOSTS:
+        with suppress(ConfigError):
+            return run_config(*model, *overrides, norm=GROUPS.get(kind, kind))
+    raise AssertionError(kind)
+
+
+def check_resumed(digits, config):
     before = trained(config, digits, stop_at=7)
     after = trained(config, digits, resume=only(before, events.Checkpointed)[-1].state)
     whole = weights(trained(config, digits))
     assert all(torch.equal(value, whole[name]) for name, value in weights(after).items())
+    assert all(bool(value.isfinite().all()) for value in whole.values())
+
+
+@pytest.mark.parametrize("kind", ["renorm", "batch_instance", "spectral_norm", "ghost", "dyt"])
+def test_a_resumed_run_is_the_undisturbed_one(digits, kind):
+    check_resumed(digits, hosted(kind, "optimizer.lr=0.01"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(NORMS))
+def test_so_is_one_of_every_method_in_half_precision(digits, kind):
+    check_resumed(digits, hosted(kind, "optimizer.lr=0.001", "training.precision=bf16"))
 
 
 # --- rules ---
@@ -145,6 +169,24 @@ def test_strict_and_weights_change_the_identity_and_their_defaults_do_not():
         for text in ("{kind: batch, strict: true}", "{kind: batch, weights: weight_norm}")
     ]
     assert len({plain.identity(), *others}) == 3
+
+
+def test_the_revision_of_a_method_is_in_the_identity_of_its_runs_and_of_no_others(monkeypatch):
+    norms = ("batch", "rms", "{kind: batch, weights: weight_norm}")
+    found = []
+    for revised in ("rms", "weight_norm"):
+        before = [run_config(norm=norm) for norm in norms]
+        hashes = [(c.identity(), c.earlier_identity(), c.method_sha256()) for c in before]
+        monkeypatch.setattr(NORMS[revised], "revision", 1)
+        after = [run_config(norm=norm) for norm in norms]
+        now = [(c.identity(), c.earlier_identity(), c.method_sha256()) for c in after]
+        assert [c.context() for c in before] == [c.context() for c in after]
+        found.append([not set(a) & set(b) for a, b in zip(hashes, now, strict=True)])
+    assert found == [[False, True, False], [False, False, True]]
+
+
+def test_what_seednorm_decays_is_not_taken_for_what_it_decayed_before():
+    assert NORMS["seednorm"].revision == 1
 
 
 def test_labels_say_strict_and_weights():
@@ -241,6 +283,59 @@ def test_fixup_scales_what_the_paper_scales():
     assert float(found.module.head.weight.detach().abs().max()) == 0
     assert {rule.rate for rule in found.rules.values()} == {0.1}
     assert sum(name.endswith("multiplier") for name in found.rules) == DEPTH
+
+
+def biases_of(module):
+    """A chain of modules, parts within parts opened: b a bias, m one with a multiplier, else -."""
+    if isinstance(module, nn.Sequential):
+        return "".join(map(biases_of, module))
+    if not isinstance(module, Scalar):
+        return "" if type(module) is nn.Identity else "-"
+    return "b" if module.multiplier is None else "m"
+
+
+@pytest.mark.parametrize(
+    ("model", "before", "branch"),
+    [
+        ("{kind: resnet, depth: 8, width: 8}", "b", "-b-b-"),  # conv, relu, conv
+        ("{kind: resnet, depth: 8, width: 8, order: v2}", "b-b", "-b-b-"),
+        ("{kind: residual_mlp, depth: 2, width: 16}", "b", "-b-b-"),
+    ],
+)
+def test_fixup_has_a_bias_before_every_layer_and_activation_of_a_branch(
+    digits, model, before, branch
+):
+    run = Run(run_config(f"model={model}", norm="fixup"), digits)
+    for block in run.assembled.blocks().values():
+        assert biases_of(block.before) == before
+        assert biases_of(block.branch) == branch
+        assert biases_of(block.branch_end) == "m"
+    shifts = [p for n, p in run.network.named_parameters() if n.endswith("shift")]
+    assert not any(bool(p) for p in shifts)
+
+
+@pytest.mark.parametrize("expansion", [3, 4])
+def test_deepnorm_leaves_queries_and_keys(digits, expansion):
+    model = f"model={{kind: vit, depth: 2, width: 8, heads: 2, expansion: {expansion}}}"
+    run, plain = (Run(run_config(model, norm=norm), digits) for norm in ("deepnorm", "layer"))
+    beta = (8 * 2) ** -0.25
+    start = dict(plain.network.named_parameters())
+    for name, weight in run.network.named_parameters():
+        if name.endswith("weight") and ".branch." in name:
+            factor = 1.0 if name.split(".")[-2] in ("q", "k") else beta
+            torch.testing.assert_close(weight, start[name] * factor)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("skipinit", "multiplier"), ("layerscale", "weight")])
+def test_a_multiplier_of_branches_is_what_it_says(kind, name):
+    found = network(kind, start=0.5)
+    assert (
+        sum(n.endswith(f"branch_end.{name}") for n, _ in found.module.named_parameters()) == DEPTH
+    )
+    x, norm = found.module.stem(inputs()), nn.LayerNorm(WIDTH)
+    for block in found.module.blocks:
+        given = norm(x) if kind == "layerscale" else x
+        torch.testing.assert_close(block(x), x + 0.5 * block.branch(given))
 
 
 def test_deepnorm_is_post_norm_with_the_papers_numbers():

@@ -1,5 +1,6 @@
 """Methods of weights in whole networks: their formulas, their start, and what moves them."""
 
+import copy
 import math
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 import torch
 from tiny import CNN, only, run_config, trained, weights
 from torch import nn
+from torch.nn.utils import parametrizations
 
+from normbench.config import RunConfig
+from normbench.errors import ConfigError
 from normbench.models.swap import swap
-from normbench.norms.scaled_weight_standardization import activation_gain
+from normbench.norms import make_method
+from normbench.norms.scaled_weight_standardization import ScaledStandardized, activation_gain
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.run import Run
@@ -47,6 +52,42 @@ def test_weights_are_by_the_formula_and_keep_their_role(digits, kind):
         np.testing.assert_allclose(found, want, rtol=allowed, atol=1e-6)
     roles = [role for name, role in run.assembled.roles.items() if "parametrizations" in name]
     assert roles.count("weight") == len(run.assembled.products())
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 3, 3)])
+def test_weights_can_be_differentiated_twice(kind, shape):
+    layer = nn.Conv2d(3, 4, 3) if len(shape) == 4 else nn.Linear(3, 4)
+    held = make_method(kind).weight(layer.double()).double()
+    inverse = getattr(held, "right_inverse", lambda w: (w,))
+    inputs = [v.detach().clone().requires_grad_() for v in inverse(layer.weight)]
+    assert torch.autograd.gradcheck(held, inputs)
+    assert torch.autograd.gradgradcheck(held, inputs)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(3, 4, 3)], ids=["linear", "conv"])
+def test_weight_and_spectral_norm_are_those_of_torch(layer):
+    theirs = parametrizations.weight_norm(copy.deepcopy(layer))
+    own = make_method("weight_norm").weight(layer)
+    g, v = own.right_inverse(layer.weight)
+    torch.testing.assert_close(own(g, v), theirs.weight)
+    torch.testing.assert_close(g, theirs.parametrizations.weight.original0)
+    theirs = parametrizations.spectral_norm(copy.deepcopy(layer), n_power_iterations=50)
+    held = make_method("spectral_norm").weight(layer)
+    for _ in range(100):
+        held.iterate(layer.weight.detach().flatten(1))
+    torch.testing.assert_close(held(layer.weight), theirs.weight, rtol=1e-4, atol=1e-5)
+
+
+def test_standardized_weights_are_those_of_timm():
+    timm = pytest.importorskip("timm.layers", reason="timm is not here", exc_type=Exception)
+    theirs = timm.StdConv2d(3, 4, 3, eps=1e-6)
+    x = torch.from_numpy(stream(0, "x").standard_normal((2, 3, 5, 5), dtype=np.float32))
+    w = make_method("weight_standardization").weight(theirs)(theirs.weight)
+    torch.testing.assert_close(theirs(x), nn.functional.conv2d(x, w, theirs.bias))
+    scaled = timm.ScaledStdConv2d(3, 4, 3, gamma=activation_gain(nn.ReLU()), eps=1e-12)
+    own = ScaledStandardized(4, activation_gain(nn.ReLU()))
+    torch.testing.assert_close(scaled(x), nn.functional.conv2d(x, own(scaled.weight), scaled.bias))
 
 
 @pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
@@ -118,6 +159,50 @@ def test_a_weight_norm_from_data_resumes_and_stacks_as_it_is_alone(digits):
     stacked = weights(trained(run_config(short, "runtime.stack=2", norm=data), digits))
     for name, value in stacked.items():
         torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-5)
+
+
+def test_options_of_weights_beside_a_norm_reach_them(digits):
+    run = Run(run_config(norm="{kind: batch, weights: {kind: weight_norm, init: data}}"), digits)
+    seen = []
+    for layer in run.assembled.products():
+        layer.register_forward_hook(lambda _, args, y: seen.append(y))
+    few = stream(0, "init", "data").permutation(run.train_indices)[:256]
+    run.network(run.data.batch(few)[0])
+    for y in seen:
+        torch.testing.assert_close(
+            y.var(0, correction=0), torch.ones(y.shape[1]), atol=1e-3, rtol=0
+        )
+    assert "blocks.0.linear.weight" in run.assembled.reinitialized
+    law = run.assembled.method.law(run.assembled.slots[0])
+    assert law == "theory has no law of weights and biases that go together, as data set them"
+
+
+def test_options_of_weights_are_written_in_a_section_or_left_at_their_defaults():
+    written = [
+        run_config(norm=f"{{kind: group, groups: 2, weights: {text}}}")
+        for text in ("weight_norm", "{kind: wn}", "{kind: weight_norm, init: keep}")
+    ]
+    assert len({config.identity() for config in written}) == 1
+    assert {config.norm.weights for config in written} == {"weight_norm"}
+    other = run_config(norm="{kind: group, groups: 2, weights: {kind: weight_norm, init: data}}")
+    assert other.identity() != written[0].identity()
+    assert other.label == "group(groups=2,weights=weight_norm(init=data))"
+    assert RunConfig.model_validate(other.resolved()).identity() == other.identity()
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("{kind: weight_norm, init: dta}", "init"),
+        ("{kind: weight_norm, inti: data}", "unknown key 'inti'"),
+        ("{kind: weight_standardization, init: data}", "it belongs to weight_norm"),
+        ("{kind: layer}", "layer is not a method of weights"),
+        ("3", "must be a section of keys"),
+    ],
+)
+def test_a_mistake_in_the_options_of_weights_is_a_sentence(weights, told):
+    with pytest.raises(ConfigError, match=told):
+        run_config(norm=f"{{kind: batch, weights: {weights}}}")
 
 
 def test_the_gain_of_an_activation_is_one_over_its_deviation():

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reported import BEST, MANY_NORMS, many_norms
 
 from normbench.charts.palette import DARK_BACKGROUND
+from normbench.data import Dataset
+from normbench.report.page import render
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -77,11 +80,17 @@ class Window:
 
 
 @pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory, pages: dict[str, str]) -> Iterator[Window]:
+def window(
+    tmp_path_factory: pytest.TempPathFactory, pages: dict[str, str], digits: Dataset
+) -> Iterator[Window]:
     from selenium import webdriver
 
     folder = tmp_path_factory.mktemp("pages")
-    for name, text in pages.items():
+    more = [f"{{kind: dyt, alpha: {0.1 * number:.1f}}}" for number in range(6, 24)]
+    thirty = many_norms(
+        tmp_path_factory.mktemp("many"), digits, [*MANY_NORMS, *more], seeds=2, probes=False
+    )
+    for name, text in (*pages.items(), ("many", render([thirty]))):
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
@@ -138,6 +147,64 @@ def test_pointing_at_a_mark_tells_its_numbers(window):
     )
     assert "norm" in tip
     assert "ms per step" in tip
+
+
+LINES = """
+return [...arguments[0].querySelectorAll('svg .mark-line path')].map(path => [
+    path.ariaLabel.replace(/.*norm: ([^;]*).*/, '$1'),
+    path.getAttribute('stroke'), Number(path.getAttribute('opacity'))])
+"""
+
+
+def test_of_many_norms_the_one_under_the_pointer_stands_out_until_it_leaves(window):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    def lines() -> list[tuple[str, str, float]]:
+        return [tuple(line) for line in window.ask(LINES, figure)]
+
+    window.show("many")
+    figure = window.driver.find_element(By.CSS_SELECTOR, "[data-chart$=chart-curves]")
+    before = lines()
+    grey = {colour for norm, colour, _ in before if norm not in ("none", BEST)}
+    assert len(grey) == 1
+    last = figure.find_elements(By.CSS_SELECTOR, ".mark-symbol path[aria-label*='norm: rms']")[-1]
+    ActionChains(window.driver).move_to_element(last).perform()
+    window.wait.until(lambda _: lines() != before)
+    ((was, now),) = [(old, new) for old, new in zip(before, lines(), strict=True) if old != new]
+    tip = window.driver.find_element(By.CSS_SELECTOR, "#vg-tooltip-element.visible").text
+    assert tip.split("norm")[1].split()[0] == was[0] == now[0]
+    assert now[1] not in grey
+    assert was[2] < now[2] == 1
+    title = window.driver.find_element(By.TAG_NAME, "h1")
+    ActionChains(window.driver).move_to_element(title).perform()
+    window.wait.until(lambda _: lines() == before)
+
+
+OVERLAPS = """
+const boxes = [...arguments[0].querySelectorAll(arguments[1])].map(t => t.getBoundingClientRect());
+const across = arguments[2];
+return boxes.slice(1).filter((box, i) =>
+    across ? box.left < boxes[i].right - 3 : box.top < boxes[i].bottom - 6).length;
+"""
+
+
+def test_names_of_thirty_norms_can_be_read_on_a_phone_and_leave_room_for_the_plot(window):
+    from selenium.webdriver.common.by import By
+
+    window.show("many", PHONE)
+    assert window.ask("return document.documentElement.scrollWidth") == PHONE
+    for chart, names in (("forest", "y"), ("cost", "y"), ("seeds", "x")):
+        figure = window.driver.find_element(By.CSS_SELECTOR, f"[data-chart$=chart-{chart}]")
+        labels = f".role-axis[aria-label^={names.upper()}] .role-axis-label text"
+        assert len(figure.find_elements(By.CSS_SELECTOR, labels)) == 30
+        assert window.ask(OVERLAPS, figure, labels, names == "x") == 0, chart
+    right = "return Math.max(...[...arguments[0].querySelectorAll(arguments[1])].map("
+    names_end = right + "t => t.getBoundingClientRect().right))"
+    points_start = right.replace("max", "min") + "t => t.getBoundingClientRect().left))"
+    forest = window.driver.find_element(By.CSS_SELECTOR, "[data-chart$=chart-forest]")
+    ends = window.ask(names_end, forest, ".role-axis[aria-label^=Y] .role-axis-label text")
+    assert ends <= window.ask(points_start, forest, ".mark-symbol path")
 
 
 def lightness(colour: str) -> float:

@@ -47,7 +47,7 @@ RESIDUAL = [
     *("layerscale", "nf_resnet", "deepnorm", "mix_ln", "ln_scaling", "peri_ln"),
 ]
 IMAGES = ["none", "batch", "layer", "rms", "dyt", "bhyt", "instance", "batch_instance"]
-IMAGES += ["weight_norm", "scaled_weight_standardization", "selu"]
+IMAGES += ["weight_norm", "scaled_weight_standardization", "selu", "mean_only"]
 
 
 def measured(norms, *model, seeds):
@@ -108,6 +108,15 @@ def test_theory_agrees_with_residual_convolutions_of_both_orders(order):
 def test_theory_agrees_with_plain_convolutions():
     model = "model={kind: cnn, depth: 12, stages: 1, width: 128}"
     agree(measured(IMAGES, model, "data.batch_size=64", seeds=3))
+
+
+@pytest.mark.slow
+def test_theory_agrees_with_channels_over_their_own_root_mean_square():
+    model = "model={kind: cnn, depth: 10, stages: 1, width: 128}"
+    large = measured(["frn", "powernorm"], model, "data.batch_size=32", "data.resize=16", seeds=1)
+    agree(large)
+    for row in large:
+        assert row["growth_per_layer"] == pytest.approx(row["theory"], rel=0.06)
 
 
 def test_a_network_that_theory_does_not_know_is_named():

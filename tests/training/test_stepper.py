@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -305,3 +306,22 @@ def test_a_compiled_step_is_the_same_step_up_to_rounding(digits, norm):
     assert lasting(compiled) == lasting(eager)
     for name, tensor in weights(eager).items():
         torch.testing.assert_close(weights(compiled)[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_attention_of_seeds_in_one_step_goes_side_by_side_without_a_warning(digits):
+    vit = ("model={kind: vit, depth: 1, width: 8, heads: 2}", *BUDGET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runs = [Run(config, digits) for config in configs(*vit, norm="layer")]
+        stepper = make_stepper(runs)
+        for run in runs:
+            run.network.train()
+            run.start_epoch()
+        stepper.update()
+    for seed, run in enumerate(runs):
+        alone = Run(run_config(*vit, norm="layer", seed=seed), digits)
+        alone.network.train()
+        alone.start_epoch()
+        alone.update()
+        for one, other in zip(run.network.parameters(), alone.network.parameters(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)

@@ -22,9 +22,20 @@
     if (type === "log") delete channel.scale.zero;
   }
 
+  // On a phone long names leave room for what they name, and upright ones for their neighbours.
+  function shorten(view, width) {
+    for (const part of view.layer || []) shorten(part, width);
+    const { x, y } = view.encoding || {};
+    if (y && y.type === "nominal") y.axis = { ...y.axis, labelLimit: Math.floor(0.3 * width) };
+    if (x && x.axis && x.axis.labelAngle < 0) {
+      x.axis = { ...x.axis, labelAngle: -90, labelFontSize: 9, labelLimit: 130 };
+    }
+  }
+
   // Small multiples wrap to the width there is; a single chart fills it.
   function fit(spec, width) {
     if (!spec.spec) {
+      if (width < 480) shorten(spec, width);
       spec.width = "container";
       spec.autosize = { type: "fit-x", contains: "padding" };
       return;
