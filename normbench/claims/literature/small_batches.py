@@ -1,9 +1,9 @@
 """Wu & He: batch norm loses at small batches, group norm does not.
 
 The rule, fixed before the run: validation accuracy at the end of an MLP that sees the digits four
-times, each norm at its own best rate at each batch size. At 2 images a batch group norm is better by
-more than chance; from 2 to 32 images group norm loses no more than two points; at 32 batch norm is
-no more than a point below group norm.
+times, each norm at its own best rate at each batch size. At 2 images a batch group norm is better
+by more than chance; from 2 to 32 images group norm loses no more than two points; at 32 batch norm
+is no more than a point below group norm.
 """
 
 from __future__ import annotations
