@@ -22,11 +22,12 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, durable: bool = True, name: bool = True) -> Iterator[BinaryIO]:
     """A new file, open for writing, that becomes ``path`` when the context ends without an error.
 
     durable: whether it must outlast a power cut; not so what will be written again, or brought to
-    the disk later, which ``sync`` does. Raises OSError; what stood at ``path`` is then still there,
+    the disk later, which ``sync`` does. name: whether its name must be there at once; not so where
+    another file of the folder follows. Raises OSError; what stood at ``path`` is then still there,
     and nothing else is left behind.
     """
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}{SUFFIX}")
@@ -41,13 +42,13 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    if durable:
+    if durable and name:
         sync_folder(path.parent)
 
 
-def replace_with(path: Path, content: bytes, *, durable: bool = True) -> None:
+def replace_with(path: Path, content: bytes, *, durable: bool = True, name: bool = True) -> None:
     """Put ``content`` in the place of ``path``: see ``replacing``. Raises OSError."""
-    with replacing(path, durable=durable) as file:
+    with replacing(path, durable=durable, name=name) as file:
         file.write(content)
 
 

@@ -58,16 +58,21 @@ def is_reference(name: str) -> bool:
 
 def is_file_reference(name: str) -> bool:
     """Whether ``name`` is ``file.py:Name``."""
-    match = REFERENCE.match(name)
-    return match is not None and match["home"].endswith(".py")
+    return _in_file(name) is not None
+
+
+def _in_file(reference: str) -> tuple[Path, str] | None:
+    """(file, name) of ``file.py:Name``."""
+    match = REFERENCE.match(reference)
+    if match is None or not match["home"].endswith(".py"):
+        return None
+    return Path(match["home"]), match["name"]
 
 
 def anchored(reference: str, base: Path) -> str:
     """The same reference, its file's path absolute: relative ones count from ``base``."""
-    match = REFERENCE.match(reference)
-    if match is None or not match["home"].endswith(".py"):
-        return reference
-    return f"{(base / Path(match['home']).expanduser()).resolve()}:{match['name']}"
+    inside = _in_file(reference)
+    return f"{(base / inside[0].expanduser()).resolve()}:{inside[1]}" if inside else reference
 
 
 def short(reference: str) -> str:
@@ -78,21 +83,19 @@ def short(reference: str) -> str:
 
 def relocated(reference: str) -> str:
     """The same with the file's name alone: what does not depend on where it lies."""
-    match = REFERENCE.match(reference)
-    if match is None or not match["home"].endswith(".py"):
-        return reference
-    return f"{Path(match['home']).name}:{match['name']}"
+    inside = _in_file(reference)
+    return f"{inside[0].name}:{inside[1]}" if inside else reference
 
 
 def source_sha256(reference: str) -> str | None:
     """SHA-256 (hex) of the file a reference names, without running it; None for a module's."""
-    match = REFERENCE.match(reference)
-    if match is None or not match["home"].endswith(".py"):
+    inside = _in_file(reference)
+    if inside is None:
         return None
     try:
-        return hashlib.sha256(Path(match["home"]).read_bytes()).hexdigest()
+        return hashlib.sha256(inside[0].read_bytes()).hexdigest()
     except OSError as error:
-        raise NotLoaded(f"{match['home']} cannot be read ({error.strerror})") from None
+        raise NotLoaded(f"{inside[0]} cannot be read ({error.strerror})") from None
 
 
 def imports_sha256(reference: str) -> str | None:
@@ -101,10 +104,10 @@ def imports_sha256(reference: str) -> str | None:
     Read from the import statements, wherever they stand, without running anything; the file itself
     is not in it. None for a module's reference, and where there is nothing of the kind.
     """
-    match = REFERENCE.match(reference)
-    if match is None or not match["home"].endswith(".py"):
+    inside = _in_file(reference)
+    if inside is None:
         return None
-    first = Path(match["home"]).expanduser().resolve()
+    first = inside[0].expanduser().resolve()
     contents: dict[Path, bytes] = {}
     left = [first]
     while left:

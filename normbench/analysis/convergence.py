@@ -151,17 +151,6 @@ def outcomes(
     return pd.concat(parts, ignore_index=True)
 
 
-def convergence_table(
-    runs: pd.DataFrame,
-    curves: pd.DataFrame,
-    targets: Sequence[float],
-    keys: Sequence[str],
-    norms: Sequence[str],
-) -> pd.DataFrame:
-    """``tabulate(outcomes(runs, curves, targets), keys, norms)``: see both."""
-    return tabulate(outcomes(runs, curves, targets), keys, norms)
-
-
 def tabulate(outcome: pd.DataFrame, keys: Sequence[str], norms: Sequence[str]) -> pd.DataFrame:
     """The convergence table: a row for each sweep point, norm and target, in that order.
 

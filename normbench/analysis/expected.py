@@ -115,8 +115,8 @@ def _centred_alone(act: Pair, inputs: Mapping[str, Any]) -> Expected:
     if not _homogeneous(act):
         return Expected(note=HOMOGENEOUS)
     known = (inputs["gains"], inputs["shapes"])
-    found = padded_growth(*act, *known, centring="channel", placement="pre", divides=False)
-    return Expected(*found) if np.isfinite(found).all() else Expected(note=NOT_FINITE)
+    growth = padded_growth(*act, *known, centring="channel", placement="pre", divides=False)
+    return Expected(*growth) if np.isfinite(growth).all() else Expected(note=NOT_FINITE)
 
 
 def _homogeneous(act: Pair) -> bool:

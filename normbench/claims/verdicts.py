@@ -157,13 +157,13 @@ def _side(judgement: Judgement, part: Part) -> str:
             values = [named(key, value) for key in factors if (value := piece.value(key))]
             by_part.setdefault(piece.part, {})[" ".join(values)] = None
     texts: dict[str, None] = {}
-    for name, places in by_part.items():
-        where = " | ".join(filter(None, places))
+    for name, situations in by_part.items():
+        where = " | ".join(filter(None, situations))
         alike = all(piece.holds is part for piece in judgement.pieces if piece.part == name)
         if PART in judgement.depends_on:
             texts[name if alike or not where else f"{name} ({where})"] = None
         else:
-            texts |= dict.fromkeys(place or name for place in places)
+            texts |= dict.fromkeys(situation or name for situation in situations)
     return ", ".join(texts) or "nowhere"
 
 

@@ -270,15 +270,13 @@ def _examined(
     example = _example(blueprint, image_shape)
     with _failures_told(blueprint, image_shape):
         anatomy = examine(module, example, blueprint.keep)
-    if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
-        _check_logits(anatomy.output, num_classes, "")
-        return anatomy
-    trained = in_training(module, example)
     _check_logits(anatomy.output, num_classes, "")
-    if trained.output is not None:
-        is_tensor = isinstance(trained.output, Tensor)
-        shape = tuple(trained.output.shape) if is_tensor else ()
-        _check_logits(shape, num_classes, " in training")
+    if not blueprint.architecture.open:  # ours draw nothing, and return logits in training too
+        return anatomy
+    with _failures_told(blueprint, image_shape):
+        trained = in_training(module, example)
+    shape = tuple(trained.output.shape) if isinstance(trained.output, Tensor) else ()
+    _check_logits(shape, num_classes, " in training")
     kept = tuple(
         replace(k, reason="it is called in training alone")
         if k.path in trained.norms and k.reason == NEVER_CALLED

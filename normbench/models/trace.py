@@ -182,19 +182,19 @@ def materialize(module: nn.Module, example: Tensor) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a forward pass in training mode tells, if it can be made at all.
+    """What a forward pass in training mode tells.
 
     draws: whether it takes numbers from PyTorch's generator, for dropout or stochastic depth, as a
     module or as a function; norms: paths of those it calls; output: what it returns.
     """
 
-    draws: bool = True
-    norms: frozenset[str] = frozenset()
-    output: Any = None
+    draws: bool
+    norms: frozenset[str]
+    output: Any
 
 
 def in_training(module: nn.Module, example: Tensor) -> Trained:
-    """One forward pass in training mode; nothing of the network changes."""
+    """One forward pass in training mode; nothing of the network changes. Raises Untraceable."""
     seen = Pass()
     with _in_mode(module, training=True), torch.no_grad(), _undisturbed(module):
         torch.manual_seed(0)
@@ -202,14 +202,14 @@ def in_training(module: nn.Module, example: Tensor) -> Trained:
         try:
             with _watched(module, seen):
                 output = module(example)
-        except Exception:
-            return Trained()
+        except Exception as error:
+            raise _failure(error, seen, example, " in training") from error
         drawn = not torch.get_rng_state().equal(before)
     norms = frozenset(call.path for call in seen.calls if is_norm(call.module))
     return Trained(drawn, norms, output)
 
 
-def _failure(error: Exception, seen: Pass, example: Tensor) -> Untraceable:
+def _failure(error: Exception, seen: Pass, example: Tensor, when: str = "") -> Untraceable:
     if isinstance(error, Untraceable):
         return error
     size = _sizes(example)
@@ -218,7 +218,7 @@ def _failure(error: Exception, seen: Pass, example: Tensor) -> Untraceable:
         path, module, entering = seen.under_way[-1]
         gets = f", which gets {_sizes(entering)}," if isinstance(entering, Tensor) else ""
         where = f" in {path} ({type(module).__name__}){gets}"
-    return Untraceable(f"the network fails{where} on images of {size}: {summary_of(error)}")
+    return Untraceable(f"the network fails{where}{when} on images of {size}: {summary_of(error)}")
 
 
 def _sizes(tensor: Tensor) -> str:

@@ -51,15 +51,20 @@ def _free(path: Path) -> str:
 
 
 def write_atomically(
-    path: Path, content: bytes | str, option: str = "--results", *, durable: bool = True
+    path: Path,
+    content: bytes | str,
+    option: str = "--results",
+    *,
+    durable: bool = True,
+    name: bool = True,
 ) -> None:
     """Replace ``path`` with ``content`` in one step. Raises StoreError, as ``reported`` does.
 
-    durable: see ``atomic.replacing``.
+    durable, name: see ``atomic.replacing``.
     """
     data = content.encode() if isinstance(content, str) else content
     with reported(path, "write", option):
-        replace_with(path, data, durable=durable)
+        replace_with(path, data, durable=durable, name=name)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -105,9 +110,25 @@ def check_sum(content: bytes, path: Path | str) -> None:
 
 
 def read_bytes(path: Path | str) -> bytes | None:
-    """The content of a file, None if there is none. Raises OSError."""
+    """The content of a file, None if there is none. Raises Damaged, OSError."""
     try:
-        with open(path, "rb") as file:
+        with unreadable_is_damaged(path), open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
         return None
+
+
+_UNREADABLE = {
+    getattr(errno, name, None) for name in ("EIO", "EISDIR", "ELOOP", "EUCLEAN", "EBADMSG")
+}
+
+
+@contextmanager
+def unreadable_is_damaged(path: Path | str) -> Iterator[None]:
+    """Raise Damaged where the disk does not give a file back; it concerns that file alone."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+        raise Damaged(path, (error.strerror or "unreadable").lower()) from error

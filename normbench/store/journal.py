@@ -129,7 +129,7 @@ class Journal:
     def __init__(self, path: Path, content: bytes):
         self._file = path.open("ab", buffering=0)  # whoever looks on sees a line at once
         self._digest = hashlib.sha256(content)
-        self._bytes = len(content)
+        self._bytes = self._synced = len(content)
 
     def append(self, line: bytes) -> None:
         """Raises OSError."""
@@ -144,8 +144,10 @@ class Journal:
         return {"bytes": self._bytes, "sha256": self._digest.hexdigest()}
 
     def sync(self) -> None:
-        """Bring every line to the disk. Raises OSError."""
-        os.fsync(self._file.fileno())
+        """Bring every line to the disk that is not there. Raises OSError."""
+        if self._synced != self._bytes:
+            os.fsync(self._file.fileno())
+            self._synced = self._bytes
 
     def close(self) -> None:
         """The same, and no line more. Raises OSError."""

@@ -12,7 +12,8 @@ import yaml
 from normbench.dotted import flatten_config
 from normbench.store.experiment import ExperimentStore
 from normbench.store.files import Damaged, read_bytes, reported
-from normbench.store.run import MANIFEST_KEYS, check_unsealed
+from normbench.store.run import MANIFEST_KEYS
+from normbench.store.seal import check_unsealed
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from normbench.store import journal as journals
 from normbench.store import manifest as manifests
 from normbench.store.files import Damaged, read_bytes, reported, to_json, write_atomically
 from normbench.store.manifest import MANIFEST_KEYS as MANIFEST_KEYS
-from normbench.store.seal import DONE, Seal, read_seal, seal_text
+from normbench.store.seal import DONE, Seal, check_unsealed, read_seal, seal_text
 
 # Journal events that a continued run makes again when they stand at the checkpoint's own step.
 _MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
@@ -128,7 +128,12 @@ class RunStore:
         path = f"{self.path}/manifest.json"
         with reported(path, "read"):
             content = read_bytes(path)
-        return None if content is None else manifests.manifest(content, path, keys)
+        if content is None:
+            return None
+        found = manifests.manifest(content, path, keys)
+        if not self.name.endswith(found.get("id", "")[:8]):
+            raise Damaged(path, "it is of another run")  # whose state must not be continued
+        return found
 
     def known_manifest(self) -> dict[str, Any]:
         """The same, {} where there is none or it is damaged. Raises StoreError for a newer one."""
@@ -160,8 +165,7 @@ class RunStore:
 
     def checkpoint(self) -> bytes | None:
         """The last checkpoint that is what was written, or None. See ``good_checkpoint``."""
-        content, _ = self.good_checkpoint()
-        return content
+        return self.good_checkpoint()[0]
 
     def good_checkpoint(self) -> tuple[bytes | None, list[str]]:
         """The newest state that the run can continue from, and what was wrong with newer ones.
@@ -172,20 +176,18 @@ class RunStore:
         """
         faults: list[str] = []
         with reported(self.path, "read"):
-            contents = [(name, read_bytes(self.path / name)) for name in (CHECKPOINT, BEFORE)]
             try:
                 manifest = self.read_manifest() or {}
             except Damaged as damage:
                 return None, [_first_line(damage)]
-            for name, content in contents:
-                if content is None:
-                    continue
+            for name in (CHECKPOINT, BEFORE):
                 try:
-                    self._check_checkpoint(name, content, manifest)
+                    content = read_bytes(self.path / name)
+                    if content is not None:
+                        self._check_checkpoint(name, content, manifest)
+                        return content, faults
                 except Damaged as damage:
                     faults.append(_first_line(damage))
-                    continue
-                return content, faults
         return None, faults
 
     def _check_checkpoint(self, name: str, content: bytes, manifest: Mapping[str, Any]) -> None:
@@ -310,10 +312,12 @@ class RunStore:
         """Put a checkpoint in front of the one there is. Raises StoreError.
 
         The journals that it rests on are on the disk before it, and so is what it must be: of
-        whatever a crash leaves, the manifest tells which is good.
+        whatever a crash leaves, the manifest tells which is good. The one after the last update
+        comes to the disk when the run is closed, a moment later.
         """
+        durable = step != self.manifest.get("steps")
         with reported(self.path, "write"):
-            for journal in self._journals.values():
+            for journal in self._journals.values() if durable else ():
                 journal.sync()
         entry = {
             "step": step,
@@ -321,12 +325,13 @@ class RunStore:
             "journals": {kind: journal.mark() for kind, journal in self._journals.items()},
         }
         last = self.manifest.get("checkpoints", [])[:1]
-        self.update(checkpoint_step=step, checkpoints=[entry, *last])
+        self.manifest.update(checkpoint_step=step, checkpoints=[entry, *last])
+        self._write_manifest(name=False)  # it comes to the disk with the checkpoint's
         path = self.path / CHECKPOINT
         with reported(path, "write"):
             if path.exists():
                 rename(path, self.path / BEFORE)
-        write_atomically(path, state)
+        write_atomically(path, state, durable=durable)
 
     def update(self, **fields: Any) -> None:
         """Change fields of the manifest. Raises StoreError."""
@@ -346,7 +351,8 @@ class RunStore:
         with reported(self.path, "write"):
             for name in (BEFORE, BAD):
                 (self.path / name).unlink(missing_ok=True)
-            sync(self.path / "config.yaml")
+            for path in filter(Path.exists, (self.path / "config.yaml", self.path / CHECKPOINT)):
+                sync(path)
             text = seal_text(self.path)
         seal = manifests.from_json(text)["files"]
         for kind, mark in marks.items():
@@ -363,18 +369,12 @@ class RunStore:
                 journal.close()
         self._journals.clear()
 
-    def _write_manifest(self, *, durable: bool = True) -> None:
+    def _write_manifest(self, *, durable: bool = True, name: bool = True) -> None:
         text = to_json(self.manifest, indent=1) + "\n"
-        write_atomically(self.path / "manifest.json", text, durable=durable)
+        write_atomically(self.path / "manifest.json", text, durable=durable, name=name)
 
 
 _NOTHING = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
-
-
-def check_unsealed(metrics: list[dict[str, Any]], path: str) -> None:
-    """Raise Damaged where these cannot be all the events of a run that ended without a seal."""
-    if fault := journals.fault_of_an_ended_run(metrics):
-        raise Damaged(path, fault)
 
 
 def _is_archive(content: bytes) -> bool:

@@ -20,6 +20,7 @@ from pydantic_core import core_schema as s
 
 from normbench.constants import SCHEMA
 from normbench.store.files import Damaged, check_sum, read_bytes, to_json, with_sum
+from normbench.store.journal import fault_of_an_ended_run
 
 DONE = "DONE"
 SEALED = ("config.yaml", "manifest.json", "metrics.jsonl", "probes.jsonl", "checkpoint.pt")
@@ -117,6 +118,12 @@ def seal_text(folder: Path) -> bytes:
             ends = list(dict.fromkeys([*lines[:1], *lines[-1:]]))
             files[name] |= {"lines": len(lines), "ends": _sum_of(ends)}
     return with_sum(to_json({"schema": SCHEMA, "run": folder.name, "files": files}))
+
+
+def check_unsealed(metrics: list[dict[str, Any]], path: str) -> None:
+    """Raise Damaged where these cannot be all the events of a run that ended without a seal."""
+    if fault := fault_of_an_ended_run(metrics):
+        raise Damaged(path, fault)
 
 
 def read_seal(folder: Path | str) -> Seal | None:

@@ -108,6 +108,20 @@ def test_an_argument_that_the_constructor_has_not_is_told(plan):
     assert "unexpected keyword argument 'width'" in told.message
 
 
+class Aside(Plain):
+    """A second head in training alone, which wants larger images."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(F.avg_pool2d(x, 16) if self.training else x)
+
+
+def test_what_fails_in_training_alone_is_told_before_anything_is_trained(plan):
+    told = problem(plan(Aside))
+    assert "the network fails in training on images of 1x8x8: RuntimeError" in told.message
+    assert "data.resize: 64" in told.hint
+    assert "F.avg_pool2d" in told.hint
+
+
 class Channels(Plain):
     def forward(self, x: Tensor) -> Any:
         return super().forward(self.norm(x))

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from scripted import finishes, play, probed, reseal, unseal
+from scripted import finishes, play, probed, reseal, stops, unseal
 from tiny import experiment, journals
 
 import normbench
@@ -113,6 +113,28 @@ def test_a_file_that_is_not_as_it_was_written_is_damage(run, name, change):
         assert not run.done
         with pytest.raises(NormbenchError, match="damaged"):
             read_record(ExperimentStore(run.path.parent.parent, "tiny"), run.name)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_the_disk_does_not_give_back_is_damage_of_its_run_alone(run, name):
+    (run.path / name).unlink()
+    (run.path / name).mkdir()  # read, it is an error of the system, as a bad block is
+    state, reason = read(run)
+    assert state == "damaged"
+    assert f"{name} is damaged (is a directory)" in reason
+    assert run.fault() is not None
+
+
+def test_the_state_of_another_run_is_not_continued(tmp_path, digits):
+    play(tmp_path, experiment("norms=[none]"), digits, lambda _: stops(4))
+    store = ExperimentStore(tmp_path, "tiny")
+    first, second = store.folders()
+    shutil.rmtree(store.path / first)
+    shutil.copytree(store.path / second, store.path / first)
+    state, (fault,) = store.run(first).good_checkpoint()
+    assert state is None
+    assert "of another run" in fault
+    assert store.run(second).good_checkpoint() == (b"weights", [])
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "checkpoint.pt", "probes.jsonl"])

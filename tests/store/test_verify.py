@@ -75,8 +75,9 @@ def test_a_damaged_record_is_written_anew_from_its_copy(store):
 
 def test_a_run_in_two_folders_is_told(store):
     first = store.folders()[0]
-    shutil.copytree(store.path / first, store.path / "copy-s0-00000000")
-    reseal(store.path / "copy-s0-00000000")
+    copy = f"copy-s0-{first.rpartition('-')[2]}"
+    shutil.copytree(store.path / first, store.path / copy)
+    reseal(store.path / copy)
     (fault,) = verify(store)
     assert "one run stands in 2 folders" in fault.text
 
