@@ -1,8 +1,8 @@
 """Singh & Shrivastava: much of batch norm's loss at small batches is evaluation alone.
 
-The rule, fixed before the run: at 2 images a batch, what statistics of the whole training set give
-back at evaluation (validation accuracy with them less that with running statistics) is more than a
-quarter of what batch norm lost from 32 images a batch, where it lost at all.
+The rule, fixed before the run: in an MLP at 2 images a batch, what statistics of the whole training
+set give back at evaluation (validation accuracy with them less that with running statistics) is
+more than a quarter of what batch norm lost from 32 images a batch, where it lost at all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LITERATURE.register("evaluation-alone")(
         "evaluation, by its running statistics, and not in training.",
         "Singh & Shrivastava 2019, arXiv:1904.06031; Wu & Johnson 2021, arXiv:2105.07576",
         "corrected statistics at evaluation bring back most of the accuracy at 2 images a batch",
-        ["small-batches"],
+        ["small-batches-mlp"],
         [
             Ask(
                 "a quarter of the loss",
@@ -44,8 +44,8 @@ LITERATURE.register("evaluation-alone")(
                 0.005,
             )
         ],
-        amended="the setting is a second one: in a first, two passes over the digits, batch norm "
-        "led at 2 images, so there was no loss to share; there being one became a condition; "
-        "setting and rule stood before these runs",
+        amended="the setting is another one: in a first, two passes of a CNN over the digits, "
+        "batch norm led at 2 images, so there was no loss to share; there being one became a "
+        "condition, and an MLP took the CNN's place before its runs",
     )
 )
