@@ -325,18 +325,18 @@ class RunStore:
             "journals": {kind: journal.mark() for kind, journal in self._journals.items()},
         }
         last = self.manifest.get("checkpoints", [])[:1]
-        self.manifest.update(checkpoint_step=step, checkpoints=[entry, *last])
-        self._write_manifest(name=False)  # it comes to the disk with the checkpoint's
+        # Its name comes to the disk with the checkpoint's.
+        self.update(name=False, checkpoint_step=step, checkpoints=[entry, *last])
         path = self.path / CHECKPOINT
         with reported(path, "write"):
             if path.exists():
                 rename(path, self.path / BEFORE)
         write_atomically(path, state, durable=durable)
 
-    def update(self, **fields: Any) -> None:
-        """Change fields of the manifest. Raises StoreError."""
+    def update(self, *, name: bool = True, **fields: Any) -> None:
+        """Change fields of the manifest; name as for ``replacing``. Raises StoreError."""
         self.manifest.update(fields)
-        self._write_manifest()
+        self._write_manifest(name=name)
 
     def close(self, state: str, *, done: bool, **fields: Any) -> None:
         """Write the final state, and the seal last of all if the run has ended. Raises StoreError.
