@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from normbench.norms import NormPolicy, NormSlot, make_method, make_norm
 from normbench.seeding import stream
+from normbench.vision import torchvision
 
 FLAT, IMAGE = NormSlot.of(8), NormSlot.of(8, 3, 4)
 POLICY = NormPolicy(eps=1e-3)
@@ -205,7 +206,8 @@ def test_what_torch_has_is_what_it_is_here(kind, options, theirs):
 
 
 def timm():
-    return pytest.importorskip("timm.layers", reason="timm is not here", exc_type=Exception)
+    torchvision()  # which timm imports
+    return pytest.importorskip("timm.layers", reason="timm is not here")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from normbench.norms.scaled_weight_standardization import ScaledStandardized, ac
 from normbench.seeding import stream
 from normbench.training import events
 from normbench.training.run import Run
+from normbench.vision import torchvision
 
 WEIGHTS = (
     "weight_norm",
@@ -80,14 +81,19 @@ def test_weight_and_spectral_norm_are_those_of_torch(layer):
 
 
 def test_standardized_weights_are_those_of_timm():
-    timm = pytest.importorskip("timm.layers", reason="timm is not here", exc_type=Exception)
+    torchvision()  # which timm imports
+    timm = pytest.importorskip("timm.layers", reason="timm is not here")
     theirs = timm.StdConv2d(3, 4, 3, eps=1e-6)
     x = torch.from_numpy(stream(0, "x").standard_normal((2, 3, 5, 5), dtype=np.float32))
     w = make_method("weight_standardization").weight(theirs)(theirs.weight)
-    torch.testing.assert_close(theirs(x), nn.functional.conv2d(x, w, theirs.bias))
+    torch.testing.assert_close(
+        theirs(x), nn.functional.conv2d(x, w, theirs.bias, padding=theirs.padding)
+    )
     scaled = timm.ScaledStdConv2d(3, 4, 3, gamma=activation_gain(nn.ReLU()), eps=1e-12)
     own = ScaledStandardized(4, activation_gain(nn.ReLU()))
-    torch.testing.assert_close(scaled(x), nn.functional.conv2d(x, own(scaled.weight), scaled.bias))
+    torch.testing.assert_close(
+        scaled(x), nn.functional.conv2d(x, own(scaled.weight), scaled.bias, padding=scaled.padding)
+    )
 
 
 @pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
