@@ -47,6 +47,10 @@ from normbench.config.training import (
 )
 from normbench.errors import ConfigError, Problem, suggest
 
+DEVICES = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10))}
+DEVICES |= {f"lpt{n}" for n in range(10)}
+"""What Windows takes for a device in every folder, whatever comes after a dot."""
+
 
 def _name(name: str) -> str:
     fine = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
@@ -55,6 +59,8 @@ def _name(name: str) -> str:
             f"{name!r} cannot name a folder of results",
             "up to 64 letters, digits and . _ - (not first: . -)",
         )
+    if name.split(".")[0].lower() in DEVICES:
+        raise config_error(f"{name!r} is a device on Windows and no folder", "another name")
     return name
 
 

@@ -1,5 +1,6 @@
 """Files, overrides and the bundled configs; every mistake with its place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ def mistakes(text: str, *overrides: str, sweeps: tuple[str, ...] = ()) -> list[s
 BAD = [
     ("trial", "../x", "1:7  name: '../x' cannot name a folder of results\n"
      "    up to 64 letters, digits and . _ - (not first: . -)"),
+    ("trial", "NUL", "1:7  name: 'NUL' is a device on Windows and no folder\n    another name"),
+    ("trial", "com1.x", "1:7  name: 'com1.x' is a device on Windows and no folder\n"
+     "    another name"),
     ("trial", "5", "1:7  name: must be a string, got 5"),
     ("kind: mlp", "kind: mlpp", "2:15  model.kind: unknown model 'mlpp'\n"
      f"    {MODEL_HINT['mlpp']}"),
@@ -332,3 +336,14 @@ def test_an_unknown_config_is_told_with_the_nearest(name: str) -> None:
         f"{name}  no such config\n    give a path, or the name of a bundled one; "
         "did you mean 'mnist-mlp'?"
     )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="needs /dev/fd")
+def test_a_config_is_read_from_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"data: digits\nnorms: [batch, layer]\n")
+    os.close(writing)
+    try:
+        assert [norm.kind for norm in load(Path(f"/dev/fd/{reading}")).norms] == ["batch", "layer"]
+    finally:
+        os.close(reading)
