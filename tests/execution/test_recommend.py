@@ -140,7 +140,7 @@ def alike(config: dict[str, Any]) -> float:
 
 @pytest.mark.slow
 def test_a_larger_budget_goes_on_with_the_same_design(tmp_path, digits):
-    few, some, wanted = recommend(tmp_path, digits, "150 runs", of_=alike)
+    few, some, wanted = recommend(tmp_path, digits, "180 runs", of_=alike)
     assert few.open[0].startswith("The budget does not reach the next look, which takes ")
     more, rest, again = recommend(tmp_path, digits, "1000 runs", of_=alike)
     assert again == wanted
