@@ -50,6 +50,12 @@ class PlannedRun:
         values = {**self.sweep_point, **(self.tuned or {})}
         return run_name(self.norm, values, self.seed, self.identity)
 
+    @property
+    def stored_identity(self) -> str:
+        """The identity that ends the folder's name: that of an earlier version in its folder."""
+        earlier = self.config.earlier_identity()
+        return earlier if self.folder.endswith(earlier[:8]) else self.identity
+
     def record(self) -> dict[str, Any]:
         """What the store keeps of the plan."""
         return {

@@ -257,7 +257,7 @@ class _Writer:
         self.diverged_at = None
         config = self.run.config
         manifest = {
-            "id": self.run.identity,
+            "id": self.run.stored_identity,
             "context": config.context(),
             "norm": self.run.norm,
             "method": config.method_sha256(),

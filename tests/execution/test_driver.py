@@ -111,6 +111,20 @@ def test_a_run_planned_in_two_roles_is_trained_once(tmp_path, digits):
     assert (len(executor.tasks), outcome.finished) == (1, 1)
 
 
+def test_a_run_in_the_folder_of_an_earlier_version_goes_on_and_is_read_again(tmp_path, digits):
+    (run,) = expand(experiment("norms=[none]", "seeds=1", "training.eval_batch_size=77"))
+    earlier = run.folder.rpartition("-")[0] + f"-{run.config.earlier_identity()[:8]}"
+    assert earlier != run.folder
+    kept = dataclasses.replace(run, stored=earlier)
+    store = ExperimentStore(tmp_path, "tiny")
+    for script in (stops(4), finishes(CURVE)):
+        executor = ScriptedExecutor(lambda _, script=script: script)
+        outcome = execute([kept], store, digits, executor)
+    assert executor.tasks[0].resume == b"weights"
+    assert outcome.finished == 1
+    assert store.run(earlier).read_manifest()["state"] == "finished"
+
+
 def test_results_of_other_data_are_refused_before_anything_is_trained(tmp_path, digits):
     drive(tmp_path, digits, lambda _: finishes(CURVE), "seeds=1")
     changed = dataclasses.replace(digits, fingerprint="0" * 64)
