@@ -118,8 +118,10 @@ def read_bytes(path: Path | str) -> bytes | None:
         return None
 
 
-_UNREADABLE = {
-    getattr(errno, name, None) for name in ("EIO", "EISDIR", "ELOOP", "EUCLEAN", "EBADMSG")
+_UNREADABLE = {  # as far as this system has them
+    getattr(errno, name)
+    for name in ("EIO", "EISDIR", "ELOOP", "EUCLEAN", "EBADMSG")
+    if hasattr(errno, name)
 }
 
 
