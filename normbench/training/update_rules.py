@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +17,34 @@ LEAST = 1e-7
 """Length of a matrix below which it counts as so long."""
 
 
-class Lion(torch.optim.Optimizer):
+class UpdateRule(torch.optim.Optimizer):
+    """An optimizer that keeps one momentum a parameter, of its shape, from zero.
+
+    kept: its name in the state.
+    """
+
+    kept: ClassVar[str] = "momentum"
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient, after decoupled weight decay."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state[self.kept] = torch.zeros_like(parameter)
+                update = self.update(parameter.grad, state[self.kept], group)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"])
+
+    def update(self, gradient: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> Tensor:
+        """What is taken off at rate 1; changes the momentum in place."""
+        raise NotImplementedError
+
+
+class Lion(UpdateRule):
     """The sign of a mixture of momentum and gradient, with decoupled weight decay.
 
         update = sign(beta1 m + (1 - beta1) g)
@@ -31,57 +58,35 @@ class Lion(torch.optim.Optimizer):
     def __init__(self, params: Any, lr: float, betas: tuple[float, float]):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": 0.0})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
-        for group in self.param_groups:
-            lr, (beta1, beta2) = group["lr"], group["betas"]
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"]
-                update = momentum.lerp(gradient, 1 - beta1).sign_()
-                parameter.mul_(1 - lr * group["weight_decay"])
-                parameter.add_(update, alpha=-lr)
-                momentum.lerp_(gradient, 1 - beta2)
+    def update(self, gradient: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> Tensor:
+        beta1, beta2 = group["betas"]
+        update = momentum.lerp(gradient, 1 - beta1).sign_()
+        momentum.lerp_(gradient, 1 - beta2)
+        return update
 
 
-class StackedMuon(torch.optim.Optimizer):
+class StackedMuon(UpdateRule):
     """``torch.optim.Muon`` of the same matrix of several runs at once, [K, out, in].
 
     Every matrix is orthogonalized by itself, as there in bfloat16. match: whether updates have the
     size of AdamW's, Liu et al. 2025, arXiv:2502.16982; else that of Jordan et al. 2024.
     """
 
+    kept = "momentum_buffer"  # as there: a run may leave its stack and go on alone
+
     def __init__(self, params: Any, lr: float, momentum: float, nesterov: bool, match: bool):
         own = {"momentum": momentum, "nesterov": nesterov, "match": match}
         super().__init__(params, {"lr": lr, "weight_decay": 0.0, **own})
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
-        for group in self.param_groups:
-            lr, share = group["lr"], group["momentum"]
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
-                momentum = state["momentum_buffer"].lerp_(gradient, 1 - share)
-                update = gradient.lerp(momentum, share) if group["nesterov"] else momentum
-                _, rows, columns = parameter.shape
-                if group["match"]:
-                    size = 0.2 * math.sqrt(max(rows, columns))
-                else:
-                    size = math.sqrt(max(1, rows / columns))
-                parameter.mul_(1 - lr * group["weight_decay"])
-                parameter.add_(orthogonalized(update), alpha=-lr * size)
+    def update(self, gradient: Tensor, momentum: Tensor, group: Mapping[str, Any]) -> Tensor:
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        mixed = gradient.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+        _, rows, columns = gradient.shape
+        if group["match"]:
+            size = 0.2 * math.sqrt(max(rows, columns))
+        else:
+            size = math.sqrt(max(1, rows / columns))
+        return orthogonalized(mixed).to(gradient.dtype) * size
 
 
 def orthogonalized(stack: Tensor) -> Tensor:
