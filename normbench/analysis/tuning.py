@@ -48,48 +48,29 @@ def sensitivity(
     """
     needed = ["norm", "tuned", "state", "val_accuracy", "auc", "steps_to_target", "num_classes"]
     require(outcome, needed, "outcomes")
-    sweep_point, points = sweep_points(outcome, keys)
-    norm_code = norm_codes(outcome, norms)
-    kept = (norm_code >= 0) & outcome["val_accuracy"].notna().to_numpy()
-    rows, sweep_point, norm_code = outcome[kept], sweep_point[kept], norm_code[kept]
-    # Bins in place of a group-by: a race asks for a table of a few rows before every round.
-    codes, grid = pd.factorize(rows["tuned"], sort=True)
-    cell = (sweep_point * len(norms) + norm_code) * len(grid) + codes
-    _, first, cell, runs = np.unique(
-        cell, return_index=True, return_inverse=True, return_counts=True
+    code, points = sweep_points(outcome, keys)
+    work = outcome.assign(
+        sweep_point=code,
+        norm_code=norm_codes(outcome, norms),
+        chance=1 / outcome["num_classes"],
+        diverged=outcome["state"] == "diverged",
     )
-
-    def mean(values: Any) -> Any:
-        values = np.asarray(values, dtype=float)
-        known = ~np.isnan(values)
-        counts = np.bincount(cell[known], minlength=len(runs))
-        return np.bincount(cell[known], values[known], len(runs)) / counts
-
-    accuracy = rows["val_accuracy"].to_numpy(dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a single run has no deviation
-        average = mean(accuracy)
-        deviation = np.sqrt(mean((accuracy - average[cell]) ** 2) * runs / (runs - 1))
-        area = mean(rows["auc"])
-    steps = rows["steps_to_target"].to_numpy(dtype=float)
-    ordered, start = steps[np.lexsort((steps, cell))], np.cumsum(runs) - runs
-    low, high = ordered[start + (runs - 1) // 2], ordered[start + runs // 2]
-    return pd.DataFrame(
-        {
-            "norm": np.array(list(norms), dtype=object)[norm_code[first]],
-            **{key: points[key].take(sweep_point[first]).to_numpy() for key in keys},
-            "tuned": rows["tuned"].iloc[first].to_numpy(),
-            "runs": runs,
-            "diverged": np.bincount(
-                cell[(rows["state"] == "diverged").to_numpy()], minlength=len(runs)
-            ),
-            "val_accuracy_mean": average,
-            "val_accuracy_std": deviation,
-            "auc_mean": area,
-            # Not by a mean where both are the same: that of two infinities is none.
-            "steps_to_target": np.where(low == high, low, (low + high) / 2),
-            "trains": trains(average, 1 / rows["num_classes"].to_numpy()[first], target),
-        }
-    )
+    work = work[(work["norm_code"] >= 0) & work["val_accuracy"].notna()]
+    by = work.groupby(["sweep_point", "norm_code", "tuned"], sort=True)
+    table = by.agg(
+        runs=("val_accuracy", "size"),
+        diverged=("diverged", "sum"),
+        val_accuracy_mean=("val_accuracy", "mean"),
+        val_accuracy_std=("val_accuracy", "std"),
+        auc_mean=("auc", "mean"),
+        steps_to_target=("steps_to_target", "median"),
+        chance=("chance", "first"),
+    ).reset_index()
+    table["trains"] = trains(table["val_accuracy_mean"], table["chance"], target)
+    table.insert(0, "norm", np.array(list(norms), dtype=object)[table["norm_code"]])
+    for key in reversed(list(keys)):
+        table.insert(1, key, points[key].take(table["sweep_point"].to_numpy()).to_numpy())
+    return table.drop(columns=["sweep_point", "norm_code", "chance"])
 
 
 def best_first(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -155,16 +136,9 @@ def against_shared(
         own = part[part[metric].notna() & part[f"{metric}_shared"].notna()]
         gain = np.nan
         if len(own) and METRICS[metric].ranked:
-            ours, theirs = _median(own[metric]), _median(own[f"{metric}_shared"])
+            ours, theirs = (float(own[key].median()) for key in (metric, f"{metric}_shared"))
             gain = 0.0 if ours == theirs else theirs - ours  # both may be infinite
         elif len(own):
             gain = float((own[metric] - own[f"{metric}_shared"]).mean())
         rows.append([*group, len(own), gain, bool(gain < 0)])
     return pd.DataFrame(rows, columns=[*names, "pairs", "gain", "worse"])
-
-
-def _median(steps: pd.Series) -> float:
-    """The median where values may be infinite, whose mean would be NaN."""
-    ordered = np.sort(steps.to_numpy(dtype=float))
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    return float(low if low == high else (low + high) / 2)
