@@ -6,12 +6,13 @@ import errno
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from normbench.atomic import replace_with
 from normbench.errors import StoreError
@@ -112,7 +113,7 @@ def check_sum(content: bytes, path: Path | str) -> None:
 def read_bytes(path: Path | str) -> bytes | None:
     """The content of a file, None if there is none. Raises Damaged, OSError."""
     try:
-        with unreadable_is_damaged(path), open(path, "rb") as file:
+        with reading(path) as file:
             return file.read()
     except FileNotFoundError:
         return None
@@ -126,11 +127,18 @@ _UNREADABLE = {  # as far as this system has them
 
 
 @contextmanager
-def unreadable_is_damaged(path: Path | str) -> Iterator[None]:
-    """Raise Damaged where the disk does not give a file back; it concerns that file alone."""
+def reading(path: Path | str) -> Iterator[BinaryIO]:
+    """The open file; a pipe that stands in its place is empty. Raises FileNotFoundError, Damaged
+    where the disk does not give the file back, which concerns it alone, and else OSError."""
     try:
-        yield
+        with open(path, "rb", opener=_at_once) as file:
+            yield file
     except OSError as error:
         if error.errno not in _UNREADABLE:
             raise
         raise Damaged(path, (error.strerror or "unreadable").lower()) from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for somebody to write into a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -20,7 +20,7 @@ from normbench.errors import StoreError
 from normbench.store import journal
 from normbench.store import manifest as manifests
 from normbench.store.experiment import PLAN, ExperimentStore
-from normbench.store.files import Damaged, read_bytes, reported, unreadable_is_damaged
+from normbench.store.files import Damaged, read_bytes, reading, reported
 from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 from normbench.store.seal import Seal, check_unsealed
 
@@ -338,7 +338,7 @@ def _ends(run: RunStore, seal: Seal | None) -> list[dict[str, Any]]:
 def _end_lines(path: str) -> list[bytes]:
     """The first and the last whole line of a journal."""
     try:
-        with unreadable_is_damaged(path), open(path, "rb") as lines:
+        with reading(path) as lines:
             first = lines.readline()
             if not first.endswith(b"\n"):
                 return []

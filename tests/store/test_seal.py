@@ -4,6 +4,7 @@ named, and trained again."""
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -122,6 +123,15 @@ def test_a_file_that_the_disk_does_not_give_back_is_damage_of_its_run_alone(run,
     state, reason = read(run)
     assert state == "damaged"
     assert f"{name} is damaged (is a directory)" in reason
+    assert run.fault() is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that have a name")
+@pytest.mark.parametrize("name", FILES)
+def test_nobody_waits_for_a_pipe_in_the_place_of_a_file(run, name):
+    (run.path / name).unlink()
+    os.mkfifo(run.path / name)
+    assert read(run)[0] == "damaged"
     assert run.fault() is not None
 
 
