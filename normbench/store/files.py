@@ -126,19 +126,24 @@ _UNREADABLE = {  # as far as this system has them
 }
 
 
+# Without waiting for somebody to write into a pipe that has a file's name.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
 @contextmanager
 def reading(path: Path | str) -> Iterator[BinaryIO]:
     """The open file; a pipe that stands in its place is empty. Raises FileNotFoundError, Damaged
     where the disk does not give the file back, which concerns it alone, and else OSError."""
     try:
-        with open(path, "rb", opener=_at_once) as file:
+        handle = os.open(path, _READ)
+        try:
+            file = open(handle, "rb")
+        except OSError:  # a folder
+            os.close(handle)
+            raise
+        with file:
             yield file
     except OSError as error:
         if error.errno not in _UNREADABLE:
             raise
         raise Damaged(path, (error.strerror or "unreadable").lower()) from error
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Open without waiting for somebody to write into a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
