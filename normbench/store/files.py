@@ -137,7 +137,7 @@ def reading(path: Path | str) -> Iterator[BinaryIO]:
     try:
         handle = os.open(path, _READ)
         try:
-            file = open(handle, "rb")
+            file = open(handle, "rb")  # noqa: SIM115 - the handle is this function's own
         except OSError:  # a folder
             os.close(handle)
             raise
