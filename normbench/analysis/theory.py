@@ -168,6 +168,8 @@ def energy_slope(phi: Function, dphi: Function) -> float:
 def _growth_at_fixed_point(phi: Function, dphi: Function, gain: float, bias: float) -> float:
     z, weight = gaussian()
     q = 1.0
+    if np.array_equal(dphi(z), dphi(2 * z)):  # homogeneous: the same at every variance
+        return gain * float(weight @ dphi(z) ** 2)
     for _ in range(10_000):
         new = gain * float(weight @ phi(np.sqrt(q) * z) ** 2) + bias
         # A map without a fixed point but 0 or infinity has a limit there, which the value at the
