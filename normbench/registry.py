@@ -34,20 +34,19 @@ class Registry(Generic[T]):
 
     ``kind`` is the word used in messages ("norm"); ``package`` is imported lazily, and so is what
     other packages offer as entry points of ``group``, which is named after the package unless
-    given. A component may also be named by reference, ``file.py:Name``; adapt: makes a component of
-    what a reference or an entry point leads to, given its reference, or raises TypeError with a
-    sentence. An entry point that cannot be loaded is told to who asks for it, and to nobody else.
+    given. A component may also be named by reference, ``file.py:Name``. What a reference or an
+    entry point leads to is a component as it stands, unless an ``adapter`` says how to make one of
+    it. An entry point that cannot be loaded is told to who asks for it, and to nobody else.
     """
 
     def __init__(
         self,
         kind: str,
         package: str,
-        adapt: Callable[[Any, str], T] = lambda item, _: item,
         group: str = "",
     ):
         self.kind = kind
-        self._adapt = adapt
+        self._adapt: Callable[[Any, str], T] = lambda item, _: item
         self._installed: dict[str, str | None] = {}
         self._broken: dict[str, components.NotLoaded] = {}
         self._referenced: dict[tuple[str, str | None], T] = {}
@@ -75,6 +74,15 @@ class Registry(Generic[T]):
             return item
 
         return add
+
+    def adapter(self, adapt: Callable[[Any, str], T]) -> Callable[[Any, str], T]:
+        """Decorator: how a component is made of what a reference leads to, and the reference.
+
+        The function raises TypeError with a sentence where none can be made. It stands in a module
+        of the package, or of one that the package imports.
+        """
+        self._adapt = adapt
+        return adapt
 
     def guests(self) -> list[tuple[str, tuple[str, ...], T]]:
         """Name, aliases and component of everything that no file of the package registered."""
@@ -125,6 +133,7 @@ class Registry(Generic[T]):
 
     def _load(self, reference: str) -> T:
         """The component behind a reference, the same object as long as its file is the same."""
+        self._discover()
         component = components.load(reference)
         key = (reference, component.sha256)
         if key not in self._referenced:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,12 @@ def part(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def _is_file(name: str) -> bool:
+    """Whether a dotted name of ours is a module, rather than something in one."""
+    path = PACKAGE.parent / name.replace(".", os.sep)
+    return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
+
+
 @cache
 def imported(path: Path) -> set[str]:
     """Full names of the modules a file imports, wherever in it, for types or not."""
@@ -92,9 +99,10 @@ def imported(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import hides its direction"
-            found.add(node.module or "")
-            if node.module == "normbench":
-                found |= {f"normbench.{alias.name}" for alias in node.names}
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                is_file = name.startswith("normbench.") and _is_file(name)
+                found.add(name if is_file else str(node.module))
     return found
 
 
@@ -107,19 +115,33 @@ def relative(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
+def module_name(path: Path) -> str:
+    dotted = relative(path).removesuffix(".py").replace(os.sep, ".")
+    return f"normbench.{dotted}".removesuffix(".__init__")
+
+
 def test_every_part_has_a_place_in_the_order():
     parts = {part(path) for path in FILES} - {"__init__"}
     assert parts <= ALLOWED.keys(), "say in this test what the new part may import"
 
 
+def in_order(needs: dict[str, set[str]]) -> list[str]:
+    """The names, each behind what it needs. Fails where some are in a circle."""
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        pytest.fail(f"in a circle: {error.args[1]}")
+
+
 def test_the_order_has_no_circles():
-    done: set[str] = set()
-    left = dict(ALLOWED)
-    while left:
-        free = {name for name, needs in left.items() if needs <= done}
-        assert free, f"in a circle: {sorted(left)}"
-        done |= free
-        left = {name: needs for name, needs in left.items() if name not in free}
+    assert set(in_order(ALLOWED)) == ALLOWED.keys()
+
+
+def test_no_files_import_each_other():
+    """Nor in a circle of several; also within functions, and for types alone."""
+    files = {module_name(path): path for path in FILES}
+    needs = {name: imported(path) & files.keys() - {name} for name, path in files.items()}
+    assert len(in_order(needs)) == len(files)
 
 
 def test_imports_point_down():
@@ -152,12 +174,8 @@ def test_the_command_line_loads_neither_torch_nor_pandas_nor_numpy():
 
 
 def test_analysis_and_store_load_no_torch():
-    names = [f"normbench.{relative(p).removesuffix('.py').replace('/', '.')}" for p in FILES]
-    chosen = [
-        name.removesuffix(".__init__")
-        for name in names
-        if name.split(".")[1] in ("analysis", "store", "charts", "exporters", "results")
-    ]
+    rooms = ("analysis", "store", "charts", "exporters", "results")
+    chosen = [module_name(path) for path in FILES if part(path) in rooms]
     assert len(chosen) > 10
     found = loaded_by(*chosen)
     assert "pandas" in found

@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from normbench.config import FixedTarget, SgdConfig
 from normbench.config.checks import norm_problem
@@ -18,7 +18,6 @@ from normbench.errors import ConfigError
 from normbench.models import MODELS
 
 if TYPE_CHECKING:
-    from normbench.claims.context import Context
     from normbench.config import ExperimentConfig
 
 CORE = ("none", "batch", "layer", "rms")
@@ -46,6 +45,33 @@ ONLY_THE_FIRST = 1_000_000
 """Probes so many steps apart: only step 0 is looked into."""
 
 Load = Callable[[Sequence[str]], "ExperimentConfig"]
+
+
+class Ground(Protocol):
+    """What a study is made from: the user's config, and what all studies share of it.
+
+    original: the config as the user gave it; settings: the overrides that every study begins with;
+    quick: whether they make it small.
+    """
+
+    original: ExperimentConfig
+    settings: list[str]
+    quick: bool
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The setting that every study starts from."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """The reporting seeds."""
+
+    @property
+    def examples(self) -> int:
+        """Images in the training split."""
+
+    def override(self, texts: Sequence[str]) -> ExperimentConfig:
+        """The config with these overrides. Raises ConfigError."""
 
 
 @dataclass(frozen=True)
@@ -172,62 +198,62 @@ def inits(config: ExperimentConfig) -> list[str]:
     return [] if own is None else [own, *(name for name in INITS if name != own)]
 
 
-def base(context: Context) -> list[str]:
+def base(ground: Ground) -> list[str]:
     """The config's own setting under every initialization, at the shared and own best rates."""
-    config = context.config
-    overrides = _only(config, CORE, "none") if context.quick else []
-    overrides.append(_tune(context, RATES, max(TUNE_SEEDS, len(context.seeds))))
+    config = ground.config
+    overrides = _only(config, CORE, "none") if ground.quick else []
+    overrides.append(_tune(ground, RATES, max(TUNE_SEEDS, len(ground.seeds))))
     if known := inits(config):
         overrides.append(f"sweep={{model.init: {_flow(known)}}}")
     return overrides
 
 
-def depth(context: Context) -> list[str] | None:
+def depth(ground: Ground) -> list[str] | None:
     """Two and four times as deep, as far as the model allows; None where it has no depth."""
-    config = context.config
+    config = ground.config
     own = getattr(config.model, "depth", None)
     if own is None:
         return None
     depths = []
     for factor in DEEPER:
         try:
-            context.override([*context.settings, f"model.depth={own * factor}"])
+            ground.override([*ground.settings, f"model.depth={own * factor}"])
         except ConfigError:
             continue
         depths.append(own * factor)
     if not depths:
         return None
     sweep: dict[str, Any] = {"model.depth": depths}
-    if not context.quick and (known := inits(config)):  # in small at the config's own alone
+    if not ground.quick and (known := inits(config)):  # in small at the config's own alone
         sweep["model.init"] = known
     return [
         *_only(config, ("batch", "layer"), "layer"),
-        _tune(context, DEEP_RATES, TUNE_SEEDS),
+        _tune(ground, DEEP_RATES, TUNE_SEEDS),
         f"sweep={_flow(sweep)}",
-        *_shorter(context, DEEP_STEPS),
+        *_shorter(ground, DEEP_STEPS),
     ]
 
 
-def _shorter(context: Context, steps: int) -> list[str]:
+def _shorter(ground: Ground, steps: int) -> list[str]:
     """In small, fewer steps than the base study."""
-    own = context.config.training.steps
-    return [f"training.steps={steps}"] if context.quick and own and own > steps else []
+    own = ground.config.training.steps
+    return [f"training.steps={steps}"] if ground.quick and own and own > steps else []
 
 
-def batch_size(context: Context) -> list[str] | None:
+def batch_size(ground: Ground) -> list[str] | None:
     """Every power of two below the config's batch size; all runs see equally many images.
 
     None where there is no smaller batch that batch norm could take.
     """
-    config, sizes = context.config, _sizes(context)
+    config, sizes = ground.config, _sizes(ground)
     if not sizes:
         return None
     own, training = config.data.batch_size, config.training
     epochs = training.epochs
     if epochs is None:
         assert training.steps is not None
-        epochs = float(f"{training.steps * own / context.examples:.3g}")
-    if context.quick:
+        epochs = float(f"{training.steps * own / ground.examples:.3g}")
+    if ground.quick:
         epochs = min(epochs, QUICK_EPOCHS)
     overrides = [
         *_only(config, ("batch", "layer"), "layer"),
@@ -242,16 +268,16 @@ def batch_size(context: Context) -> list[str] | None:
     return overrides
 
 
-def batch_size_updates(context: Context) -> list[str] | None:
+def batch_size_updates(ground: Ground) -> list[str] | None:
     """The same sizes with as many updates as the config's own size has, at the config's rate."""
-    config, sizes = context.config, _sizes(context)
+    config, sizes = ground.config, _sizes(ground)
     if not sizes:
         return None
     training = config.training
     steps = training.steps
     if steps is None:
         assert training.epochs is not None
-        steps = max(1, round(training.epochs * (context.examples // config.data.batch_size)))
+        steps = max(1, round(training.epochs * (ground.examples // config.data.batch_size)))
     return [
         *_only(config, ("batch", "layer"), "layer"),
         *_exclusive("training.steps", steps, "training.epochs", training.epochs),
@@ -260,34 +286,34 @@ def batch_size_updates(context: Context) -> list[str] | None:
     ]
 
 
-def _sizes(context: Context) -> list[int]:
+def _sizes(ground: Ground) -> list[int]:
     """Powers of two below the config's batch size, and that size; empty without a smaller one."""
-    own = context.config.data.batch_size
+    own = ground.config.data.batch_size
     # In small the size 2 is left out where others remain: it takes as long as all of them.
-    first = 2 if context.quick and own > 4 else 1
+    first = 2 if ground.quick and own > 4 else 1
     sizes = [2**k for k in range(first, own.bit_length()) if 2**k < own]
     return [*sizes, own] if sizes else []
 
 
-def other_model(context: Context) -> list[str] | None:
+def other_model(ground: Ground) -> list[str] | None:
     """The same question to a small network of another kind; only in small, since nobody asked for
     it in full."""
-    if not context.quick:
+    if not ground.quick:
         return None
-    config = context.config
+    config = ground.config
     model = config.model
     other = QUICK_OTHER["mlp" if MODELS[model.kind].layout == "image" else "cnn"]
     shared = ("activation", "init", "bias", "placement")
     common = {key: getattr(model, key) for key in shared if hasattr(model, key)}
     return [
         *_only(config, ("batch", "layer", "rms"), "layer"),
-        _tune(context, OTHER_RATES, TUNE_SEEDS),
+        _tune(ground, OTHER_RATES, TUNE_SEEDS),
         f"model={_flow({**other, **common})}",
-        *_shorter(context, OTHER_STEPS),
+        *_shorter(ground, OTHER_STEPS),
     ]
 
 
-STUDIES: dict[str, Callable[[Context], list[str] | None]] = {
+STUDIES: dict[str, Callable[[Ground], list[str] | None]] = {
     "base": base,
     "depth": depth,
     "batch-size": batch_size,
@@ -297,14 +323,14 @@ STUDIES: dict[str, Callable[[Context], list[str] | None]] = {
 """The experiments by name, each as the overrides that make it; in the order they are trained."""
 
 
-def _tune(context: Context, rates: Sequence[float], seeds: int) -> str:
+def _tune(ground: Ground, rates: Sequence[float], seeds: int) -> str:
     """The grid of rates, as multiples of the config's own, or the config's own grid."""
-    original = context.original.tune
-    seeds = max(seeds, context.config.runtime.stack)  # a stack's empty places cost as much
-    if not context.quick and original is not None and original.key == "optimizer.lr":
+    original = ground.original.tune
+    seeds = max(seeds, ground.config.runtime.stack)  # a stack's empty places cost as much
+    if not ground.quick and original is not None and original.key == "optimizer.lr":
         grid = list(original.values)
     else:
-        lr = context.config.optimizer.lr
+        lr = ground.config.optimizer.lr
         grid = [float(f"{lr * factor:.3g}") for factor in rates]
     return f"tune={{optimizer.lr: {_flow(grid)}, seeds: {seeds}}}"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
 
@@ -14,13 +14,10 @@ from normbench.config.components import (
     NormConfig,
 )
 from normbench.config.errors import Path, config_error
-from normbench.config.training import MuonConfig
+from normbench.config.training import MuonConfig, OptimizerConfig, RuntimeConfig
 from normbench.errors import ConfigError, Problem
 from normbench.models.assemble import anatomy, layer_problem, problem_of, step_problem
 from normbench.models.network import NO_MATRIX
-
-if TYPE_CHECKING:
-    from normbench.config.experiment import ExperimentConfig
 
 
 def image_shape(data: DataConfig) -> tuple[int, int, int] | None:
@@ -78,28 +75,35 @@ def norm_fault(
     return layer_problem(known, method)
 
 
-def optimizer_problem(experiment: ExperimentConfig) -> tuple[Path, PydanticCustomError] | None:
+def optimizer_problem(
+    data: DataConfig, model: ModelConfig, optimizer: OptimizerConfig
+) -> tuple[Path, PydanticCustomError] | None:
     """The key of the optimizer that cannot train this network, and why."""
-    if not isinstance(experiment.optimizer, MuonConfig):
+    if not isinstance(optimizer, MuonConfig):
         return None
-    shape = image_shape(experiment.data)
-    if shape is None or model_problem(experiment.data, experiment.model):
+    shape = image_shape(data)
+    if shape is None or model_problem(data, model):
         return None
-    if anatomy(experiment.model.blueprint(), shape).matrices:
+    if anatomy(model.blueprint(), shape).matrices:
         return None
     return ("optimizer", "kind"), config_error(NO_MATRIX, "take  kind: adamw")
 
 
-def runtime_problems(experiment: ExperimentConfig) -> list[tuple[Path, PydanticCustomError]]:
+def runtime_problems(
+    data: DataConfig,
+    model: ModelConfig,
+    normalization: NormalizationConfig,
+    norms: Sequence[NormConfig],
+    runtime: RuntimeConfig,
+) -> list[tuple[Path, PydanticCustomError]]:
     """Keys of runtime with which this network cannot be trained under one of the norms, and why."""
-    data, model, runtime = experiment.data, experiment.model, experiment.runtime
     shape = image_shape(data)
     if shape is None or not (runtime.stack > 1 or runtime.compile) or model_problem(data, model):
         return []
     draws = anatomy(model.blueprint(), shape).draws
     wrong: dict[Path, PydanticCustomError] = {}
-    for norm in experiment.norms:
-        method = norm.method(experiment.normalization)
+    for norm in norms:
+        method = norm.method(normalization)
         problem = step_problem(draws, method, stacked=runtime.stack > 1, compiled=runtime.compile)
         if problem:
             key, reason = problem

@@ -332,9 +332,11 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _every_point(self) -> Self:
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
-        if impossible := runtime_problems(self):
+        if impossible := runtime_problems(
+            self.data, self.model, self.normalization, self.norms, self.runtime
+        ):
             raise config_errors(impossible)
-        if unfit := optimizer_problem(self):
+        if unfit := optimizer_problem(self.data, self.model, self.optimizer):
             raise config_errors([unfit])
         grid: dict[Path, tuple[Any, ...]] = {("sweep", k): v for k, v in self.sweep.items()}
         if self.tune:

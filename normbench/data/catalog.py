@@ -157,14 +157,8 @@ class Source(ABC):
         return {**kept, "path": ""} if cls.own else kept
 
 
-def _of_reference(target: Any, reference: str) -> type[Source]:
-    from normbench.data.sources.function import of_reference  # is built on this file
-
-    return of_reference(target, reference)
-
-
 DATASETS: Registry[type[Source]] = Registry(
-    "dataset", "normbench.data.sources", _of_reference, group="normbench.datasets"
+    "dataset", "normbench.data.sources", group="normbench.datasets"
 )
 
 

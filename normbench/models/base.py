@@ -73,13 +73,7 @@ class Architecture:
         return {}
 
 
-def _of_reference(target: Any, reference: str) -> type[Architecture]:
-    from normbench.models.foreign import of_reference  # is built on this file
-
-    return of_reference(target, reference)
-
-
-MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds", _of_reference)
+MODELS: Registry[type[Architecture]] = Registry("model", "normbench.models.kinds")
 
 
 def one_order(kind: str, settings: ModelSettings, instead: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from normbench.models.base import Architecture, ImageShape, ModelSettings
+from normbench.models.base import MODELS, Architecture, ImageShape, ModelSettings
 from normbench.models.trace import NoLogits
 
 
@@ -79,6 +79,7 @@ class _Logits:
             ) from None
 
 
+@MODELS.adapter
 def of_reference(target: Any, reference: str) -> type[Architecture]:
     """The architecture behind ``file.py:Name``: a class or function that makes a module.
 

@@ -178,6 +178,10 @@ class NormMethod:
         return None
 
 
+NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms")
+
+
+@NORMS.adapter
 def of_module(target: Any, reference: str) -> type[NormMethod]:
     """The method of ``file.py:Name``: a NormMethod, or the layer alone, a module over features.
 
@@ -208,9 +212,6 @@ def of_module(target: Any, reference: str) -> type[NormMethod]:
     made = dataclasses.make_dataclass("Options", options, frozen=True)
     own = {"Options": made, "norm": norm, "__doc__": target.__doc__, "layer_class": target}
     return type(target.__name__, (NormMethod,), own)
-
-
-NORMS: Registry[type[NormMethod]] = Registry("norm", "normbench.norms", of_module)
 
 
 class Norm(nn.Module):

@@ -233,6 +233,7 @@ class Function(Made):
         return {**kept, "path": short(path) if is_file_reference(path) else path}
 
 
+@DATASETS.adapter
 def of_reference(target: Any, reference: str) -> type[Source]:
     """The source behind an entry point: itself a ``Source``, or a function as ``Function`` takes.
 
