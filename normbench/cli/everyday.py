@@ -29,7 +29,12 @@ _DATA = _option(
     "A name of `normbench list datasets`; or your own: a folder, an npz file, file.py:function.",
     completion.datasets,
 )
-_MODEL = _option("--model", "MODEL", "A name of `normbench list models`.", completion.models)
+_MODEL = _option(
+    "--model",
+    "MODEL",
+    "A name of `normbench list models`, torchvision:NAME or timm:NAME.",
+    completion.models,
+)
 _NORMS = _option(
     "--norms", "NAME,NAME,...", "Names of `normbench list norms`.", completion.norm_list
 )

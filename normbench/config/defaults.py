@@ -47,6 +47,8 @@ def complete(tree: Mapping[str, Any], name: str = "", base: Path | None = None) 
         key: {SHORT[key]: value} if key in SHORT and isinstance(value, str) else value
         for key, value in tree.items()
     }
+    if isinstance(tree.get("model"), Mapping):
+        tree["model"] = _of_library(tree["model"])
     if isinstance(tree.get("data"), Mapping):
         tree["data"] = _located(tree["data"], base or Path.cwd())
     if isinstance(tree.get("norms"), str):
@@ -70,9 +72,20 @@ def complete(tree: Mapping[str, Any], name: str = "", base: Path | None = None) 
         tree["target"] = suited.get("target") or _pilot(tree)
     tree.setdefault("seeds", suited["seeds"])
     called = _called(tree["data"]) if dataset is not None else ""
-    suited_name = f"{called or dataset}-{short(model or '')}".replace("_", "-")
+    network = tree["model"].get("name") if model is not None else None
+    suited_name = f"{called or dataset}-{network or short(model or '')}".replace("_", "-")
     tree.setdefault("name", name or experiment_name(suited_name))
     return tree
+
+
+def _of_library(model: Mapping[str, Any]) -> Tree:
+    """The section with ``torchvision:resnet18`` as the kind torchvision and the name resnet18."""
+    library, _, name = str(model.get("kind")).partition(":")
+    if not name or library not in MODEL.names():
+        return dict(model)
+    if "name" not in MODEL.member(library).model_fields:
+        return dict(model)
+    return {**model, "kind": library, "name": name}
 
 
 def _located(data: Mapping[str, Any], base: Path) -> Tree:

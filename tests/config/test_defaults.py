@@ -3,6 +3,7 @@
 import pytest
 
 from normbench.config import ExperimentConfig, bundled, load
+from normbench.config.defaults import complete
 from normbench.errors import ConfigError
 from normbench.models import ACTIVATIONS, INITS, MODELS
 from normbench.norms import NORMS
@@ -150,3 +151,15 @@ def test_a_line_of_any_length_stays_a_line_in_a_message() -> None:
     with pytest.raises(ConfigError) as caught:
         load(f"{LEAST}\nmodel: {{{' ' * 5000}dpeth: 12, {' ' * 5000}}}\n")
     assert all(len(line) < 200 for line in caught.value.with_excerpts().splitlines())
+
+
+def test_a_network_of_a_library_is_named_with_it() -> None:
+    for short, name in {
+        "torchvision:resnet18": "resnet18",
+        "timm:vit_tiny.x": "vit_tiny.x",
+    }.items():
+        library = short.partition(":")[0]
+        tree = complete({"data": "digits", "model": short, "norms": ["batch"]})
+        assert tree["model"] == {"kind": library, "name": name}
+        assert tree["name"] == f"digits-{name}".replace("_", "-")
+    assert complete({"model": "mlp:x"})["model"]["kind"] == "mlp:x"  # no library, as it stands
