@@ -21,7 +21,7 @@ def command(
         typer.Argument(
             metavar="TARGET",
             help="A norm or a network: file.py:Name, package.module:Name, or the name of a norm of "
-            "`normbench list norms` or of a model of `normbench list models`.",
+            "`normbench list norms` or of a model of `normbench list models`; torchvision:NAME.",
         ),
     ],
     size: Annotated[

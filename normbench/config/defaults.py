@@ -22,6 +22,7 @@ from normbench.config.training import OPTIMIZER
 from normbench.config.yaml12 import parse
 from normbench.data.catalog import DATASETS, recognized
 from normbench.models import MODELS
+from normbench.models.foreign import of_library
 from normbench.registry import UnknownName
 
 Tree = dict[str, Any]
@@ -80,12 +81,9 @@ def complete(tree: Mapping[str, Any], name: str = "", base: Path | None = None) 
 
 def _of_library(model: Mapping[str, Any]) -> Tree:
     """The section with ``torchvision:resnet18`` as the kind torchvision and the name resnet18."""
-    library, _, name = str(model.get("kind")).partition(":")
-    if not name or library not in MODEL.names():
-        return dict(model)
-    if "name" not in MODEL.member(library).model_fields:
-        return dict(model)
-    return {**model, "kind": library, "name": name}
+    kind = model.get("kind")
+    known = of_library(kind) if isinstance(kind, str) else None
+    return {**model, "kind": known[0], "name": known[1]} if known else dict(model)
 
 
 def _located(data: Mapping[str, Any], base: Path) -> Tree:

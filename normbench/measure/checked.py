@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from normbench import components
@@ -14,6 +15,7 @@ from normbench.measure.conformance import Finding, check_norm
 from normbench.measure.network_check import check_network
 from normbench.models import MODELS, MODULE, ModelSettings
 from normbench.models.base import Architecture, ImageShape
+from normbench.models.foreign import of_library
 from normbench.models.network import Blueprint
 from normbench.norms import NORMS, NormMethod, make_method
 
@@ -45,6 +47,9 @@ def check(target: str, *, image_shape: ImageShape = (32, 32, 3), num_classes: in
 
     image_shape: (H, W, C) of the images that a network is tried on.
     """
+    if library := of_library(target):
+        kind, name = library
+        return _of_network(kind, image_shape, num_classes, {"name": name})
     target = components.anchored(target, Path())
     try:
         if target not in NORMS and target not in MODELS and components.is_reference(target):
@@ -87,10 +92,15 @@ def _of_norm(name: str) -> Checked:
     return Checked(f"norm {components.short(name)}", tuple(check_norm(method)), tuple(notes))
 
 
-def _of_network(name: str, image_shape: ImageShape, num_classes: int) -> Checked:
+def _of_network(
+    name: str,
+    image_shape: ImageShape,
+    num_classes: int,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Checked:
     kind = MODELS[name]
     settings = ModelSettings(init=MODULE) if kind.open else ModelSettings()
-    blueprint = Blueprint(name, kind.Options(), settings)
+    blueprint = Blueprint(name, kind.Options(**options), settings)
     report = check_network(blueprint, image_shape, num_classes)
     size = "x".join(map(str, image_shape))
     notes = [
@@ -103,4 +113,5 @@ def _of_network(name: str, image_shape: ImageShape, num_classes: int) -> Checked
     if report.parameters:
         least, most = min(report.parameters.values()), max(report.parameters.values())
         notes.append(f"parameters: {least:,} to {most:,}, depending on the norm")
-    return Checked(f"network {components.short(name)} on {size}", report.findings, tuple(notes))
+    called = options.get("name", components.short(name))
+    return Checked(f"network {called} on {size}", report.findings, tuple(notes))

@@ -6,6 +6,7 @@ dict that holds them.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -110,6 +111,18 @@ class _Referenced(Foreign):
             taken = {}  # type: ignore[assignment]
         given = {key: value for key, value in offered.items() if key in taken}
         return cls.target(**{**given, **options.args})
+
+
+def of_library(word: str) -> tuple[str, str] | None:
+    """Library and network of ``torchvision:resnet18``; None where no library is named."""
+    library, _, name = word.partition(":")
+    if not name or library not in MODELS.names() or "name" not in _fields(library):
+        return None
+    return library, name
+
+
+def _fields(kind: str) -> set[str]:
+    return {field.name for field in dataclasses.fields(MODELS[kind].Options)}
 
 
 def adapted_to_channels(module: nn.Module, channels: int) -> nn.Module:
