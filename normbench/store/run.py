@@ -311,9 +311,8 @@ class RunStore:
     def write_checkpoint(self, state: bytes, step: int) -> None:
         """Put a checkpoint in front of the one there is. Raises StoreError.
 
-        The journals that it rests on are on the disk before it, and so is what it must be: of
-        whatever a crash leaves, the manifest tells which is good. The one after the last update
-        comes to the disk when the run is closed, a moment later.
+        The journals it rests on are on the disk before it, and so is what it must be: whatever a
+        crash leaves, the manifest tells what is good. The last one may wait for ``close``.
         """
         durable = step != self.manifest.get("steps")
         with reported(self.path, "write"):
@@ -325,18 +324,19 @@ class RunStore:
             "journals": {kind: journal.mark() for kind, journal in self._journals.items()},
         }
         last = self.manifest.get("checkpoints", [])[:1]
-        # Its name comes to the disk with the checkpoint's.
-        self.update(name=False, checkpoint_step=step, checkpoints=[entry, *last])
+        # Its name comes to the disk with the checkpoint's; its content too, where none is older.
+        fields = {"checkpoint_step": step, "checkpoints": [entry, *last]}
+        self.update(durable=durable or bool(last), name=False, **fields)
         path = self.path / CHECKPOINT
         with reported(path, "write"):
             if path.exists():
                 rename(path, self.path / BEFORE)
         write_atomically(path, state, durable=durable)
 
-    def update(self, *, name: bool = True, **fields: Any) -> None:
-        """Change fields of the manifest; name as for ``replacing``. Raises StoreError."""
+    def update(self, *, durable: bool = True, name: bool = True, **fields: Any) -> None:
+        """Change fields of the manifest; durable, name: as for ``replacing``. Raises StoreError."""
         self.manifest.update(fields)
-        self._write_manifest(name=name)
+        self._write_manifest(durable=durable, name=name)
 
     def close(self, state: str, *, done: bool, **fields: Any) -> None:
         """Write the final state, and the seal last of all if the run has ended. Raises StoreError.
@@ -345,7 +345,7 @@ class RunStore:
         """
         marks = {kind: journal.mark() for kind, journal in self._journals.items()}
         self._close_journals()
-        self.update(state=state, sealed=done, **fields)
+        self.update(name=not done, state=state, sealed=done, **fields)  # or with the seal's
         if not done:
             return
         with reported(self.path, "write"):
