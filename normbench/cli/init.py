@@ -85,7 +85,7 @@ def command(
 
     from normbench.cli.output import print_json
     from normbench.config import load
-    from normbench.config.defaults import experiment_name
+    from normbench.config.names import experiment_name
     from normbench.config.starter import starter, suggested
     from normbench.data import DATASETS
     from normbench.errors import ConfigError, Problem

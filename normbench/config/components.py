@@ -324,7 +324,11 @@ class NormConfig(Section):
 
     @classmethod
     def elsewhere(cls) -> Mapping[str, str]:
-        return NORM.elsewhere(cls, cls.model_fields["kind"].default)
+        shared = {
+            key: f"{key} is for all norms alike: normalization.{key}"
+            for key in NormalizationConfig.model_fields
+        }
+        return NORM.elsewhere(cls, cls.model_fields["kind"].default) | shared
 
     @property
     def label(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from normbench.bundled import bundled
 from normbench.components import short
 from normbench.config.components import DATA, MODEL, NORM
+from normbench.config.names import experiment_name
 from normbench.config.training import OPTIMIZER
 from normbench.config.yaml12 import parse
 from normbench.data.catalog import DATASETS, recognized
@@ -225,8 +225,3 @@ def _small(dataset: str) -> bool:
 @functools.cache
 def _pixels(dataset: str) -> int:
     return math.prod(DATASETS[dataset].native_shape or (32, 32, 3))
-
-
-def experiment_name(stem: str) -> str:
-    """A file's name in the letters that an experiment's may have; empty where none is left."""
-    return re.sub(r"[^A-Za-z0-9._-]+|^[.-]+", "-", stem).strip("-.")[:64]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -32,6 +33,7 @@ from normbench.config.grid import (
     combinations,
     expand,
 )
+from normbench.config.names import checked_name
 from normbench.config.run import Data, Model, Norm, Optimizer, RunConfig
 from normbench.config.schema import Section, TaggedUnion, with_kind
 from normbench.config.training import (
@@ -47,21 +49,7 @@ from normbench.config.training import (
 )
 from normbench.errors import ConfigError, Problem, suggest
 
-DEVICES = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10))}
-DEVICES |= {f"lpt{n}" for n in range(10)}
-"""What Windows takes for a device in every folder, whatever comes after a dot."""
-
-
-def _name(name: str) -> str:
-    fine = all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
-    if not (fine and 1 <= len(name) <= 64 and name[0] not in ".-"):
-        raise config_error(
-            f"{name!r} cannot name a folder of results",
-            "up to 64 letters, digits and . _ - (not first: . -)",
-        )
-    if name.split(".")[0].lower() in DEVICES:
-        raise config_error(f"{name!r} is a device on Windows and no folder", "another name")
-    return name
+MAX_NORMS = 200
 
 
 def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
@@ -71,6 +59,13 @@ def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
         if wrong:
             raise config_error(wrong.message, wrong.hint)
     return norm
+
+
+def _not_too_many(norms: Any) -> Any:
+    """Before any of them is looked at."""
+    if isinstance(norms, list | tuple) and len(norms) > MAX_NORMS:
+        raise config_error(f"at most {MAX_NORMS} norms, got {len(norms):,}")
+    return norms
 
 
 def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
@@ -91,7 +86,7 @@ def _label(word: str, norms: tuple[NormConfig, ...]) -> str:
 class ExperimentConfig(Section):
     """Networks identical but for their norm, on the same data, under the same training."""
 
-    name: Annotated[str, AfterValidator(_name)] = Field(
+    name: Annotated[str, AfterValidator(checked_name)] = Field(
         examples=["my-experiment"], description="the results go to results/<name>/"
     )
     data: Data = Field(default_factory=lambda: DATA.validate({}, "digits"), description="images")
@@ -99,7 +94,9 @@ class ExperimentConfig(Section):
     normalization: NormalizationConfig = Field(
         default_factory=NormalizationConfig, description="what all norms share"
     )
-    norms: tuple[Annotated[Norm, AfterValidator(_checked_norm)], ...] = Field(
+    norms: Annotated[
+        tuple[Annotated[Norm, AfterValidator(_checked_norm)], ...], BeforeValidator(_not_too_many)
+    ] = Field(
         strict=False,
         examples=["[none, batch, layer, rms]"],
         description="the norms to compare: names, or {kind: name, option: value}",

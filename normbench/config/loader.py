@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from normbench.bundled import CLAIMS, bundled, bundled_for_claims
 from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
-from normbench.config.defaults import SHORT, complete, experiment_name
+from normbench.config.defaults import SHORT, complete
+from normbench.config.names import experiment_name
 from normbench.config.errors import Path as KeyPath
 from normbench.config.experiment import ExperimentConfig, read
 from normbench.config.yaml12 import MAX_BYTES, Document, parse

@@ -100,6 +100,18 @@ def test_unreadable_images_are_counted_and_the_first_are_named(pictures: Path):
     assert "and 2 more" in text
 
 
+def test_an_image_of_more_pixels_than_pillow_trusts_is_refused_by_name(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+):
+    """Pillow warns from one size on, and raises from twice that."""
+    picture(pictures / "cat" / "large.png", size=(15, 20))
+    for most in (200, 100):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        with pytest.raises(DataError, match=r"1 of 21 images.*\n.*large\.png: Image size \(300 "):
+            read(pictures)
+    assert not recwarn.list
+
+
 def test_progress_is_told_while_decoding(pictures: Path):
     seen: list[tuple[int, int | None, str]] = []
     options = {"path": str(pictures)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -128,6 +129,8 @@ class Folder(Source):
 
     def _decode(self, paths: list[Path], report: Report) -> npt.NDArray[np.uint8]:
         """The images as [N, image_size, image_size, channels]. Pillow decodes without the GIL."""
+        from PIL import Image
+
         side = self.side
         images = np.empty((len(paths), side, side, self.channels), dtype=np.uint8)
         faults: list[str] = []
@@ -140,7 +143,9 @@ class Folder(Source):
                     faults.append(f"    {path}: {error}")
             return min(start + _CHUNK, len(paths))
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
+            # Of an image of so many pixels that it may be an attack: refused, with the others.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             for done in pool.map(decode, range(0, len(paths), _CHUNK)):
                 report.progress(done, len(paths), "decoding images")
         if faults:
