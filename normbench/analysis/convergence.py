@@ -27,7 +27,7 @@ RUN_COLUMNS = (
     *("run", "norm", "seed", "state", "diverged_at", "steps_planned", "batch_size"),
     *("num_classes", "val_accuracy", "test_accuracy", "train_seconds", "steps_done"),
 )
-LATER_COLUMNS = ("train_accuracy", "val_accuracy_precise")
+LATER_COLUMNS = ("train_accuracy", "val_accuracy_precise", "validation_images")
 """What the runs of an older normbench lack: it is missing there."""
 CURVE_COLUMNS = ("run", "step", "val_accuracy", "train_seconds")
 TABLE_COLUMNS = (
@@ -59,7 +59,7 @@ def outcomes(
     runs: pd.DataFrame,
     curves: pd.DataFrame,
     targets: Sequence[float],
-    examples: float | None = None,
+    validation_images: float = np.nan,
 ) -> pd.DataFrame:
     """What became of each run, one row for each target and run (target by target).
 
@@ -81,7 +81,7 @@ def outcomes(
       chance, 1 / num_classes;
     - ``best_val_accuracy``: the best evaluation that counts, never below chance if diverged;
     - ``at_chance`` (bool): it finished with a validation accuracy that cannot be told from guessing
-      (``chance.at_chance``, on ``examples`` validation examples); ``never_left_chance``: so at its
+      (``chance.at_chance``, on its ``validation_images``); ``never_left_chance``: so at its
       best evaluation. Both are False for a run that diverged, which says more.
 
     A diverged run's evaluations count only before ``diverged_at`` (where that is NaN, all do). One
@@ -89,6 +89,8 @@ def outcomes(
     tells the rest. Its final ``val_accuracy``, ``test_accuracy`` and ``train_accuracy`` are chance,
     whatever was recorded; its ``val_accuracy_precise`` is missing.
     Evaluations after the budget, or with NaN accuracy, do not count.
+
+    validation_images: of a run that does not say how many it was evaluated on; NaN: unknown.
 
     Raises ValueError for a target outside (0, 1], a run listed twice, or a lacking column.
     """
@@ -117,15 +119,17 @@ def outcomes(
     lost = diverged & base["train_accuracy"].notna().to_numpy()  # not those of an older normbench
     base.loc[lost, "train_accuracy"] = chance[lost]
     base.loc[diverged, "val_accuracy_precise"] = np.nan
-    base.loc[~valid, ["val_accuracy", "test_accuracy", *LATER_COLUMNS]] = np.nan
+    measured = ["val_accuracy", "test_accuracy", "train_accuracy", "val_accuracy_precise"]
+    base.loc[~valid, measured] = np.nan
     best = np.full(len(runs), -np.inf)
     np.maximum.at(best, evaluations.run, evaluations.accuracy)
     best = np.where(diverged, np.maximum(best, chance), best)
     base["best_val_accuracy"] = np.where(valid, best, np.nan)
     finished = valid & ~diverged
     classes = _floats(runs["num_classes"])
-    base["at_chance"] = finished & at_chance(base["val_accuracy"], classes, examples)
-    best_at_chance = at_chance(base["best_val_accuracy"], classes, examples)
+    images = base["validation_images"].fillna(validation_images)
+    base["at_chance"] = finished & at_chance(base["val_accuracy"], classes, images)
+    best_at_chance = at_chance(base["best_val_accuracy"], classes, images)
     base["never_left_chance"] = base["at_chance"] & best_at_chance
     base["auc"] = np.where(valid, _area(evaluations, budget, end, chance, diverged), np.nan)
 

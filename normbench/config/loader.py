@@ -14,9 +14,9 @@ from normbench.bundled import CLAIMS, bundled, bundled_for_claims
 from normbench.components import anchored, is_reference
 from normbench.config.components import NORM
 from normbench.config.defaults import SHORT, complete
-from normbench.config.names import experiment_name
 from normbench.config.errors import Path as KeyPath
 from normbench.config.experiment import ExperimentConfig, read
+from normbench.config.names import experiment_name
 from normbench.config.yaml12 import MAX_BYTES, Document, parse
 from normbench.errors import ConfigError, Problem, suggest
 

@@ -104,7 +104,11 @@ class Dataset:
 
     def examples(self, validation: float) -> int:
         """How many images are left to train on, as ``split`` leaves them."""
-        return len(self.train_labels) - (self.validation or self._cut(validation))
+        return len(self.train_labels) - self.held_out(validation)
+
+    def held_out(self, validation: float) -> int:
+        """How many images ``split`` keeps for validation."""
+        return self.validation or self._cut(validation)
 
     def _cut(self, validation: float) -> int:
         if validation >= 1:

@@ -267,6 +267,7 @@ class _Writer:
             "batch_size": config.data.batch_size,
             "data": {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint},
             "num_classes": self.dataset.num_classes,
+            "validation_images": self.dataset.held_out(config.data.validation),
             "device": config.runtime.device,
             "threads": config.runtime.threads,
             "environment": (event and event.environment) or environment(),

@@ -35,9 +35,13 @@ class ResultTables:
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """One row a run and target: see ``analysis.convergence.outcomes``."""
-        validation = self.results.config.get("data", {}).get("validation")
+        validation = self.results.config.get("data", {}).get("validation") or 0
         return convergence.outcomes(
-            self.results.runs, self.results.curves, self.targets, examples=validation or None
+            self.results.runs,
+            self.results.curves,
+            self.targets,
+            # for runs that do not say how many images they were evaluated on; below 1 is a share
+            validation_images=validation if validation >= 1 else np.nan,
         )
 
     @cached_property

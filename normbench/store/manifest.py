@@ -102,7 +102,8 @@ _MANIFEST = _record(
         **dict.fromkeys(("steps", "steps_done", "diverged_at"), s.nullable_schema(_WHOLE)),
         **dict.fromkeys(
             (
-                *("batch_size", "num_classes", "parameters", "epochs_started"),
+                *("batch_size", "num_classes", "validation_images"),
+                *("parameters", "epochs_started"),
                 *("train_seconds", "evaluate_seconds", "probe_seconds", "wall_seconds"),
             ),
             _NUMBER,

@@ -289,6 +289,7 @@ def _outcome(manifest: dict[str, Any], metrics: list[dict[str, Any]]) -> dict[st
         "steps_done": _number(manifest.get("steps_done", last.get("step"))),
         "batch_size": _number(manifest.get("batch_size")),
         "num_classes": _number(manifest.get("num_classes")),
+        "validation_images": _number(manifest.get("validation_images")),
         "parameters": _number(manifest.get("parameters")),
         "val_accuracy": _number(last.get("val_accuracy")),
         "val_loss": _number(last.get("val_loss")),

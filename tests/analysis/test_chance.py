@@ -37,3 +37,7 @@ def test_guessing_is_called_guessing_and_a_trained_network_is_not():
 def test_the_rule_is_above_chance_for_any_number_of_classes(classes):
     assert at_chance(1 / classes, classes)
     assert not at_chance(1.0, classes, 50)
+
+
+def test_each_run_by_its_own_number_of_examples():
+    assert at_chance([0.15, 0.15, 0.15], 10, [100, 10_000, np.nan]).tolist() == [True, False, False]
