@@ -19,7 +19,7 @@ def test_what_learned_is_not_at_chance_whatever_the_validation_is_given_as(
     config = experiment(f"data.validation={validation}", "target={val_accuracy: 0.9}")
     result = normbench.train(config, results=tmp_path, jobs=1)
     assert set(result.results.runs["validation_images"]) == {images}
-    outcomes = result.results.outcomes
+    outcomes = result.reported.outcomes
     assert (outcomes["val_accuracy"] > 0.3).any()
     learned = outcomes["val_accuracy"] > 0.3
     assert not outcomes.loc[learned, "at_chance"].any()
@@ -34,7 +34,7 @@ def test_runs_that_do_not_say_how_many_take_the_configs_number_but_no_share(tmp_
             assert manifest.pop("validation_images")
             path.write_text(json.dumps(manifest))
             reseal(path.parent)
-        outcomes = normbench.load(name, results=tmp_path).outcomes
+        outcomes = normbench.load(name, results=tmp_path).reported.outcomes
         edge = 0.1 + (3 * (0.09 / known) ** 0.5 if known else 0.05 * 0.9)
         assert outcomes["at_chance"].tolist() == (outcomes["val_accuracy"] <= edge).tolist()
 
