@@ -292,6 +292,9 @@ class _Record:
     def close(self) -> tuple[ExperimentResult, list[str]]:
         """Put on record what is now looked at; the results, and what the last look decided."""
         result = self.read(probes=True)
+        if not result.has_targets:  # of pilot runs that were not made, or all failed
+            self.write()
+            return result, []
         tables, keys = result.judged, list(self.experiment.sweep)
         runs = tables.results.runs
         seen = runs.loc[runs["state"].isin(OUTCOME_STATES), "seed"].nunique()

@@ -129,7 +129,18 @@ def interval(metric: str, low: float, high: float, *, unit: bool = True) -> str:
     """-0.012 to -0.004, the unit once; empty where there is none."""
     if math.isnan(low) or math.isnan(high):
         return ""
-    return f"{difference(metric, low, unit=False)} to {difference(metric, high, unit=unit)}"
+    return f"{interval_end(metric, low, unit=False)} to {interval_end(metric, high, unit=unit)}"
+
+
+def interval_end(metric: str, value: float, *, unit: bool = True) -> str:
+    """As ``difference``, but one that rounds to zero keeps its side: -0.0004, <0."""
+    told = difference(metric, value, unit=unit)
+    if math.isnan(value) or value == 0 or told.strip("+-0. p"):
+        return told
+    scaled = 100 * value if metric.endswith("accuracy") else value
+    side = "<0" if value < 0 else ">0"
+    size = f"{scaled:+.1g}" if abs(scaled) >= 1e-6 else side
+    return size + told.lstrip("+-0.")
 
 
 def size(metric: str, value: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normbench.analysis.rule import BETTER, SIMILAR, TOO_FEW, UNDECIDED, WORSE, VerdictRule
-from normbench.report.columns import Row, count, difference, judged, percent, seconds, size
+from normbench.report.columns import Row, count, interval_end, judged, percent, seconds, size
 from normbench.report.wording import counted, joined, norms, quoted
 
 Rows = Sequence[Row]
@@ -96,7 +96,7 @@ def _ahead_interval(row: Row, rule: VerdictRule) -> str:
     low, high = row["ci_low"], row["ci_high"]
     if rule.metric != "steps_to_target":
         low, high = -high, -low
-    ends = [difference(rule.metric, low, unit=False), difference(rule.metric, high)]
+    ends = [interval_end(rule.metric, low, unit=False), interval_end(rule.metric, high)]
     return " to ".join(end.removeprefix("+") for end in ends)
 
 

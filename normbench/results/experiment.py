@@ -17,7 +17,14 @@ from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, ChartData
 from normbench.constants import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flatten_config, tuned_key
-from normbench.errors import ConfigError, Problem, StoreError, suggest
+from normbench.errors import (
+    ConfigError,
+    NormbenchError,
+    Problem,
+    RunsFailed,
+    StoreError,
+    suggest,
+)
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
 from normbench.results.records import records, verdicts
@@ -51,19 +58,25 @@ class ExperimentResult:
         """The validation accuracies to reach; the first one is the primary target.
 
         A target taken from a norm is the median final validation accuracy of its pilot runs that
-        have ended. Raises StoreError while none has.
+        have ended. Raises StoreError while none has, RunsFailed after training.
         """
         target = self.results.config["target"]
         if "val_accuracy" in target:
             return [float(value) for value in target["val_accuracy"]]
-        accuracies = self._role("pilot", targets=[]).outcomes["val_accuracy"].dropna()
+        pilots = self._role("pilot", targets=[])
+        accuracies = pilots.outcomes["val_accuracy"].dropna()
         if accuracies.empty:
-            raise StoreError(
-                f"experiment {self.name!r} takes its target from pilot runs of "
-                f"{target['from']!r}, and none of them has ended\n"
-                "    `normbench train` with its config trains or continues them"
-            )
+            told = f"takes its target from pilot runs of {target['from']!r}, and none has a result"
+            raise self._without(told, pilots.results.runs)
         return [float(accuracies.median())]
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether ``targets`` are known."""
+        try:
+            return bool(self.targets)
+        except NormbenchError:
+            return False
 
     @cached_property
     def shared(self) -> ResultTables | None:
@@ -339,6 +352,10 @@ class ExperimentResult:
         if runs.empty and self.tuned_key:
             told = f"experiment {self.name!r} still searches each norm's own best {self.tuned_key}"
             raise StoreError(told + "\n    the command that began it continues")
+        raise self._without("has no finished run", runs)
+
+    def _without(self, told: str, runs: pd.DataFrame) -> NormbenchError:
+        """The error that runs have no outcome, with the reasons; RunsFailed after training."""
         states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
         lines = sorted(set(self.results.reasons.values()))[:5]
         failed = runs.loc[runs["state"] == "failed", "run"]
@@ -346,10 +363,9 @@ class ExperimentResult:
             path = self.results.path / failed.iloc[0] / "manifest.json"
             lines.append(f'where it broke stands under "details" in {path}')
         lines.append("`normbench train` with its config trains or continues them")
-        raise StoreError(
-            f"experiment {self.name!r} has no finished run ({states})"
-            + "".join(f"\n    {line}" for line in lines)
-        )
+        kind = StoreError if self.outcome is None or failed.empty else RunsFailed
+        more = "".join(f"\n    {line}" for line in lines)
+        return kind(f"experiment {self.name!r} {told} ({states or 'no runs'}){more}")
 
     def require_fairness(self) -> None:
         """Raise StoreError, naming the runs, when the norms were not compared on equal terms."""
