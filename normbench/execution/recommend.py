@@ -149,11 +149,11 @@ def plan_within(
         seconds = _seconds(experiment, dataset)
         # A tenth is kept, for what is timed on a few steps is not what a run takes.
         amount = 0.9 * budget.amount / (sum(seconds.values()) / len(seconds))
-    norms = len(experiment.labels)
+    norms, pilots = len(experiment.labels), len(experiment.pilot_seeds)
     given = experiment.tune.values if experiment.tune else None
-    designed = design(int(amount), norms, len(given) if given else None)
+    designed = design(max(0, int(amount) - pilots), norms, len(given) if given else None)
     if designed is None:
-        least = norms * FEWEST_PAIRS
+        least = norms * FEWEST_PAIRS + pilots
         enough = f"{least} runs"
         if not budget.runs:
             enough += f", about {least * sum(seconds.values()) / norms / 54:.1f}m"

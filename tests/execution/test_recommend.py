@@ -125,6 +125,15 @@ def test_too_small_a_budget_is_a_mistake_that_names_the_least(tmp_path, digits):
     assert "the least is 18 runs, about " in str(caught.value)
 
 
+def test_the_runs_that_set_the_target_are_paid_for_first(tmp_path, digits):
+    pilots = ("target={from: batch, pilot_seeds: 3}",)
+    with pytest.raises(ConfigError, match="the least is 21 runs"):
+        recommend(tmp_path, digits, "20 runs", *pilots)
+    found, tasks, _ = recommend(tmp_path, digits, "21 runs", *pilots)
+    assert len(tasks) == 21
+    assert found.sentences
+
+
 def test_without_means_for_a_search_it_says_that_none_was_made(tmp_path, digits):
     found, _, wanted = recommend(tmp_path, digits, "30 runs")
     assert wanted.tune is None
