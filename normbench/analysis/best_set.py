@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from normbench.analysis.comparison import open_word
-from normbench.analysis.groups import norm_codes, require, sweep_points
+from normbench.analysis.groups import norm_codes, point_at, require, sweep_points
 from normbench.analysis.power import seeds_for
 from normbench.analysis.rule import LEADER, METRICS, SIMILAR, TOO_FEW, WORSE, VerdictRule
 from normbench.analysis.sequential import (
@@ -87,7 +87,7 @@ def best_set(
         if looks is None:
             runs.known[:] = True
         standing = replay(runs, rule, here, len(points))
-        named = dict(zip(keys, points.iloc[index].tolist(), strict=True)) if keys else {}
+        named = point_at(points, index)
         ranked = sorted(_rows(runs, standing, rule, here, len(points)), key=_rank(rule))
         for at, row in enumerate(ranked):
             norm = present[row["norm"]]

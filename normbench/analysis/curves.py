@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from normbench.analysis import signal
-from normbench.analysis.groups import OUTCOME_STATES, norm_codes, require, sweep_points
+from normbench.analysis.groups import OUTCOME_STATES, norm_codes, point_at, require, sweep_points
 
 MOST_STEPS = 80
 MOST_STEPS_BY_SEED = 40
@@ -113,7 +113,7 @@ def _lines(
         values = values.reindex(index=steps, columns=members)
         filled = _after_divergence(values, kept.iloc[members], metric).dropna(how="all")
         seeds = kept["seed"].iloc[members].to_numpy() if "seed" in kept else members
-        labels = {"norm": norms[which], **points.iloc[at].to_dict()}
+        labels = {"norm": norms[which], **point_at(points, at)}
         yield labels, filled.iloc[thinned(len(filled), most)], seeds
 
 
@@ -172,7 +172,7 @@ def layer_series(
             ]
             values = [layers.median().to_numpy() for layers in stacked]
             known = np.min([f.count() for f in stacked if f.notna().any(axis=None)], axis=0)
-            labels = [norms[which], *points.iloc[at].tolist(), step]
+            labels = [norms[which], *point_at(points, at).values(), step]
             rows += [
                 [*labels, layer + 1, depth, len(steps), known[layer], *(v[layer] for v in values)]
                 for layer in thinned(depth, MOST_LAYERS)

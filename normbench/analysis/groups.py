@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,11 @@ def sweep_points(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, pd.Da
         combined = np.unique(combined * count + codes, return_inverse=True)[1].astype(np.int64)
     first = np.unique(combined, return_index=True)[1]
     return combined, frame[list(keys)].iloc[first].reset_index(drop=True)
+
+
+def point_at(points: pd.DataFrame, index: int) -> dict[str, Any]:
+    """One of ``sweep_points``, key -> value; whole numbers stay whole beside others."""
+    return {str(key): points[key].iloc[[index]].tolist()[0] for key in points}
 
 
 def norm_codes(frame: pd.DataFrame, norms: Sequence[str]) -> Codes:

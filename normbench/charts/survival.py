@@ -97,6 +97,7 @@ def _never(lines: pd.DataFrame, chart_data: ChartData) -> str:
     points = lines[["norm", *chart_data.keys]].drop_duplicates()
     told = []
     for norm, own in points.groupby("norm", sort=False):
-        sweep_points = [", ".join(map(str, row)) for row in own[chart_data.keys].to_numpy()]
-        told.append(f"{listed([norm])} at {joined(sweep_points)}")
+        values = [tuple(row.values()) for row in own[chart_data.keys].to_dict("records")]
+        at = [str(row[0]) if len(row) == 1 else f"({', '.join(map(str, row))})" for row in values]
+        told.append(f"{listed([norm])} at {joined(at)}")
     return f" Not drawn, as no run reached it: {'; '.join(told)}."

@@ -123,8 +123,12 @@ def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
         if all(value in own and _may_be_best(own[value]) for value in values)
     ]
     # "alone at each value" would say that no other may be the best at any of them.
-    where = f"at all {len(values)} values of {by} ({noun}, {seeds})"
-    if everywhere:
+    number = "both" if len(values) == 2 else f"all {len(values)}"
+    where = f"at {number} values of {by} ({noun}, {seeds})"
+    undecided = known["verdict"].str.startswith(UNDECIDED).any()
+    if len(everywhere) == len(table) > 1 and undecided:
+        first = f"{norms(everywhere)} may each be the best {where}: the seeds do not tell them apart."
+    elif everywhere:
         only = "it is the only one that" if len(everywhere) == 1 else "they alone"
         first = f"Use {' or '.join(map(quoted, everywhere))}: {only} may be the best {where}."
     else:

@@ -83,8 +83,16 @@ def test_words_have_no_order():
 def test_no_norm_for_all_values_names_the_leaders():
     rows = sweep([2, 4], batch=[("*", 0.9), ("v", 0.5)], layer=[("v", 0.5), ("*", 0.9)])
     first = turns.sweep(rows, [KEY], AUC)[0]
-    assert first.startswith("No norm may be the best at all 2 values of data.batch_size")
+    assert first.startswith("No norm may be the best at both values of data.batch_size")
     assert first.endswith("batch leads at 2; layer leads at 4.")
+
+
+def test_where_nothing_is_decided_it_is_said_and_none_is_advised():
+    rows = sweep([2, 4], batch=[("*", 0.9), ("?", 0.5)], layer=[("?", 0.5), ("*", 0.9)])
+    assert turns.sweep(rows, [KEY], AUC) == [
+        "batch and layer may each be the best at both values of data.batch_size (AUC, 8 seeds): "
+        "the seeds do not tell them apart."
+    ]
 
 
 def test_too_few_seeds_in_a_sweep_conclude_nothing():
