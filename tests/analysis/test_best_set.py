@@ -135,6 +135,14 @@ def test_a_sweep_shares_its_alpha_over_the_points() -> None:
         assert (table[table["rank"] == 1]["verdict"] == verdict).all()
 
 
+def test_the_points_of_two_keys_are_those_of_the_other_tables() -> None:
+    scores = {"a": np.linspace(0.8, 0.9, 8), "b": np.linspace(0.5, 0.7, 8)}
+    frame = pd.concat([outcome(scores).assign(depth=depth, lr=0.1) for depth in (2, 4)])
+    table = best_set(frame, ["a", "b"], ["lr", "depth"], rule=RULE)
+    assert table["depth"].dtype == frame["depth"].dtype
+    assert table["depth"].tolist() == [2, 2, 4, 4]
+
+
 def test_with_looks_every_norm_keeps_the_seeds_at_which_it_was_decided() -> None:
     means = {"a": 0.800, "b": 0.799, "c": 0.3}
     looks = Looks((8, 12, 16), (0.01, 0.02, 0.02))

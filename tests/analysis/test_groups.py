@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from normbench.analysis.groups import norm_codes, sweep_points
+from normbench.analysis.groups import norm_codes, point_at, sweep_points
 
 
 def test_points_are_sorted_by_the_keys_from_left_to_right() -> None:
@@ -13,6 +13,11 @@ def test_points_are_sorted_by_the_keys_from_left_to_right() -> None:
     codes, points = sweep_points(frame, ["depth", "lr"])
     assert points.to_numpy().tolist() == [[10, 0.3], [20, 0.01], [20, 0.1]]
     assert codes.tolist() == [2, 0, 1, 0]
+
+
+def test_a_whole_number_stays_whole_beside_a_fraction() -> None:
+    _, points = sweep_points(pd.DataFrame({"depth": [2, 4], "lr": [0.1, 0.3]}), ["depth", "lr"])
+    assert [repr(value) for value in point_at(points, 1).values()] == ["4", "0.3"]
 
 
 def test_without_keys_there_is_one_point() -> None:
