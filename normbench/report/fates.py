@@ -50,7 +50,7 @@ def _one(tables: ResultTables, row: Row, own: pd.DataFrame) -> list[str]:
             f"diverged in {len(diverged)} of {counted(known, 'run')} ({_seeds(diverged)}), counted "
             "as chance"
         )
-        parts.append(_explained(told, tables, row, len(diverged), known))
+        parts.append(_explained(told, tables, row, len(diverged), known, diverged=True))
     if len(failed):
         reasons = list(dict.fromkeys(tables.results.reasons.get(run, "") for run in failed["run"]))
         why_ = "; ".join(_in_short(reason) for reason in reasons[:2] if reason)
@@ -62,9 +62,11 @@ def _one(tables: ResultTables, row: Row, own: pd.DataFrame) -> list[str]:
     return parts
 
 
-def _explained(told: str, tables: ResultTables, row: Row, count: int, known: int) -> str:
+def _explained(
+    told: str, tables: ResultTables, row: Row, count: int, known: int, *, diverged: bool = False
+) -> str:
     """With the mechanism, where most runs met this fate."""
-    reason = why(tables, row) if 2 * count >= known else ""
+    reason = why(tables, row, diverged=diverged) if 2 * count >= known else ""
     return f"{told}: {reason}" if reason else told
 
 
@@ -90,7 +92,8 @@ def _in_a_sweep(tables: ResultTables, rows: pd.DataFrame) -> list[str]:
             known = own["finished"] + own["diverged"]
             most = own[(own[column] > 0) & (2 * own[column] >= known)]
             if len(most):
-                reason = why(tables, most.to_dict("records")[0])
+                row = most.to_dict("records")[0]
+                reason = why(tables, row, diverged=column == "diverged")
                 where = _where(most, own, keys, by)
                 parts.append(f"{text} at {where}" + (f": {reason}" if reason else ""))
         if parts:

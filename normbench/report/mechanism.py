@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from normbench.results.tables import ResultTables
 # width for these alone: see ``models.init``.
 _GAINS = {"he_normal": 2.0, "xavier_normal": 1.0, "lecun_normal": 1.0}
 _TORCH_DEFAULT = 1.0 / 3.0
+EXPLAINS = 100.0
+"""Over all layers, of a squared gradient: what explains that nothing was learned."""
+
 ALIKE = 2.0  # an effective rank below this: one direction holds nearly all of the batch
 _REMEDIES = ("he_normal", "lecun_normal")
 
@@ -26,21 +30,29 @@ _REMEDIES = ("he_normal", "lecun_normal")
 _REMEDIED = ("relu", "leaky_relu", "identity", "tanh")
 
 
-def why(tables: ResultTables, row: Row) -> str:
+def why(tables: ResultTables, row: Row, *, diverged: bool = False) -> str:
     """Why the norm of ``row`` (of ``Answer.rows``) did not learn: a clause, or nothing.
 
     Said is what the first probed step measured: by how much the squared gradient shrinks or grows
     per layer toward the input, where twice its standard error over the seeds does not cross the
-    border to "preserves"; or, where the gradient explains nothing, that the examples of a batch
-    have become nearly alike at the last layer under every seed. Without a norm, in a fully
+    border to "preserves" and all layers together make it ``EXPLAINS`` times as small or large (of
+    runs that diverged, as large); or, where the gradient explains nothing, that the examples of a
+    batch have become nearly alike at the last layer under every seed. Without a norm, in a fully
     connected network, also the initialization under which the theory keeps the gradient's size, if
     it does not under the config's own.
     """
     here = _at_start(tables, row)
+    if diverged:
+        return _gradient(tables, row, here, words=("explodes",))
     return _gradient(tables, row, here) or _alike(here)
 
 
-def _gradient(tables: ResultTables, row: Row, here: pd.DataFrame) -> str:
+def _gradient(
+    tables: ResultTables,
+    row: Row,
+    here: pd.DataFrame,
+    words: Sequence[str] = ("vanishes", "explodes"),
+) -> str:
     """By how much the squared gradient shrinks or grows, where it does for sure."""
     growths, depth = _growths(here)
     if not len(growths):
@@ -51,16 +63,19 @@ def _gradient(tables: ResultTables, row: Row, here: pd.DataFrame) -> str:
     word = signal.propagation(mean)
     error = float(logs.std(ddof=1) / np.sqrt(len(logs))) if len(logs) > 1 else 0.0
     nearer = float(np.exp(logs.mean() + (2 * error if mean < 1 else -2 * error)))
-    if word not in ("vanishes", "explodes") or signal.propagation(nearer) != word:
+    if word not in words or signal.propagation(nearer) != word:
         return ""
     measured = f"measured at initialization, {counted(len(growths), 'seed')}"
     if mean == 0:
         return f"its gradient vanishes altogether on the way to the input ({measured})"
     verb = "shrinks" if mean < 1 else "grows"
     factor = max(mean, 1 / mean)
+    over_all = factor ** (depth - 1)
+    if over_all < EXPLAINS:
+        return ""
     text = (
         f"its squared gradient {verb} by a factor of {_factor(factor)} a layer toward the input, "
-        f"{_factor(factor ** (depth - 1))} over its {depth} layers ({measured})"
+        f"{_factor(over_all)} over its {depth} layers ({measured})"
     )
     remedy = _remedy(tables, row)
     return f"{text}; {remedy}" if remedy else text

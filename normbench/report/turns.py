@@ -127,7 +127,9 @@ def _part(rows: pd.DataFrame, by: str, rule: VerdictRule) -> list[str]:
     where = f"at {number} values of {by} ({noun}, {seeds})"
     undecided = known["verdict"].str.startswith(UNDECIDED).any()
     if len(everywhere) == len(table) > 1 and undecided:
-        first = f"{norms(everywhere)} may each be the best {where}: the seeds do not tell them apart."
+        first = (
+            f"{norms(everywhere)} may each be the best {where}: the seeds do not tell them apart."
+        )
     elif everywhere:
         only = "it is the only one that" if len(everywhere) == 1 else "they alone"
         first = f"Use {' or '.join(map(quoted, everywhere))}: {only} may be the best {where}."

@@ -103,6 +103,30 @@ def test_a_norm_that_never_left_chance_is_explained_by_what_was_measured(tmp_pat
     assert (row["at_chance"], row["never_left_chance"]) == (8, 8)
 
 
+def test_a_gradient_that_changes_little_over_the_layers_explains_nothing(tmp_path, digits):
+    def slightly(run):
+        if run.norm != "none":
+            return learns(run)
+        gradient = [1.5 ** (-(5 - layer) / 2) * (1 + 0.01 * run.seed) for layer in range(6)]
+        return finishes({0: 0.1, 12: 0.1}, test=0.1, probes=[start(gradient)])
+
+    found = made(tmp_path, digits, slightly, NORMS, "seeds=8", *DEEP)
+    assert told_of_none(found) == "“none” never left chance in 8 of 8 runs."
+
+
+def test_a_gradient_that_vanishes_does_not_explain_a_divergence(tmp_path, digits):
+    def diverging(run):
+        if run.norm != "none":
+            return learns(run)
+        gradient = [6.0 ** (-(5 - layer) / 2) * (1 + 0.01 * run.seed) for layer in range(6)]
+        first, epoch, _, *rest = diverges(6, 7)
+        return [first, epoch, start(gradient), *rest]
+
+    sentences = answer(made(tmp_path, digits, diverging, NORMS, "seeds=8", *DEEP)).sentences
+    told = next(text for text in sentences if text.startswith("“none” diverged"))
+    assert told.endswith("counted as chance.")
+
+
 def test_no_initialization_is_named_where_the_configs_own_keeps_the_gradient(tmp_path, digits):
     found = made(tmp_path, digits, vanishing, NORMS, "seeds=8", "model.depth=6")
     assert "init" not in told_of_none(found).replace("initialization", "")
