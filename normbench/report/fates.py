@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from normbench.analysis.chance import at_chance
 from normbench.constants import OUTCOME_STATES
-from normbench.report.columns import Row
+from normbench.report.columns import Row, percent
 from normbench.report.mechanism import why
 from normbench.report.turns import spread_key
 from normbench.report.wording import counted, joined, listed, quoted, short
@@ -168,6 +169,16 @@ def damages(results: Results) -> list[str]:
     return sentences
 
 
+def _target_at_chance(comparison: ExperimentResult, runs: pd.DataFrame) -> list[str]:
+    """That the target is one which guessing reaches."""
+    target = comparison.targets[0]
+    known = runs[runs["state"].isin(OUTCOME_STATES)]
+    guessed = at_chance(target, known["num_classes"], known["validation_images"])
+    if not len(known) or not guessed.all():
+        return []
+    return [f"Guessing may reach the target of {percent(target)} %: steps to it say nothing."]
+
+
 def caveats(comparison: ExperimentResult) -> list[str]:
     """What a reader must know before believing a number; often nothing."""
     # One run may be planned in two roles.
@@ -189,6 +200,7 @@ def caveats(comparison: ExperimentResult) -> list[str]:
             text += f'; where it broke stands under "details" in {path}'
         sentences.append(f"{text}.")
     sentences += damages(comparison.results)
+    sentences += _target_at_chance(comparison, runs)
     if comparison.tuned_key:
         ends = comparison.choices[comparison.choices["at_edge"] != ""]
         told = [

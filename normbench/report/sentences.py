@@ -36,6 +36,9 @@ def which(rows: Rows, rule: VerdictRule, kernel: str) -> list[str]:
         return [f"{name} has {_value(leader, rule)}; with one norm nothing is compared."]
     if not others:
         return [f"{name} has {_value(leader, rule)}; no other norm has a result."]
+    if not any(map(_learned, known)):
+        runs = f"of all {sum(map(_ended, known)):.0f} runs, none learned anything"
+        return [f"Nothing to choose from: {runs}, so what the table shows is chance."]
     if all(row["verdict"].startswith(TOO_FEW) for row in others):
         need = others[0]["verdict"].partition("(")[2].rstrip(")")
         return [
@@ -56,11 +59,24 @@ def which(rows: Rows, rule: VerdictRule, kernel: str) -> list[str]:
     return [first, *_behind(name, worse, None, rule)]
 
 
+def _ended(row: Row) -> float:
+    """Its runs that have a result."""
+    return float(row.get("finished", 0) + row.get("diverged", 0))
+
+
+def _learned(row: Row) -> bool:
+    """Whether any of its runs did not diverge and left chance; so where that is not known."""
+    lost = row.get("never_left_chance", 0) + row.get("diverged", 0)
+    return not (0 < _ended(row) <= lost)
+
+
 def recommended(rows: Rows) -> str | None:
     """The norm that ``which`` says to use; None where it says no more than which may be best."""
     known = [row for row in rows if not math.isnan(row["value"])]
     others = known[1:]
-    if not others or all(row["verdict"].startswith(TOO_FEW) for row in others):
+    if not any(map(_learned, known)) or not others:
+        return None
+    if all(row["verdict"].startswith(TOO_FEW) for row in others):
         return None
     inside = [row for row in others if row["in_set"] or row["verdict"] == SIMILAR]
     if any(row["verdict"] != SIMILAR for row in inside):

@@ -114,6 +114,22 @@ def test_a_gradient_that_changes_little_over_the_layers_explains_nothing(tmp_pat
     assert told_of_none(found) == "“none” never left chance in 8 of 8 runs."
 
 
+def test_where_nothing_learned_no_norm_is_advised_and_a_target_of_chance_is_noticed(
+    tmp_path, digits
+):
+    def nothing(run):
+        return diverges(6, 7) if run.norm == "none" else finishes({0: 0.1, 12: 0.1}, test=0.1)
+
+    few = ("seeds=8", "target={val_accuracy: 0.1}")
+    found = answer(made(tmp_path, digits, nothing, "norms=[none, batch, layer]", *few))
+    assert found.sentences[0] == (
+        "Nothing to choose from: of all 24 runs, none learned anything, so what the table shows is "
+        "chance."
+    )
+    assert found.to_dict()["recommended"] is None
+    assert "Guessing may reach the target of 10.0 %: steps to it say nothing." in found.caveats
+
+
 def test_a_gradient_that_vanishes_does_not_explain_a_divergence(tmp_path, digits):
     def diverging(run):
         if run.norm != "none":
