@@ -48,7 +48,8 @@ class Results:
     "interrupted", "running", "missing" or "damaged"), the sweep columns ``keys``, ``tuned`` (the
     tuned value or NaN), hashes, clock readings in seconds, final accuracies.
     curves: one row an evaluation: run, step, val_accuracy, val_loss, train_loss, train_seconds,
-    train_accuracy.
+    train_accuracy. The clock of training is never later than at a later evaluation: as long as
+    every step is probed it knows no better than the time of probed steps.
     probes: the first and last probed step of each run: run, step, and an array [L] a quantity.
     given: what of the config differs from the defaults; empty where an older normbench trained.
     looked_at: how many seeds were compared each time that a training ended, as far as it changed.
@@ -316,7 +317,10 @@ class _Curves:
         self.runs.append(run)
         self.counts.append(len(evaluations))
         values = np.array([_evaluation(event) for event in evaluations], dtype=float)  # null: NaN
-        for column, part in zip(self.columns, values.reshape(-1, len(_CURVE)).T, strict=True):
+        values = values.reshape(-1, len(_CURVE))
+        clock = values[:, _CURVE.index("train_seconds")]
+        clock += np.fmin.accumulate(clock[::-1])[::-1] - clock
+        for column, part in zip(self.columns, values.T, strict=True):
             column.frombytes(part.tobytes())
 
     def frame(self) -> pd.DataFrame:

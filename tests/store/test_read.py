@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,25 @@ def test_the_curves_are_the_evaluations(mixed):
     assert np.isnan(own["train_loss"].to_numpy()[0])
     assert own["train_loss"].tolist()[1:] == [1.0] * 3
     assert own["train_seconds"].tolist() == [step / 1000 for step in CURVE]
+
+
+def test_no_evaluation_is_later_on_the_clock_than_a_later_one(tmp_path, digits):
+    """While every step is probed, their time is all that is known of training."""
+
+    def script(run):
+        first, epoch, *rest = finishes({0: 0.1, 5: 0.6, 12: 0.7})
+        clock = {0: 0.0, 5: 0.055, 12: 0.022}
+        rest = [
+            replace(event, train_seconds=clock[event.step])
+            if isinstance(event, events.Evaluated)
+            else event
+            for event in rest
+        ]
+        return [first, epoch, *rest]
+
+    play(tmp_path, experiment("seeds=1", "norms=[batch, none]"), digits, script)
+    curves = read_results(tmp_path, "tiny").curves
+    assert curves["train_seconds"].tolist() == [0.0, 0.022, 0.022] * 2
 
 
 def test_the_probes_are_the_first_and_the_last_and_all_on_request(mixed):
