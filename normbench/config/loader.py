@@ -61,7 +61,11 @@ def load(
         experiment = ExperimentConfig.model_validate(tree)
     except ValidationError as error:
         known = {problem.path for problem in problems}
+        at_home = ExperimentConfig.elsewhere()
         for path, message, hint, at in read(error):
+            key = str(path[-1]) if path else ""
+            if message.startswith("unknown key") and key in at_home:  # in another section
+                message, hint = at_home[key], ""
             problem = document.locate(path, at, message, hint)
             if problem.path not in known:  # a value refused in reading is no second mistake
                 problems.append(problem)

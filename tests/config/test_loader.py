@@ -69,6 +69,8 @@ BAD = [
     ("groups: 4", "eps: 0.1",
      "3:36  norms[2].eps: eps is for all norms alike: normalization.eps"),
     ("0.9}", "[]}", "6:24  target.val_accuracy: needs at least one target, got an empty list"),
+    ("lr: 0.1", "lr: 0.1, batch_size: 8",
+     "4:22  optimizer.batch_size: unknown key 'batch_size'; did you mean data.batch_size?"),
     ("lr: 0.1", "lr: -1", "4:17  optimizer.lr: must be a number above 0, got -1"),
     ("lr: 0.1", "lr: abc", "4:17  optimizer.lr: must be a number, got 'abc' (a string)"),
     ("lr: 0.1", "lr: '0.1'", "4:17  optimizer.lr: must be a number, got '0.1' (a string)\n"
