@@ -7,9 +7,9 @@ result.convergence            # a DataFrame
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from normbench.constants import RESULTS
 from normbench.errors import ConfigError, Problem, suggest
@@ -33,26 +33,32 @@ if TYPE_CHECKING:
     from normbench.report.cost import Costs
     from normbench.results.experiment import ExperimentResult
 
+Config: TypeAlias = "str | Path | Mapping[str, Any] | ExperimentConfig"
+"""A file, the name of a bundled one, what a file would hold, or a finished config."""
+
 COST_SHAPES = ("128x256", "128x32x16x16")
 
 
 def load_config(
-    config: str | Path | ExperimentConfig | None = None,
+    config: Config | None = None,
     *,
     overrides: Sequence[str] = (),
     sweeps: Sequence[str] = (),
 ) -> ExperimentConfig:
     """The experiment of a YAML file, of a bundled config by its name, or the bundled digits one.
 
+    A mapping is what the file would hold: ``{"data": "digits", "norms": ["batch", "layer"]}``.
     overrides: ``key=value``; sweeps: ``key=value,value``, both by the YAML rules. Raises
     ConfigError with every mistake at once.
     """
-    from normbench.config import ExperimentConfig, find_config, load
+    from normbench.config import ExperimentConfig, find_config, load, written
 
     if isinstance(config, ExperimentConfig):
         if overrides or sweeps:
             raise TypeError("overrides and sweeps go with a file, not with a finished config")
         return config
+    if isinstance(config, Mapping):
+        return load(written(config), overrides, sweeps)
     return load(find_config(str(config) if config is not None else None), overrides, sweeps)
 
 
@@ -76,7 +82,7 @@ def prepare_data(
 
 
 def train(
-    config: str | Path | ExperimentConfig | None = None,
+    config: Config | None = None,
     *,
     overrides: Sequence[str] = (),
     results: str | Path = RESULTS,
@@ -93,8 +99,7 @@ def train(
 ) -> ExperimentResult:
     """Train every run of an experiment that is not done yet, and compare the norms.
 
-    config: a path, the name of a bundled config, or an ``ExperimentConfig``; None is the bundled
-    digits experiment. overrides: ``key=value``. results: the results folder. data_dir: where
+    config, overrides: see ``load_config``. results: the results folder. data_dir: where the
     datasets are. jobs: runs at a time, by default as many as fill the cores. executor: ``local``
     processes, or ``ray`` with the cluster at ``ray_address``, else that of ``RAY_ADDRESS``, else
     one started here. fresh: forget every earlier run of this experiment. watch, progress, note:
@@ -151,7 +156,7 @@ def train(
 
 
 def probe(
-    config: str | Path | ExperimentConfig | None = None,
+    config: Config | None = None,
     *,
     overrides: Sequence[str] = (),
     seeds: int = 3,
@@ -186,7 +191,7 @@ def probe(
 
 
 def theory(
-    config: str | Path | ExperimentConfig | None = None,
+    config: Config | None = None,
     *,
     overrides: Sequence[str] = (),
     seeds: int = 3,

@@ -10,6 +10,7 @@ from normbench.constants import RESULTS
 from normbench.store import ExperimentStore
 
 if TYPE_CHECKING:
+    from normbench.api import Config
     from normbench.config import ExperimentConfig
     from normbench.data.catalog import Note, Progress
     from normbench.execution import Observer
@@ -19,7 +20,7 @@ BUDGET = "10m"
 
 
 def recommend(
-    config: str | Path | ExperimentConfig | None = None,
+    config: Config | None = None,
     *,
     budget: str = BUDGET,
     overrides: Sequence[str] = (),

@@ -11,7 +11,7 @@ from normbench.config.components import (
 )
 from normbench.config.experiment import ExperimentConfig
 from normbench.config.grid import SequentialSeeds, SweepPoint, TuneConfig
-from normbench.config.loader import find_config, load, parse_sweep
+from normbench.config.loader import find_config, load, parse_sweep, written
 from normbench.config.run import RunConfig
 from normbench.config.training import (
     AdamConfig,
@@ -56,4 +56,5 @@ __all__ = [
     "image_shape",
     "load",
     "parse_sweep",
+    "written",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ from normbench.config.yaml12 import MAX_BYTES, Document, parse
 from normbench.errors import ConfigError, Problem, suggest
 
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)((?:\[[0-9]{1,6}\])*)\Z")
+
+
+def written(config: Mapping[str, Any]) -> str:
+    """A config that Python holds, as a text for ``load``. Raises ConfigError."""
+    try:
+        return json.dumps(config, indent=1)  # which is YAML
+    except (TypeError, ValueError) as error:
+        told = f"cannot be written as YAML: {error}"
+        raise ConfigError([Problem("", told, "numbers, texts, lists and dicts")]) from None
 
 
 def load(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from normbench.api import load_config
 from normbench.config import ExperimentConfig, bundled, load
 from normbench.config.defaults import complete
 from normbench.errors import ConfigError
@@ -163,3 +164,14 @@ def test_a_network_of_a_library_is_named_with_it() -> None:
         assert tree["model"] == {"kind": library, "name": name}
         assert tree["name"] == f"digits-{name}".replace("_", "-")
     assert complete({"model": "mlp:x"})["model"]["kind"] == "mlp:x"  # no library, as it stands
+
+
+def test_a_config_may_be_what_python_holds() -> None:
+    config = {"data": "digits", "norms": ["none", {"kind": "group", "groups": 4}], "seeds": 2}
+    found = load_config(config, overrides=["training.steps=7"])
+    text = "data: digits\nnorms: [none, {kind: group, groups: 4}]\nseeds: 2\n"
+    assert found == load(text, ["training.steps=7"])
+    with pytest.raises(ConfigError, match="did you mean 'seeds'"):
+        load_config({**config, "seds": 2})
+    with pytest.raises(ConfigError, match="cannot be written as YAML"):
+        load_config({**config, "seeds": object()})
