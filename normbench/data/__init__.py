@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normbench.data.catalog import DATASETS, RawDataset, Report, Source, make_source
-    from normbench.data.prepared import Dataset, adopt, at_hand, load, prepare
+    from normbench.data.dataset import Dataset
+    from normbench.data.prepared import adopt, at_hand, load, prepare
     from normbench.data.splits import epoch_order, split
 
 __all__ = [
@@ -29,7 +30,8 @@ __all__ = [
 
 _MODULES = {
     "catalog": ("DATASETS", "RawDataset", "Report", "Source", "make_source"),
-    "prepared": ("Dataset", "adopt", "at_hand", "load", "prepare"),
+    "dataset": ("Dataset",),
+    "prepared": ("adopt", "at_hand", "load", "prepare"),
     "splits": ("epoch_order", "split"),
 }
 

@@ -19,7 +19,7 @@ from normbench.seeding import stream
 
 if TYPE_CHECKING:
     from normbench.data.catalog import Images
-    from normbench.data.prepared import Dataset
+    from normbench.data.dataset import Dataset
 
 Layout = Literal["flat", "image"]
 Indices = npt.NDArray[np.int64] | Tensor

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from normbench.data.catalog import Images, make_source, silent
+from normbench.data.dataset import Dataset
 from normbench.data.folders import cache_root, data_root
-from normbench.data.prepared import Dataset, at_hand, prepare
+from normbench.data.prepared import at_hand, prepare
 from normbench.errors import DataError
 
 _CHUNK = 4096

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,6 @@ from normbench.atomic import replace_with, replacing, sync_folder
 from normbench.data.arrays import resized
 from normbench.data.catalog import (
     DATASETS,
-    Images,
     Note,
     Progress,
     RawDataset,
@@ -37,6 +36,7 @@ from normbench.data.catalog import (
     required,
     silent,
 )
+from normbench.data.dataset import Dataset
 from normbench.data.folders import (
     CACHE_VARIABLE,
     DATA_VARIABLE,
@@ -44,76 +44,11 @@ from normbench.data.folders import (
     data_root,
     is_read_only,
 )
-from normbench.data.splits import split
 from normbench.data.sums import ARRAYS, channel_statistics, fingerprint_of, meta_sum
 from normbench.errors import DataError
 
 FORMAT = 1  # of the prepared folder; raise it when the arrays or their meaning change
 _META = "meta.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A prepared dataset. The images are memory maps: processes on one machine share their pages.
-
-    train_images, test_images: uint8 or float32 [N, H, W, C]; train_labels, test_labels: int64 [N].
-    mean, std: of the training images, per channel, in units of [0, 1] (pixel / 255) where they are
-    uint8, else in their own. fingerprint: SHA-256 over shapes and bytes of the four arrays.
-    validation: the last so many training images are the source's own validation part; 0: none.
-    """
-
-    name: str
-    path: Path
-    train_images: Images
-    train_labels: npt.NDArray[np.int64]
-    test_images: Images
-    test_labels: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    fingerprint: str
-    validation: int = 0
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
-        _, height, width, channels = self.train_images.shape
-        return height, width, channels
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.classes)
-
-    def raw(self) -> RawDataset:
-        """The arrays themselves, to be sent elsewhere."""
-        arrays = {key: np.asarray(getattr(self, key)) for key in ARRAYS}
-        return RawDataset(**arrays, classes=self.classes, validation=self.validation)
-
-    def split(
-        self, validation: float, rng: np.random.Generator
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(training, validation) indices into the training images.
-
-        The source's own validation part, where it has one; else a stratified cut of ``validation``
-        images, or of that share of them where it is below 1. Raises ValueError; see ``split``.
-        """
-        images = np.arange(len(self.train_labels))
-        if self.validation:
-            return images[: -self.validation], images[-self.validation :]
-        return split(self.train_labels, self._cut(validation), rng)
-
-    def examples(self, validation: float) -> int:
-        """How many images are left to train on, as ``split`` leaves them."""
-        return len(self.train_labels) - self.held_out(validation)
-
-    def held_out(self, validation: float) -> int:
-        """How many images ``split`` keeps for validation."""
-        return self.validation or self._cut(validation)
-
-    def _cut(self, validation: float) -> int:
-        if validation >= 1:
-            return int(validation)
-        return max(round(validation * len(self.train_labels)), self.num_classes)
 
 
 def prepare(

@@ -17,20 +17,14 @@ from normbench.analysis.rule import VerdictRule
 from normbench.charts.base import CHARTS, ChartData
 from normbench.constants import OUTCOME_STATES, SCHEMA
 from normbench.dotted import flatten_config, tuned_key
-from normbench.errors import (
-    ConfigError,
-    NormbenchError,
-    Problem,
-    RunsFailed,
-    StoreError,
-    suggest,
-)
+from normbench.errors import ConfigError, NormbenchError, Problem, StoreError, suggest
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
 from normbench.results.records import records, verdicts
 from normbench.results.swaps import NormSwaps, swaps_of
 from normbench.results.tables import ResultTables as ResultTables
 from normbench.results.tables import contenders, looks_of
+from normbench.results.without import without_outcome
 from normbench.store import Results
 
 if TYPE_CHECKING:
@@ -67,7 +61,7 @@ class ExperimentResult:
         accuracies = pilots.outcomes["val_accuracy"].dropna()
         if accuracies.empty:
             told = f"takes its target from pilot runs of {target['from']!r}, and none has a result"
-            raise self._without(told, pilots.results.runs)
+            raise self._without_outcome(told, pilots.results.runs)
         return [float(accuracies.median())]
 
     @property
@@ -352,20 +346,10 @@ class ExperimentResult:
         if runs.empty and self.tuned_key:
             told = f"experiment {self.name!r} still searches each norm's own best {self.tuned_key}"
             raise StoreError(told + "\n    the command that began it continues")
-        raise self._without("has no finished run", runs)
+        raise self._without_outcome("has no finished run", runs)
 
-    def _without(self, told: str, runs: pd.DataFrame) -> NormbenchError:
-        """The error that runs have no outcome, with the reasons; RunsFailed after training."""
-        states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items())
-        lines = sorted(set(self.results.reasons.values()))[:5]
-        failed = runs.loc[runs["state"] == "failed", "run"]
-        if len(failed):
-            path = self.results.path / failed.iloc[0] / "manifest.json"
-            lines.append(f'where it broke stands under "details" in {path}')
-        lines.append("`normbench train` with its config trains or continues them")
-        kind = StoreError if self.outcome is None or failed.empty else RunsFailed
-        more = "".join(f"\n    {line}" for line in lines)
-        return kind(f"experiment {self.name!r} {told} ({states or 'no runs'}){more}")
+    def _without_outcome(self, told: str, runs: pd.DataFrame) -> NormbenchError:
+        return without_outcome(self.results, told, runs, trained=self.outcome is not None)
 
     def require_fairness(self) -> None:
         """Raise StoreError, naming the runs, when the norms were not compared on equal terms."""
