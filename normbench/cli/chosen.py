@@ -22,7 +22,8 @@ def chosen(names: Sequence[str], results: Path) -> list[ExperimentStore]:
     from normbench.store.experiment import NO_EXPERIMENT, absolute, experiments
 
     if names:
-        return [locate(results, name) for name in names]
+        stores = [locate(results, name) for name in names]
+        return list({store.path.resolve(): store for store in stores}.values())  # each once
     store = latest(results)
     if store is None:
         folder = absolute(results_folder(results))

@@ -39,8 +39,13 @@ def command(
         ),
     ] = None,
     metric: Annotated[
-        str, typer.Option("--metric", help="The metric of --by: a column of the JSON output.")
-    ] = "val_accuracy",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--metric",
+            help="The metric of --by: a column of the JSON output, by default val_accuracy.",
+            show_default=False,
+        ),
+    ] = None,
     swap: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -61,6 +66,8 @@ def command(
     if len(names) > 1 and (by is not None or all_pairs or full or baseline or swap):
         told = "--by, --all-pairs, --full, --baseline and --swap go with one experiment"
         raise typer.BadParameter(told)
+    if metric is not None and by is None:
+        raise typer.BadParameter("--metric goes with --by KEY: what is spread over its values")
     stores = chosen(names, results)
     comparisons = [compare(store.name, results=store.results) for store in stores]
     if baseline is not None:
@@ -68,7 +75,7 @@ def command(
     if swap is not None:
         print_swap(comparisons[0], swap, json=json, form=form)
     elif by is not None:
-        print_by(comparisons[0], by, metric, json=json, form=form)
+        print_by(comparisons[0], by, metric or "val_accuracy", json=json, form=form)
     elif len(comparisons) > 1:
         print_side_by_side(comparisons, json=json, form=form)
     else:

@@ -56,6 +56,10 @@ def command(
         or what.endswith((".yaml", ".yml"))
     ):
         _show_config(what, set_, data_dir, json=json)
+        own = results_folder(results) / what
+        if what in names and ExperimentStore.is_at(own):
+            told = f"this is the bundled config; `normbench show {own}` shows the experiment"
+            typer.echo(told, err=True)
         return
     if set_:
         raise typer.BadParameter("--set goes with a config, not with an experiment or a run")

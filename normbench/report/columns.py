@@ -133,14 +133,11 @@ def interval(metric: str, low: float, high: float, *, unit: bool = True) -> str:
 
 
 def interval_end(metric: str, value: float, *, unit: bool = True) -> str:
-    """As ``difference``, but one that rounds to zero keeps its side: -0.0004, <0."""
+    """As ``difference``, but one that rounds to zero tells its side of it: <0, >0."""
     told = difference(metric, value, unit=unit)
     if math.isnan(value) or value == 0 or told.strip("+-0. p"):
         return told
-    scaled = 100 * value if metric.endswith("accuracy") else value
-    side = "<0" if value < 0 else ">0"
-    size = f"{scaled:+.1g}" if abs(scaled) >= 1e-6 else side
-    return size + told.lstrip("+-0.")
+    return ("<0" if value < 0 else ">0") + told.lstrip("+-0.")
 
 
 def size(metric: str, value: float) -> str:

@@ -41,8 +41,9 @@ GRADIENT_NOTE = (
     "(1 preserves, below 1 vanishes, above 1 explodes)"
 )
 PAIRED_NOTE = (
-    "paired by seed; the judged metric first: simultaneous intervals, p by Holm, a verdict; the "
-    "others are unadjusted; in steps the Hodges-Lehmann shift, a miss being infinite"
+    "paired by seed; the judged metric first: simultaneous intervals, which allow for skew where "
+    "those to the leader do not, p by Holm, a verdict; the others are unadjusted; in steps the "
+    "Hodges-Lehmann shift, a miss being infinite"
 )
 
 

@@ -36,6 +36,17 @@ def test_without_a_name_the_only_experiment_is_taken_and_told(cli, finished, ver
     assert json.loads(done.out)["schema"] == 1  # and nothing of it on stdout
 
 
+def test_an_experiment_named_twice_is_one(cli, finished):
+    once, twice = cli("compare", "tiny"), cli("compare", "tiny", "tiny/")
+    assert (once.code, once.out) == (0, twice.out)
+
+
+def test_show_says_that_a_bundled_config_has_results_of_its_name(cli, finished):
+    assert "shows the experiment" not in cli("show", "digits").err
+    (finished / "tiny").rename(finished / "digits")
+    assert "`normbench show results/digits` shows the experiment" in cli("show", "digits").err
+
+
 def test_of_several_the_latest_is_taken(cli, finished, digits):
     play(finished, experiment("name=older"), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
     for path in finished.glob("older/**/*.json"):

@@ -126,6 +126,7 @@ def test_a_config_the_data_cannot_serve_is_told_before_anything_is_written(
         ("claims", "--ray-address", "auto"),
         ("train", "--format", "excel"),
         ("train", "--no-such-option"),
+        ("compare", "--metric", "auc_mean"),
         ("list",),
         ("list", "nroms"),
         ("validate",),

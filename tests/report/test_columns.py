@@ -275,9 +275,8 @@ def test_dead_units_are_in_percent(share, text):
     assert dead == text
 
 
-def test_the_end_of_an_interval_that_rounds_to_zero_keeps_its_side():
+def test_the_end_of_an_interval_that_rounds_to_zero_tells_its_side():
     assert interval("auc", -0.226, -5e-324) == "-0.226 to <0"
-    assert interval("auc", 5e-324, 0.1) == ">0 to +0.100"
-    assert interval("auc", -0.00042, 0.0) == "-0.0004 to 0.000"
-    assert interval("val_accuracy", 0.0004, 0.02) == "+0.04 to +2.0 pp"
-    assert interval("val_accuracy", -0.02, -5e-324) == "-2.0 to <0 pp"
+    assert interval("auc", 0.0004, 0.1) == ">0 to +0.100"
+    assert interval("auc", -0.01, 0.0) == "-0.010 to 0.000"
+    assert interval("val_accuracy", -0.02, -0.0004) == "-2.0 to <0 pp"
