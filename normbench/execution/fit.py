@@ -64,7 +64,8 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
         steps = total_steps(config, left[validation])
         if warmup >= steps:
             message = f"must be below the {steps} steps of the budget, got {warmup}"
-            raise ConfigError([Problem("optimizer.warmup_steps", message)])
+            hint = f"for example  --set optimizer.warmup_steps={steps // 10}"
+            raise ConfigError([Problem("optimizer.warmup_steps", message, hint)])
     under = {repr((run.sweep_point, run.tuned, run.norm)): run for run in plan}
     for run in under.values():
         config = run.config

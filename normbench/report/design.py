@@ -76,8 +76,8 @@ def oddities(
         if cadence is not None and budget is not None and cadence > budget:
             steps[cadence] = min(budget, steps.get(cadence, budget))
     remarks += [
-        f"an evaluation every {counted(cadence, 'step')} is rarer than the budget of "
-        f"{counted(budget, 'step')} is long: only its start and end are evaluated; "
+        f"with an evaluation every {counted(cadence, 'step')} and a budget of "
+        f"{counted(budget, 'step')} only the start and the end are evaluated; "
         "training.evaluations=20 fits any budget"
         for cadence, budget in steps.items()
     ]

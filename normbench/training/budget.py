@@ -21,7 +21,9 @@ def steps_per_epoch(run: RunConfig, train_examples: int) -> int:
             f"must be at most {train_examples}, the training images left after the validation "
             f"split, got {run.data.batch_size}"
         )
-        raise ConfigError([Problem("data.batch_size", message)])
+        fitting = max(1, train_examples // 8)
+        hint = f"for example  --set data.batch_size={fitting}"
+        raise ConfigError([Problem("data.batch_size", message, hint)])
     return steps
 
 

@@ -51,7 +51,7 @@ def test_what_is_hardly_meant_is_a_note(cli, config, verb):
     done = cli(word, config, *options, *rare)
     assert done.code == 0
     assert "note: batch alone is compared with nothing" in done.err
-    assert "note: an evaluation every 13 steps is rarer than the budget of 12 steps" in done.err
+    assert "note: with an evaluation every 13 steps and a budget of 12 steps only" in done.err
 
 
 def test_a_budget_in_epochs_is_measured_on_the_data_at_hand(cli, config):
