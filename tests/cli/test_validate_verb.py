@@ -56,9 +56,9 @@ def test_what_is_hardly_meant_is_a_note(cli, config, verb):
 
 def test_a_budget_in_epochs_is_measured_on_the_data_at_hand(cli, config):
     short = "training={epochs: 1, evaluate_every: 100}"
-    assert "the budget of 41 steps" in cli("validate", config, "--set", short).err
+    assert "a budget of 41 steps" in cli("validate", config, "--set", short).err
     notes = json.loads(cli("validate", config, "--set", short, "--json").out)["notes"]
-    assert any("the budget of 41 steps" in note for note in notes)
+    assert any("a budget of 41 steps" in note for note in notes)
 
 
 @pytest.mark.parametrize("verb", [("validate",), ("train", "--dry-run")], ids=" ".join)

@@ -67,7 +67,7 @@ def test_a_network_that_draws_is_refused_also_where_the_config_could_not_tell(di
             super().__init__(num_classes)
             self.head = nn.Sequential(nn.Dropout(0.1), self.head)
 
-    monkeypatch.setattr("normbench.config.experiment.runtime_problems", lambda _: [])
+    monkeypatch.setattr("normbench.config.experiment.runtime_problems", lambda *_: [])
     monkeypatch.setitem(MODELS._items, "own", of_reference(Dropping, "net.py:Own"))
     configs = [run_config("model={kind: own}", "runtime.stack=2", seed=s) for s in (0, 1)]
     with pytest.raises(ConfigError, match=r"runtime\.stack: the network draws random numbers"):
