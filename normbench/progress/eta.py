@@ -46,7 +46,9 @@ class _Running:
     def has_told(self) -> bool:
         """Whether enough of it was seen to judge by."""
         seconds, steps = self.heard - self.started, self.step - self.first_step
-        return steps >= ENOUGH_SHARE * self.steps or (steps > 0 and seconds >= ENOUGH_SECONDS)
+        typical = steps > FIRST_STEPS or self.steps - self.first_step <= FIRST_STEPS
+        enough = typical and steps >= ENOUGH_SHARE * self.steps
+        return enough or (steps > 0 and seconds >= ENOUGH_SECONDS)
 
     def left(self, rate: float) -> float:
         """Seconds until it ends, by its own pace once that is known, else by its kind's."""

@@ -138,6 +138,20 @@ def test_nothing_is_promised_before_anything_was_measured():
     assert eta.seconds_left() is None
 
 
+def test_the_first_steps_which_are_slow_promise_nothing():
+    now = 0.0
+    eta = Eta(lambda: now)
+    (run, *_) = plan = expand(experiment())
+    eta.plan(plan, [STEPS] * len(plan))
+    eta.on_event(run, events.Started(0, STEPS, 1, ""))
+    now = 10.0
+    eta.on_event(run, events.Evaluated(10, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    assert eta.seconds_left() is None
+    now = 10.5
+    eta.on_event(run, events.Evaluated(15, 0, 0, 1.0, 1.0, 0.5, 0.0))
+    assert eta.seconds_left() < 0.15 * STEPS * len(plan)
+
+
 def test_a_continued_run_counts_only_what_it_does_now():
     now = 0.0
     eta = Eta(lambda: now)
