@@ -144,7 +144,8 @@ class ProbeRecorder:
             def hook(module: nn.Module, args: object, output: Tensor) -> None:
                 if path not in outputs:  # of a layer that is called again, the first call
                     outputs[path] = output.detach()
-                    output.register_hook(keep_gradient)
+                    if output.requires_grad:  # else it is frozen, or run again in the backward pass
+                        output.register_hook(keep_gradient)
 
             return hook
 
