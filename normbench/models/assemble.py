@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -246,20 +247,31 @@ def _example(blueprint: Blueprint, image_shape: ImageShape) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
+_OF_SIZE = re.compile("size|shape|height|width", re.IGNORECASE)
+"""What the errors have in common that PyTorch and libraries raise where an image does not fit."""
+
+
 @contextmanager
 def _failures_told(blueprint: Blueprint, image_shape: ImageShape) -> Iterator[None]:
     """A forward pass that fails is a mistake in the config."""
     try:
         yield
     except NoLogits as error:
-        raise ConfigError([Problem("model.output", str(error))]) from None
+        path = "model" if error.hint else "model.output"
+        raise ConfigError([Problem(path, str(error), error.hint)]) from None
     except Untraceable as error:
         cause = error.__cause__
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
-        remedy = "images can be made larger with  data.resize: 64"
+        height, width, channels = image_shape
+        remedy = ""
         if "channels" in str(cause):
-            have = f"{image_shape[2]} channel" + "s" * (image_shape[2] != 1)
+            have = f"{channels} channel" + "s" * (channels != 1)
             remedy = f"the images have {have}; its constructor may take image_shape"
+        elif _OF_SIZE.search(str(cause)):
+            remedy = (
+                f"the images are {height}x{width}: data.resize (of check: --size) makes them of "
+                f"another size"
+            )
         hint = "\n".join(filter(None, (remedy, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
 
@@ -288,10 +300,6 @@ def _examined(
 
 def _check_logits(shape: tuple[int, ...], num_classes: int | None, when: str) -> None:
     """Raise ConfigError unless this is the shape of two examples' logits, of so many classes."""
-    if not shape:
-        message = f"the network does not return logits [N, classes]{when}"
-        hint = "name where in its tuple or dict they are:  output: 0"
-        raise ConfigError([Problem("model", message, hint)])
     if len(shape) != 2 or shape[0] != 2 or num_classes not in (None, shape[1]):
         sizes = "x".join(map(str, shape[1:])) or "no"
         have = f"the data have {num_classes} classes" if num_classes else "[N, classes] is needed"

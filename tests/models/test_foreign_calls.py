@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,17 @@ class Dict(Plain):
         return {"features": self.body(x), "logits": super().forward(x)}
 
 
+@dataclass
+class Answer:
+    features: Tensor
+    logits: Tensor
+
+
+class Fields(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return Answer(self.body(x), super().forward(x))
+
+
 class BareInEvaluation(Plain):
     def forward(self, x: Tensor) -> Any:
         logits = super().forward(x)
@@ -39,7 +51,8 @@ class BareInEvaluation(Plain):
 
 
 @pytest.mark.parametrize(
-    ("target", "output"), [(Tuple, 1), (Tuple, -1), (Dict, "logits"), (BareInEvaluation, 0)]
+    ("target", "output"),
+    [(Tuple, 1), (Tuple, -1), (Dict, "logits"), (Fields, "logits"), (BareInEvaluation, 0)],
 )
 def test_logits_are_taken_out_of_a_tuple_or_a_dict(plan, target, output):
     blueprint = plan(target, output=output)
@@ -54,8 +67,9 @@ def test_logits_are_taken_out_of_a_tuple_or_a_dict(plan, target, output):
     [
         (Tuple, {}, "model", "the network does not return logits [N, classes]"),
         (BareInEvaluation, {}, "model", "does not return logits [N, classes] in training"),
-        (Tuple, {"output": 7}, "model.output", "a tuple, has no 7; it has 2 entries"),
+        (Tuple, {"output": 7}, "model.output", "tuple, has no 7; it has 2 entries"),
         (Dict, {"output": "x"}, "model.output", "has no 'x'; it has keys 'features', 'logits'"),
+        (Fields, {"output": 1}, "model.output", "no 1; it has fields 'features', 'logits'"),
         (Tuple, {"output": 0}, "model", "the network gives 1 numbers an image, and the data have"),
         (Plain, {"args": {"num_classes": 7}}, "model", "gives 7 numbers an image"),
     ],
@@ -66,6 +80,11 @@ def test_logits_that_are_not_there_or_of_the_wrong_width_are_told(
     told = problem(plan(target, **options))
     assert told.path == path
     assert message in told.message
+
+
+@pytest.mark.parametrize(("target", "where"), [(Dict, "logits"), (Fields, "logits"), (Tuple, 0)])
+def test_a_network_that_returns_more_than_logits_is_told_how_to_name_them(plan, target, where):
+    assert problem(plan(target)).hint == f"name where they are:  output: {where}"
 
 
 class TooDeep(Plain):
@@ -118,8 +137,46 @@ class Aside(Plain):
 def test_what_fails_in_training_alone_is_told_before_anything_is_trained(plan):
     told = problem(plan(Aside))
     assert "the network fails in training on images of 1x8x8: RuntimeError" in told.message
-    assert "data.resize: 64" in told.hint
+    assert "data.resize" in told.hint
     assert "F.avg_pool2d" in told.hint
+
+
+class OfTen(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(10)
+
+
+def test_no_other_size_of_image_is_proposed_where_that_is_not_what_fails(plan):
+    told = problem(plan(OfTen))
+    assert told.message.endswith("RuntimeError: running_mean should contain 8 elements not 10")
+    assert "data.resize" not in told.hint
+    told = problem(plan(TooDeep))
+    assert told.hint.startswith(
+        "the images are 8x8: data.resize (of check: --size) makes them of another size\n"
+    )
+
+
+class Later(Plain):
+    """Makes its norm as it is first called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = None
+
+    def body(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        self.norm = self.norm or nn.BatchNorm2d(x.shape[1])
+        return F.relu(self.norm(x))
+
+
+def test_parameters_made_in_the_forward_pass_are_told(plan):
+    told = problem(plan(Later))
+    assert told.message == (
+        "the network makes norm.weight, norm.bias in its forward pass, where nobody draws or "
+        "trains them: make all parameters in its constructor"
+    )
+    assert not told.hint
 
 
 class Channels(Plain):
