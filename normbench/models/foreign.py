@@ -115,8 +115,8 @@ def _told(output: Any, parts: Mapping[Any, Any]) -> str:
 def of_reference(target: Any, reference: str) -> type[Architecture]:
     """The architecture behind ``file.py:Name``: a class or function that makes a module.
 
-    It is called with ``num_classes`` and ``image_shape`` (H, W, C) where it takes them, and with
-    ``model.args``. Raises TypeError for what is neither.
+    It is called with ``num_classes`` and ``image_shape`` (H, W, C) where it takes them (the first
+    also where what it passes keywords on to does), and with ``model.args``. Raises TypeError for what is neither.
     """
     if isinstance(target, type) and issubclass(target, Architecture):
         return target
@@ -140,8 +140,15 @@ class _Referenced(Foreign):
             taken = inspect.signature(cls.target).parameters
         except (TypeError, ValueError):
             taken = {}  # type: ignore[assignment]
-        given = {key: value for key, value in offered.items() if key in taken}
-        return cls.target(**{**given, **options.args})
+        given = {key: value for key, value in offered.items() if key in taken} | options.args
+        passed_on = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+        if passed_on and "num_classes" not in given:
+            try:
+                return cls.target(num_classes=num_classes, **given)
+            except TypeError as error:  # whoever gets it does not take it
+                if "'num_classes'" not in str(error):
+                    raise
+        return cls.target(**given)
 
 
 def of_library(word: str) -> tuple[str, str] | None:

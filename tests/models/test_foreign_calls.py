@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 from foreign_networks import InPlace, Plain, check_all, found, made, problem
-from networks import CLASSES, images
+from networks import CLASSES, IMAGE, images
 from tiny import experiment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import normbench
 from normbench.errors import ConfigError
-from normbench.models.assemble import step_problem
+from normbench.models.assemble import anatomy, step_problem
 from normbench.models.foreign import of_reference
 from normbench.norms import NormMethod, NormPolicy, make_method
 
@@ -125,6 +125,24 @@ def test_a_constructor_that_raises_shows_their_frames_under_one_sentence(plan):
 def test_an_argument_that_the_constructor_has_not_is_told(plan):
     told = problem(plan(Plain, args={"width": 5}))
     assert "unexpected keyword argument 'width'" in told.message
+
+
+class Passing(Plain):
+    """Passes on what it does not name."""
+
+    def __init__(self, width: int = 3, **others: Any):
+        super().__init__(**others)
+
+
+class Deaf(Passing):
+    def __init__(self, **others: Any):
+        super().__init__(**others, num_classes=CLASSES)
+
+
+def test_the_number_of_classes_is_given_also_where_keywords_are_passed_on(plan):
+    assert anatomy(plan(Passing), IMAGE, 7).output == (2, 7)
+    assert found(plan(Deaf)).output == (2, CLASSES)
+    assert anatomy(plan(Passing, args={"num_classes": 5}), IMAGE, 5).output == (2, 5)
 
 
 class Aside(Plain):
