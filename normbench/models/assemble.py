@@ -111,7 +111,8 @@ def problem_of(
         return conflict
     if not anatomy.slots and method.replaces:
         kept = "; ".join(f"{k.path} ({k.kind}): {k.reason}" for k in anatomy.kept[:5])
-        return f"no norm was found in this network that could be exchanged. {kept}".strip()
+        kept = kept or "it calls no layer of a type that is known to be a norm"
+        return f"no norm was found in this network that could be exchanged: {kept}"
     if "activation" in method.replaces:
         taken: dict[str, str] = {}
         for slot in anatomy.slots:

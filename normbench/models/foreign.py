@@ -116,7 +116,8 @@ def of_reference(target: Any, reference: str) -> type[Architecture]:
     """The architecture behind ``file.py:Name``: a class or function that makes a module.
 
     It is called with ``num_classes`` and ``image_shape`` (H, W, C) where it takes them (the first
-    also where what it passes keywords on to does), and with ``model.args``. Raises TypeError for what is neither.
+    also where what it passes keywords on to does), and with ``model.args``. Raises TypeError for
+    what is neither.
     """
     if isinstance(target, type) and issubclass(target, Architecture):
         return target

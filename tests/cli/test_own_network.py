@@ -34,6 +34,16 @@ class Complex(Head):
         return torch.fft.irfft2(torch.fft.rfft2(x[:, 0]) * self.filter, s=(8, 8))
 
 
+class Bare(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(64, num_classes)
+
+    def forward(self, x):
+        y = nn.functional.layer_norm(x, (8, 8))
+        return self.head(y.flatten(1))
+
+
 class Frozen(Head):
     def __init__(self, num_classes):
         super().__init__(num_classes)
@@ -90,6 +100,17 @@ def test_a_network_without_hidden_layers_is_trained_and_nothing_is_told_of_them(
         2,
         "error: model: there is no layer to look into: no Linear or Conv stands before its head\n",
     )
+
+
+def test_a_network_without_a_norm_to_exchange_is_told_once_and_original_alone_may_stand(cli, own):
+    path = own("Bare")
+    done = cli("validate", path, "--set", "norms=[original, rms, batch]")
+    assert (done.code, done.err.count("no norm was found")) == (2, 1)
+    assert ":3:8  model: no norm was found in this network that could be exchanged: nets.py:" in (
+        done.err
+    )
+    assert "layer_norm: y = nn.functional.layer_norm(x, (8, 8))): called as a function" in done.err
+    assert cli("validate", path, "--set", "norms=[original]").code == 0
 
 
 @pytest.mark.parametrize("name", ["Frozen", "Recomputed"])
