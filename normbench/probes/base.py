@@ -38,11 +38,11 @@ class Capture:
     pre_activation_gradients: dL/dz_l, where z_l is the output of layer l's Linear or Conv;
     activation_inputs, activation_outputs: around the activation function; weights: W_l (the live
     parameters, with their gradients in ``.grad``, or what is computed from others); weights_before:
-    copies made before the step; activated: whether there is an activation function; where there is none, the output of the norm
-    or of the layer stands for both. learning_rate: of the step; scale_invariant: as the network has
-    it. blocks: of each layer the number of the residual block that it stands in, from 0, or None;
-    for each block streams, what enters it, stream_gradients, dL by that, and identity_shares, the
-    mean square of the skip over that of skip plus branch.
+    copies made before the step; activated: whether there is an activation function; where there is
+    none, the output of the norm or of the layer stands for both. learning_rate: of the step;
+    scale_invariant: as the network has it. blocks: of each layer the number of the residual block
+    that it stands in, from 0, or None; for each block streams, what enters it, stream_gradients, dL
+    by that, and identity_shares, the mean square of the skip over that of skip plus branch.
     """
 
     pre_activation_gradients: list[Tensor] = field(default_factory=list)
