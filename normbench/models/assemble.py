@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from normbench import vision
 from normbench.components import summary_of, their_frames
 from normbench.constants import NEVER_CALLED
 from normbench.errors import ConfigError, Problem
@@ -227,6 +228,9 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
         try:
             module = kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
         except (Exception, SystemExit) as error:
+            if vision.refused(error) and not vision.mismatched():
+                vision.torchvision()
+                return _built(blueprint, image_shape, num_classes, seed)
             # What this package raises is a sentence; what others do has a place in their code.
             frames = their_frames(error)
             if not frames and not isinstance(error, ValueError | TypeError):

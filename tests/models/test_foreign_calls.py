@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import normbench
+from normbench import vision
 from normbench.errors import ConfigError
 from normbench.models.assemble import anatomy, step_problem
 from normbench.models.foreign import of_reference
@@ -125,6 +126,23 @@ def test_a_constructor_that_raises_shows_their_frames_under_one_sentence(plan):
 def test_an_argument_that_the_constructor_has_not_is_told(plan):
     told = problem(plan(Plain, args={"width": 5}))
     assert "unexpected keyword argument 'width'" in told.message
+
+
+class Seeing(Plain):
+    """Imports torchvision as it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not vision.mismatched():
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+
+def test_a_constructor_may_import_a_torchvision_that_does_not_match_torch(plan, monkeypatch):
+    mended: list[bool] = []
+    monkeypatch.setattr(vision, "torchvision", lambda: mended.append(True))
+    monkeypatch.setattr(vision, "mismatched", lambda: bool(mended))
+    assert found(plan(Seeing)).output == (2, CLASSES)
+    assert mended == [True]
 
 
 class Passing(Plain):
