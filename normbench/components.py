@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from normbench import vision
 from normbench.errors import suggest
 
 REFERENCE = re.compile(
@@ -147,8 +148,19 @@ def _imported_from(folder: Path, tree: ast.Module) -> list[Path]:
 def load(reference: str) -> Component:
     """The component behind a reference. Raises NotLoaded.
 
-    A file is imported once for each content; the folder that it lies in can be imported from.
+    A file is imported once for each content; the folder that it lies in can be imported from. It
+    may import torchvision whatever its build, see ``vision``.
     """
+    try:
+        return _loaded(reference)
+    except NotLoaded as error:
+        if not vision.refused(error.__cause__):
+            raise
+    vision.torchvision()
+    return _loaded(reference)
+
+
+def _loaded(reference: str) -> Component:
     match = REFERENCE.match(reference)
     if match is None:
         raise NotLoaded(

@@ -12,6 +12,7 @@ from normbench.config.grid import expand
 from normbench.errors import ConfigError, Problem
 from normbench.execution.fit import check_fit
 from normbench.measure.signals import inspect_all, theory_inputs
+from normbench.models.assemble import anatomy
 from normbench.plan import PlannedRun
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def measured(
 ) -> propagation.Propagation:
     """See ``api.probe``."""
     plan, points = _plan(experiment, seeds)
-    check_fit(plan, dataset)
+    _check(plan, dataset)
     last = _last_step(plan, dataset, steps, landscape)
     signals, around = inspect_all(
         [(points.index(dict(run.sweep_point)), run.norm, run.config) for run in plan],
@@ -61,7 +62,7 @@ def expected(
     from normbench.training.settings import compute_on, kept
 
     plan, points = _plan(experiment, seeds)
-    check_fit(plan, dataset)
+    _check(plan, dataset)
     rows = []
     with kept():
         for done, run in enumerate(plan):
@@ -89,6 +90,15 @@ def _plan(
         for seed in [*known, *expand(seeds, max(known))][:seeds]
     ]
     return plan, points
+
+
+def _check(plan: Sequence[PlannedRun], dataset: Dataset) -> None:
+    """Raise ConfigError where a run's config does not fit, or there is nothing to measure."""
+    check_fit(plan, dataset)
+    for run in plan:
+        if not anatomy(run.config.model.blueprint(), dataset.image_shape).layers:
+            message = "there is no layer to look into: no Linear or Conv stands before its head"
+            raise ConfigError([Problem("model", message)])
 
 
 def _last_step(

@@ -1,4 +1,4 @@
-"""The one place that imports torchvision."""
+"""The one place of ours that imports torchvision."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ def torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
-        if _MISSING_OPERATORS not in str(error):
+        if not refused(error):
             raise
     for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
         del sys.modules[name]  # half imported
     _declare_operators()
     return importlib.import_module("torchvision")
+
+
+def refused(error: BaseException | None) -> bool:
+    """Whether this is the error of a plain ``import torchvision``, which `torchvision` mends."""
+    return isinstance(error, RuntimeError) and _MISSING_OPERATORS in str(error)
 
 
 def mismatched() -> bool:

@@ -93,6 +93,10 @@ def test_the_files_of_ones_own_train_as_they_stand(tmp_path, own_cache):
     assert files.keys() == {"my_net.py", "my_norm.py", "mine.yaml"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    for words in (("my_net.py:Net", "--size", "8x8x1"), ("my_norm.py:MeanOnly",)):
+        command = [sys.executable, "-m", "normbench", "check", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout.endswith("nothing is wrong\n"), done.stdout + done.stderr
     short = ("--set", "training={steps: 4, evaluations: 1}", "--set", "seeds=1", "-q")
     command = [sys.executable, "-m", "normbench", "train", "mine.yaml", "--jobs", "2", *short]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

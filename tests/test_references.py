@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from normbench import vision
 from normbench.components import (
     NotLoaded,
     anchored,
@@ -61,6 +62,25 @@ def test_what_leads_nowhere_is_named_with_a_remedy(file, reference, message, hin
         load(reference.format(folder=file.parent))
     assert message in error.value.message
     assert hint in error.value.hint
+
+
+def test_a_file_may_import_a_torchvision_that_does_not_match_torch(file, monkeypatch):
+    mended = []
+    monkeypatch.setattr(vision, "torchvision", lambda: mended.append(True))
+    monkeypatch.setattr(vision, "mended", mended, raising=False)
+    path = file.with_name("sees.py")
+    path.write_text(
+        "from normbench import vision\n"
+        "if not vision.mended:\n"
+        "    raise RuntimeError('operator torchvision::nms does not exist')\n"
+        "Net = dict\n"
+    )
+    assert load(f"{path}:Net").target is dict
+    assert mended == [True]
+    path.write_text("raise RuntimeError('another')\n")
+    with pytest.raises(NotLoaded, match="another"):
+        load(f"{path}:Net")
+    assert mended == [True]
 
 
 def test_an_error_in_the_file_is_told_with_the_frames_of_that_file_alone(file):

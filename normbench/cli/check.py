@@ -56,7 +56,7 @@ def command(
 
 def _lines(heading: str, findings: Iterable[Finding], notes: Iterable[str]) -> Iterable[str]:
     """The faults first, what was left out, and in a line how much was fine."""
-    known = list(findings)
+    known, told = list(findings), 0
     yield heading
     yield from notes
     for state in ("wrong", "left out"):
@@ -66,6 +66,7 @@ def _lines(heading: str, findings: Iterable[Finding], notes: Iterable[str]) -> I
                 by_said.setdefault((finding.check, finding.said), []).append(finding.where)
         for (check, said), slots in by_said.items():
             yield f"{state}: {check} ({', '.join(slots)}): {said}"
+            told += state == "wrong"
     fine = sum(finding.state == "fine" for finding in known)
-    wrong = sum(finding.state == "wrong" for finding in known)
-    yield f"{fine} checks are fine, {wrong} found something wrong"
+    wrong = "nothing is" if not told else "1 thing is" if told == 1 else f"{told} things are"
+    yield f"{fine} checks are fine, {wrong} wrong"

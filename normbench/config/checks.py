@@ -64,15 +64,33 @@ def norm_fault(
     norm: NormConfig,
     shape: tuple[int, int, int] | None = None,
 ) -> Problem | None:
-    """The same, with the frames of a layer that the user wrote. shape: as of ``model_problem``."""
+    """The same, with the frames of a layer that the user wrote. shape: as of ``model_problem``.
+
+    At ``model`` where the network has no norm that any other could stand for, else at ``norms``.
+    """
     shape = shape or image_shape(data)
     if shape is None or model_problem(data, model, shape):
         return None
     blueprint, method = model.blueprint(), norm.method(normalization)
     known = anatomy(blueprint, shape)
     if reason := problem_of(blueprint, known, method, data.batch_size):
-        return Problem("norms", reason)
+        return Problem("norms" if known.slots or not method.replaces else "model", reason)
     return layer_problem(known, method)
+
+
+def exchange_problem(
+    data: DataConfig,
+    model: ModelConfig,
+    normalization: NormalizationConfig,
+    norms: Sequence[NormConfig],
+) -> tuple[Path, PydanticCustomError] | None:
+    """Why none of these norms can stand in this network, where that lies in the network."""
+    shape = image_shape(data)
+    if shape is None or model_problem(data, model) or anatomy(model.blueprint(), shape).slots:
+        return None
+    faults = [norm_fault(data, model, normalization, norm) for norm in norms]
+    said = [fault.message for fault in faults if fault and fault.path == "model"]
+    return (("model",), config_error(said[0])) if said else None
 
 
 def optimizer_problem(

@@ -19,7 +19,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from normbench.config.checks import model_problem, norm_fault, optimizer_problem, runtime_problems
+from normbench.config.checks import (
+    exchange_problem,
+    model_problem,
+    norm_fault,
+    optimizer_problem,
+    runtime_problems,
+)
 from normbench.config.components import DATA, MODEL, NORM, NormalizationConfig, NormConfig
 from normbench.config.errors import Path, config_error, config_errors, describe, dotted
 from normbench.config.grid import (
@@ -56,7 +62,7 @@ def _checked_norm(norm: NormConfig, info: ValidationInfo) -> NormConfig:
     """The norm, if it makes sense in the network and data of the same config."""
     if {"data", "model", "normalization"} <= info.data.keys():
         wrong = norm_fault(info.data["data"], info.data["model"], info.data["normalization"], norm)
-        if wrong:
+        if wrong and wrong.path == "norms":  # what lies in the network is told once
             raise config_error(wrong.message, wrong.hint)
     return norm
 
@@ -329,6 +335,8 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _every_point(self) -> Self:
         """Validate the whole config at every combination of ``sweep`` and ``tune``."""
+        if nothing := exchange_problem(self.data, self.model, self.normalization, self.norms):
+            raise config_errors([nothing])
         if impossible := runtime_problems(
             self.data, self.model, self.normalization, self.norms, self.runtime
         ):

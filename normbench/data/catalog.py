@@ -128,6 +128,13 @@ class Source(ABC):
     def read(self, root: Path, report: Report) -> RawDataset:
         """Check the files and read them. Raises DataError naming file, fault and remedy."""
 
+    def altered(self) -> str:
+        """How the images that are read differ from the files', in words; empty where they do not.
+
+        Cheap: a look at one of them.
+        """
+        return ""
+
     @classmethod
     def recognizes(cls, path: str, base: Path) -> bool:
         """Whether ``path``, counted from ``base``, is for this source to read."""

@@ -73,5 +73,7 @@ def check_fit(plan: Sequence[PlannedRun], dataset: Dataset, *, here: bool = True
             continue  # checked with the config
         parts = (config.data, config.model, config.normalization, config.norm)
         if wrong := norm_fault(*parts, dataset.image_shape):
+            if wrong.path == "model":
+                raise ConfigError([wrong])
             message = f"{run.norm}: {wrong.message}"
             raise ConfigError([Problem("norms", message, wrong.hint)])

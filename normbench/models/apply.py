@@ -43,6 +43,8 @@ def apply(network: Network, anatomy: Anatomy) -> None:
             # Anew: it may have moved with the norm that carries it.
             _replace(_places(module), old, method.activation(slot, old))
     for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            continue  # takes no other value
         if open_ and method.replaces and getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
     if "weight" in method.replaces:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from normbench import vision
 from normbench.components import summary_of, their_frames
 from normbench.constants import NEVER_CALLED
 from normbench.errors import ConfigError, Problem
@@ -110,7 +112,8 @@ def problem_of(
         return conflict
     if not anatomy.slots and method.replaces:
         kept = "; ".join(f"{k.path} ({k.kind}): {k.reason}" for k in anatomy.kept[:5])
-        return f"no norm was found in this network that could be exchanged. {kept}".strip()
+        kept = kept or "it calls no layer of a type that is known to be a norm"
+        return f"no norm was found in this network that could be exchanged: {kept}"
     if "activation" in method.replaces:
         taken: dict[str, str] = {}
         for slot in anatomy.slots:
@@ -225,6 +228,9 @@ def _built(blueprint: Blueprint, image_shape: ImageShape, num_classes: int, seed
         try:
             module = kind.build(blueprint.options, blueprint.settings, image_shape, num_classes)
         except (Exception, SystemExit) as error:
+            if vision.refused(error) and not vision.mismatched():
+                vision.torchvision()
+                return _built(blueprint, image_shape, num_classes, seed)
             # What this package raises is a sentence; what others do has a place in their code.
             frames = their_frames(error)
             if not frames and not isinstance(error, ValueError | TypeError):
@@ -246,20 +252,31 @@ def _example(blueprint: Blueprint, image_shape: ImageShape) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
+_OF_SIZE = re.compile("size|shape|height|width", re.IGNORECASE)
+"""What the errors have in common that PyTorch and libraries raise where an image does not fit."""
+
+
 @contextmanager
 def _failures_told(blueprint: Blueprint, image_shape: ImageShape) -> Iterator[None]:
     """A forward pass that fails is a mistake in the config."""
     try:
         yield
     except NoLogits as error:
-        raise ConfigError([Problem("model.output", str(error))]) from None
+        path = "model" if error.hint else "model.output"
+        raise ConfigError([Problem(path, str(error), error.hint)]) from None
     except Untraceable as error:
         cause = error.__cause__
         frames = their_frames(cause) if cause and blueprint.architecture.open else ""
-        remedy = "images can be made larger with  data.resize: 64"
+        height, width, channels = image_shape
+        remedy = ""
         if "channels" in str(cause):
-            have = f"{image_shape[2]} channel" + "s" * (image_shape[2] != 1)
+            have = f"{channels} channel" + "s" * (channels != 1)
             remedy = f"the images have {have}; its constructor may take image_shape"
+        elif _OF_SIZE.search(str(cause)):
+            remedy = (
+                f"the images are {height}x{width}: data.resize (of check: --size) makes them of "
+                f"another size"
+            )
         hint = "\n".join(filter(None, (remedy, frames)))
         raise ConfigError([Problem("model", str(error), hint)]) from None
 
@@ -288,10 +305,6 @@ def _examined(
 
 def _check_logits(shape: tuple[int, ...], num_classes: int | None, when: str) -> None:
     """Raise ConfigError unless this is the shape of two examples' logits, of so many classes."""
-    if not shape:
-        message = f"the network does not return logits [N, classes]{when}"
-        hint = "name where in its tuple or dict they are:  output: 0"
-        raise ConfigError([Problem("model", message, hint)])
     if len(shape) != 2 or shape[0] != 2 or num_classes not in (None, shape[1]):
         sizes = "x".join(map(str, shape[1:])) or "no"
         have = f"the data have {num_classes} classes" if num_classes else "[N, classes] is needed"

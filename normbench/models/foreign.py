@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from normbench.models.base import MODELS, Architecture, ImageShape, ModelSettings
@@ -48,6 +49,11 @@ class Foreign(Architecture):
         module = cls.make(options, num_classes, image_shape)
         if not isinstance(module, nn.Module):
             raise TypeError(f"gives {type(module).__name__}, not a torch.nn.Module")
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TypeError(
+                "gives a module compiled by torch.jit, in which no norm can be exchanged: "
+                "give the one that was compiled"
+            )
         if options.input == "flat":
             module.register_forward_pre_hook(_flattened)
         module.register_forward_hook(_Logits(options.output))
@@ -64,28 +70,54 @@ class _Logits:
     def __init__(self, where: int | str | None):
         self.where = where
 
-    def __call__(self, _: nn.Module, args: object, output: Any) -> Any:
-        if isinstance(output, Tensor) or self.where is None:
+    def __call__(self, module: nn.Module, args: object, output: Any) -> Any:
+        if isinstance(output, Tensor):
             return output
+        parts = _parts(output)
+        kind, has = type(output).__name__, _told(output, parts)
+        if self.where is None:
+            when = " in training" if module.training else ""
+            likely = [n for n, p in parts.items() if isinstance(p, Tensor) and p.ndim == 2]
+            hint = "let its forward return them, or a tuple or dict in which they are"
+            if parts:
+                hint = f"name where they are:  output: {[*likely, *parts][0]}"
+            told = f"the network does not return logits [N, classes]{when}, but {kind} with {has}"
+            raise NoLogits(told, hint)
         try:
             if isinstance(output, Mapping) or isinstance(self.where, int):
                 return output[self.where]
             return getattr(output, self.where)
-        except (LookupError, AttributeError):
-            names = output if isinstance(output, Mapping) else getattr(output, "_fields", ())
-            has = f"keys {', '.join(map(repr, names))}" if names else f"{len(output)} entries"
-            raise NoLogits(
-                f"what the network returns, a {type(output).__name__}, has no {self.where!r}; "
-                f"it has {has}"
-            ) from None
+        except (LookupError, AttributeError, TypeError):
+            told = f"what the network returns, {kind}, has no {self.where!r}; it has {has}"
+            raise NoLogits(told) from None
+
+
+def _parts(output: Any) -> dict[Any, Any]:
+    """What ``output`` of a config can name of what a network returns, and what is there."""
+    if isinstance(output, Mapping):
+        return dict(output)
+    if isinstance(output, tuple | list) and not hasattr(output, "_fields"):
+        return dict(enumerate(output))
+    for names in ("_fields", "__dataclass_fields__", "__dict__"):
+        if hasattr(output, names):
+            return {name: getattr(output, name) for name in getattr(output, names)}
+    return {}
+
+
+def _told(output: Any, parts: Mapping[Any, Any]) -> str:
+    if isinstance(output, tuple | list):
+        return f"{len(output)} entries"
+    kind = "keys" if isinstance(output, Mapping) else "fields"
+    return f"{kind} {', '.join(map(repr, parts))}" if parts else f"no {kind}"
 
 
 @MODELS.adapter
 def of_reference(target: Any, reference: str) -> type[Architecture]:
     """The architecture behind ``file.py:Name``: a class or function that makes a module.
 
-    It is called with ``num_classes`` and ``image_shape`` (H, W, C) where it takes them, and with
-    ``model.args``. Raises TypeError for what is neither.
+    It is called with ``num_classes`` and ``image_shape`` (H, W, C) where it takes them (the first
+    also where what it passes keywords on to does), and with ``model.args``. Raises TypeError for
+    what is neither.
     """
     if isinstance(target, type) and issubclass(target, Architecture):
         return target
@@ -109,8 +141,15 @@ class _Referenced(Foreign):
             taken = inspect.signature(cls.target).parameters
         except (TypeError, ValueError):
             taken = {}  # type: ignore[assignment]
-        given = {key: value for key, value in offered.items() if key in taken}
-        return cls.target(**{**given, **options.args})
+        given = {key: value for key, value in offered.items() if key in taken} | options.args
+        passed_on = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+        if passed_on and "num_classes" not in given:
+            try:
+                return cls.target(num_classes=num_classes, **given)
+            except TypeError as error:  # whoever gets it does not take it
+                if "'num_classes'" not in str(error):
+                    raise
+        return cls.target(**given)
 
 
 def of_library(word: str) -> tuple[str, str] | None:

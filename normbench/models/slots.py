@@ -28,6 +28,8 @@ from normbench.models.trace import (
 from normbench.norms import NormSlot
 
 BY_KEYWORD = "its input is given by a keyword, which another layer may not know"
+FROZEN = "it is frozen: no parameter here requires a gradient"
+COMPILED = "it is compiled by torch.jit, in which nothing can be exchanged"
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,12 @@ class _Reader:
             if is_norm(part):
                 reason = BY_KEYWORD if path in self.seen.by_keyword else NEVER_CALLED
                 kept[path] = Kept(path, type(part).__name__, reason)
-            elif (
-                "norm" in type(part).__name__.lower()
-                and next(part.parameters(False), None) is not None
-            ):
-                reason = "not a type of norm that is known"
-                kept[path] = Kept(path, type(part).__name__, reason)
+                continue
+            compiled = isinstance(part, torch.jit.ScriptModule)
+            kind = part.original_name if compiled else type(part).__name__
+            if "norm" in kind.lower() and next(part.parameters(False), None) is not None:
+                reason = COMPILED if compiled else "not a type of norm that is known"
+                kept[path] = Kept(path, kind, reason)
         for line, name in self.seen.functions.items():
             reason = "called as a function, which cannot be exchanged"
             kept[line] = Kept(line, name, reason)
@@ -175,11 +177,20 @@ class _Reader:
             return BY_KEYWORD
         if hasattr(call.module, "parametrizations"):
             return "its own parameters are parametrized"
+        if self._frozen(call.path):
+            return FROZEN
         own = {id(part) for part in call.module.modules()}
         owners = [o for p in call.module.parameters() for o in self.owners[id(p)]]
         if any(owner not in own for owner in owners):
             return "it shares a parameter with another module"
         return None
+
+    def _frozen(self, path: str) -> bool:
+        """Whether its parameters, or where it has none those beside it, take no gradient."""
+        while path and not any(True for _ in self.module.get_submodule(path).parameters()):
+            path = path.rpartition(".")[0]
+        parameters = list(self.module.get_submodule(path).parameters())
+        return bool(parameters) and not any(p.requires_grad for p in parameters)
 
     def _producer(self, index: int) -> str | None:
         """The Linear or Conv whose output enters, perhaps behind an activation."""
@@ -242,6 +253,8 @@ class _Reader:
             weight = part._parameters.get("weight")
             if weight is None:
                 held[layer.path] = "is parametrized already"
+            elif not weight.requires_grad:
+                held[layer.path] = "is frozen"
             elif len(self.owners[id(weight)]) > 1:
                 held[layer.path] = "is shared with another module"
         return held

@@ -69,7 +69,11 @@ class Untraceable(Exception):
 
 
 class NoLogits(Untraceable):
-    """What the network returns has no logits where the config says."""
+    """What the network returns has no logits where the config says. hint: the remedy."""
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass
@@ -155,7 +159,7 @@ def forward(module: nn.Module, example: Tensor, seen: Pass) -> Tensor:
                 with _watched(module, seen), torch.no_grad():
                     return functional_call(module, state, (example.to(device),))
             except Exception as error:
-                if bodiless:
+                if bodiless or isinstance(error, Untraceable):
                     raise _failure(error, seen, example) from error
                 seen.clear()
         with _watched(module, seen), torch.no_grad(), _undisturbed(module):
@@ -244,7 +248,9 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         yield
     for name, buffer in module.named_buffers():
-        buffer.copy_(buffers[name])
+        before = buffers.get(name)
+        if before is not None and before.shape == buffer.shape:  # else a cache, which may grow
+            buffer.copy_(before)
 
 
 @contextmanager
@@ -280,8 +286,9 @@ def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
         return hook
 
     handles = []
+    parameters = {name for name, _ in module.named_parameters()}
     for path, part in module.named_modules():
-        if path:
+        if path and not isinstance(part, torch.jit.ScriptModule):  # which takes no hooks
             handles.append(part.register_forward_pre_hook(enter(path)))
             handles.append(part.register_forward_hook(leave(path)))
     try:
@@ -290,6 +297,12 @@ def _watched(module: nn.Module, seen: Pass) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+    made = [name for name, _ in module.named_parameters() if name not in parameters]
+    if made:
+        raise Untraceable(
+            f"the network makes {', '.join(made[:5])} in its forward pass, where nobody draws or "
+            f"trains them: make all parameters in its constructor"
+        )
 
 
 class _Functional(TorchFunctionMode):

@@ -37,12 +37,12 @@ class Capture:
 
     pre_activation_gradients: dL/dz_l, where z_l is the output of layer l's Linear or Conv;
     activation_inputs, activation_outputs: around the activation function; weights: W_l (the live
-    parameters, with their gradients in ``.grad``); weights_before: copies made before the step;
-    activated: whether there is an activation function; where there is none, the output of the norm
-    or of the layer stands for both. learning_rate: of the step; scale_invariant: as the network has
-    it. blocks: of each layer the number of the residual block that it stands in, from 0, or None;
-    for each block streams, what enters it, stream_gradients, dL by that, and identity_shares, the
-    mean square of the skip over that of skip plus branch.
+    parameters, with their gradients in ``.grad``, or what is computed from others); weights_before:
+    copies made before the step; activated: whether there is an activation function; where there is
+    none, the output of the norm or of the layer stands for both. learning_rate: of the step;
+    scale_invariant: as the network has it. blocks: of each layer the number of the residual block
+    that it stands in, from 0, or None; for each block streams, what enters it, stream_gradients, dL
+    by that, and identity_shares, the mean square of the skip over that of skip plus branch.
     """
 
     pre_activation_gradients: list[Tensor] = field(default_factory=list)
@@ -68,8 +68,9 @@ class Capture:
 
     def weight_gradients(self) -> list[Tensor]:
         """dL/dW_l of every layer, NaN where there is none."""
-        missing = math.nan
-        return [w.grad if w.grad is not None else torch.full_like(w, missing) for w in self.weights]
+        # A weight that is computed from others is no leaf, and has none.
+        grads = [w.grad if w.is_leaf else None for w in self.weights]
+        return [_missing(w) if g is None else g for w, g in zip(self.weights, grads, strict=True)]
 
     @cached_property
     def input_quantiles(self) -> Tensor:
@@ -144,7 +145,8 @@ class ProbeRecorder:
             def hook(module: nn.Module, args: object, output: Tensor) -> None:
                 if path not in outputs:  # of a layer that is called again, the first call
                     outputs[path] = output.detach()
-                    output.register_hook(keep_gradient)
+                    if output.requires_grad:  # else it is frozen, or run again in the backward pass
+                        output.register_hook(keep_gradient)
 
             return hook
 
@@ -224,17 +226,23 @@ class ProbeRecorder:
         self.capture.learning_rate = learning_rate
         self.capture.scale_invariant = self.network.scale_invariant()
         with torch.no_grad():
-            self.capture.weights = [_weight(layer) for layer in self.network.products()]
+            self.capture.weights = self._weights()
             self._measure("backward")
             self.capture.weights_before = [w.detach().clone() for w in self.capture.weights]
 
     def after_step(self) -> dict[str, list[float]]:
         """Every quantity, [L] values a name. Waits for the device, once."""
         with torch.no_grad():
+            # Anew where they are computed as they are asked for; an older weight norm of PyTorch's
+            # does so in the next forward pass, which nobody waits for.
+            self.capture.weights = [w if w.is_leaf else _missing(w) for w in self._weights()]
             self._measure("step")
             names = sorted(self._values)
             values = torch.stack([self._values[name] for name in names]).cpu().tolist()
         return dict(zip(names, values, strict=True))
+
+    def _weights(self) -> list[Tensor]:
+        return [_weight(layer) for layer in self.network.products()]
 
     def _measure(self, when: str) -> None:
         for name in PROBES:
@@ -245,8 +253,18 @@ class ProbeRecorder:
 
 
 def _weight(layer: nn.Module) -> Tensor:
-    assert isinstance(layer.weight, Tensor)
-    return layer.weight
+    """Of a parametrized layer as in evaluation: PyTorch's spectral norm iterates otherwise."""
+    held = getattr(layer, "parametrizations", nn.Module())
+    training = held.training
+    held.eval()
+    weight = layer.weight
+    held.train(training)
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def _missing(like: Tensor) -> Tensor:
+    return torch.full_like(like, math.nan)
 
 
 def norms(tensors: list[Tensor]) -> Tensor:

@@ -68,6 +68,8 @@ def oddities(
     remarks = []
     if len(experiment.labels) == 1:
         remarks.append(f"{experiment.labels[0]} alone is compared with nothing: add another norm")
+    if dataset is not None and (altered := experiment.data.source().altered()):
+        remarks.append(altered)
     steps: dict[int, int] = {}  # cadence -> the smallest budget under it
     for config in {repr((run.sweep_point, run.tuned)): run.config for run in plan}.values():
         cadence, budget = config.training.evaluate_every, config.training.steps

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from normbench.norms import EvalStatistics
@@ -26,11 +27,15 @@ PRECISE_EXAMPLES, PRECISE_BATCH = 4096, 256
 
 
 def keepers(network: nn.Module) -> list[nn.Module]:
-    """The layers that keep running statistics, by a momentum that is the newest batch's weight."""
+    """The layers that keep running statistics, by a momentum that is the newest batch's weight.
+
+    Less those compiled by torch.jit, whose momentum is fixed.
+    """
     return [
         module
         for module in network.modules()
         if hasattr(module, "momentum")
+        and not isinstance(module, torch.jit.ScriptModule)
         and any(name.startswith("running_") for name, _ in module.named_buffers(recurse=False))
     ]
 

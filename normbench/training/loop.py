@@ -187,6 +187,8 @@ def _train_to_end(
 
 def _probe_schedule(run: Run) -> list[int]:
     probes = run.config.probes
+    if not run.assembled.layers:
+        return []  # nothing to look into
     if probes.every is not None:
         return probe_steps(run.steps, probes.every)
     return probe_steps(run.steps) if probes.steps == "log" else []

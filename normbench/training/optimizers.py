@@ -105,26 +105,27 @@ def own_terms(network: Network, settings: OptimizerConfig) -> tuple[str, ...]:
 
 
 def make_optimizer(groups: Sequence[Group], settings: OptimizerConfig) -> Optimizer:
-    """The optimizer of the config, fused where PyTorch has that. To be stepped in eager mode: it
-    stands outside of what is compiled.
+    """The optimizer of the config, fused where PyTorch has that: not for complex parameters. To be
+    stepped in eager mode: it stands outside of what is compiled.
     """
     listed = list(groups)
+    fused = all(p.is_floating_point() for group in listed for p in group["params"])
     if settings.kind == "sgd":
         sgd = cast("SgdConfig", settings)
         return _eager(torch.optim.SGD)(
-            listed, lr=sgd.lr, momentum=sgd.momentum, nesterov=sgd.nesterov, fused=True
+            listed, lr=sgd.lr, momentum=sgd.momentum, nesterov=sgd.nesterov, fused=fused
         )
     if settings.kind == "lion":
         lion = cast("LionConfig", settings)
         return _eager(Lion)(listed, lr=lion.lr, betas=lion.betas)
     if settings.kind == "muon":
-        return _muon(listed, cast("MuonConfig", settings))
+        return _muon(listed, cast("MuonConfig", settings), fused=fused)
     adam = cast("AdamConfig", settings)
     cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
-    return _eager(cls)(listed, lr=adam.lr, betas=adam.betas, eps=adam.eps, fused=True)
+    return _eager(cls)(listed, lr=adam.lr, betas=adam.betas, eps=adam.eps, fused=fused)
 
 
-def _muon(groups: Sequence[Group], settings: MuonConfig) -> Optimizer:
+def _muon(groups: Sequence[Group], settings: MuonConfig, *, fused: bool) -> Optimizer:
     matrices = [group for group in groups if group.get("matrix")]
     common = {"lr": settings.lr, "momentum": settings.momentum, "nesterov": settings.nesterov}
     match = settings.match == "adamw"
@@ -139,7 +140,7 @@ def _muon(groups: Sequence[Group], settings: MuonConfig) -> Optimizer:
         lr=settings.lr,
         betas=settings.betas,
         eps=settings.eps,
-        fused=True,
+        fused=fused,
     )
     return Both({"muon": muon, "adamw": adamw})
 

@@ -94,8 +94,10 @@ class VmapStepper:
         self.runs = runs
         networks = [run.network for run in runs]
         self.parameters = {
-            name: torch.stack([n.get_parameter(name).detach() for n in networks]).requires_grad_()
-            for name, _ in networks[0].named_parameters()
+            name: torch.stack([n.get_parameter(name).detach() for n in networks]).requires_grad_(
+                parameter.requires_grad
+            )
+            for name, parameter in networks[0].named_parameters()
         }
         self.buffers = {
             name: torch.stack([n.get_buffer(name) for n in networks])

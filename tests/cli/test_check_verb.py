@@ -54,7 +54,7 @@ def test_it_tells_the_slots_of_a_network_what_is_kept_and_that_all_is_well(cli, 
     assert lines[0] == "network Net on 8x8x1"
     assert lines[1] == "slot bn: 8 features at 8x8x8, behind conv, called 2 times"
     assert lines[2] == "kept idle (BatchNorm1d): the forward pass never calls it"
-    assert lines[-1].endswith("0 found something wrong")
+    assert lines[-1].endswith(" checks are fine, nothing is wrong")
     assert "changes residual blocks, and this network has none" in "\n".join(lines)
 
 
@@ -71,6 +71,13 @@ def test_a_gradient_that_stays_away_or_is_no_number_is_found(cli, tmp_path, forw
     gradients = [item for item in told["findings"] if item["check"] == "gradient"]
     assert said in {item["said"] for item in gradients}
     assert {item["state"] for item in gradients} == {"wrong"}
+
+
+def test_what_is_wrong_is_counted_as_it_is_told(cli, tmp_path):
+    lines = checked(cli, tmp_path, DETACHED, 1).splitlines()
+    wrong = [line for line in lines if line.startswith("wrong: gradient (")]
+    assert "original, " in "".join(wrong)
+    assert lines[-1].endswith(f", {len(wrong)} things are wrong")
 
 
 def test_a_network_of_ours_is_known_by_name_and_one_of_a_library_has_to_be_in_it(cli):

@@ -47,3 +47,8 @@ def test_what_was_not_timed_says_so_and_is_null_as_json(cli, config, monkeypatch
     found = json.loads(cli("train", config, "--dry-run", "--json").out)
     assert found["elapsed_seconds"] is None
     assert {run["seconds"] for run in found["runs"]} == {None}
+
+
+def test_images_made_other_than_the_files_are_noted(cli, config, monkeypatch):
+    monkeypatch.setattr("normbench.data.catalog.Source.altered", lambda _: "they are made small")
+    assert "note: they are made small\n" in cli("train", config, "--dry-run").err

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from normbench.data import Dataset, prepare
-from normbench.data.sources.folder import read_image
+from normbench.data.sources.folder import Folder, read_image
 from normbench.errors import DataError
 
 CLASSES = ("cat", "dog")
@@ -169,3 +169,15 @@ def test_a_picture_more_is_noticed(pictures: Path):
     assert read(pictures).path == before.path
     picture(pictures / "dog" / "new.png")
     assert len(read(pictures).train_labels) == 17
+
+
+def test_images_made_other_than_the_files_are_told(tmp_path: Path):
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+        Image.new("L", (16, 16)).save(tmp_path / name / "0.png")
+    assert Folder(str(tmp_path)).altered() == (
+        "the images are made 32x32 colour, and 0.png is 16x16 grey: data.image_size and "
+        "data.channels say"
+    )
+    assert Folder(str(tmp_path), image_size=16, channels=1).altered() == ""
+    assert Folder(str(tmp_path), channels=1, resize=16).altered() == ""

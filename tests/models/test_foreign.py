@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normbench.models.assemble import problem_of
+from normbench.models.base import ModelSettings
+from normbench.models.foreign import Foreign, ForeignOptions
 from normbench.models.init import MODULE
 from normbench.norms import NormMethod, NormPolicy
+from normbench.training.evaluation import keepers
 
 
 def test_a_plain_network_trains_under_every_norm(plan):
@@ -204,6 +207,73 @@ def test_parametrized_weights_are_kept_and_so_is_a_norm_that_has_one(plan):
     told = problem_of(plan(Parametrized), anatomy, method, 8)
     assert told is not None
     assert told.endswith("that of conv is parametrized already")
+
+
+class Frozen(Plain):
+    """A part of it stays as it is, and so does the norm in it that has no parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1), nn.InstanceNorm2d(1)
+        ).requires_grad_(False)
+
+    def body(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.stem(x)
+        return super().body(x)
+
+
+def test_what_is_frozen_stays_as_it_is(plan):
+    check_all(plan(Frozen))
+    anatomy = found(plan(Frozen))
+    assert [slot.path for slot in anatomy.slots] == ["norm"]
+    frozen = "it is frozen: no parameter here requires a gradient"
+    assert {k.path: k.reason for k in anatomy.kept} == {"stem.1": frozen, "stem.2": frozen}
+    method = Reparametrized(NormPolicy(), Reparametrized.Options())
+    told = problem_of(plan(Frozen), anatomy, method, 8)
+    assert told == "it holds the weights of layers in another way, and that of stem.0 is frozen"
+
+
+class Compiled(Plain):
+    """A part of it is compiled, with a norm that keeps statistics and an in-place activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        parts = nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1), nn.ReLU(inplace=True)
+        self.stem = torch.jit.script(nn.Sequential(*parts))
+
+    def body(self, x: Tensor) -> Tensor:
+        return super().body(self.stem(x))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_compiled_stays_as_it_is(plan):
+    check_all(plan(Compiled))
+    anatomy = found(plan(Compiled))
+    assert [slot.path for slot in anatomy.slots] == ["norm"]
+    (kept,) = anatomy.kept
+    assert (kept.path, kept.kind) == ("stem.1", "BatchNorm2d")
+    assert kept.reason == "it is compiled by torch.jit, in which nothing can be exchanged"
+    net = made(plan(Compiled), "original").module
+    assert [type(k).__name__ for k in keepers(net)] == ["BatchNorm2d"]
+    with pytest.raises(TypeError, match=r"compiled by torch\.jit.*give the one that was compiled"):
+        Foreign.build.__func__(
+            type("Whole", (Foreign,), {"make": lambda *_: net.stem}),
+            ForeignOptions(), ModelSettings(), (8, 8, 1), 10,
+        )  # fmt: skip
+
+
+class Growing(Plain):
+    """Keeps what it has computed, which has another size for another batch."""
+
+    def body(self, x: Tensor) -> Tensor:
+        self.register_buffer("positions", torch.zeros(len(x), 1, 1, 1))
+        return super().body(x + self.positions)
+
+
+def test_buffers_may_be_made_and_grow_in_the_forward_pass(plan):
+    check_all(plan(Growing))
 
 
 class Buffered(Plain):

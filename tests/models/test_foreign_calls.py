@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 from foreign_networks import InPlace, Plain, check_all, found, made, problem
-from networks import CLASSES, images
+from networks import CLASSES, IMAGE, images
 from tiny import experiment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import normbench
+from normbench import vision
 from normbench.errors import ConfigError
-from normbench.models.assemble import step_problem
+from normbench.models.assemble import anatomy, step_problem
 from normbench.models.foreign import of_reference
 from normbench.norms import NormMethod, NormPolicy, make_method
 
@@ -32,6 +34,17 @@ class Dict(Plain):
         return {"features": self.body(x), "logits": super().forward(x)}
 
 
+@dataclass
+class Answer:
+    features: Tensor
+    logits: Tensor
+
+
+class Fields(Plain):
+    def forward(self, x: Tensor) -> Any:
+        return Answer(self.body(x), super().forward(x))
+
+
 class BareInEvaluation(Plain):
     def forward(self, x: Tensor) -> Any:
         logits = super().forward(x)
@@ -39,7 +52,8 @@ class BareInEvaluation(Plain):
 
 
 @pytest.mark.parametrize(
-    ("target", "output"), [(Tuple, 1), (Tuple, -1), (Dict, "logits"), (BareInEvaluation, 0)]
+    ("target", "output"),
+    [(Tuple, 1), (Tuple, -1), (Dict, "logits"), (Fields, "logits"), (BareInEvaluation, 0)],
 )
 def test_logits_are_taken_out_of_a_tuple_or_a_dict(plan, target, output):
     blueprint = plan(target, output=output)
@@ -54,8 +68,9 @@ def test_logits_are_taken_out_of_a_tuple_or_a_dict(plan, target, output):
     [
         (Tuple, {}, "model", "the network does not return logits [N, classes]"),
         (BareInEvaluation, {}, "model", "does not return logits [N, classes] in training"),
-        (Tuple, {"output": 7}, "model.output", "a tuple, has no 7; it has 2 entries"),
+        (Tuple, {"output": 7}, "model.output", "tuple, has no 7; it has 2 entries"),
         (Dict, {"output": "x"}, "model.output", "has no 'x'; it has keys 'features', 'logits'"),
+        (Fields, {"output": 1}, "model.output", "no 1; it has fields 'features', 'logits'"),
         (Tuple, {"output": 0}, "model", "the network gives 1 numbers an image, and the data have"),
         (Plain, {"args": {"num_classes": 7}}, "model", "gives 7 numbers an image"),
     ],
@@ -66,6 +81,11 @@ def test_logits_that_are_not_there_or_of_the_wrong_width_are_told(
     told = problem(plan(target, **options))
     assert told.path == path
     assert message in told.message
+
+
+@pytest.mark.parametrize(("target", "where"), [(Dict, "logits"), (Fields, "logits"), (Tuple, 0)])
+def test_a_network_that_returns_more_than_logits_is_told_how_to_name_them(plan, target, where):
+    assert problem(plan(target)).hint == f"name where they are:  output: {where}"
 
 
 class TooDeep(Plain):
@@ -108,6 +128,41 @@ def test_an_argument_that_the_constructor_has_not_is_told(plan):
     assert "unexpected keyword argument 'width'" in told.message
 
 
+class Seeing(Plain):
+    """Imports torchvision as it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not vision.mismatched():
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+
+def test_a_constructor_may_import_a_torchvision_that_does_not_match_torch(plan, monkeypatch):
+    mended: list[bool] = []
+    monkeypatch.setattr(vision, "torchvision", lambda: mended.append(True))
+    monkeypatch.setattr(vision, "mismatched", lambda: bool(mended))
+    assert found(plan(Seeing)).output == (2, CLASSES)
+    assert mended == [True]
+
+
+class Passing(Plain):
+    """Passes on what it does not name."""
+
+    def __init__(self, width: int = 3, **others: Any):
+        super().__init__(**others)
+
+
+class Deaf(Passing):
+    def __init__(self, **others: Any):
+        super().__init__(**others, num_classes=CLASSES)
+
+
+def test_the_number_of_classes_is_given_also_where_keywords_are_passed_on(plan):
+    assert anatomy(plan(Passing), IMAGE, 7).output == (2, 7)
+    assert found(plan(Deaf)).output == (2, CLASSES)
+    assert anatomy(plan(Passing, args={"num_classes": 5}), IMAGE, 5).output == (2, 5)
+
+
 class Aside(Plain):
     """A second head in training alone, which wants larger images."""
 
@@ -118,8 +173,46 @@ class Aside(Plain):
 def test_what_fails_in_training_alone_is_told_before_anything_is_trained(plan):
     told = problem(plan(Aside))
     assert "the network fails in training on images of 1x8x8: RuntimeError" in told.message
-    assert "data.resize: 64" in told.hint
+    assert "data.resize" in told.hint
     assert "F.avg_pool2d" in told.hint
+
+
+class OfTen(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(10)
+
+
+def test_no_other_size_of_image_is_proposed_where_that_is_not_what_fails(plan):
+    told = problem(plan(OfTen))
+    assert told.message.endswith("RuntimeError: running_mean should contain 8 elements not 10")
+    assert "data.resize" not in told.hint
+    told = problem(plan(TooDeep))
+    assert told.hint.startswith(
+        "the images are 8x8: data.resize (of check: --size) makes them of another size\n"
+    )
+
+
+class Later(Plain):
+    """Makes its norm as it is first called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = None
+
+    def body(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        self.norm = self.norm or nn.BatchNorm2d(x.shape[1])
+        return F.relu(self.norm(x))
+
+
+def test_parameters_made_in_the_forward_pass_are_told(plan):
+    told = problem(plan(Later))
+    assert told.message == (
+        "the network makes norm.weight, norm.bias in its forward pass, where nobody draws or "
+        "trains them: make all parameters in its constructor"
+    )
+    assert not told.hint
 
 
 class Channels(Plain):

@@ -19,6 +19,7 @@ KINDS = {
     "mixer": "{kind: mixer, depth: 1, width: 16, token_width: 8, feature_width: 16}",
     "lstm": "{kind: lstm, width: 16}",
     "own": "{kind: own}",
+    "frozen": "{kind: frozen}",
 }
 
 
@@ -37,8 +38,17 @@ class Own(nn.Module):
         return self.head(self.norm(self.again(x)).relu().mean((2, 3)))
 
 
+class Frozen(Own):
+    """A part of it stays as it is drawn."""
+
+    def __init__(self, num_classes: int):
+        super().__init__(num_classes)
+        self.again.requires_grad_(False)
+
+
 @pytest.fixture(autouse=True)
 def own(monkeypatch):
+    monkeypatch.setitem(MODELS._items, "frozen", of_reference(Frozen, "net.py:Frozen"))
     monkeypatch.setitem(MODELS._items, "own", of_reference(Own, "net.py:Own"))
 
 

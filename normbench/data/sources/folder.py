@@ -86,6 +86,20 @@ class Folder(Source):
         except DataError as error:
             raise DataError(f"{root}: {error}") from None
 
+    def altered(self) -> str:
+        from PIL import Image
+
+        first = self.files(self.root(Path()))[0]
+        with Image.open(first) as opened:
+            width, height, mode = *opened.size, opened.mode
+        grey = mode in ("1", "L", "LA") or mode.startswith("I")
+        if (height, width, 1 if grey else 3) == self.shape():
+            return ""
+        return (
+            f"the images are made {_size(self.side, self.side, self.channels == 1)}, and "
+            f"{first.name} is {_size(height, width, grey)}: data.image_size and data.channels say"
+        )
+
     @classmethod
     def recognizes(cls, path: str, base: Path) -> bool:
         whole = base / Path(path).expanduser()
@@ -156,6 +170,10 @@ class Folder(Source):
                 + "\n".join(listed)
             )
         return images
+
+
+def _size(height: int, width: int, grey: bool) -> str:
+    return f"{height}x{width} {'grey' if grey else 'colour'}"
 
 
 def read_image(path: Path, side: int, channels: int) -> npt.NDArray[np.uint8]:
