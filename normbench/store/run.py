@@ -12,30 +12,27 @@ DONE                  written last: the seal
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from normbench.atomic import rename, sync
+from normbench.atomic import remove, rename, sync
 from normbench.constants import SCHEMA
 from normbench.errors import StoreError
 from normbench.store import journal as journals
 from normbench.store import manifest as manifests
+from normbench.store.checkpoint import BAD, BEFORE, CHECKPOINT, is_archive
 from normbench.store.files import Damaged, read_bytes, reported, to_json, write_atomically
 from normbench.store.manifest import MANIFEST_KEYS as MANIFEST_KEYS
 from normbench.store.seal import DONE, Seal, check_unsealed, read_seal, seal_text
 
 # Journal events that a continued run makes again when they stand at the checkpoint's own step.
 _MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
-
-CHECKPOINT, BEFORE, BAD = "checkpoint.pt", "checkpoint.before.pt", "checkpoint.damaged.pt"
 
 
 def run_name(norm: str, sweep_point: Mapping[str, Any], seed: int, identity: str) -> str:
@@ -193,7 +190,7 @@ class RunStore:
     def _check_checkpoint(self, name: str, content: bytes, manifest: Mapping[str, Any]) -> None:
         path = f"{self.path}/{name}"
         if "checkpoints" not in manifest:
-            if not _is_archive(content):
+            if not is_archive(content):
                 raise Damaged(path, "it is no checkpoint")
             for kind in journals.JOURNALS:
                 self.events(kind)
@@ -249,7 +246,7 @@ class RunStore:
             # First what makes it a run, so that a crash leaves nothing that looks like one, nor a
             # checkpoint to continue without its journals.
             for name in (DONE, CHECKPOINT, BEFORE, "manifest.json"):
-                (self.path / name).unlink(missing_ok=True)
+                remove(self.path / name)
             shutil.rmtree(self.path)
 
     def open(self, config: dict[str, Any], manifest: dict[str, Any], step: int | None) -> None:
@@ -291,7 +288,10 @@ class RunStore:
         entries = {entry["sha256"]: entry for entry in checkpoints if entry["step"] == step}
         with reported(self.path, "write"):
             for name in (CHECKPOINT, BEFORE) if entries else ():
-                content = read_bytes(self.path / name)
+                try:
+                    content = read_bytes(self.path / name)
+                except Damaged:  # as was told when the one before it was chosen
+                    content = b""
                 if content is None:
                     continue
                 entry = entries.get(hashlib.sha256(content).hexdigest())
@@ -352,7 +352,7 @@ class RunStore:
             for path in filter(Path.exists, (self.path / "config.yaml", self.path / CHECKPOINT)):
                 sync(path)
             for name in (BEFORE, BAD):
-                (self.path / name).unlink(missing_ok=True)
+                remove(self.path / name)
             text = seal_text(self.path)
         seal = manifests.from_json(text)["files"]
         for kind, mark in marks.items():
@@ -375,19 +375,6 @@ class RunStore:
 
 
 _NOTHING = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
-
-
-def _is_archive(content: bytes) -> bool:
-    """Whether these are the bytes of an archive, as ``torch.save`` makes them, and its sums hold.
-
-    torch itself does not look at the sums.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            whole = any(name.endswith("/data.pkl") for name in archive.namelist())
-            return whole and archive.testzip() is None
-    except Exception:  # a damaged archive fails in any of the ways there are
-        return False
 
 
 def _first_line(error: Exception) -> str:
