@@ -26,6 +26,7 @@ from normbench.store.seal import Seal, check_unsealed
 
 NAN = float("nan")
 _PLANNED = {"folder", "norm", "seed", "role", "point", "tuned", "context", "method"}
+_JUDGED = {"baseline", "target"}
 REBUILT = (
     "the record was rebuilt from the runs, which do not hold how they were to be judged: target, "
     "verdict and baseline are those of a config that names none, until `train` writes it anew"
@@ -116,7 +117,9 @@ def read_results(
     notes = [f"{fault}: read from its copy, and `train` writes it anew"] if fault else []
     notes += [REBUILT] if plan.get("rebuilt") else []
     planned = plan["runs"]
-    if not all(isinstance(entry, dict) and entry.keys() >= _PLANNED for entry in planned):
+    if not planned or not (
+        plan["config"].keys() >= _JUDGED and all(entry.keys() >= _PLANNED for entry in planned)
+    ):
         raise StoreError(
             f"{store.path / PLAN} was written by an older normbench, or is damaged\n"
             "    `normbench train` with its config writes it anew and keeps the runs"

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,13 @@ class RunStore:
     def ended(self) -> bool:
         """Whether the run was told as done: trained to its budget or diverged."""
         return os.path.exists(f"{self.path}/{DONE}")
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it has ended with a seal, good or not; an earlier normbench left DONE empty."""
+        with suppress(FileNotFoundError):
+            return os.stat(f"{self.path}/{DONE}").st_size > 0
+        return False
 
     @property
     def done(self) -> bool:
