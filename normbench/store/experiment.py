@@ -83,9 +83,9 @@ class ExperimentStore:
     def _holder(self) -> str:
         """Who has claimed the experiment, as far as they said."""
         try:
-            holder = from_json((self.path / HOLDER).read_bytes())
+            holder = from_json(read_bytes(self.path / HOLDER) or b"")
             told = f"process {holder['process']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, Damaged):
             return ""
         return f": {shown(told)[:200]}"
 

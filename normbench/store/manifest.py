@@ -33,6 +33,7 @@ _LENGTH = s.typed_dict_schema(
 _CHECKPOINT = s.typed_dict_schema(
     {
         "step": s.typed_dict_field(_WHOLE),
+        "bytes": s.typed_dict_field(_WHOLE, required=False),
         "sha256": s.typed_dict_field(_TEXT),
         "journals": s.typed_dict_field(s.dict_schema(s.str_schema(), _LENGTH)),
     }

@@ -20,7 +20,7 @@ from normbench.errors import StoreError
 from normbench.store import journal
 from normbench.store import manifest as manifests
 from normbench.store.experiment import PLAN, ExperimentStore
-from normbench.store.files import Damaged, read_bytes, reading, reported
+from normbench.store.files import MOST_OF_A_JOURNAL, Damaged, read_bytes, reading, reported
 from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 from normbench.store.seal import Seal, check_unsealed
 
@@ -333,6 +333,8 @@ class _Curves:
 def _ends(run: RunStore, seal: Seal | None) -> list[dict[str, Any]]:
     """The first and the last probed step, without reading what is between. Raises Damaged."""
     path = run.journal("probes")
+    if seal is not None:
+        seal.check_size("probes.jsonl")
     lines = _end_lines(path)
     if seal is not None:
         seal.check_ends("probes.jsonl", lines)
@@ -342,7 +344,7 @@ def _ends(run: RunStore, seal: Seal | None) -> list[dict[str, Any]]:
 def _end_lines(path: str) -> list[bytes]:
     """The first and the last whole line of a journal."""
     try:
-        with reading(path) as lines:
+        with reading(path, MOST_OF_A_JOURNAL) as lines:
             first = lines.readline()
             if not first.endswith(b"\n"):
                 return []

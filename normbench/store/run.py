@@ -27,13 +27,17 @@ from normbench.constants import SCHEMA
 from normbench.errors import StoreError
 from normbench.store import journal as journals
 from normbench.store import manifest as manifests
-from normbench.store.checkpoint import BAD, BEFORE, CHECKPOINT, is_archive
-from normbench.store.files import Damaged, read_bytes, reported, to_json, write_atomically
+from normbench.store.checkpoint import BAD, BEFORE, CHECKPOINT, is_archive, is_kept, read_checkpoint
+from normbench.store.files import (
+    MOST_OF_A_JOURNAL,
+    Damaged,
+    read_bytes,
+    reported,
+    to_json,
+    write_atomically,
+)
 from normbench.store.manifest import MANIFEST_KEYS as MANIFEST_KEYS
 from normbench.store.seal import DONE, Seal, check_unsealed, read_seal, seal_text
-
-# Journal events that a continued run makes again when they stand at the checkpoint's own step.
-_MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
 
 
 def run_name(norm: str, sweep_point: Mapping[str, Any], seed: int, identity: str) -> str:
@@ -151,9 +155,7 @@ class RunStore:
         """The events of a journal, held against the seal. Raises Damaged, StoreError."""
         path = self.journal(name)
         with reported(path, "read"):
-            content = read_bytes(path)
-        if seal is not None:
-            seal.check(f"{name}.jsonl", content)
+            content = seal.read(f"{name}.jsonl") if seal else read_bytes(path, MOST_OF_A_JOURNAL)
         return journals.events(name, content or b"", path)
 
     def sealed_events(self, name: str) -> list[dict[str, Any]]:
@@ -187,7 +189,7 @@ class RunStore:
                 return None, [_first_line(damage)]
             for name in (CHECKPOINT, BEFORE):
                 try:
-                    content = read_bytes(self.path / name)
+                    content = read_checkpoint(self.path / name, manifest.get("checkpoints", ()))
                     if content is not None:
                         self._check_checkpoint(name, content, manifest)
                         return content, faults
@@ -213,7 +215,7 @@ class RunStore:
     def _journal_before(self, kind: str, entry: Mapping[str, Any]) -> bytes:
         """A journal up to a checkpoint. Raises Damaged unless it is what stood there then."""
         path, known = self.journal(kind), entry["journals"].get(kind, _NOTHING)
-        content = (read_bytes(path) or b"")[: known["bytes"]]
+        content = (read_bytes(path, MOST_OF_A_JOURNAL) or b"")[: known["bytes"]]
         if hashlib.sha256(content).hexdigest() != known["sha256"]:
             raise Damaged(path, f"not what it was at step {entry['step']}")
         return content
@@ -223,7 +225,7 @@ class RunStore:
         for entry in manifest.get("checkpoints", ()):
             if entry["step"] == step:
                 return self._journal_before(kind, entry)
-        kept = [event for event in self.events(kind) if _before(event, step)]
+        kept = [event for event in self.events(kind) if is_kept(event, step)]
         return "".join(to_json(event) + "\n" for event in kept).encode()
 
     def batches_before(self, step: int | None) -> dict[str, Any]:
@@ -297,7 +299,7 @@ class RunStore:
         with reported(self.path, "write"):
             for name in (CHECKPOINT, BEFORE) if entries else ():
                 try:
-                    content = read_bytes(self.path / name)
+                    content = read_checkpoint(self.path / name, entries.values())
                 except Damaged:  # as was told when the one before it was chosen
                     content = b""
                 if content is None:
@@ -328,6 +330,7 @@ class RunStore:
                 journal.sync()
         entry = {
             "step": step,
+            "bytes": len(state),
             "sha256": hashlib.sha256(state).hexdigest(),
             "journals": {kind: journal.mark() for kind, journal in self._journals.items()},
         }
@@ -387,9 +390,3 @@ _NOTHING = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _before(event: dict[str, Any], step: int) -> bool:
-    if event["event"] in _MADE_AGAIN:
-        return event["step"] < step
-    return event["step"] <= step
