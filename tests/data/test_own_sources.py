@@ -181,7 +181,10 @@ def test_of_a_file_with_a_name_that_is_unknown_nothing_is_read(tmp_path, monkeyp
     ("labels", "words"),
     [
         (np.where(LABELS == 0, 2**64 - 1, LABELS.astype(np.uint64)), "label 18446744073709551615"),
-        (np.where(LABELS == 0, b"\xff", b"a"), r"y_train has the name b'\\xff', which is no text in UTF-8"),
+        (
+            np.where(LABELS == 0, b"\xff", b"a"),
+            r"y_train has the name b'\\xff', which is no text",
+        ),
     ],
 )
 def test_labels_that_are_none_are_refused_by_the_name_of_the_file(tmp_path, labels, words):
