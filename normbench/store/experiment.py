@@ -327,7 +327,8 @@ class ExperimentStore:
         Raises StoreError.
         """
         with reported(self.path, "read"):
-            records = [f"{self.path}/{PLAN}"]
+            plan = PLAN if os.path.exists(f"{self.path}/{PLAN}") else COPY
+            records = [f"{self.path}/{plan}"]
             records += [f"{self.path}/{folder}/manifest.json" for folder in self.folders()]
             return max(os.stat(path).st_mtime for path in records if os.path.exists(path))
 
