@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,9 +76,20 @@ def sync_folder(folder: Path) -> None:
 def rename(old: Path, new: Path) -> None:
     """Give a file another name in the same folder, replacing one of that name. Raises OSError.
 
-    The name is on the disk with the next file that is brought there, or ``sync_folder``.
+    Either may be a folder that stands in a file's place. The name is on the disk with the next file
+    that is brought there, or ``sync_folder``.
     """
+    if old.is_dir() or new.is_dir():
+        remove(new)
     os.replace(old, new)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or the folder that stands in its place, if there is one. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -29,6 +29,8 @@ Level = Literal["ok", "note", "problem"]
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK, TOO_LITTLE_DISK = 2e9, 1e8  # bytes
 REINSTALL = "install again into a fresh environment, as the README's first command does"
+UNSEALED_END = "without DONE"
+"""What a run is called that has ended by its manifest, and is not told as done."""
 ELSEWHERE = {
     "data": "make the place readable, or name another with --data-dir",
     "results": "make the place readable, or name another with --results",
@@ -99,7 +101,9 @@ def examine_experiment(store: ExperimentStore, *, repair: bool = False) -> Itera
         runs = [store.run(folder) for folder in store.folders()]
         sealed = sum(run.ended and run.seal(run.known_manifest()) is not None for run in runs)
         ended = sum(run.ended for run in runs)
-        text = f"{sealed} of {ended} ended runs are sealed, and every file is what was written"
+        text = (
+            f"{sealed} of {ended} ended runs are sealed, and every file there is what was written"
+        )
         yield Finding("results", "ok", text)
 
 
@@ -287,27 +291,48 @@ def _results(folders: Folders) -> Answers:
 
 
 def _experiment(store: ExperimentStore) -> Answers:
+    from normbench.constants import OUTCOME_STATES
+    from normbench.store.files import Damaged
+
     states: dict[str, int] = {}
     broken: list[StoreError] = []
+    planned: set[str] = set()
     try:
-        store.read_plan()
+        planned = {run["folder"] for run in store.read_plan()["runs"] if "folder" in run}
     except StoreError as error:
         broken.append(error)
-    for folder in store.folders():
+    folders = store.folders()
+    for folder in folders:
+        run = store.run(folder)
         try:
-            state = (store.run(folder).read_manifest(("state",)) or {})["state"]
-            states[state] = states.get(state, 0) + 1
+            manifest = run.read_manifest(("state",))
         except StoreError as error:
             broken.append(error)
+            continue
+        if manifest is None:
+            broken.append(Damaged(run.path / "manifest.json", "it is not there any more"))
+            continue
+        state = manifest["state"]
+        if state in OUTCOME_STATES and not run.ended:
+            state = UNSEALED_END
+        states[state] = states.get(state, 0) + 1
     counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs"
     yield "ok", f"{store.name}: {counted}"
     yield from map(_told, broken)
     in_use = store.in_use()
-    if states.get("running") and not in_use:
-        text = (
-            f"{store.name}: cut off while they ran: {states['running']} of {sum(states.values())}"
-        )
-        yield "note", text, "`normbench train` with its config continues them"
+    for count, text, remedy in (
+        (states.get("running"), "cut off while they ran", "continues them"),
+        (
+            states.get(UNSEALED_END),
+            "ended, but DONE, which seals a run, is lost",
+            "ends them again",
+        ),
+        (len(planned.difference(folders)), "planned, but not there", "trains them"),
+    ):
+        if count and not in_use:
+            of = max(len(planned), len(folders))
+            text = f"{store.name}: {text}: {count} of {of}"
+            yield "note", text, f"`normbench train` with its config {remedy}"
     leftovers = [] if in_use else sorted(store.path.rglob(".*.tmp"))
     if leftovers:
         text = f"{store.name}: half-written files, left by a crash: {len(leftovers)}"

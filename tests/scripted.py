@@ -176,13 +176,16 @@ def unseal(folder: Path) -> None:
 
 
 def change_plan(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change an experiment's record in place, as an earlier normbench would have written it."""
+    """Change what is asked for in an experiment's record, as if it had been written so."""
     import json
+
+    from normbench.store.files import with_sum
 
     plan = json.loads((folder / "experiment.json").read_text())
     del plan["seal"]
     change(plan)
-    (folder / "experiment.json").write_text(json.dumps(plan))
+    for name in ("experiment.json", "experiment.copy.json"):
+        (folder / name).write_bytes(with_sum(json.dumps(plan)))
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -14,7 +15,7 @@ from tiny import experiment
 
 from normbench import doctor, vision
 from normbench.constants import RESULTS
-from normbench.doctor import CHECKS, Finding, Folders, examine
+from normbench.doctor import CHECKS, Finding, Folders, examine, examine_experiment
 from normbench.store import SCHEMA, ExperimentStore
 from normbench.store.files import REMEDY
 
@@ -143,6 +144,8 @@ def put(results: Path, name: str, **states: str) -> ExperimentStore:
         (store.path / folder).mkdir()
         manifest = {"schema": SCHEMA, "state": state}
         (store.path / folder / "manifest.json").write_text(json.dumps(manifest))
+        if state == "finished":
+            (store.path / folder / "DONE").write_text("")
     return store
 
 
@@ -186,6 +189,43 @@ def test_what_cannot_be_read_is_a_problem_with_its_own_remedy(only, folders, con
     assert [f.level for f in findings] == ["ok", "problem"]
     assert "b/manifest.json" in findings[1].text
     assert findings[1].remedy == remedy
+
+
+@pytest.fixture
+def trained(folders, digits) -> ExperimentStore:
+    play(folders.results, experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    return ExperimentStore(folders.results, "tiny")
+
+
+def test_a_run_without_its_seal_or_gone_altogether_is_told_with_what_to_do(trained, only, folders):
+    total = len(trained.folders())
+    lost, gone, *_ = trained.folders()
+    (trained.path / lost / "DONE").unlink()
+    shutil.rmtree(trained.path / gone)
+    told = [finding for finding in examine_experiment(trained) if finding.level == "note"]
+    assert [finding.text for finding in told] == [
+        f"tiny: ended, but DONE, which seals a run, is lost: 1 of {total}",
+        f"tiny: planned, but not there: 1 of {total}",
+    ]
+    assert all("`normbench train`" in finding.remedy for finding in told)
+    assert told == [finding for finding in only("results", folders) if finding.level == "note"]
+
+
+@pytest.mark.parametrize("left", ["gone", "dangling", "DONE alone"])
+def test_a_run_that_lacks_its_manifest_is_a_problem_and_no_traceback(trained, only, folders, left):
+    folder = trained.folders()[0]
+    manifest = trained.path / folder / "manifest.json"
+    if left == "DONE alone":
+        (trained.path / "stray").mkdir()
+        manifest = trained.path / "stray" / "manifest.json"
+        (trained.path / "stray" / "DONE").write_text("")
+    else:
+        manifest.unlink()
+        if left == "dangling":
+            manifest.symlink_to("nowhere")
+    for findings in (examine_experiment(trained), only("results", folders)):
+        (problem,) = [finding for finding in findings if finding.level == "problem"]
+        assert f"{manifest} is damaged (it is not there any more)" in problem.text
 
 
 def test_looking_whether_an_experiment_is_in_use_makes_nothing(only, folders):

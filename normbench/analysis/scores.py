@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from normbench.analysis.best_set import best_set
@@ -91,23 +92,38 @@ def compare_scores(
     if wrong:
         raise ConfigError(wrong)
     sign = 1.0 if higher_is_better else -1.0
+    power = _power(columns.values())
     outcome = pd.concat(
-        pd.DataFrame({"norm": name, "seed": range(len(values)), "auc": sign * values})
+        pd.DataFrame({"norm": name, "seed": range(len(values)), "auc": sign * unit})
         for name, values in columns.items()
+        for unit in [np.ldexp(values, -power)]
     ).assign(target=math.nan, reached=False, censored=False)
-    rule = VerdictRule("auc", NO_MARGIN if similar_within is None else similar_within)
+    with np.errstate(over="ignore", under="ignore"):
+        margin = float(np.ldexp(similar_within or 0.0, -power))
+    rule = VerdictRule("auc", min(max(margin, NO_MARGIN), 1 / NO_MARGIN))
     names = list(columns)
     best = best_set(outcome, names, [], rule=rule, alpha=alpha)
     paired = pd.DataFrame()
     if baseline is not None:
         paired = compare(outcome, names, baseline, [], rule=rule, metrics=[], alpha=alpha)
-        paired = _turned(paired, sign)
-    return ScoreComparison(_turned(best, sign), paired)
+        paired = _turned(paired, sign, power)
+    return ScoreComparison(_turned(best, sign, power), paired)
 
 
-def _turned(table: pd.DataFrame, sign: float) -> pd.DataFrame:
-    """The numbers in the scores' own direction, where lower is better."""
+def _power(columns: Iterable[npt.NDArray[np.float64]]) -> int:
+    """By which power of 2 scores are divided so that their squares are numbers; mostly 0."""
+    largest = max((float(np.nanmax(np.abs([*values, 0.0]))) for values in columns), default=0.0)
+    return 0 if largest == 0 or 1e-100 < largest < 1e100 else math.frexp(largest)[1]
+
+
+def _turned(table: pd.DataFrame, sign: float, power: int) -> pd.DataFrame:
+    """The numbers in the scores' own size, and their direction, where lower is better."""
     table = table.drop(columns="metric")
+    if power:
+        with np.errstate(over="ignore", under="ignore"):
+            for name in ("value", "difference", "ci_low", "ci_high", "detectable"):
+                if name in table:
+                    table[name] = np.ldexp(table[name].astype(float), power)
     if sign > 0:
         return table
     for name in ("value", "difference"):

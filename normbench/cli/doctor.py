@@ -39,6 +39,7 @@ def command(
 
     from normbench.constants import SCHEMA
     from normbench.doctor import Folders, examine
+    from normbench.plain import shown
 
     # Its own JSON and console: the others need packages that may be what is broken.
     if experiment is not None:
@@ -70,7 +71,7 @@ def command(
             name = "" if finding.check == previous else finding.check
             previous = finding.check
             level = Text(finding.level, styles[finding.level])
-            table.add_row(Text(name), level, Text(finding.text + remedy))
+            table.add_row(Text(name), level, Text(shown(finding.text + remedy), overflow="fold"))
         Console(highlight=False).print(table)
     if broken:
         raise typer.Exit(SOMETHING_BROKEN)

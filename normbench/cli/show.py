@@ -111,6 +111,7 @@ def _show_config(name: str, overrides: list[str], data_dir: Path | None, *, json
 
     from normbench.api import load_config
     from normbench.data.facts import look
+    from normbench.plain import shown
     from normbench.report.data import sentences
     from normbench.store.files import to_json
 
@@ -124,4 +125,5 @@ def _show_config(name: str, overrides: list[str], data_dir: Path | None, *, json
     facts = look(data.dataset, data_dir=data_dir, options=data.options())
     lines = facts.splitlines() if isinstance(facts, str) else sentences(facts)
     # As a comment, so that the whole is a config still.
-    typer.echo("".join(f"# {line}\n" for line in [f"data: {lines[0]}", *lines[1:]]), nl=False)
+    told = shown("".join(f"# {line}\n" for line in [f"data: {lines[0]}", *lines[1:]]))
+    typer.echo(told, nl=False)

@@ -12,6 +12,9 @@ from normbench.config.schema import Section, TaggedUnion
 from normbench.errors import suggest
 from normbench.registry import UnknownName, plain_name
 
+MOST_EPOCHS = 10**6
+MOST_STEPS = 10**9  # far beyond what anybody trains, and a count that every machine can hold
+
 
 class OptimizerConfig(Section):
     """How weights are updated, the same for every norm."""
@@ -132,8 +135,10 @@ OPTIMIZER: TaggedUnion[OptimizerConfig] = TaggedUnion(
 class TrainingConfig(Section):
     """The budget, how often it is evaluated, and in what precision."""
 
-    epochs: float | None = Field(None, gt=0, description="passes over the training set; or steps")
-    steps: int | None = Field(None, gt=0, description="updates; or epochs")
+    epochs: float | None = Field(
+        None, gt=0, le=MOST_EPOCHS, description="passes over the training set; or steps"
+    )
+    steps: int | None = Field(None, gt=0, le=MOST_STEPS, description="updates; or epochs")
     evaluate_every: int | None = Field(
         None, ge=1, description="steps between evaluations; 100 if nothing is said"
     )

@@ -157,6 +157,9 @@ class _Reader:
             return None
         if (tag := getattr(event, "tag", None)) is not None:
             self.refuse(path, event, f"tags ({tag}) are not read", "remove the tag")
+        if isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            self.refuse(path, event, "a text with the character U+0000 in it", "remove it")
+            return None
         if isinstance(event, yaml.ScalarEvent):
             return scalar(event.value) if event.style is None else event.value
         if isinstance(event, yaml.SequenceStartEvent):

@@ -279,20 +279,27 @@ def _flat(labels: Any, where: str) -> npt.NDArray[Any]:
 def _class_names(train: Part, given: Sequence[Any] | None) -> list[str]:
     """The classes, by name where labels are names, else by number."""
     if given is not None:
+        if isinstance(given, np.ndarray) and given.ndim != 1:
+            raise DataError(f"classes is {_brackets(given.shape)}; the names are [classes]")
         names = [str(name) for name in given]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DataError(f"the class {twice[0]!r} is named twice")
         return names
     labels = _flat(train.labels, train.where[1])
     if labels.dtype.kind in "US":
-        return sorted({_text(name) for name in labels})
+        return sorted({_text(name, train.where[1]) for name in labels})
     present = np.unique(_whole(labels, train.where[1]))
     _without_gaps(present, int(present[-1]) + 1, train.where[1])
     return [str(number) for number in present]
 
 
-def _text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _text(name: Any, where: str) -> str:
+    try:
+        return name.decode() if isinstance(name, bytes) else str(name)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{where} has the name {bytes(name)!r}, which is no text in UTF-8"
+        ) from None
 
 
 def _whole(labels: npt.NDArray[Any], where: str) -> Labels:
@@ -305,6 +312,8 @@ def _whole(labels: npt.NDArray[Any], where: str) -> Labels:
             raise DataError(f"{where} must hold whole numbers from 0, got {odd[0]}")
     if labels.min() < 0:
         raise DataError(f"{where} must hold whole numbers from 0, got {int(labels.min())}")
+    if labels.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{where} has the label {int(labels.max())}, which is beyond 64 bits")
     return labels.astype(np.int64)
 
 
@@ -314,7 +323,7 @@ def _numbers(part: Part, classes: Sequence[str]) -> Labels:
     labels = _flat(part.labels, where)
     if labels.dtype.kind in "US":
         number = {name: index for index, name in enumerate(classes)}
-        names = [_text(name) for name in labels]
+        names = [_text(name, where) for name in labels]
         if unknown := sorted(set(names) - number.keys()):
             raise DataError(f"{where} has the class {unknown[0]!r}, which is not a training class")
         return np.array([number[name] for name in names], dtype=np.int64)

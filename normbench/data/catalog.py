@@ -60,6 +60,22 @@ class RawDataset:
     classes: tuple[str, ...]
     validation: int = 0
 
+    def check(self, origin: Path) -> None:
+        """Raise DataError, which names ``origin``, unless the parts fit each other."""
+        for part, images, labels in (
+            ("training", self.train_images, self.train_labels),
+            ("test", self.test_images, self.test_labels),
+        ):
+            if len(images) != len(labels):
+                raise DataError(f"{origin}: {len(images)} {part} images but {len(labels)} labels")
+            if len(images) == 0 or images.size == 0:
+                raise DataError(f"{origin}: no {part} images")
+            if labels.min() < 0 or labels.max() >= len(self.classes):
+                among = f"{len(self.classes)} classes"
+                raise DataError(f"{origin}: a {part} label is not one of {among}")
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise DataError(f"{origin}: training and test images differ in shape")
+
 
 @dataclass(frozen=True)
 class Source(ABC):

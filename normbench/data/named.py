@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from normbench.data.arrays import Layout, Part, assembled
@@ -22,21 +22,9 @@ def from_names(
     arrays: Mapping[str, Any], *, name: str, origin: str, layout: Layout, resize: int | None
 ) -> RawDataset:
     """The dataset of a mapping of arrays; see ``assembled``. Raises DataError."""
-    style = next((style for style in _STYLES if style[0].format("train") in arrays), None)
-    if style is None:
-        hint = suggest("x_train", list(arrays)) or "known: nothing"
-        raise DataError(f"{origin}: no x_train in it; {EXPECTED}\n    {hint}")
-    known = {template.format(part) for part in _PARTS for template in style}
-    if odd := sorted(arrays.keys() - known - {_CLASSES}):
-        raise DataError(f"{origin}: nothing is known of {odd[0]!r}; {EXPECTED}")
-    parts: dict[str, Part] = {}
-    for part in _PARTS:
-        x, y = (template.format(part) for template in style)
-        if (x in arrays) != (y in arrays):
-            there, lacks = (x, y) if x in arrays else (y, x)
-            raise DataError(f"{origin}: {there} without {lacks}; {EXPECTED}")
-        if x in arrays:
-            parts[part] = Part(arrays[x], arrays[y], (x, y))
+    parts = {
+        part: Part(arrays[x], arrays[y], (x, y)) for part, (x, y) in check_names(arrays, origin)
+    }
     return assembled(
         parts["train"],
         parts.get("val"),
@@ -47,3 +35,23 @@ def from_names(
         layout=layout,
         resize=resize,
     )
+
+
+def check_names(names: Collection[str], origin: str) -> list[tuple[str, tuple[str, str]]]:
+    """(part, names of its images and its labels) of every part there is.
+
+    Raises DataError where there is no train, half of a part, or a name of which nothing is known.
+    """
+    style = next((style for style in _STYLES if style[0].format("train") in names), None)
+    if style is None:
+        hint = suggest("x_train", list(names)) or "known: nothing"
+        raise DataError(f"{origin}: no x_train in it; {EXPECTED}\n    {hint}")
+    pairs = [(part, (style[0].format(part), style[1].format(part))) for part in _PARTS]
+    known = {_CLASSES, *(name for _, pair in pairs for name in pair)}
+    if odd := sorted(set(names) - known):
+        raise DataError(f"{origin}: nothing is known of {odd[0]!r}; {EXPECTED}")
+    for _, (x, y) in pairs:
+        if (x in names) != (y in names):
+            there, lacks = (x, y) if x in names else (y, x)
+            raise DataError(f"{origin}: {there} without {lacks}; {EXPECTED}")
+    return [(part, pair) for part, pair in pairs if pair[0] in names]

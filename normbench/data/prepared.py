@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from normbench.atomic import replace_with, replacing, sync_folder
+from normbench.atomic import remove, replace_with, replacing, sync_folder
 from normbench.data.arrays import resized
 from normbench.data.catalog import (
     DATASETS,
@@ -49,6 +50,7 @@ from normbench.errors import DataError
 
 FORMAT = 1  # of the prepared folder; raise it when the arrays or their meaning change
 _META = "meta.json"
+_MOST_META = 2**26  # bytes
 
 
 def prepare(
@@ -96,7 +98,7 @@ def _prepare(
             train_images=resized(raw.train_images, source.resize),
             test_images=resized(raw.test_images, source.resize),
         )
-        _check(raw, root if not source.embedded else Path(name))
+        raw.check(root if not source.embedded else Path(name))
         try:
             _write(name, raw, folder)
         except OSError as error:
@@ -156,12 +158,15 @@ def load(path: Path) -> Dataset:
     against the fingerprint. Raises DataError when the folder is absent, unusable or damaged.
     """
     try:
+        stamps = _stamps(path)
         meta = json.loads((path / _META).read_text("utf-8"))
         if meta_sum(meta) != meta["sum"]:
             raise ValueError(f"{_META} is not what was written")
         # Mode "c": pages are shared until written to, and torch takes the array without a warning.
         arrays = {key: np.load(path / f"{key}.npy", mmap_mode="c") for key in ARRAYS}
-        _verify(path, arrays, meta.get("validation", 0), meta["fingerprint"])
+        if _verified.get(path) != stamps:
+            _verify(arrays, meta.get("validation", 0), meta["fingerprint"])
+            _verified[path] = stamps
         return Dataset(
             name=meta["name"],
             path=path,
@@ -176,18 +181,25 @@ def load(path: Path) -> Dataset:
         raise DataError(f"{path}: not a usable prepared dataset ({error})") from None
 
 
-_verified: dict[Path, tuple[tuple[int, int], ...]] = {}
-"""Folder -> time and size of each of its arrays when their content was last looked at."""
+_verified: dict[Path, list[tuple[int, int]]] = {}
+"""Folder -> time and size of each of its files when their content was last looked at."""
 
 
-def _verify(
-    path: Path, arrays: Mapping[str, npt.NDArray[Any]], validation: int, fingerprint: str
-) -> None:
-    """Raise ValueError unless these arrays are what was written. Each is a memory map."""
-    stats = [os.stat(path / f"{key}.npy") for key in ARRAYS]
-    state = tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
-    if _verified.get(path) == state:
-        return
+def _stamps(path: Path) -> list[tuple[int, int]]:
+    """Of every file the time and the size. Raises OSError, ValueError for what is no file."""
+    stamps = []
+    for name in (_META, *(f"{key}.npy" for key in ARRAYS)):
+        found = os.stat(path / name)
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
+            raise ValueError(f"{name} is no file")
+        stamps.append((found.st_mtime_ns, found.st_size))
+    if stamps[0][1] > _MOST_META:
+        raise ValueError(f"{_META} is too long")
+    return stamps
+
+
+def _verify(arrays: Mapping[str, npt.NDArray[Any]], validation: int, fingerprint: str) -> None:
+    """Raise ValueError unless these arrays, each a memory map, are what was written."""
     for key, array in arrays.items():
         images = key.endswith("images")
         kinds, axes = ((np.uint8, np.float32), 4) if images else ((np.int64,), 1)
@@ -195,7 +207,6 @@ def _verify(
             raise ValueError(f"{key} are not of the kind that was written")
     if fingerprint_of(arrays, validation) != fingerprint:
         raise ValueError("the arrays are not what was written")
-    _verified[path] = state
 
 
 def find(fingerprint: str) -> Dataset | None:
@@ -293,21 +304,6 @@ def _folder(cache: Path, name: str, source: Source, root: Path, files: Sequence[
     return cache / "prepared" / f"{name}-{key[:16]}"
 
 
-def _check(raw: RawDataset, origin: Path) -> None:
-    for part, images, labels in (
-        ("training", raw.train_images, raw.train_labels),
-        ("test", raw.test_images, raw.test_labels),
-    ):
-        if len(images) != len(labels):
-            raise DataError(f"{origin}: {len(images)} {part} images but {len(labels)} labels")
-        if len(images) == 0 or images.size == 0:
-            raise DataError(f"{origin}: no {part} images")
-        if labels.min() < 0 or labels.max() >= len(raw.classes):
-            raise DataError(f"{origin}: a {part} label is not one of {len(raw.classes)} classes")
-    if raw.train_images.shape[1:] != raw.test_images.shape[1:]:
-        raise DataError(f"{origin}: training and test images differ in shape")
-
-
 def _write(name: str, raw: RawDataset, folder: Path) -> None:
     """Write the prepared folder under a temporary name, then rename it. Needs the lock."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -331,7 +327,7 @@ def _write(name: str, raw: RawDataset, folder: Path) -> None:
         }
         meta["sum"] = meta_sum(meta)
         replace_with(temporary / _META, json.dumps(meta, indent=1).encode())
-        shutil.rmtree(folder, ignore_errors=True)  # an unusable one
+        remove(folder)  # an unusable one
         os.rename(temporary, folder)
         sync_folder(folder.parent)
     except BaseException:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from normbench.plain import shown
+
 if TYPE_CHECKING:
     from normbench.data.facts import Facts
 
 SHOWN_CLASSES = 12
+LONGEST = 40  # letters of a class's name
 
 _COLOURS = {1: "grey", 3: "colour"}
 
@@ -23,7 +26,8 @@ def sentences(facts: Facts) -> list[str]:
         f"{height}x{width}, {colour}, {unit}"
     ]
     counts = facts.per_class
-    told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:SHOWN_CLASSES])
+    first = list(counts.items())[:SHOWN_CLASSES]
+    told = ", ".join(f"{shown(name, keep='')[:LONGEST]} {count:,}" for name, count in first)
     if len(counts) > SHOWN_CLASSES:
         told += f", ... ({min(counts.values()):,} to {max(counts.values()):,} images a class)"
     lines.append(f"{len(counts)} classes: {told}")

@@ -104,7 +104,7 @@ def run_rows(saved: Results) -> list[dict[str, Any]]:
 def _changed(run: Path) -> float | None:
     try:
         return os.stat(run / "manifest.json").st_mtime
-    except FileNotFoundError:
+    except OSError:  # gone, or not to be read, which its state tells
         return None
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from normbench.charts.palette import norm_styles
 from normbench.data import DATASETS, Dataset, at_hand
 from normbench.errors import NormbenchError
+from normbench.registry import UnknownName
 from normbench.report.parts import Grid, Picture
 from normbench.results.experiment import ExperimentResult
 from normbench.store import RunStore
@@ -54,7 +55,7 @@ def mistakes(
     said = [f"Not known of {', '.join(lacking)}: no run ended that kept them."] if lacking else []
     if not wrong_of:
         return [], said
-    dataset, problem = _data(config["data"], stores[next(iter(wrong_of))], data_dir)
+    dataset, problem = _data(config.get("data") or {}, stores[next(iter(wrong_of))], data_dir)
     if dataset is None:
         return [], [problem, *said]
     looks = norm_styles(comparison.reported.norms)
@@ -82,13 +83,13 @@ def _data(
     config: Mapping[str, Any], store: RunStore, data_dir: Path | None
 ) -> tuple[Dataset | None, str]:
     """The data that a run was trained on, or why they cannot be had."""
-    kind = config["dataset"]
+    kind = str(config.get("dataset"))
     try:
         options = {
             field.name: config.get(field.name) for field in dataclasses.fields(DATASETS[kind])
         }
         dataset = at_hand(kind, data_dir=data_dir, options=options)
-    except NormbenchError as error:
+    except (NormbenchError, UnknownName) as error:  # perhaps of a package that is gone
         return None, f"The images that came out wrong cannot be read. {error}".splitlines()[0]
     if dataset is None:
         return None, ABSENT

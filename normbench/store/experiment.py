@@ -83,9 +83,9 @@ class ExperimentStore:
     def _holder(self) -> str:
         """Who has claimed the experiment, as far as they said."""
         try:
-            holder = from_json((self.path / HOLDER).read_bytes())
+            holder = from_json(read_bytes(self.path / HOLDER) or b"")
             told = f"process {holder['process']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, Damaged):
             return ""
         return f": {shown(told)[:200]}"
 
@@ -140,7 +140,10 @@ class ExperimentStore:
             self.run(folder).clear()
 
     def set_aside(self, folder: str) -> Path:
-        """Move a run to where it does not count; the place. Raises StoreError."""
+        """Move a run, or a folder that is none, to where it does not count; the place.
+
+        Raises StoreError.
+        """
         with reported(self.path / folder, "set aside"):
             (self.path / ASIDE).mkdir(exist_ok=True)
             number = 1
@@ -212,9 +215,18 @@ class ExperimentStore:
         self, config: dict[str, Any], runs: Sequence[dict[str, Any]], **told: Any
     ) -> None:
         """Record what was asked for: see ``plan``. Raises StoreError."""
-        content = with_sum(to_json(self.plan(config, runs, **told)))
+        self.write_record(self.plan(config, runs, **told))
+
+    def write_record(self, plan: dict[str, Any]) -> None:
+        """Record a plan, and its copy. Raises StoreError."""
+        content = with_sum(to_json(plan))
         for name in (PLAN, COPY):
-            write_atomically(self.path / name, content)
+            self._put(name, content)
+
+    def _put(self, name: str, content: bytes) -> None:
+        if (self.path / name).is_dir():  # which no file can replace
+            self.set_aside(name)
+        write_atomically(self.path / name, content)
 
     def read_plan(self) -> dict[str, Any]:
         """What was last asked for, from its copy where the record itself is damaged.
@@ -248,7 +260,7 @@ class ExperimentStore:
         if bad == COPY and not self.copy_fault():
             return False
         content = read_bytes(self.path / (COPY if bad == PLAN else PLAN)) or b""
-        write_atomically(self.path / bad, content)
+        self._put(bad, content)
         return True
 
     def copy_fault(self) -> str:
@@ -256,13 +268,14 @@ class ExperimentStore:
 
         Raises StoreError.
         """
-        record, copy = (read_bytes(self.path / name) for name in (PLAN, COPY))
-        sealed = record is not None and b'"seal"' in record  # an earlier normbench made no copy
-        return (
-            f"{self.path / COPY} is not the copy that was written"
-            if sealed and copy != record
-            else ""
-        )
+        record = read_bytes(self.path / PLAN) or b""
+        try:
+            copy = read_bytes(self.path / COPY)
+        except Damaged as damage:
+            return str(damage).partition("\n")[0]
+        if copy == record or (copy is None and b'"seal"' not in record):
+            return ""
+        return f"{self.path / COPY} is not the copy that was written"
 
     def known_plan(self) -> dict[str, Any] | None:
         """The same; None where there is none, or none that can be read.
@@ -277,7 +290,7 @@ class ExperimentStore:
             return None
 
     def _plan_in(self, name: str) -> dict[str, Any]:
-        """A plan without its seal. Raises Damaged unless it holds; an older one has none."""
+        """A plan without its seal. Raises Damaged unless that holds, or it is one that has none."""
         path = self.path / name
         with reported(path, "read"):
             try:
@@ -289,9 +302,16 @@ class ExperimentStore:
         if content is None:
             raise self._unknown()
         plan = manifests.plan(content, path)
-        if plan.pop("seal", None) is not None:
+        if "seal" in plan or self._must_be_sealed():
             check_sum(content, path)
+        plan.pop("seal", None)
         return plan
+
+    def _must_be_sealed(self) -> bool:
+        """Whether a normbench wrote here that seals: an earlier one made no copy, and no seals."""
+        if os.path.lexists(self.path / COPY):
+            return True
+        return any(self.run(folder).sealed for folder in self.folders())
 
     def looked_by(self) -> Any:
         """The ``seeds`` of the config by which the runs on record were last looked at, or None."""
@@ -307,7 +327,8 @@ class ExperimentStore:
         Raises StoreError.
         """
         with reported(self.path, "read"):
-            records = [f"{self.path}/{PLAN}"]
+            plan = PLAN if os.path.exists(f"{self.path}/{PLAN}") else COPY
+            records = [f"{self.path}/{plan}"]
             records += [f"{self.path}/{folder}/manifest.json" for folder in self.folders()]
             return max(os.stat(path).st_mtime for path in records if os.path.exists(path))
 

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -110,20 +111,32 @@ def check_sum(content: bytes, path: Path | str) -> None:
         raise Damaged(path, "its content is not what was written")
 
 
-def read_bytes(path: Path | str) -> bytes | None:
-    """The content of a file, None if there is none. Raises Damaged, OSError."""
+MOST_BYTES = 2**28
+"""The most of one text, such as a manifest; the record of 100,000 runs has 2**25."""
+
+MOST_OF_A_JOURNAL = 2**31
+MOST_OF_A_CHECKPOINT = 2**35
+
+
+def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes | None:
+    """The content of a file of at most ``most`` bytes, None if there is none.
+
+    Raises Damaged, OSError.
+    """
     try:
-        with reading(path) as file:
+        with reading(path, most) as file:
             return file.read()
     except FileNotFoundError:
         return None
 
 
-_UNREADABLE = {  # as far as this system has them
-    getattr(errno, name)
-    for name in ("EIO", "EISDIR", "ELOOP", "EUCLEAN", "EBADMSG")
-    if hasattr(errno, name)
-}
+def size_of(path: Path | str) -> int | None:
+    """How many bytes a file has, None if there is none. Raises Damaged, OSError."""
+    try:
+        with _damage(path):
+            return _checked(path, os.stat(path))
+    except FileNotFoundError:
+        return None
 
 
 # Without waiting for somebody to write into a pipe that has a file's name.
@@ -131,18 +144,44 @@ _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
-def reading(path: Path | str) -> Iterator[BinaryIO]:
-    """The open file; a pipe that stands in its place is empty. Raises FileNotFoundError, Damaged
-    where the disk does not give the file back, which concerns it alone, and else OSError."""
-    try:
+def reading(path: Path | str, most: int = MOST_BYTES) -> Iterator[BinaryIO]:
+    """The open file. Raises FileNotFoundError, Damaged where it is no file, longer than ``most``
+    bytes or not given back by the disk, which concerns it alone, and else OSError."""
+    with _damage(path):
         handle = os.open(path, _READ)
         try:
-            file = open(handle, "rb")  # noqa: SIM115 - the handle is this function's own
-        except OSError:  # a folder
+            _checked(path, os.fstat(handle), most)
+            file = open(handle, "rb")  # noqa: SIM115 - closed below
+        except BaseException:
             os.close(handle)
             raise
         with file:
             yield file
+
+
+def _checked(path: Path | str, found: os.stat_result, most: int | None = None) -> int:
+    """The size of a file; Damaged before anything of it is read that may not end."""
+    if stat.S_ISDIR(found.st_mode):
+        raise Damaged(path, "is a directory")
+    if not stat.S_ISREG(found.st_mode):
+        raise Damaged(path, "no file, but a pipe or a device")
+    if most is not None and found.st_size > most:
+        raise Damaged(path, f"grown: {found.st_size} bytes, and at most {most} can be of use")
+    return found.st_size
+
+
+_UNREADABLE = {  # as far as this system has them
+    getattr(errno, name)
+    for name in ("EIO", "EISDIR", "ELOOP", "EUCLEAN", "EBADMSG", "ENXIO")
+    if hasattr(errno, name)
+}
+
+
+@contextmanager
+def _damage(path: Path | str) -> Iterator[None]:
+    """Turn into Damaged what concerns this file alone."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in _UNREADABLE:
             raise

@@ -13,6 +13,7 @@ from normbench.constants import SCHEMA
 from normbench.errors import StoreError
 from normbench.store.files import Damaged
 from normbench.store.journal import MOST_STEPS
+from normbench.store.recorded import VERDICT, fault_of_config, reason
 
 MANIFEST_KEYS = ("state", "norm", "method", "seed", "context", "data")
 """What every manifest of a run that has begun holds."""
@@ -25,12 +26,14 @@ _WHOLE = s.int_schema(strict=True, ge=0, le=MOST_STEPS)
 _SEED = s.int_schema(strict=True, ge=0, le=2**63 - 1)
 _NUMBER = s.nullable_schema(s.float_schema(strict=True, allow_inf_nan=False))
 _OBJECT = s.dict_schema(s.str_schema(), s.any_schema())
+_TUNED = s.dict_schema(s.str_schema(), s.float_schema(strict=True, allow_inf_nan=False))
 _LENGTH = s.typed_dict_schema(
     {"bytes": s.typed_dict_field(_WHOLE), "sha256": s.typed_dict_field(_TEXT)}
 )
 _CHECKPOINT = s.typed_dict_schema(
     {
         "step": s.typed_dict_field(_WHOLE),
+        "bytes": s.typed_dict_field(_WHOLE, required=False),
         "sha256": s.typed_dict_field(_TEXT),
         "journals": s.typed_dict_field(s.dict_schema(s.str_schema(), _LENGTH)),
     }
@@ -118,11 +121,18 @@ _PLAN = _record(
         "config": _OBJECT,
         "given": s.nullable_schema(_OBJECT),
         "looked_at": s.nullable_schema(s.list_schema(_WHOLE)),
+        "rules": s.nullable_schema(
+            s.list_schema(
+                s.typed_dict_schema(
+                    {"seeds": s.typed_dict_field(_WHOLE), "verdict": s.typed_dict_field(VERDICT)}
+                )
+            )
+        ),
         "runs": s.list_schema(
             s.typed_dict_schema(
                 {
                     name: s.typed_dict_field(schema, required=False)
-                    for name, schema in {**_RUN, "folder": _FOLDER, "tuned": _OBJECT}.items()
+                    for name, schema in {**_RUN, "folder": _FOLDER, "tuned": _TUNED}.items()
                 },
                 extra_behavior="allow",
             )
@@ -142,7 +152,14 @@ def manifest(content: bytes, path: Path | str, keys: Collection[str] = ()) -> di
 
 def plan(content: bytes, path: Path | str) -> dict[str, Any]:
     """The record of what was asked for. Raises Damaged; see ``_read``."""
-    return _read(_PLAN, content, path)
+    parsed = _read(_PLAN, content, path)
+    if fault := fault_of_config(parsed["config"]):
+        raise Damaged(path, fault)
+    norms = {run.get("norm") for run in parsed["runs"]}
+    baseline = parsed["config"].get("baseline")
+    if baseline is not None and None not in norms and baseline not in norms:
+        raise Damaged(path, f"config.baseline: no run is of {baseline!a}"[:300])
+    return parsed
 
 
 def _read(validator: SchemaValidator, content: bytes, path: Path | str) -> dict[str, Any]:
@@ -151,9 +168,7 @@ def _read(validator: SchemaValidator, content: bytes, path: Path | str) -> dict[
         return validator.validate_json(content)
     except ValidationError as error:
         _refuse_newer(content, path)
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise Damaged(path, f"{key}: {first['msg']}" if key else first["msg"]) from None
+        raise Damaged(path, reason(error)) from None
 
 
 def _refuse_newer(content: bytes, path: Path | str) -> None:

@@ -20,12 +20,13 @@ from normbench.errors import StoreError
 from normbench.store import journal
 from normbench.store import manifest as manifests
 from normbench.store.experiment import PLAN, ExperimentStore
-from normbench.store.files import Damaged, read_bytes, reading, reported
+from normbench.store.files import MOST_OF_A_JOURNAL, Damaged, read_bytes, reading, reported
 from normbench.store.run import MANIFEST_KEYS, RunStore, point_label
 from normbench.store.seal import Seal, check_unsealed
 
 NAN = float("nan")
 _PLANNED = {"folder", "norm", "seed", "role", "point", "tuned", "context", "method"}
+_JUDGED = {"baseline", "target"}
 REBUILT = (
     "the record was rebuilt from the runs, which do not hold how they were to be judged: target, "
     "verdict and baseline are those of a config that names none, until `train` writes it anew"
@@ -117,7 +118,9 @@ def read_results(
     notes = [f"{fault}: read from its copy, and `train` writes it anew"] if fault else []
     notes += [REBUILT] if plan.get("rebuilt") else []
     planned = plan["runs"]
-    if not all(isinstance(entry, dict) and entry.keys() >= _PLANNED for entry in planned):
+    if not planned or not (
+        plan["config"].keys() >= _JUDGED and all(entry.keys() >= _PLANNED for entry in planned)
+    ):
         raise StoreError(
             f"{store.path / PLAN} was written by an older normbench, or is damaged\n"
             "    `normbench train` with its config writes it anew and keeps the runs"
@@ -334,6 +337,8 @@ class _Curves:
 def _ends(run: RunStore, seal: Seal | None) -> list[dict[str, Any]]:
     """The first and the last probed step, without reading what is between. Raises Damaged."""
     path = run.journal("probes")
+    if seal is not None:
+        seal.check_size("probes.jsonl")
     lines = _end_lines(path)
     if seal is not None:
         seal.check_ends("probes.jsonl", lines)
@@ -343,7 +348,7 @@ def _ends(run: RunStore, seal: Seal | None) -> list[dict[str, Any]]:
 def _end_lines(path: str) -> list[bytes]:
     """The first and the last whole line of a journal."""
     try:
-        with reading(path) as lines:
+        with reading(path, MOST_OF_A_JOURNAL) as lines:
             first = lines.readline()
             if not first.endswith(b"\n"):
                 return []

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from normbench.errors import StoreError
-from normbench.store.experiment import COPY, PLAN, ExperimentStore
-from normbench.store.files import Damaged, to_json, with_sum, write_atomically
+from normbench.store.experiment import ExperimentStore
+from normbench.store.files import Damaged
 from normbench.store.record import read_config
 from normbench.store.run import MANIFEST_KEYS
 
@@ -38,9 +38,7 @@ def rebuild(store: ExperimentStore, resolve: Resolve) -> int:
         )
     config = resolve(_tree(store.name, list(runs.values())))
     entries = [_entry(folder, manifest) for folder, (manifest, _) in runs.items()]
-    content = with_sum(to_json({**store.plan(config, entries), "rebuilt": True}))
-    for name in (PLAN, COPY):
-        write_atomically(store.path / name, content)
+    store.write_record({**store.plan(config, entries), "rebuilt": True})
     return len(runs)
 
 

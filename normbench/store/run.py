@@ -12,30 +12,32 @@ DONE                  written last: the seal
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from normbench.atomic import rename, sync
+from normbench.atomic import remove, rename, sync
 from normbench.constants import SCHEMA
 from normbench.errors import StoreError
 from normbench.store import journal as journals
 from normbench.store import manifest as manifests
-from normbench.store.files import Damaged, read_bytes, reported, to_json, write_atomically
+from normbench.store.checkpoint import BAD, BEFORE, CHECKPOINT, is_archive, is_kept, read_checkpoint
+from normbench.store.files import (
+    MOST_OF_A_JOURNAL,
+    Damaged,
+    read_bytes,
+    reported,
+    to_json,
+    write_atomically,
+)
 from normbench.store.manifest import MANIFEST_KEYS as MANIFEST_KEYS
 from normbench.store.seal import DONE, Seal, check_unsealed, read_seal, seal_text
-
-# Journal events that a continued run makes again when they stand at the checkpoint's own step.
-_MADE_AGAIN = {"epoch", "probe", "test", "diverged"}
-
-CHECKPOINT, BEFORE, BAD = "checkpoint.pt", "checkpoint.before.pt", "checkpoint.damaged.pt"
 
 
 def run_name(norm: str, sweep_point: Mapping[str, Any], seed: int, identity: str) -> str:
@@ -75,6 +77,13 @@ class RunStore:
     def ended(self) -> bool:
         """Whether the run was told as done: trained to its budget or diverged."""
         return os.path.exists(f"{self.path}/{DONE}")
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it has ended with a seal, good or not; an earlier normbench left DONE empty."""
+        with suppress(FileNotFoundError):
+            return os.stat(f"{self.path}/{DONE}").st_size > 0
+        return False
 
     @property
     def done(self) -> bool:
@@ -146,9 +155,7 @@ class RunStore:
         """The events of a journal, held against the seal. Raises Damaged, StoreError."""
         path = self.journal(name)
         with reported(path, "read"):
-            content = read_bytes(path)
-        if seal is not None:
-            seal.check(f"{name}.jsonl", content)
+            content = seal.read(f"{name}.jsonl") if seal else read_bytes(path, MOST_OF_A_JOURNAL)
         return journals.events(name, content or b"", path)
 
     def sealed_events(self, name: str) -> list[dict[str, Any]]:
@@ -182,7 +189,7 @@ class RunStore:
                 return None, [_first_line(damage)]
             for name in (CHECKPOINT, BEFORE):
                 try:
-                    content = read_bytes(self.path / name)
+                    content = read_checkpoint(self.path / name, manifest.get("checkpoints", ()))
                     if content is not None:
                         self._check_checkpoint(name, content, manifest)
                         return content, faults
@@ -193,7 +200,7 @@ class RunStore:
     def _check_checkpoint(self, name: str, content: bytes, manifest: Mapping[str, Any]) -> None:
         path = f"{self.path}/{name}"
         if "checkpoints" not in manifest:
-            if not _is_archive(content):
+            if not is_archive(content):
                 raise Damaged(path, "it is no checkpoint")
             for kind in journals.JOURNALS:
                 self.events(kind)
@@ -208,7 +215,7 @@ class RunStore:
     def _journal_before(self, kind: str, entry: Mapping[str, Any]) -> bytes:
         """A journal up to a checkpoint. Raises Damaged unless it is what stood there then."""
         path, known = self.journal(kind), entry["journals"].get(kind, _NOTHING)
-        content = (read_bytes(path) or b"")[: known["bytes"]]
+        content = (read_bytes(path, MOST_OF_A_JOURNAL) or b"")[: known["bytes"]]
         if hashlib.sha256(content).hexdigest() != known["sha256"]:
             raise Damaged(path, f"not what it was at step {entry['step']}")
         return content
@@ -218,7 +225,7 @@ class RunStore:
         for entry in manifest.get("checkpoints", ()):
             if entry["step"] == step:
                 return self._journal_before(kind, entry)
-        kept = [event for event in self.events(kind) if _before(event, step)]
+        kept = [event for event in self.events(kind) if is_kept(event, step)]
         return "".join(to_json(event) + "\n" for event in kept).encode()
 
     def batches_before(self, step: int | None) -> dict[str, Any]:
@@ -249,7 +256,7 @@ class RunStore:
             # First what makes it a run, so that a crash leaves nothing that looks like one, nor a
             # checkpoint to continue without its journals.
             for name in (DONE, CHECKPOINT, BEFORE, "manifest.json"):
-                (self.path / name).unlink(missing_ok=True)
+                remove(self.path / name)
             shutil.rmtree(self.path)
 
     def open(self, config: dict[str, Any], manifest: dict[str, Any], step: int | None) -> None:
@@ -291,7 +298,10 @@ class RunStore:
         entries = {entry["sha256"]: entry for entry in checkpoints if entry["step"] == step}
         with reported(self.path, "write"):
             for name in (CHECKPOINT, BEFORE) if entries else ():
-                content = read_bytes(self.path / name)
+                try:
+                    content = read_checkpoint(self.path / name, entries.values())
+                except Damaged:  # as was told when the one before it was chosen
+                    content = b""
                 if content is None:
                     continue
                 entry = entries.get(hashlib.sha256(content).hexdigest())
@@ -320,6 +330,7 @@ class RunStore:
                 journal.sync()
         entry = {
             "step": step,
+            "bytes": len(state),
             "sha256": hashlib.sha256(state).hexdigest(),
             "journals": {kind: journal.mark() for kind, journal in self._journals.items()},
         }
@@ -352,7 +363,7 @@ class RunStore:
             for path in filter(Path.exists, (self.path / "config.yaml", self.path / CHECKPOINT)):
                 sync(path)
             for name in (BEFORE, BAD):
-                (self.path / name).unlink(missing_ok=True)
+                remove(self.path / name)
             text = seal_text(self.path)
         seal = manifests.from_json(text)["files"]
         for kind, mark in marks.items():
@@ -377,24 +388,5 @@ class RunStore:
 _NOTHING = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
 
 
-def _is_archive(content: bytes) -> bool:
-    """Whether these are the bytes of an archive, as ``torch.save`` makes them, and its sums hold.
-
-    torch itself does not look at the sums.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            whole = any(name.endswith("/data.pkl") for name in archive.namelist())
-            return whole and archive.testzip() is None
-    except Exception:  # a damaged archive fails in any of the ways there are
-        return False
-
-
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
-
-
-def _before(event: dict[str, Any], step: int) -> bool:
-    if event["event"] in _MADE_AGAIN:
-        return event["step"] < step
-    return event["step"] <= step

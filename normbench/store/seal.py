@@ -19,7 +19,15 @@ from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as s
 
 from normbench.constants import SCHEMA
-from normbench.store.files import Damaged, check_sum, read_bytes, to_json, with_sum
+from normbench.store.files import (
+    MOST_OF_A_CHECKPOINT,
+    Damaged,
+    check_sum,
+    read_bytes,
+    size_of,
+    to_json,
+    with_sum,
+)
 from normbench.store.journal import fault_of_an_ended_run
 
 DONE = "DONE"
@@ -53,32 +61,35 @@ class Seal:
     folder: str
     files: dict[str, dict[str, Any]]
 
+    def read(self, name: str) -> bytes | None:
+        """The content of the file ``name``; None where it has none. Raises Damaged, OSError.
+
+        Nothing is read of one that has not its size.
+        """
+        self.check_size(name)
+        path = f"{self.folder}/{name}"
+        content = read_bytes(path, self.files[name]["bytes"]) if name in self.files else None
+        self.check(name, content)
+        return content
+
     def check(self, name: str, content: bytes | None) -> None:
         """Raise Damaged unless ``content`` is what the file ``name`` held."""
-        path = f"{self.folder}/{name}"
         known = self.files.get(name)
-        if known is None and content is None:
-            return
-        if known is None:
-            raise Damaged(path, "it was not there when the run ended")
-        if content is None:
-            raise Damaged(path, "it is not there any more")
-        if len(content) != known["bytes"]:
-            raise Damaged(path, _of_size(len(content), known["bytes"]))
-        if hashlib.sha256(content).hexdigest() != known["sha256"]:
-            raise Damaged(path, "its content is not what was written")
+        self._check_size(name, None if content is None else len(content))
+        if known is not None and hashlib.sha256(content or b"").hexdigest() != known["sha256"]:
+            raise Damaged(f"{self.folder}/{name}", "its content is not what was written")
 
     def check_size(self, name: str) -> None:
         """Raise Damaged unless the file ``name`` is as long as it was; cheaper than ``check``."""
-        known = self.files.get(name)
-        path = f"{self.folder}/{name}"
-        try:
-            size = os.stat(path).st_size
-        except FileNotFoundError:
-            if known is not None:
-                raise Damaged(path, "it is not there any more") from None
-            return
-        if known is not None and size != known["bytes"]:
+        self._check_size(name, size_of(f"{self.folder}/{name}"))
+
+    def _check_size(self, name: str, size: int | None) -> None:
+        path, known = f"{self.folder}/{name}", self.files.get(name)
+        if known is None and size is not None:
+            raise Damaged(path, "it was not there when the run ended")
+        if known is not None and size is None:
+            raise Damaged(path, "it is not there any more")
+        if known is not None and size is not None and size != known["bytes"]:
             raise Damaged(path, _of_size(size, known["bytes"]))
 
     def check_ends(self, name: str, ends: list[bytes]) -> None:
@@ -86,7 +97,6 @@ class Seal:
 
         ends: with their newlines; one if both are the same, none of an empty journal.
         """
-        self.check_size(name)
         known = self.files.get(name)
         if known is not None and _sum_of(ends) != known.get("ends"):
             raise Damaged(f"{self.folder}/{name}", "its content is not what was written")
@@ -94,7 +104,7 @@ class Seal:
     def check_all(self) -> None:
         """Raise Damaged unless every file is what it was. Raises OSError."""
         for name in sorted({*SEALED, *self.files}):
-            self.check(name, read_bytes(f"{self.folder}/{name}"))
+            self.read(name)
 
 
 def _sum_of(lines: list[bytes]) -> str:
@@ -109,7 +119,7 @@ def seal_text(folder: Path) -> bytes:
     """What DONE holds for the files that are in a run's folder now. Raises OSError."""
     files: dict[str, dict[str, Any]] = {}
     for name in SEALED:
-        content = read_bytes(folder / name)
+        content = read_bytes(folder / name, MOST_OF_A_CHECKPOINT)
         if content is None:
             continue
         files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -61,3 +61,25 @@ def test_mistakes_are_named() -> None:
         compare_scores({"a": [1.0], "b": [1.0]}, similar_within=0)
     with pytest.raises(ConfigError, match="unknown norm"):
         compare_scores({"a": [1.0], "b": [1.0]}, baseline="c")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("power", [500, 1000, -560, -1000])
+@pytest.mark.parametrize("higher", [True, False])
+def test_scores_of_any_size_are_compared_as_those_of_size_one(power: int, higher: bool) -> None:
+    rng = np.random.default_rng(0)
+    scores = {name: 5 + shift + rng.normal(size=8) for name, shift in (("a", 0), ("b", 1))}
+    scaled = {name: np.ldexp(values, power) for name, values in scores.items()}
+    options = {"higher_is_better": higher, "baseline": "a"}
+    small = compare_scores(scores, similar_within=0.1, **options)
+    large = compare_scores(scaled, similar_within=float(np.ldexp(0.1, power)), **options)
+    for before, after in (
+        (small.best_set, large.best_set),
+        (small.comparisons, large.comparisons),
+    ):
+        told = ("value", "difference", "ci_low", "ci_high", "detectable")
+        numbers = [name for name in told if name in before]
+        for key in numbers:
+            want = np.ldexp(before[key].to_numpy(dtype=float), power)
+            assert after[key].to_numpy(dtype=float) == pytest.approx(want, rel=1e-9, nan_ok=True)
+        assert after.drop(columns=numbers).equals(before.drop(columns=numbers))

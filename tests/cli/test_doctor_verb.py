@@ -67,3 +67,14 @@ def test_an_experiment_is_held_against_what_was_written_and_mended(cli, tmp_path
     assert cli("doctor", "tiny").code == 0
     assert cli("doctor", "--repair").code == 2
     assert cli("doctor", "nowhere").code == 4
+
+
+def test_signs_in_the_name_of_a_folder_that_steer_a_terminal_are_escaped(cli, tmp_path, digits):
+    play(tmp_path, experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    stray = tmp_path / "tiny" / "red\x1b[31m\u202e"
+    stray.mkdir()
+    (stray / "DONE").write_text("")
+    done = cli("doctor", "tiny", "--results", str(tmp_path))
+    assert done.code == 1
+    assert "\\x1b[31m\\u202e" in "".join(done.out.split())
+    assert not {"\x1b", "\u202e"} & set(done.out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 from scripted import diverges, evaluated, finishes, play, started
@@ -90,6 +91,16 @@ def test_one_damaged_experiment_hides_no_other(cli, results, digits):
         assert "batch-s0" in done.out
         assert "broken/experiment.json is damaged" in done.err
     assert cli("list", "runs", "tiny").code == 0
+
+
+def test_a_run_that_is_a_loop_of_links_is_listed_as_damaged(cli, tmp_path, digits):
+    play(tmp_path / "results", experiment(), digits, lambda _: finishes({0: 0.1, 12: 0.7}))
+    folder = next((tmp_path / "results" / "tiny").glob("*/DONE")).parent
+    shutil.rmtree(folder)
+    folder.symlink_to(folder.name)
+    done = cli("list", "runs", "tiny", "--json")
+    states = {row["run"]: row["state"] for row in json.loads(done.out)["runs"]}
+    assert states[folder.name] == "damaged"
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,13 @@ def test_show_tells_of_data_that_cannot_be_read_and_is_a_config_all_the_same(cli
     assert "# data: not here yet" in done.out
 
 
+def test_signs_in_a_path_that_steer_a_terminal_are_escaped(cli, config):
+    done = cli("show", config, "--set", r'data="\e[31m.npz"')
+    assert done.code == 0
+    assert "\x1b" not in done.out
+    assert r"\x1b[31m.npz does not exist" in done.out
+
+
 def test_an_everyday_option_takes_a_path_with_any_letters(cli, tmp_path):
     labels = np.arange(60) % 2
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8))

@@ -87,6 +87,10 @@ BAD = [
      "or 'linear', got 'cosin'\n    did you mean 'cosine'?  known: constant, cosine, linear"),
     ("steps: 50", "steps: 5, epochs: 1", "5:12  training.steps: epochs and steps are both given; "
      "the budget is one of them\n    remove one"),
+    ("steps: 50", "epochs: 1.0e+308",
+     "5:20  training.epochs: must be at most 1e+06, got 1e+308"),
+    ("steps: 50", "steps: 9999999999",
+     "5:19  training.steps: must be at most 1000000000, got 9999999999"),
     ("val_accuracy: 0.9", "val_accuracy: 1.1",
      "6:24  target.val_accuracy: must be at most 1, got 1.1"),
     ("val_accuracy: 0.9", "val_accuracy: 97",

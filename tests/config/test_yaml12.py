@@ -121,6 +121,7 @@ def test_an_unreadable_text_is_refused_with_its_place(text: str, message: str) -
             "f:1:4  a: tags (tag:yaml.org,2002:python/name:os.system)",
         ),
         ("b: {<<: {a: 1}}", "f:1:5  b.<<: merge keys (<<) are not read"),
+        (r'b: ["\0.py:X"]', "f:1:5  b[0]: a text with the character U+0000 in it"),
     ],
 )
 def test_what_is_refused_in_a_readable_text_leaves_the_rest_readable(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import struct
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,7 @@ def test_the_same_numbers_as_bytes_and_as_floats_have_different_fingerprints(tmp
         ({"x_train": IMAGES, "y_train": LABELS, "x_tset": IMAGES}, "nothing is known of 'x_tset'"),
         ({"x_train": IMAGES, "y_train": LABELS, "y_test": LABELS}, "y_test without x_test"),
         ({"x_train": IMAGES, "y_train": LABELS[:9]}, "20 images in x_train but 9 labels"),
+        ({"x_train": IMAGES, "y_train": LABELS, "classes": "ab"}, r"classes is \[\]"),
         ({"x_train": np.array([IMAGES[0], 1], dtype=object), "y_train": LABELS}, "Python objects"),
     ],
 )
@@ -128,6 +132,86 @@ def test_an_npz_file_that_is_no_dataset_is_refused_in_clear_words(arrays, words,
     with pytest.raises(DataError, match=words) as caught:
         npz(tmp_path, **arrays)
     assert str(tmp_path / "mine.npz") in str(caught.value)
+
+
+def member(header: str, content: bytes = b"") -> bytes:
+    """A member of an npz file with any header."""
+    text = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + content
+
+
+def shaped(shape: str, descr: str = "'|u1'") -> str:
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}"
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (shaped("(1000000000, 1000, 1000)"), "x_train is damaged: its header tells of more"),
+        (shaped(f"({'9' * 30}, 8, 8)"), "x_train is damaged: its header tells of more"),
+        (shaped("(-1, 8, 8)"), "x_train is damaged"),
+        (shaped(f"({'9' * 4000},)"), "x_train is damaged"),
+        (shaped("(60,)", "'<U100000000'"), "x_train is damaged: its header tells of more"),
+        ("(" * 9000, "is damaged"),
+        ("__import__('os').abort()", "is damaged"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_header_that_does_not_fit_its_file_is_refused_before_memory_is_taken(
+    tmp_path, header, words
+):
+    path = tmp_path / "mine.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x_train.npy", member(header, bytes(100)))
+        archive.writestr("y_train.npy", member(shaped("(100,)"), bytes(100)))
+    with pytest.raises(DataError, match=words) as caught:
+        prepare("npz", options={"path": str(path)})
+    assert str(path) in str(caught.value)
+
+
+def test_of_a_file_with_a_name_that_is_unknown_nothing_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=IMAGES, y_train=LABELS, junk=IMAGES)
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    with pytest.raises(DataError, match="nothing is known of 'junk'"):
+        prepare("npz", options={"path": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.where(LABELS == 0, 2**64 - 1, LABELS.astype(np.uint64)), "label 18446744073709551615"),
+        (
+            np.where(LABELS == 0, b"\xff", b"a"),
+            r"y_train has the name b'\\xff', which is no text",
+        ),
+    ],
+)
+def test_labels_that_are_none_are_refused_by_the_name_of_the_file(tmp_path, labels, words):
+    with pytest.raises(DataError, match=words) as caught:
+        npz(tmp_path, x_train=IMAGES, y_train=labels)
+    assert str(tmp_path / "mine.npz") in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that have a name")
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("a pipe", "is a pipe or a device, not an npz file"),
+        ("a folder", "is a folder, not an npz file"),
+        ("a loop", "is a link that leads to no file"),
+    ],
+)
+def test_what_is_there_and_no_file_is_told_as_what_it_is(tmp_path, what, words):
+    path = tmp_path / "mine.npz"
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path)
+    with pytest.raises(DataError, match=rf"{words}$"):
+        prepare("npz", options={"path": str(path)})
 
 
 def test_what_is_no_npz_file_is_refused_in_clear_words(tmp_path, cache):

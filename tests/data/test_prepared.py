@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pretended_web import Web
 
+from normbench.atomic import remove
 from normbench.data import RawDataset, adopt, at_hand, load, prepare, prepared
 from normbench.data.sources.idx import Kmnist
 from normbench.data.sums import channel_statistics
@@ -151,6 +152,31 @@ def test_a_damaged_cache_is_rebuilt(write_idx: Write, reads: list[int]):
     again = prepare("kmnist", data_dir=root)
     assert again.fingerprint == first.fingerprint
     assert len(reads) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that have a name")
+@pytest.mark.parametrize("name", ["meta.json", "train_images.npy", "test_labels.npy", "."])
+@pytest.mark.parametrize("what", ["a pipe", "a device"])
+def test_what_is_no_file_in_the_cache_is_not_waited_for(write_idx: Write, what, name):
+    root = write_idx("KMNIST")
+    first = prepare("kmnist", data_dir=root)
+    path = first.path / name
+    remove(path)
+    if what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    again = prepare("kmnist", data_dir=root)
+    assert again.path == first.path
+    assert again.fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize("name", ["meta.json", "train_images.npy", "test_labels.npy"])
+def test_a_file_of_the_cache_that_has_grown_is_not_read_to_its_end(write_idx: Write, name):
+    root = write_idx("KMNIST")
+    first = prepare("kmnist", data_dir=root)
+    os.truncate(first.path / name, 2**43)  # it takes no room on the disk, and no memory has it
+    assert prepare("kmnist", data_dir=root).fingerprint == first.fingerprint
 
 
 def flip(path: Path, place: int) -> None:

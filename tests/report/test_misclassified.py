@@ -106,6 +106,18 @@ def test_without_the_images_the_section_says_so(tmp_path, digits, monkeypatch):
     assert said in render([comparison])  # the section stands, with the reason
 
 
+@pytest.mark.parametrize("data", [{"dataset": "of-a-package-that-is-gone"}, {}])
+def test_a_dataset_that_nobody_knows_any_more_keeps_no_page_from_being_written(
+    tmp_path, digits, data
+):
+    comparison = put(tmp_path, digits)
+    config = {**comparison.results.config, "data": data}
+    results = replace(comparison.results, config=config)
+    grids, (said,) = mistakes(replace(comparison, results=results))
+    assert grids == []
+    assert "cannot be read. unknown dataset" in said
+
+
 def test_the_images_are_looked_for_where_the_data_are_said_to_be(tmp_path, digits, monkeypatch):
     comparison = put(tmp_path, digits)
 

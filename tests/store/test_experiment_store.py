@@ -94,16 +94,39 @@ def test_a_damaged_plan_is_read_from_its_copy_and_refused_by_name_without(tmp_pa
     assert damaged != path.read_bytes()
     path.write_bytes(damaged)
     plan, fault = store.plan_and_fault()
-    if number == 3:  # read as one of an earlier normbench, which had no seal
-        plan.pop("seam")
-    else:
-        assert f"{PLAN} is damaged" in fault
+    assert f"{PLAN} is damaged" in fault
     assert plan == good
     (tmp_path / "one" / COPY).write_bytes(damages(path.read_bytes())[0])
-    if number != 3:
-        assert store.known_plan() is None
-        with pytest.raises(Damaged, match=rf"{PLAN} is damaged.*\n.*`normbench train`"):
-            store.read_plan()
+    assert store.known_plan() is None
+    with pytest.raises(Damaged, match=rf"{PLAN} is damaged.*\n.*`normbench train`"):
+        store.read_plan()
+
+
+def without_seal(path: Path) -> None:
+    plan = json.loads(path.read_text())
+    del plan["seal"]
+    plan["config"]["target"] = {"val_accuracy": [0.5]}
+    path.write_text(json.dumps(plan))
+
+
+def test_a_plan_without_a_seal_is_believed_only_where_nothing_was_ever_sealed(tmp_path):
+    planned(tmp_path, "one")
+    store = ExperimentStore(tmp_path, "one")
+    good = store.read_plan()
+    without_seal(tmp_path / "one" / PLAN)
+    plan, fault = store.plan_and_fault()
+    assert plan == good
+    assert f"{PLAN} is damaged (its seal is not what was written)" in fault
+    without_seal(tmp_path / "one" / COPY)
+    assert store.known_plan() is None
+    (tmp_path / "one" / COPY).unlink()
+    assert store.plan_and_fault()[1] == ""  # as an earlier normbench wrote it
+    assert store.copy_fault() == ""
+    (tmp_path / "one" / "batch-s0-0123").mkdir()
+    (tmp_path / "one" / "batch-s0-0123" / "DONE").write_text("")
+    assert store.plan_and_fault()[1] == ""
+    (tmp_path / "one" / "batch-s0-0123" / "DONE").write_text("{}\n")
+    assert store.known_plan() is None
 
 
 def test_what_was_set_aside_is_no_run_and_nothing_of_it_is_lost(tmp_path):

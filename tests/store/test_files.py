@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from normbench.errors import StoreError
-from normbench.store.files import finite, reported, to_json, write_atomically
+from normbench.store.files import (
+    Damaged,
+    finite,
+    read_bytes,
+    reported,
+    size_of,
+    to_json,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path):
@@ -82,3 +91,30 @@ def test_finite_keeps_everything_else():
     assert finite({"a": [1, True, None, "x", 0.5, (math.nan, math.inf)]}) == {
         "a": [1, True, None, "x", 0.5, [None, None]]
     }
+
+
+LONG = 2**43  # sparse: it takes no room, and no memory has room for it
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes that have a name")
+@pytest.mark.parametrize("what", ["long", "a pipe", "a device", "a folder", "a socket"])
+def test_what_may_not_end_is_damaged_before_it_is_read(tmp_path, what):
+    path = tmp_path / "manifest.json"
+    if what == "long":
+        path.write_bytes(b"{}")
+        os.truncate(path, LONG)
+    elif what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a device":
+        path.symlink_to("/dev/zero")
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(path))
+    with pytest.raises(Damaged):
+        read_bytes(path)
+    if what != "long":
+        with pytest.raises(Damaged):
+            size_of(path)
+    assert size_of(tmp_path / "none") is None

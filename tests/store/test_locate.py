@@ -91,3 +91,13 @@ def test_the_latest_is_the_one_whose_runs_last_wrote(results):
     (results / "one" / "report.html").write_text("")  # a report is no training
     assert latest(results).name == "two"
     assert latest("elsewhere") is None
+
+
+def test_an_experiment_of_which_the_copy_alone_is_left_can_be_the_latest(tmp_path):
+    store = ExperimentStore(tmp_path, "one")
+    store.path.mkdir()
+    store.write_plan({"name": "one"}, [])
+    (store.path / "experiment.json").unlink()
+    last = latest(tmp_path)
+    assert last is not None
+    assert last.name == "one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -248,6 +249,56 @@ def test_a_checkpoint_is_replaced_whole(store: RunStore, monkeypatch):
     again.open({}, MANIFEST, 8)
     again.write_checkpoint(b"two", 8)
     assert RunStore(store.path).checkpoint() == b"two"
+
+
+def folder_in_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "inside").write_bytes(b"it")
+
+
+def bad_block(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = os.open
+
+    def fails(name: str | Path, flags: int, *args: int, **options: int) -> int:
+        if Path(name) == path and flags & (os.O_WRONLY | os.O_RDWR) == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(name))
+        return really(name, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", fails)
+
+
+@pytest.mark.parametrize("damage", [folder_in_place, bad_block])
+def test_a_checkpoint_that_cannot_be_read_is_set_aside_for_the_one_before_it(
+    store: RunStore, monkeypatch, damage
+):
+    store.write_checkpoint(b"earlier", 4)
+    store.write_checkpoint(b"later", 8)
+    damage(store.path / "checkpoint.pt", monkeypatch)
+    state, faults = store.good_checkpoint()
+    assert state == b"earlier"
+    assert len(faults) == 1
+    store.open({"seed": 0}, MANIFEST, 4)
+    monkeypatch.undo()
+    assert (store.path / "checkpoint.pt").read_bytes() == b"earlier"
+    assert (store.path / "checkpoint.damaged.pt").exists()
+    store.write_checkpoint(b"again", 8)
+    store.close("finished", done=True)
+    assert not (store.path / "checkpoint.damaged.pt").exists()
+    assert store.done
+
+
+def test_folders_in_the_place_of_both_checkpoints_do_not_keep_a_run_from_starting_again(store):
+    store.write_checkpoint(b"state", 8)
+    for name in ("checkpoint.pt", "checkpoint.before.pt"):
+        (store.path / name).unlink(missing_ok=True)
+        (store.path / name).mkdir()
+    store.open({"seed": 0}, MANIFEST, None)
+    (store.path / "checkpoint.before.pt").mkdir()
+    store.write_checkpoint(b"one", 4)
+    store.write_checkpoint(b"two", 8)
+    store.close("finished", done=True)
+    assert store.done
 
 
 def test_clearing_removes_the_folder_and_may_be_done_twice(store: RunStore):

@@ -135,6 +135,40 @@ def test_nobody_waits_for_a_pipe_in_the_place_of_a_file(run, name):
     assert run.fault() is not None
 
 
+NO_MEMORY_HAS = 2**43  # and a file without content takes no room on the disk
+
+
+@pytest.mark.parametrize("name", [*FILES, "config.yaml", "checkpoint.pt"])
+def test_a_file_that_is_too_long_is_damaged_before_it_is_read(run, name):
+    os.truncate(run.path / name, NO_MEMORY_HAS)
+    assert read(run)[0] == "damaged"
+    assert "grown" in str(run.fault())
+    with pytest.raises(NormbenchError, match="grown"):
+        read_record(ExperimentStore(run.path.parent.parent, "tiny"), run.name)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_a_seal_no_more_of_a_file_is_read_than_can_be_of_use(run, name):
+    unseal(run.path)
+    os.truncate(run.path / name, NO_MEMORY_HAS)
+    assert read(run)[0] == "damaged"
+    assert run.fault() is not None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_of_a_checkpoint_that_is_too_long_nothing_is_read(tmp_path, digits, known):
+    play(tmp_path, experiment(*ONE), digits, lambda _: stops(4))
+    (planned,) = expand(experiment(*ONE))
+    run = ExperimentStore(tmp_path, "tiny").run(planned.folder)
+    if not known:
+        unseal(run.path)
+        (run.path / "DONE").unlink()
+    os.truncate(run.path / "checkpoint.pt", NO_MEMORY_HAS)
+    state, (fault,) = run.good_checkpoint()
+    assert state is None
+    assert "checkpoint.pt is damaged (grown" in fault
+
+
 def test_the_state_of_another_run_is_not_continued(tmp_path, digits):
     play(tmp_path, experiment("norms=[none]"), digits, lambda _: stops(4))
     store = ExperimentStore(tmp_path, "tiny")

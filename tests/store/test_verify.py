@@ -73,6 +73,20 @@ def test_a_damaged_record_is_written_anew_from_its_copy(store):
     assert "`normbench train`" in fault.remedy
 
 
+@pytest.mark.parametrize("name", [PLAN, COPY])
+def test_a_folder_in_the_place_of_the_record_or_its_copy_is_set_aside(store, name):
+    good = (store.path / PLAN).read_bytes()
+    (store.path / name).unlink()
+    (store.path / name).mkdir()
+    (store.path / name / "kept").write_bytes(b"kept")
+    (fault,) = verify(store)
+    assert f"{name} is damaged (is a directory)" in fault.text
+    list(repair(store))
+    assert list(verify(store)) == []
+    assert [(store.path / part).read_bytes() for part in (PLAN, COPY)] == [good, good]
+    assert list((store.path / ".set-aside").glob("*/kept"))
+
+
 def test_a_run_in_two_folders_is_told(store):
     first = store.folders()[0]
     copy = f"copy-s0-{first.rpartition('-')[2]}"
