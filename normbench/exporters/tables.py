@@ -26,6 +26,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "steps_done": "updates made",
         "batch_size": "examples an update",
         "num_classes": "classes of the dataset",
+        "validation_images": "images of an evaluation; empty in older runs",
         "parameters": "trainable parameters of the network",
         "val_accuracy": "share, 0 to 1, at the last evaluation",
         "val_loss": "mean cross entropy in nats at the last evaluation",
