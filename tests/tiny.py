@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -40,12 +41,20 @@ EVERYTHING = (
     "probes={every: 2}",
 )
 
+EVERYDAY = ("none", "batch", "layer", "rms", "group", "instance")
+"""Norms of which every test is made by default; of the others some are, all of them where slow."""
+
 CNN = ("model={kind: cnn, depth: 4, stages: 2, width: 8}",)
 
 
 def experiment(*overrides: str) -> ExperimentConfig:
     """The tiny experiment with ``key=value`` changes."""
     return load(TEXT, overrides)
+
+
+def by_norm(norm: str) -> tuple[pytest.MarkDecorator, ...]:
+    """The marks of a test that is repeated for every norm."""
+    return () if norm in EVERYDAY else (pytest.mark.slow,)
 
 
 def run_config(*overrides: str, norm: str = "batch", seed: int = 0) -> RunConfig:

@@ -91,7 +91,8 @@ class Training:
         return sorted(path for path in (self.results / "tiny").iterdir() if path.is_dir())
 
     def states(self) -> set[str]:
-        return {manifest(path)["state"] for path in self.runs()}
+        begun = [path for path in self.runs() if (path / "manifest.json").exists()]
+        return {manifest(path)["state"] for path in begun}
 
 
 @pytest.fixture

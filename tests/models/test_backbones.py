@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from networks import CHAINS, CLASSES, FORMS, batch, fitting, network, plan, without_gradient
+from tiny import EVERYDAY
 from torch import Tensor, nn
 
 from normbench.models import INITS, MODELS, Chain, ModelSettings
 from normbench.models.assemble import assemble
 from normbench.models.network import Blueprint, Network
 from normbench.norms import NormPolicy, make_method
-
-EVERYDAY = {"none", "batch", "layer", "rms", "group", "instance"}
 
 
 def chain(net: Network) -> Chain:
@@ -185,7 +184,7 @@ def test_the_logits_are_those_of_the_formula(kind, placement):
 
 @pytest.mark.parametrize("form", list(FORMS))
 def test_without_bias_no_layer_has_one_whatever_the_norm(form):
-    for norm in EVERYDAY & set(fitting(plan(form))):
+    for norm in set(EVERYDAY) & set(fitting(plan(form))):
         net = network(form, norm, ModelSettings(bias=False))
         assert not [name for name in backbone(net) if name.endswith("bias")]
 

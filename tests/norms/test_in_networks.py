@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from tiny import CNN, only, run_config, trained, weights
+from tiny import CNN, by_norm, only, run_config, trained, weights
 from torch import nn
 
 from normbench.errors import ConfigError
@@ -85,8 +85,14 @@ def through(found, upto="blocks"):
 # --- training ---
 
 
-@pytest.mark.parametrize("model", [(), CNN], ids=["mlp", "cnn"])
-@pytest.mark.parametrize("kind", sorted(set(NORMS) - {"original"}))
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        pytest.param(kind, model, id=f"{kind}-{name}", marks=by_norm(kind) if model else ())
+        for kind in sorted(set(NORMS) - {"original"})
+        for name, model in {"mlp": (), "cnn": CNN}.items()
+    ],
+)
 def test_a_short_run_has_no_nan_and_the_common_backbone(digits, kind, model):
     try:
         config = run_config(*model, "optimizer.lr=0.01", norm=GROUPS.get(kind, kind))

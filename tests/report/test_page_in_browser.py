@@ -301,8 +301,16 @@ def test_a_keyboard_reaches_the_content_and_every_table(window):
 
 
 @pytest.mark.skipif(AXE is None, reason="NORMBENCH_AXE names no axe.min.js")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", ["swept", "tuned"])
+@pytest.mark.parametrize(
+    ("page", "scheme"),
+    [
+        *(("swept", "light"), ("tuned", "dark")),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("swept", "dark"), ("tuned", "light"))
+        ),
+    ],
+)
 def test_axe_finds_nothing_serious(window, page, scheme):
     window.show(page, DESK, scheme)
     window.ask(Path(str(AXE)).read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny import CNN, EVERYTHING, run_config
+from tiny import CNN, EVERYTHING, by_norm, run_config
 
 from normbench.models.assemble import anatomy, problem_of
 from normbench.norms import NORMS, make_method
@@ -68,7 +68,9 @@ def fitting(case: str) -> Iterator[str]:
             yield norm
 
 
-@pytest.mark.parametrize(("case", "norm"), [(c, n) for c in CASES for n in fitting(c)])
+@pytest.mark.parametrize(
+    ("case", "norm"), [pytest.param(c, n, marks=by_norm(n)) for c in CASES for n in fitting(c)]
+)
 def test_an_update_stays_on_the_device_and_never_waits_for_it(digits, case, norm):
     run = make_run(digits, *CASES[case], norm=norm)
     for _ in range(3):

@@ -12,6 +12,7 @@ import torch
 from _pytest.mark import ParameterSet
 from tiny import (
     CNN,
+    EVERYDAY,
     EVERYTHING,
     SHORT_EPOCHS,
     asks,
@@ -94,7 +95,6 @@ def lasting(told: list[events.Event]) -> list[type]:
 # Into the second epoch, with an evaluation and two probed updates after the start.
 FEW = (*SHORT_EPOCHS, "training={steps: 6, evaluate_every: 3}", "probes={every: 3}")
 SMALL_CNN = ("model={kind: cnn, depth: 4, stages: 2, width: 4}",)
-EVERYDAY = ("none", "batch", "layer", "rms", "group", "instance")
 
 
 def norms_in_networks() -> list[ParameterSet]:
