@@ -70,11 +70,13 @@ def test_every_kind_of_ours_is_tested_here():
     assert {kind for kind, _ in FORMS.values()} == ours
 
 
+@pytest.mark.parametrize("everyday", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("form", list(FORMS))
-def test_every_network_trains_under_every_norm_and_every_parameter_has_a_gradient(form):
+def test_every_network_trains_under_every_norm_and_every_parameter_has_a_gradient(form, everyday):
     for norm in fitting(plan(form)):
-        net = network(form, norm)
-        assert not without_gradient(net, batch(net, 8)), norm
+        if (norm in EVERYDAY) is everyday:
+            net = network(form, norm)
+            assert not without_gradient(net, batch(net, 8)), norm
 
 
 @pytest.mark.parametrize("form", list(FORMS))

@@ -12,10 +12,10 @@ import torch
 from _pytest.mark import ParameterSet
 from tiny import (
     CNN,
-    EVERYDAY,
     EVERYTHING,
     SHORT_EPOCHS,
     asks,
+    by_norm,
     only,
     record,
     run_config,
@@ -98,19 +98,19 @@ SMALL_CNN = ("model={kind: cnn, depth: 4, stages: 2, width: 4}",)
 
 
 def norms_in_networks() -> list[ParameterSet]:
-    """Every norm in every network that it fits; the second one is slow but for everyday norms."""
+    """Every norm in every network that it fits."""
     cases = []
     for norm in NORMS:
         if "stack" in NORMS[norm].conflicts:
             continue
-        first = True
-        for name, model in {"mlp": (), "cnn": SMALL_CNN}.items():
-            if fits(norm, (*FEW, *model)):
-                marks = () if first or norm in EVERYDAY else pytest.mark.slow
-                cases.append(pytest.param(norm, model, id=f"{norm}-{name}", marks=marks))
-                first = False
+        networks = {"mlp": (), "cnn": SMALL_CNN}
+        found = {name: model for name, model in networks.items() if fits(norm, (*FEW, *model))}
         of_a_network = norm == "original" or "residual" in NORMS[norm].replaces
-        assert of_a_network or not first, f"{norm} fits neither"
+        assert found or of_a_network, f"{norm} fits neither"
+        cases += [
+            pytest.param(norm, model, id=f"{norm}-{name}", marks=by_norm(norm))
+            for name, model in found.items()
+        ]
     return cases
 
 
