@@ -47,7 +47,7 @@ ONLY_THE_FIRST = 1_000_000
 Load = Callable[[Sequence[str]], "ExperimentConfig"]
 
 
-class Ground(Protocol):
+class StudyInputs(Protocol):
     """What a study is made from: the user's config, and what all studies share of it.
 
     original: the config as the user gave it; settings: the overrides that every study begins with;
@@ -198,62 +198,62 @@ def inits(config: ExperimentConfig) -> list[str]:
     return [] if own is None else [own, *(name for name in INITS if name != own)]
 
 
-def base(ground: Ground) -> list[str]:
+def base(inputs: StudyInputs) -> list[str]:
     """The config's own setting under every initialization, at the shared and own best rates."""
-    config = ground.config
-    overrides = _only(config, CORE, "none") if ground.quick else []
-    overrides.append(_tune(ground, RATES, max(TUNE_SEEDS, len(ground.seeds))))
+    config = inputs.config
+    overrides = _only(config, CORE, "none") if inputs.quick else []
+    overrides.append(_tune(inputs, RATES, max(TUNE_SEEDS, len(inputs.seeds))))
     if known := inits(config):
         overrides.append(f"sweep={{model.init: {_flow(known)}}}")
     return overrides
 
 
-def depth(ground: Ground) -> list[str] | None:
+def depth(inputs: StudyInputs) -> list[str] | None:
     """Two and four times as deep, as far as the model allows; None where it has no depth."""
-    config = ground.config
+    config = inputs.config
     own = getattr(config.model, "depth", None)
     if own is None:
         return None
     depths = []
     for factor in DEEPER:
         try:
-            ground.override([*ground.settings, f"model.depth={own * factor}"])
+            inputs.override([*inputs.settings, f"model.depth={own * factor}"])
         except ConfigError:
             continue
         depths.append(own * factor)
     if not depths:
         return None
     sweep: dict[str, Any] = {"model.depth": depths}
-    if not ground.quick and (known := inits(config)):  # in small at the config's own alone
+    if not inputs.quick and (known := inits(config)):  # in small at the config's own alone
         sweep["model.init"] = known
     return [
         *_only(config, ("batch", "layer"), "layer"),
-        _tune(ground, DEEP_RATES, TUNE_SEEDS),
+        _tune(inputs, DEEP_RATES, TUNE_SEEDS),
         f"sweep={_flow(sweep)}",
-        *_shorter(ground, DEEP_STEPS),
+        *_shorter(inputs, DEEP_STEPS),
     ]
 
 
-def _shorter(ground: Ground, steps: int) -> list[str]:
+def _shorter(inputs: StudyInputs, steps: int) -> list[str]:
     """In small, fewer steps than the base study."""
-    own = ground.config.training.steps
-    return [f"training.steps={steps}"] if ground.quick and own and own > steps else []
+    own = inputs.config.training.steps
+    return [f"training.steps={steps}"] if inputs.quick and own and own > steps else []
 
 
-def batch_size(ground: Ground) -> list[str] | None:
+def batch_size(inputs: StudyInputs) -> list[str] | None:
     """Every power of two below the config's batch size; all runs see equally many images.
 
     None where there is no smaller batch that batch norm could take.
     """
-    config, sizes = ground.config, _sizes(ground)
+    config, sizes = inputs.config, _sizes(inputs)
     if not sizes:
         return None
     own, training = config.data.batch_size, config.training
     epochs = training.epochs
     if epochs is None:
         assert training.steps is not None
-        epochs = float(f"{training.steps * own / ground.examples:.3g}")
-    if ground.quick:
+        epochs = float(f"{training.steps * own / inputs.examples:.3g}")
+    if inputs.quick:
         epochs = min(epochs, QUICK_EPOCHS)
     overrides = [
         *_only(config, ("batch", "layer"), "layer"),
@@ -268,16 +268,16 @@ def batch_size(ground: Ground) -> list[str] | None:
     return overrides
 
 
-def batch_size_updates(ground: Ground) -> list[str] | None:
+def batch_size_updates(inputs: StudyInputs) -> list[str] | None:
     """The same sizes with as many updates as the config's own size has, at the config's rate."""
-    config, sizes = ground.config, _sizes(ground)
+    config, sizes = inputs.config, _sizes(inputs)
     if not sizes:
         return None
     training = config.training
     steps = training.steps
     if steps is None:
         assert training.epochs is not None
-        steps = max(1, round(training.epochs * (ground.examples // config.data.batch_size)))
+        steps = max(1, round(training.epochs * (inputs.examples // config.data.batch_size)))
     return [
         *_only(config, ("batch", "layer"), "layer"),
         *_exclusive("training.steps", steps, "training.epochs", training.epochs),
@@ -286,34 +286,34 @@ def batch_size_updates(ground: Ground) -> list[str] | None:
     ]
 
 
-def _sizes(ground: Ground) -> list[int]:
+def _sizes(inputs: StudyInputs) -> list[int]:
     """Powers of two below the config's batch size, and that size; empty without a smaller one."""
-    own = ground.config.data.batch_size
+    own = inputs.config.data.batch_size
     # In small the size 2 is left out where others remain: it takes as long as all of them.
-    first = 2 if ground.quick and own > 4 else 1
+    first = 2 if inputs.quick and own > 4 else 1
     sizes = [2**k for k in range(first, own.bit_length()) if 2**k < own]
     return [*sizes, own] if sizes else []
 
 
-def other_model(ground: Ground) -> list[str] | None:
+def other_model(inputs: StudyInputs) -> list[str] | None:
     """The same question to a small network of another kind; only in small, since nobody asked for
     it in full."""
-    if not ground.quick:
+    if not inputs.quick:
         return None
-    config = ground.config
+    config = inputs.config
     model = config.model
     other = QUICK_OTHER["mlp" if MODELS[model.kind].layout == "image" else "cnn"]
     shared = ("activation", "init", "bias", "placement")
     common = {key: getattr(model, key) for key in shared if hasattr(model, key)}
     return [
         *_only(config, ("batch", "layer", "rms"), "layer"),
-        _tune(ground, OTHER_RATES, TUNE_SEEDS),
+        _tune(inputs, OTHER_RATES, TUNE_SEEDS),
         f"model={_flow({**other, **common})}",
-        *_shorter(ground, OTHER_STEPS),
+        *_shorter(inputs, OTHER_STEPS),
     ]
 
 
-STUDIES: dict[str, Callable[[Ground], list[str] | None]] = {
+STUDIES: dict[str, Callable[[StudyInputs], list[str] | None]] = {
     "base": base,
     "depth": depth,
     "batch-size": batch_size,
@@ -323,14 +323,14 @@ STUDIES: dict[str, Callable[[Ground], list[str] | None]] = {
 """The experiments by name, each as the overrides that make it; in the order they are trained."""
 
 
-def _tune(ground: Ground, rates: Sequence[float], seeds: int) -> str:
+def _tune(inputs: StudyInputs, rates: Sequence[float], seeds: int) -> str:
     """The grid of rates, as multiples of the config's own, or the config's own grid."""
-    original = ground.original.tune
-    seeds = max(seeds, ground.config.runtime.stack)  # a stack's empty places cost as much
-    if not ground.quick and original is not None and original.key == "optimizer.lr":
+    original = inputs.original.tune
+    seeds = max(seeds, inputs.config.runtime.stack)  # a stack's empty places cost as much
+    if not inputs.quick and original is not None and original.key == "optimizer.lr":
         grid = list(original.values)
     else:
-        lr = ground.config.optimizer.lr
+        lr = inputs.config.optimizer.lr
         grid = [float(f"{lr * factor:.3g}") for factor in rates]
     return f"tune={{optimizer.lr: {_flow(grid)}, seeds: {seeds}}}"
 

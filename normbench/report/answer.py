@@ -221,4 +221,4 @@ def _shared(comparison: ExperimentResult) -> list[str]:
 
 def _lower(text: str) -> str:
     """A sentence after a colon; labels of norms stay as they are written."""
-    return text[:1].lower() + text[1:] if text.startswith(("Use ", "No ")) else text
+    return text[:1].lower() + text[1:] if text.startswith(("Use ", "No ", "Nothing ")) else text

@@ -20,11 +20,11 @@ from normbench.dotted import flatten_config, tuned_key
 from normbench.errors import ConfigError, NormbenchError, Problem, StoreError, suggest
 from normbench.registry import UnknownName
 from normbench.results.chart_data import judged_rows, lost, measured, seeds_of
+from normbench.results.no_outcome import no_outcome
 from normbench.results.records import records, verdicts
 from normbench.results.swaps import NormSwaps, swaps_of
 from normbench.results.tables import ResultTables as ResultTables
 from normbench.results.tables import contenders, looks_of
-from normbench.results.without import without_outcome
 from normbench.store import Results
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ExperimentResult:
         accuracies = pilots.outcomes["val_accuracy"].dropna()
         if accuracies.empty:
             told = f"takes its target from pilot runs of {target['from']!r}, and none has a result"
-            raise self._without_outcome(told, pilots.results.runs)
+            raise self._no_outcome(told, pilots.results.runs)
         return [float(accuracies.median())]
 
     @property
@@ -346,10 +346,10 @@ class ExperimentResult:
         if runs.empty and self.tuned_key:
             told = f"experiment {self.name!r} still searches each norm's own best {self.tuned_key}"
             raise StoreError(told + "\n    the command that began it continues")
-        raise self._without_outcome("has no finished run", runs)
+        raise self._no_outcome("has no finished run", runs)
 
-    def _without_outcome(self, told: str, runs: pd.DataFrame) -> NormbenchError:
-        return without_outcome(self.results, told, runs, trained=self.outcome is not None)
+    def _no_outcome(self, told: str, runs: pd.DataFrame) -> NormbenchError:
+        return no_outcome(self.results, told, runs, trained=self.outcome is not None)
 
     def require_fairness(self) -> None:
         """Raise StoreError, naming the runs, when the norms were not compared on equal terms."""

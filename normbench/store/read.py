@@ -322,7 +322,8 @@ class _Curves:
         values = np.array([_evaluation(event) for event in evaluations], dtype=float)  # null: NaN
         values = values.reshape(-1, len(_CURVE))
         clock = values[:, _CURVE.index("train_seconds")]
-        clock += np.fmin.accumulate(clock[::-1])[::-1] - clock
+        least_to_come = np.fmin.accumulate(clock[::-1])[::-1]
+        np.copyto(clock, least_to_come, where=clock > least_to_come)  # what is missing stays so
         for column, part in zip(self.columns, values.T, strict=True):
             column.frombytes(part.tobytes())
 

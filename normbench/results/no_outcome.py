@@ -8,9 +8,7 @@ from normbench.errors import NormbenchError, RunsFailed, StoreError
 from normbench.store import Results
 
 
-def without_outcome(
-    results: Results, told: str, runs: pd.DataFrame, *, trained: bool
-) -> NormbenchError:
+def no_outcome(results: Results, told: str, runs: pd.DataFrame, *, trained: bool) -> NormbenchError:
     """The error to raise: what is ``told`` of the experiment, the runs' states and their reasons.
 
     trained: whether they were trained just now; then failed runs are a RunsFailed.
